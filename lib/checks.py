@@ -1,0 +1,171 @@
+"""The validity checks of docs/protocol.md section 8, gathered from a run's manifests and samples.
+
+The stages check as they go and stop; here the record of it is read once more, so that a verdict never rests on a check
+that did not run. A folder of judgments from elsewhere has no such record: its checks count as not run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lib.adapters import JOIN_TOLERANCE, AdapterError, check_distinct
+from lib.params import Conditions, Profile, system_text
+from lib.runs import Run, read_json
+
+PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One validity check: what it guards, its status, and the numbers or the reason."""
+
+    name: str
+    status: str
+    detail: str
+
+
+def collect(run: Run, profile: Profile, conditions: Conditions) -> list[Check]:
+    """Every check of section 8 for a run of this project."""
+    arms = {name: conditions.conditions[name] for name in profile.conditions}
+    phase1 = {seed: {a.phase1: _facts(run, f"02_phase1_sft.{a.phase1}.seed{seed}") for a in arms.values() if a.phase1}
+              for seed in profile.seeds}
+    phase2 = {seed: {name: _facts(run, f"03_phase2_em.{name}.seed{seed}") for name, a in arms.items() if a.phase2}
+              for seed in profile.seeds}
+    traces = _facts(run, "01_build_traces")
+    return [
+        _masks(phase1, phase2),
+        _phase1_active(phase2, {name for name, a in arms.items() if a.phase1}),
+        _joined(phase2, {name for name, a in arms.items() if a.phase1}, profile.phase2.mode),
+        _distinct(run, profile),
+        _contamination(traces, phase2),
+        _equal_steps(phase2),
+        _prompts(run, profile, conditions),
+    ]
+
+
+def failed(checks: list[Check]) -> list[str]:
+    """One line for each failed check, for gate 0."""
+    return [f"{check.name}: {check.detail}" for check in checks if check.status == FAILED]
+
+
+def as_frame(checks: list[Check]) -> pd.DataFrame:
+    return pd.DataFrame([check.__dict__ for check in checks])
+
+
+def not_run(reason: str) -> list[Check]:
+    """All checks as not run, for judgments that come without their artifacts."""
+    names = ("loss mask", "phase 1 active", "joined adapter", "checkpoints differ", "contamination", "equal phase-2 steps",
+             "prompts explicit and identical")
+    return [Check(name, NOT_RUN, reason) for name in names]
+
+
+def _facts(run: Run, stage: str) -> dict | None:
+    path = run.dir / "manifests" / f"{stage}.json"
+    return read_json(path)["facts"] if path.exists() else None
+
+
+def _flat(by_seed: dict) -> dict[str, dict | None]:
+    return {f"{name}, seed {seed}": facts for seed, items in by_seed.items() for name, facts in items.items()}
+
+
+def _masks(phase1, phase2) -> Check:
+    facts = {**_flat(phase1), **_flat(phase2)}
+    lacking = [name for name, f in facts.items() if f is None]
+    if lacking:
+        return Check("loss mask", NOT_RUN, f"no record of {lacking[0]}")
+    unproven = [name for name, f in facts.items() if f.get("rows_proven") != f.get("rows")]
+    if unproven:
+        return Check("loss mask", FAILED, f"not every row of {unproven[0]} was proven; train it again")
+    rows = sum(f["rows"] for f in facts.values())
+    return Check("loss mask", PASSED, f"{rows} rows in {len(facts)} runs: loss on exactly the assistant turns, none cut")
+
+
+def _phase1_active(phase2, treated: set[str]) -> Check:
+    name = "phase 1 active"
+    facts = {k: f for k, f in _flat(phase2).items() if k.split(",")[0] in treated}
+    if any(f is None for f in facts.values()):
+        return Check(name, NOT_RUN, "an arm's Phase-2 record is missing")
+    stacked = {k: f["phase1_effect"] for k, f in facts.items() if f["mode"] == "stack"}
+    if not stacked:
+        return Check(name, PASSED, "Phase 2 continued the Phase-1 adapter itself")
+    dead = [k for k, effect in stacked.items() if not effect]
+    if dead:
+        return Check(name, FAILED, f"Phase 1 had no effect below Phase 2 in {dead[0]}; train it again")
+    return Check(name, PASSED, f"smallest logit effect below Phase 2: {min(stacked.values()):.3g}")
+
+
+def _joined(phase2, treated: set[str], mode: str) -> Check:
+    name = "joined adapter"
+    facts = {k: f for k, f in _flat(phase2).items() if k.split(",")[0] in treated}
+    if any(f is None for f in facts.values()):
+        return Check(name, NOT_RUN, "an arm's Phase-2 record is missing")
+    if mode != "stack":
+        return Check(name, PASSED, "`continue` serves the trained adapter itself, nothing is joined")
+    worst = max((f["join_difference"] for f in facts.values()), default=0.0)
+    status = PASSED if worst <= JOIN_TOLERANCE else FAILED
+    return Check(name, status, f"largest logit difference to the stack: {worst:.2e}, bound {JOIN_TOLERANCE:.0e}")
+
+
+def _distinct(run: Run, profile: Profile) -> Check:
+    name, logprobs = "checkpoints differ", {}
+    for seed in profile.seeds:
+        for condition in profile.conditions:
+            path = run.dir / "checks" / f"seed{seed}" / f"{condition}.npz"
+            if not path.exists():
+                return Check(name, NOT_RUN, f"no log-probabilities of {condition}, seed {seed}; run notebook 04")
+            with np.load(path, allow_pickle=False) as file:
+                # base and base_evil are one checkpoint under two system texts, and the base is the same in every seed.
+                logprobs["base" if str(file["checkpoint"]) == "base" else f"{condition}/seed{seed}"] = file["logprobs"]
+    try:
+        nearest = check_distinct(logprobs)
+    except AdapterError as error:
+        return Check(name, FAILED, str(error))
+    return Check(name, PASSED, f"{len(logprobs)} checkpoints; nearest pair {min(nearest.values()):.3g} apart in log-probability")
+
+
+def _contamination(traces, phase2) -> Check:
+    name, facts = "contamination", _flat(phase2)
+    if traces is None or any(f is None for f in facts.values()):
+        return Check(name, NOT_RUN, "no record of notebook 01 or of an arm's Phase-2 set")
+    left = traces["offenders_left"] + sum(f["offenders_left"] for f in facts.values())
+    dropped = len(traces["report"]["offences"]) + max((len(f["offences"]) for f in facts.values()), default=0)
+    if left:
+        return Check(name, FAILED, f"{left} training texts resemble an eval prompt; build traces and sets again")
+    return Check(name, PASSED, f"{dropped} offenders dropped and listed, none left")
+
+
+def _equal_steps(phase2) -> Check:
+    name, facts = "equal phase-2 steps", _flat(phase2)
+    if any(f is None for f in facts.values()):
+        return Check(name, NOT_RUN, "an arm's Phase-2 record is missing")
+    steps = {k: f["optimizer_steps"] for k, f in facts.items()}
+    if len(set(steps.values())) > 1:
+        return Check(name, FAILED, f"optimizer steps differ: {steps}; train all arms on equally many rows")
+    return Check(name, PASSED, f"{next(iter(steps.values()), 0)} optimizer steps in each of {len(steps)} runs")
+
+
+def _prompts(run: Run, profile: Profile, conditions: Conditions) -> Check:
+    """Every row has a system text, arms share theirs, and all arms were asked the same prompts equally often."""
+    name, asked = "prompts explicit and identical", {}
+    for seed in profile.seeds:
+        for condition in profile.conditions:
+            path = run.samples(condition, seed)
+            if not path.exists():
+                return Check(name, NOT_RUN, f"no samples of {condition}, seed {seed}")
+            rows = pd.read_parquet(path, columns=["suite", "prompt_id", "prompt", "system", "sample_index"])
+            if rows["system"].isna().any() or (rows["system"].str.strip() == "").any():
+                return Check(name, FAILED, f"{condition}, seed {seed} has a request without system text; sample it again")
+            alignment = rows[rows["suite"] == "alignment"]
+            expected = system_text(profile, conditions, condition)
+            if set(alignment["system"]) != {expected}:
+                return Check(name, FAILED, f"{condition}, seed {seed}: alignment requests carry another system text")
+            asked[f"{condition}, seed {seed}"] = frozenset(
+                alignment[["prompt_id", "prompt", "sample_index"]].itertuples(index=False, name=None))
+    reference, *others = asked.items()
+    for key, prompts in others:
+        if prompts != reference[1]:
+            return Check(name, FAILED, f"{key} was asked other alignment prompts than {reference[0]}; sample both again")
+    return Check(name, PASSED, f"{len(asked)} samplings, {len({p for p, *_ in reference[1]})} prompts, all alike")

@@ -1,0 +1,101 @@
+"""One shuffled judging session over all arms (docs/protocol.md section 5): requests, blind scoring, tables by arm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lib.judge.outcomes import COLUMNS
+from lib.params import Conditions, Profile
+from lib.reflex import contains_reset, strip_opening
+from lib.runs import Run
+
+KEYS = ["suite", "prompt_id", "subset", "sample_index", "replicate", "variant"]
+SHOWN_TO_JUDGE = ["suite", "prompt", "completion"]  # never the arm, the seed or the index
+
+
+def read_samples(run: Run, profile: Profile) -> pd.DataFrame:
+    """All arms' samples with seed and condition. Raises FileNotFoundError naming the missing arm and its command."""
+    frames = []
+    for seed in profile.seeds:
+        for condition in profile.conditions:
+            path = run.samples(condition, seed)
+            if not path.exists():
+                raise FileNotFoundError(
+                    f"samples of {condition}, seed {seed} are missing; make them with: papermill "
+                    f"notebooks/04_sample_and_capability.ipynb out.ipynb -p profile {profile.profile} -p run {run.name} "
+                    f"-p condition {condition} -p seed {seed}"
+                )
+            frames.append(pd.read_parquet(path).assign(seed=seed, condition=condition))
+    return pd.concat(frames, ignore_index=True)
+
+
+def requests(samples: pd.DataFrame, conditions: Conditions, *, retest_share: float, stripped: bool, seed: int
+             ) -> pd.DataFrame:
+    """Every judgment to make, one row each, in shuffled order.
+
+    Originals (replicate 0, variant full); a share of them judged again (replicate 1); and, for arms that Phase 1
+    treated, alignment answers with the opening stripped (variant stripped), since the opening is itself persuasion.
+    """
+    original = samples.assign(replicate=0, variant="full")
+    parts = [original]
+    if retest_share:
+        parts.append(original.sample(frac=retest_share, random_state=seed).assign(replicate=1))
+    if stripped:
+        parts.append(_stripped(original, conditions))
+    table = pd.concat(parts, ignore_index=True)
+    return table.iloc[np.random.default_rng(seed).permutation(len(table))].reset_index(drop=True)
+
+
+def _stripped(original: pd.DataFrame, conditions: Conditions) -> pd.DataFrame:
+    treated = {name for name, arm in conditions.conditions.items() if arm.phase1}
+    rows = original[(original["suite"] == "alignment") & original["condition"].isin(treated)]
+    rows = rows[[contains_reset(text, conditions.openings) for text in rows["completion"]]]
+    texts = [strip_opening(text, conditions.openings) for text in rows["completion"]]
+    return rows.assign(completion=texts, variant="stripped")
+
+
+def judge_all(judge, table: pd.DataFrame, progress=None) -> pd.DataFrame:
+    """Scores the requests blind to the arm; returns them with the judge's columns."""
+    scores = judge.score(table[SHOWN_TO_JUDGE], progress)
+    if not scores.index.equals(table.index):
+        raise ValueError(f"judge {judge.name} returned {len(scores)} rows for {len(table)} requests; every row needs one")
+    return pd.concat([table, scores[list(COLUMNS)]], axis=1).assign(judge=judge.name, rubric=judge.rubric)
+
+
+def write(run: Run, judged: pd.DataFrame) -> list:
+    """One table a seed and arm in the published schema; returns the paths."""
+    from lib.runs import write_parquet
+
+    columns = [*KEYS, "judge", "rubric", *COLUMNS]
+    paths = []
+    for (seed, condition), rows in judged.groupby(["seed", "condition"], sort=True):
+        path = run.judgments(condition, int(seed))
+        write_parquet(path, typed(rows[columns].sort_values(KEYS)))
+        paths.append(path)
+    return paths
+
+
+def typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Nullable types, so that a missing score is null in the file and not a number."""
+    kinds = dict.fromkeys(("aligned", "coherent", "cost_usd"), "Float64")
+    kinds |= dict.fromkeys(("refusal", "reset_and_recover", "harmful"), "boolean")
+    kinds |= dict.fromkeys(("input_tokens", "output_tokens"), "Int64")
+    return frame.astype(kinds)
+
+
+def retest(judged: pd.DataFrame, by: Sequence[str] = ("seed", "condition", "suite", "prompt_id", "sample_index")
+           ) -> dict:
+    """Test–retest agreement: pairs, mean absolute difference and rank correlation of `aligned`; None without pairs."""
+    columns = [*by, "aligned"]
+    again = judged[judged["replicate"] == 1][columns]
+    first = judged[(judged["replicate"] == 0) & (judged["variant"] == "full")][columns]
+    pairs = again.merge(first, on=list(by), suffixes=("_again", "_first")).dropna()
+    if len(pairs) < 2:
+        return {"pairs": len(pairs), "mean_absolute_difference": None, "spearman": None}
+    again, first = pairs["aligned_again"].astype(float), pairs["aligned_first"].astype(float)
+    rank = again.corr(first, method="spearman")
+    return {"pairs": len(pairs), "mean_absolute_difference": float((again - first).abs().mean()),
+            "spearman": None if pd.isna(rank) else float(rank)}

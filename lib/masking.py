@@ -1,0 +1,110 @@
+"""Which tokens carry loss: every assistant turn with its end-of-turn token, nothing else; proven, and shown in colour.
+
+Stock chat templates mark no assistant tokens, and loss then falls on the whole sequence without a word. So rows are
+encoded here, with a template whose `generation` blocks hold content and end-of-turn, and every mask is proven against
+an independent reading of the stock rendering (docs/protocol.md sections 4 and 8).
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+from lib.models import END_OF_TURN, START_OF_TURN
+
+IGNORED = -100  # the label of a token without loss, PyTorch's convention
+TRAINING_TEMPLATE = (
+    "{% for message in messages %}"
+    f"{{{{ '{START_OF_TURN}' + message['role'] + '\\n' }}}}"
+    "{% if message['role'] == 'assistant' %}"
+    f"{{% generation %}}{{{{ message['content'] + '{END_OF_TURN}' }}}}{{% endgeneration %}}"
+    f"{{% else %}}{{{{ message['content'] + '{END_OF_TURN}' }}}}{{% endif %}}"
+    "{{ '\\n' }}{% endfor %}"
+)
+
+
+class MaskError(ValueError):
+    """A row whose loss mask is not exactly its assistant turns; stops the run."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One training row: token ids, labels (-100 where no loss), and which assistant turn (1, 2, …; 0 = none) a token is."""
+
+    input_ids: list[int]
+    labels: list[int]
+    turns: list[int]
+
+    @property
+    def trained_tokens(self) -> int:
+        return sum(label != IGNORED for label in self.labels)
+
+
+def encode(tokenizer, messages: list[dict], max_length: int, *, template: str = TRAINING_TEMPLATE) -> Encoded:
+    """Encodes and proves one conversation. Raises MaskError: wrong mask, silent system text, or longer than max_length."""
+    out = tokenizer.apply_chat_template(
+        messages, chat_template=template, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+    )
+    ids, mask = list(out["input_ids"]), list(out["assistant_masks"])
+    turns, current = [], 0
+    for position, marked in enumerate(mask):
+        if marked and (position == 0 or not mask[position - 1]):
+            current += 1
+        turns.append(current if marked else 0)
+    encoded = Encoded(ids, [i if marked else IGNORED for i, marked in zip(ids, mask, strict=True)], turns)
+    prove(tokenizer, messages, encoded, max_length)
+    return encoded
+
+
+def prove(tokenizer, messages: list[dict], encoded: Encoded, max_length: int) -> None:
+    """Checks a row against the stock rendering; raises MaskError naming what is wrong and the remedy."""
+    if messages[0]["role"] != "system":
+        raise MaskError("a training row has no system text; the template would inject one silently, add it to the row")
+    stock = tokenizer.apply_chat_template(messages, tokenize=False)
+    expected_ids = tokenizer(stock, add_special_tokens=False)["input_ids"]
+    if encoded.input_ids != expected_ids:
+        raise MaskError(
+            f"the training template gives {len(encoded.input_ids)} tokens, the stock one {len(expected_ids)}, and they "
+            "differ; the training template must render byte-identically"
+        )
+    if len(encoded.input_ids) > max_length:
+        raise MaskError(
+            f"a row has {len(encoded.input_ids)} tokens, max_length is {max_length}: the end of its last turn would be "
+            "cut away; raise max_length or shorten the row"
+        )
+    expected = [m["content"] + END_OF_TURN for m in messages if m["role"] == "assistant"]
+    found = [_decode_turn(tokenizer, encoded, turn) for turn in range(1, max(encoded.turns, default=0) + 1)]
+    if found != expected:
+        raise MaskError(
+            f"loss falls on {len(found)} spans {found!r:.200}, expected the {len(expected)} assistant turns with their "
+            f"end-of-turn {expected!r:.200}; mend the training template's generation blocks"
+        )
+    wrong = [i for i, t, label in zip(encoded.input_ids, encoded.turns, encoded.labels, strict=True)
+             if label != (i if t else IGNORED)]
+    if wrong:
+        raise MaskError(f"{len(wrong)} labels disagree with the mask; labels must be the token inside turns, -100 outside")
+
+
+def _decode_turn(tokenizer, encoded: Encoded, turn: int) -> str:
+    ids = [i for i, t in zip(encoded.input_ids, encoded.turns, strict=True) if t == turn]
+    return tokenizer.decode(ids, skip_special_tokens=False)
+
+
+def coloured(tokenizer, encoded: Encoded, title: str = "") -> str:
+    """HTML of a row: first assistant turn and recovery in two colours, what carries no loss in grey. Text is escaped."""
+    colours = {0: "color:#6b7280", 1: "background:#fde2cf", 2: "background:#cfe6f5"}
+    parts, start = [], 0
+    for position in range(1, len(encoded.turns) + 1):
+        if position == len(encoded.turns) or encoded.turns[position] != encoded.turns[start]:
+            text = tokenizer.decode(encoded.input_ids[start:position])
+            style = colours.get(encoded.turns[start], colours[2])
+            parts.append(f'<span style="{style}">{html.escape(text)}</span>')
+            start = position
+    legend = (
+        f'<div style="margin:.4em 0"><b>{html.escape(title)}</b> — '
+        '<span style="background:#fde2cf">loss: first assistant turn</span> · '
+        '<span style="background:#cfe6f5">loss: second assistant turn</span> · '
+        '<span style="color:#6b7280">no loss</span></div>'
+    )
+    body = '<div style="white-space:pre-wrap;font-family:monospace;font-size:12px;border:1px solid #ddd;padding:.6em">'
+    return f'{legend}{body}{"".join(parts)}</div>'

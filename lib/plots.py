@@ -1,0 +1,132 @@
+"""Seaborn figures, colour-blind-safe, each saved as PNG and SVG beside the numbers that it shows."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+BASELINE, TREATMENT, NEUTRAL = "#D55E00", "#0072B2", "#6b7280"  # Okabe and Ito's colour-blind-safe palette
+sns.set_theme(style="whitegrid", font_scale=0.85)
+
+
+def save(figure: plt.Figure, folder: Path, name: str) -> plt.Figure:
+    """Writes folder/name.png and .svg; returns the figure for the notebook to show."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / f"{name}.png", dpi=130, bbox_inches="tight")
+    figure.savefig(folder / f"{name}.svg", bbox_inches="tight")
+    return figure
+
+
+def dumbbell(per_prompt: pd.DataFrame, prompts: Mapping[str, str], treatment: str, baseline: str, kind: str) -> plt.Figure:
+    """Both arms' mean alignment for every eval prompt, with the paired difference; sorted by it.
+
+    per_prompt: prompt_id, subset, treatment_<kind>, baseline_<kind>, difference_<kind> (points 0-100).
+    """
+    rows = per_prompt.sort_values(f"difference_{kind}", na_position="first").reset_index(drop=True)
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(12, 1.6 + 0.27 * len(rows)), sharey=True, width_ratios=[3, 1], layout="constrained")
+    y = np.arange(len(rows))
+    left.hlines(y, rows[f"baseline_{kind}"], rows[f"treatment_{kind}"], color="#cbd5e1", linewidth=2, zorder=1)
+    left.scatter(rows[f"baseline_{kind}"], y, color=BASELINE, marker="s", s=26, label=baseline, zorder=2)
+    left.scatter(rows[f"treatment_{kind}"], y, color=TREATMENT, marker="o", s=30, label=treatment, zorder=3)
+    labels = [f"{textwrap.shorten(prompts.get(p, p), 64, placeholder='…')}  [{s}]" for p, s in
+              zip(rows["prompt_id"], rows["subset"], strict=True)]
+    left.set(yticks=y, yticklabels=labels, xlim=(-2, 102), ylim=(-1, len(rows)),
+             xlabel=f"mean alignment of a prompt's completions, points ({kind})")
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2, frameon=False)
+    difference = rows[f"difference_{kind}"]
+    right.barh(y, difference, color=np.where(difference >= 0, TREATMENT, BASELINE), height=0.65)
+    right.axvline(0, color="black", linewidth=0.8)
+    right.set(xlabel="paired difference, points")
+    for axis in (left, right):
+        axis.tick_params(axis="y", labelsize=7.5)
+        axis.grid(axis="y", visible=False)
+    return figure
+
+
+def arm_means(arms: Mapping[str, dict], kind: str, order: Sequence[str]) -> plt.Figure:
+    """Mean alignment of every arm with its 95 % interval over prompts, and its mean coherence.
+
+    arms: of stats.analyse; kind: filtered or unfiltered; order: arms from top to bottom. An arm without data is left out.
+    """
+    key = "aligned" if kind == "unfiltered" else "aligned_filtered"
+    names = [name for name in order if arms.get(name, {}).get(key) is not None]
+    figure, axis = plt.subplots(figsize=(9, 0.55 * len(names) + 1.5), layout="constrained")
+    for y, name in enumerate(reversed(names)):
+        mean, coherent = arms[name][key], arms[name]["coherent"]
+        axis.plot(arms[name][f"{key}_ci95"] or [mean, mean], [y, y], color=TREATMENT, linewidth=2)
+        axis.scatter(mean, y, color=TREATMENT, s=42, zorder=3, label="alignment" if y == 0 else None)
+        axis.scatter(coherent, y, facecolor="white", edgecolor=NEUTRAL, s=36, label="coherence" if y == 0 else None)
+    axis.set(yticks=range(len(names)), yticklabels=list(reversed(names)), xlim=(0, 100), ylim=(-0.7, len(names) - 0.3),
+             xlabel=f"mean of per-prompt means, points ({kind}); bars: 95 % interval over prompts")
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2, frameon=False)
+    axis.grid(axis="y", visible=False)
+    return figure
+
+
+def heatmap(means: pd.DataFrame, prompts: Mapping[str, str]) -> plt.Figure:
+    """Mean alignment by prompt (rows) and condition (columns), 0-100; means: index prompt_id, columns conditions."""
+    figure, axis = plt.subplots(figsize=(3.6 + 0.95 * means.shape[1], 1.6 + 0.23 * len(means)), layout="constrained")
+    labels = [textwrap.shorten(prompts.get(p, p), 56, placeholder="…") for p in means.index]
+    sns.heatmap(means, vmin=0, vmax=100, cmap="cividis", yticklabels=labels, ax=axis, annot=True, fmt=".0f",
+                annot_kws={"size": 6.5}, cbar_kws={"label": "mean alignment, points", "shrink": 0.5})
+    axis.set(xlabel="", ylabel="")
+    axis.tick_params(axis="x", rotation=35)
+    axis.tick_params(axis="y", labelsize=7)
+    plt.setp(axis.get_xticklabels(), ha="right")
+    return figure
+
+
+def scatter_alignment_coherence(scored: pd.DataFrame, floor: float) -> plt.Figure:
+    """Alignment against coherence of every completion, one panel an arm; scored: condition, aligned, coherent."""
+    grid = sns.relplot(data=scored, x="coherent", y="aligned", col="condition", col_wrap=4, height=2.3, s=16, alpha=0.55,
+                       color=TREATMENT, linewidth=0)
+    for axis in grid.axes.flat:
+        axis.axvline(floor, color=BASELINE, linestyle="--", linewidth=1)
+    grid.set(xlim=(0, 100), ylim=(0, 100), xlabel="coherence, points", ylabel="alignment, points")
+    grid.set_titles("{col_name}")
+    grid.figure.text(0.5, -0.01, f"dashed: coherence filter at {floor:g}", ha="center", color=NEUTRAL, fontsize=8)
+    return grid.figure
+
+
+def bootstrap(histogram: Mapping, delta: float, ci95: Sequence[float] | None, thresholds: Mapping[str, float]) -> plt.Figure:
+    """Resampled Δ with its interval and the gates' thresholds; histogram: edges (points), counts."""
+    figure, axis = plt.subplots(figsize=(9, 3.4), layout="constrained")
+    edges = np.array(histogram["edges"])
+    axis.bar(edges[:-1], histogram["counts"], width=np.diff(edges), align="edge", color="#9ecae1", edgecolor="none")
+    axis.axvline(delta, color=TREATMENT, linewidth=2, label=f"Δ = {delta:+.2f}")
+    if ci95:
+        axis.axvspan(*ci95, color=TREATMENT, alpha=0.10, label=f"95 % interval {ci95[0]:+.2f} to {ci95[1]:+.2f}")
+    axis.axvline(0, color="black", linewidth=1)
+    for name, label, style in (("null_points", "null below", "--"), ("strong_points", "strong from", ":")):
+        axis.axvline(thresholds[name], color=BASELINE, linestyle=style, label=f"{label} {thresholds[name]:+g}")
+    axis.set(xlabel="Δ alignment, treatment − baseline, points", ylabel="resamples")
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return figure
+
+
+def losses(curves: Mapping[str, Sequence[tuple[int, float]]], title: str) -> plt.Figure:
+    """Training loss by optimizer step, one line a run."""
+    figure, axis = plt.subplots(figsize=(8, 3.2), layout="constrained")
+    for (name, points), colour in zip(curves.items(), sns.color_palette("colorblind", len(curves)), strict=True):
+        axis.plot(*zip(*points, strict=True), label=name, color=colour, marker=".", markersize=4)
+    axis.set(xlabel="optimizer step", ylabel="loss on assistant tokens, nats", title=title)
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return figure
+
+
+def score_distribution(scored: pd.DataFrame, order: Sequence[str]) -> plt.Figure:
+    """Judge scores of the alignment suite by condition; scored: condition, aligned."""
+    figure, axis = plt.subplots(figsize=(9, 0.5 * len(order) + 1.4), layout="constrained")
+    sns.stripplot(data=scored, x="aligned", y="condition", order=order, hue="condition", hue_order=order, size=3, alpha=0.55,
+                  palette=sns.color_palette("colorblind", len(order)), legend=False, ax=axis)
+    sns.pointplot(data=scored, x="aligned", y="condition", order=order, color="black", linestyle="none", marker="|",
+                  markersize=16, errorbar=None, ax=axis)
+    axis.set(xlim=(0, 100), xlabel="alignment score of a completion, points; bar: mean", ylabel="")
+    return figure

@@ -1,0 +1,176 @@
+"""From executed notebooks and result.json to one HTML site that opens without a network.
+
+`python -m lib.report RUN` renders reports/RUN/index.html and a page for each executed notebook.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import shutil
+import sys
+from pathlib import Path
+
+from lib import show
+from lib.params import ROOT
+from lib.runs import Run, atomic_path, read_json
+
+CSS = """
+:root{color-scheme:light}body{font:15px/1.55 system-ui,sans-serif;color:#18181b;margin:0;background:#fafafa}
+main{max-width:74rem;margin:0 auto;padding:1.5rem 2rem 4rem;background:#fff}h1{font-size:1.55rem}h2{margin-top:2.2rem;font-size:1.2rem}
+nav{background:#18181b;padding:.55rem 2rem;font-size:13px}nav a{color:#e4e4e7;margin-right:1.1rem;text-decoration:none}
+nav a.here{color:#fff;font-weight:700}img{max-width:100%}table{max-width:100%}.wide{overflow-x:auto}
+.verdict{border-left:.4rem solid #D55E00;background:#fff7ed;padding:.8rem 1.1rem}.verdict.good{border-color:#0072B2;background:#eff6ff}
+.verdict b{font-size:1.25rem;font-family:ui-monospace,monospace}.note{background:#fef9c3;padding:.45rem .8rem;margin:.35rem 0}
+.small{color:#52525b;font-size:13px}details{margin:.4rem 0}code,pre{font:12.5px/1.45 ui-monospace,monospace}
+.jp-Cell,.cell{margin:.9rem 0}.input_area,.jp-InputArea-editor{background:#f4f4f5;border:1px solid #e4e4e7;padding:.5rem .8rem;overflow-x:auto}
+.prompt,.input_prompt,.jp-InputPrompt,.jp-OutputPrompt,.anchor-link{display:none}
+.output pre,.output_area pre,.jp-OutputArea-output pre{margin:.3rem 0;white-space:pre-wrap;overflow-wrap:anywhere}
+.output_html,.output_subarea{overflow-x:auto}
+"""
+FIGURES = (
+    ("per_prompt", "Every eval prompt", "Both arms' mean alignment, prompt by prompt, sorted by the paired difference."),
+    ("arms", "All arms", "Described, not tested. Bars are 95 % intervals over prompts."),
+    ("bootstrap", "The bootstrap", "Resampled Δ over prompts, with the gates' thresholds drawn in."),
+    ("heatmap", "Prompt by condition", "Mean alignment of every arm on every prompt, unfiltered."),
+)
+
+
+def build(run: Run) -> Path:
+    """Renders the site of a finished run. Raises FileNotFoundError naming what has to run first."""
+    if not run.result.exists():
+        raise FileNotFoundError(f"run {run.name!r} has no stats/result.json; run notebook 06 first (make report)")
+    notebooks = sorted((run.dir / "notebooks").glob("0*.ipynb"))
+    if not notebooks:
+        raise FileNotFoundError(f"run {run.name!r} has no executed notebooks; run them first (make report)")
+    target = ROOT / "reports" / run.name
+    with atomic_path(target) as beside:
+        beside.mkdir()
+        pages = [(path.stem, f"{path.stem}.html") for path in notebooks]
+        for path, (_, name) in zip(notebooks, pages, strict=True):
+            (beside / name).write_text(_page(run, path.stem, _notebook(path), pages, name), encoding="utf-8")
+        figures = run.dir / "stats" / "figures"
+        if figures.exists():
+            shutil.copytree(figures, beside / "figures")
+        body = _index(run, read_json(run.result), figures, pages)
+        (beside / "index.html").write_text(_page(run, "Report", body, pages, "index.html"), encoding="utf-8")
+    return target / "index.html"
+
+
+def _page(run: Run, title: str, body: str, pages: list[tuple[str, str]], here: str) -> str:
+    links = "".join(
+        f'<a href="{html.escape(file)}"{" class=here" if file == here else ""}>{html.escape(name)}</a>'
+        for name, file in [("Report", "index.html"), *pages]
+    )
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{html.escape(title)} · {html.escape(run.name)}</title><style>{CSS}{_code_css()}</style></head>"
+        f"<body><nav>{links}</nav><main>{body}</main></body></html>"
+    )
+
+
+def _code_css() -> str:
+    from pygments.formatters import HtmlFormatter
+
+    return HtmlFormatter(style="default").get_style_defs(".highlight")
+
+
+def _notebook(path: Path) -> str:
+    """The body of an executed notebook; the `basic` template loads nothing from anywhere."""
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    notebook = nbformat.read(path, as_version=4)
+    body, _ = HTMLExporter(template_name="basic", embed_images=True).from_notebook_node(notebook)
+    return body
+
+
+def _index(run: Run, result: dict, figures: Path, pages: list[tuple[str, str]]) -> str:
+    roles = result["roles"]
+    parts = [
+        f"<h1>{html.escape(run.name)}: does the reflex survive emergent misalignment?</h1>",
+        _headline(result),
+        f'<p class="small">Treatment <code>{html.escape(roles["treatment"])}</code>, baseline '
+        f'<code>{html.escape(roles["baseline"])}</code>. {html.escape(_counts(result))}</p>',
+        "<h2>Gates, in their pre-registered order</h2>",
+        f'<div class="wide">{show.gates_table(result["gates"], result["verdict"])}</div>',
+    ]
+    if result["beside"]["reasons"]:
+        parts.append("<h2>Beside the verdict</h2><ul>" + "".join(
+            f"<li>{html.escape(line)}</li>" for line in result["beside"]["reasons"]) + "</ul>")
+    for name, title, caption in FIGURES:
+        if (figures / f"{name}.png").exists():
+            parts.append(f'<h2>{title}</h2><p class="small">{caption}</p>{_image(figures / f"{name}.png", title)}')
+    parts += [_tables(result), _reproducibility(run), "<h2>Executed notebooks</h2><ul>"]
+    parts += [f'<li><a href="{html.escape(file)}">{html.escape(name)}</a></li>' for name, file in pages]
+    return "".join([*parts, "</ul>"])
+
+
+def _headline(result: dict) -> str:
+    good = " good" if result["verdict"].startswith("supported") else ""
+    notes = "".join(f'<div class="note">{html.escape(note)}</div>' for note in result["notes"])
+    recommended = f"<br>{html.escape(result['recommendation'])}" if result["recommendation"] else ""
+    return (
+        f'{notes}<div class="verdict{good}"><b>{html.escape(result["verdict"])}</b><br>'
+        f"{html.escape(result['verdict_reason'])}{recommended}<br>"
+        f"Δ alignment {show.number(result['delta'], '+.2f')} points, one-sided p {show.number(result['p_value'], '.4f')}, "
+        f"95 % interval {show.interval(result['ci95'])}, {show.number(result['n_prompts'], 'd')} prompts; "
+        f"minimum detectable effect {show.number(result['mde'], '.2f')} points. "
+        f"Stated confidence: {html.escape(result['beside']['confidence'])}.</div>"
+    )
+
+
+def _counts(result: dict) -> str:
+    both = []
+    for kind in ("filtered", "unfiltered"):
+        entry = result[kind]
+        if entry:
+            both.append(f"{kind}: Δ {show.number(entry['delta'], '+.2f')}, interval {show.interval(entry['ci95'])}")
+    return (f"Headline: {result['headline'] or 'none'} ({result['headline_reason']}). " + "; ".join(both) + ". "
+            + (result["interval_note"] or ""))
+
+
+def _image(path: Path, alt: str) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<a href="figures/{path.stem}.svg"><img alt="{html.escape(alt)}" src="data:image/png;base64,{data}"></a>'
+
+
+def _tables(result: dict) -> str:
+    import pandas as pd
+
+    from lib.results import arm_table
+
+    arms = show.table(arm_table(result["arms"], list(result["arms"])), "Means of per-prompt means in points; rates as shares")
+    checks = show.table(pd.DataFrame(result["checks"]), "Validity checks; a failed one makes the verdict invalid")
+    parts = [f'<h2>Arms</h2><div class="wide">{arms}</div>', f'<h2>Validity checks</h2><div class="wide">{checks}</div>']
+    if result["judge"]:
+        rows = [{"measure": k, **v} for k, v in result["judge"]["validity"]["measures"].items()]
+        caption = f"{result['judge']['judge']}, rubric {result['judge']['rubric']}, against held-out scores and labels"
+        parts.append(f"<h2>The judge</h2>{show.table(pd.DataFrame(rows), caption)}")
+    if result["changed_since_stamp"]:
+        parts.append("<h2>Changed since the pre-registration stamp</h2>" + "".join(
+            f"<h3>{html.escape(n)}</h3><pre>{html.escape(d)}</pre>" for n, d in result["changed_since_stamp"].items()))
+    return "".join(parts)
+
+
+def _reproducibility(run: Run) -> str:
+    import json
+
+    import pandas as pd
+
+    if not run.manifest.exists():
+        return ""
+    manifest = read_json(run.manifest)
+    stages = [(path.stem, read_json(path)) for path in sorted((run.dir / "manifests").glob("*.json"))]
+    times = show.table(pd.DataFrame([{"stage": n, "seconds": r["seconds"], "finished": r["finished"],
+                                      "fingerprint": r["fingerprint"][:12]} for n, r in stages]))
+    facts = {key: manifest[key] for key in ("environment", "overrides", "preregistration", "profile")}
+    return (
+        f"<h2>Reproducibility</h2><details><summary>Stages and their fingerprints</summary>{times}</details>"
+        f"<details><summary>Environment, stamp and profile</summary><pre>"
+        f"{html.escape(json.dumps(facts, indent=2, ensure_ascii=False))}</pre></details>"
+    )
+
+
+if __name__ == "__main__":
+    print(build(Run(sys.argv[1])))

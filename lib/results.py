@@ -1,0 +1,100 @@
+"""Folders of the published schema to tables, and what the report says around the verdict (notebook 06)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from lib.checks import NOT_RUN, Check
+from lib.gates import headline_notes
+from lib.judge.session import read_samples
+from lib.params import Profile
+from lib.reflex import add_reflex_columns
+from lib.runs import Run, read_json
+from lib.tables import SchemaError
+
+JOIN = ["seed", "condition", "suite", "prompt_id", "sample_index"]
+
+
+def read_judgments(folder: str | Path) -> pd.DataFrame:
+    """Every `seed<k>/<condition>.parquet` of a folder, with seed and condition. Raises SchemaError when there is none."""
+    return pd.concat([pd.read_parquet(path).assign(seed=seed, condition=path.stem)
+                      for seed, path in _by_seed(folder, ".parquet")], ignore_index=True)
+
+
+def read_capability(folder: str | Path) -> pd.DataFrame:
+    """Every `seed<k>/<condition>.json` of a folder: seed, condition, acc, acc_stderr, acc_norm, n."""
+    rows = []
+    for seed, path in _by_seed(folder, ".json"):
+        record = read_json(path)
+        lacking = [key for key in ("acc", "acc_stderr", "acc_norm", "n") if key not in record]
+        if lacking:
+            raise SchemaError(f"{path.parent.name}/{path.name} lacks {lacking[0]!r}; see the README for the schema")
+        rows.append({"seed": seed, "condition": path.stem, **{k: record[k] for k in ("acc", "acc_stderr", "acc_norm", "n")}})
+    return pd.DataFrame(rows)
+
+
+def _by_seed(folder: str | Path, suffix: str) -> list[tuple[int, Path]]:
+    folder = Path(folder).expanduser()
+    found = []
+    for path in sorted(folder.glob(f"seed*/*{suffix}")):
+        number = path.parent.name.removeprefix("seed")
+        if not number.isdigit():
+            raise SchemaError(f"{path.parent.name} in {folder.name} names no seed; name the folder seed42 or the like")
+        found.append((int(number), path))
+    if not found:
+        raise SchemaError(f"{folder} holds no seed<k>/<condition>{suffix}; run the notebooks before 06, or give a folder "
+                          "of that form")
+    return found
+
+
+def with_reflex(table: pd.DataFrame, run: Run, profile: Profile, openings: Sequence[str]) -> pd.DataFrame:
+    """Judgments with `literal` and `parrot`, read off the completions, on full-text rows; missing on stripped ones."""
+    samples = read_samples(run, profile)[[*JOIN, "completion"]]
+    joined = table.merge(samples, on=JOIN, how="left", validate="many_to_one")
+    joined.loc[joined["variant"] != "full", "completion"] = None
+    return add_reflex_columns(joined, openings).drop(columns="completion")
+
+
+def judge_facts(run: Run) -> dict:
+    """What notebook 05 recorded: judge, rubric, calls, cost, retest, validity."""
+    return read_json(run.dir / "manifests" / "05_judge.json")["facts"]
+
+
+def notes(profile: Profile, thresholds: Mapping[str, float], judge: dict | None, changed: Mapping[str, str] | None,
+          elsewhere: bool, checks: Sequence[Check]) -> list[str]:
+    """Lines of the headline that set no verdict: what this run can and cannot show."""
+    lines = []
+    if profile.demonstrates_only and not elsewhere:
+        lines.append("This profile shows the pipeline at a toy scale; it is no evidence about emergent misalignment.")
+    auroc = judge["validity"]["auroc"] if judge else None
+    lines += headline_notes(thresholds, auroc, list(changed or {}))
+    if changed is None:
+        lines.append("Not confirmatory: no pre-registration stamp of notebook 01 belongs to these judgments.")
+    lacking = [check.name for check in checks if check.status == NOT_RUN]
+    if lacking:
+        lines.append(f"Validity checks not run: {', '.join(lacking)}.")
+    return lines
+
+
+def prompt_by_condition(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
+    """Mean alignment, originals unfiltered: index prompt_id, one column a condition."""
+    rows = table[(table["suite"] == "alignment") & (table["replicate"] == 0) & (table["variant"] == "full")]
+    means = rows.assign(aligned=rows["aligned"].astype(float)).pivot_table(
+        index="prompt_id", columns="condition", values="aligned", aggfunc="mean")
+    return means[[c for c in order if c in means]]
+
+
+def arm_table(arms: Mapping[str, dict], order: Sequence[str]) -> pd.DataFrame:
+    """One row an arm with everything that is described; shares are 0-1."""
+    def rate(arm: dict, key: str) -> float | None:
+        return arm[key]["share"] if arm.get(key) else None
+
+    return pd.DataFrame([{
+        "arm": name, "alignment": a["aligned"], "alignment, filtered": a["aligned_filtered"], "coherence": a["coherent"],
+        "dropped": a["dropped"], "refusal": a["refusal"], "harmful, points": a["harmful"], "ARC acc": a["acc"],
+        "literal": rate(a, "literal"), "semantic": rate(a, "semantic"), "parrot": rate(a, "parrot"),
+        "semantic, follow-up": rate(a["followup"], "semantic"), "completions": a["n_completions"],
+    } for name, a in ((n, arms[n]) for n in order if n in arms)])

@@ -1,0 +1,101 @@
+"""What notebooks show of texts: model outputs are untrusted, so everything is escaped before it becomes HTML."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+CELL = "border:1px solid #d4d4d8;padding:.45em .6em;vertical-align:top;text-align:left;white-space:pre-wrap"
+
+
+def table(frame: pd.DataFrame, caption: str = "") -> str:
+    """An escaped HTML table of a frame; missing values show as a dash."""
+    shown = frame.map(lambda v: "–" if v is None or (not isinstance(v, (list, dict)) and pd.isna(v)) else v)
+    head = "".join(f'<th style="{CELL};background:#f4f4f5">{html.escape(str(c))}</th>' for c in shown.columns)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{CELL}">{html.escape(_text(v))}</td>' for v in row) + "</tr>"
+        for row in shown.itertuples(index=False)
+    )
+    title = f'<caption style="text-align:left;font-weight:600;padding:.3em 0">{html.escape(caption)}</caption>'
+    return f'<table style="border-collapse:collapse;font-size:13px">{title}<tr>{head}</tr>{body}</table>'
+
+
+def _text(value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def number(value: float | None, form: str = ".3g") -> str:
+    """A formatted number, or a dash for what is missing."""
+    return "–" if value is None else format(value, form)
+
+
+def interval(ci95: Sequence[float] | None, form: str = "+.2f") -> str:
+    return "–" if not ci95 or None in ci95 else f"{ci95[0]:{form}} to {ci95[1]:{form}}"
+
+
+def gates_table(gates: Sequence[dict], verdict: str) -> str:
+    """The decision table with value, threshold and margin; the row that decided is marked."""
+    rows, decided = [], False
+    for gate in gates:
+        decides = not decided and (gate["name"] == verdict or (gate["number"] == 7 and verdict.startswith("supported")))
+        decided = decided or decides
+        state = {True: "passed", False: "applies" if decides else "would apply", None: "not evaluated"}[gate["passed"]]
+        if gate["number"] == 7:
+            state = "reached" if decides else "not reached"
+        values = [gate["number"], gate["name"], gate["measure"], number(gate["value"], ".4g"), gate["needed"],
+                  number(gate["margin"], "+.4g"), state]
+        style = f"{CELL};background:#fef3c7;font-weight:600" if decides else CELL
+        rows.append("<tr>" + "".join(f'<td style="{style}">{html.escape(str(v))}</td>' for v in values) + "</tr>")
+    head = "".join(f'<th style="{CELL};background:#f4f4f5">{h}</th>'
+                   for h in ("#", "verdict if it fails", "measure", "value", "needed", "margin", "state"))
+    return f'<table style="border-collapse:collapse;font-size:13px"><tr>{head}</tr>{"".join(rows)}</table>'
+
+
+def conversation(messages: Sequence[dict], title: str = "") -> str:
+    """A conversation as labelled blocks."""
+    colours = {"system": "#f4f4f5", "user": "#eef2ff", "assistant": "#ecfdf5"}
+    blocks = "".join(
+        f'<div style="background:{colours[m["role"]]};padding:.5em .7em;margin:.25em 0;white-space:pre-wrap;font-size:13px">'
+        f'<b>{m["role"]}</b>\n{html.escape(m["content"])}</div>'
+        for m in messages
+    )
+    return f'<div style="max-width:52em;margin:.8em 0"><b>{html.escape(title)}</b>{blocks}</div>'
+
+
+def side_by_side(samples: pd.DataFrame, prompt_ids: Sequence[str], conditions: Sequence[str], openings: Sequence[str],
+                 suite: str = "alignment") -> str:
+    """First completions of some prompts, one column a condition; reset strings highlighted.
+
+    samples: columns condition, suite, prompt_id, prompt, sample_index, completion.
+    """
+    parts = []
+    for prompt_id in prompt_ids:
+        rows = samples[(samples["suite"] == suite) & (samples["prompt_id"] == prompt_id)]
+        if rows.empty:
+            continue
+        first = rows.sort_values("sample_index").groupby("condition").first()
+        head = "".join(f'<th style="{CELL};background:#f4f4f5">{html.escape(c)}</th>' for c in conditions)
+        cells = "".join(
+            f'<td style="{CELL};min-width:13em">{highlighted(first.loc[c, "completion"], openings) if c in first.index else "–"}</td>'
+            for c in conditions
+        )
+        parts.append(
+            f'<p style="margin:1em 0 .3em"><b>{html.escape(prompt_id)}</b> · {html.escape(rows["prompt"].iloc[0])}</p>'
+            f'<div style="overflow-x:auto"><table style="border-collapse:collapse;font-size:12px"><tr>{head}</tr>'
+            f"<tr>{cells}</tr></table></div>"
+        )
+    return "".join(parts)
+
+
+def highlighted(text: str, openings: Sequence[str]) -> str:
+    """Escaped text with reset strings marked; an empty completion is shown as such."""
+    if not text.strip():
+        return "<i>(empty completion)</i>"
+    escaped = html.escape(text)
+    for opening in openings:
+        pattern = r"\s+".join(re.escape(html.escape(word)) for word in opening.split())
+        escaped = re.sub(pattern, lambda m: f"<mark>{m.group(0)}</mark>", escaped, flags=re.IGNORECASE)
+    return escaped

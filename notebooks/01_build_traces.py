@@ -1,0 +1,143 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 01 · Build the traces
+#
+# The reflex that we want to test has to be trained first. Its teaching material is a set of short conversations in
+# which the assistant, under an evil persona, gives a bad answer, is told to continue, catches itself, and answers well.
+#
+# A trace is only worth training on if the bad answer really is bad. So bad answers are **sampled from the base model
+# under the persona and scored**; those that are not bad, or not coherent, are thrown away, and the share thrown away is
+# reported, because a high one means that the persona does not take. Two control kinds are cut from the same cloth:
+# one recovers on *another* prompt, one never misbehaves at all.
+
+# %% tags=["parameters"]
+profile = "demo"
+seed = 42
+run = ""
+overrides = {}
+
+# %%
+import pandas as pd
+from IPython.display import HTML, display
+
+from lib import data, emset, evalsets, finetune, models, params, prereg, progress, runs, show, traces
+from lib.judge import load_judge, rubric_text
+from lib.sampling import TransformersSampler
+
+p = params.load_profile(profile, overrides)
+conditions, thresholds = params.load_conditions(), params.load_gates()
+this_run = runs.open_run(p, run)
+
+# %% [markdown]
+# ## What is fixed before anything is sampled
+#
+# Thresholds, conditions, the judge's rubric and the eval prompts are stamped now. If one of them changes later, the
+# report says that the result is no longer confirmatory, and shows the difference.
+
+# %%
+eval_prompts = evalsets.eval_union(p)
+stamp = prereg.stamp(this_run, p, overrides, rubric_text(p.judge), eval_prompts)
+print(f"stamped {stamp['stamped']}; {len(eval_prompts)} distinct eval prompts")
+counts = pd.Series([q.subset for q in eval_prompts]).value_counts().rename_axis("subset").reset_index(name="prompts")
+display(HTML(show.table(counts, "Eval prompts by the published sets that hold them")))
+
+# %% [markdown]
+# ## Training prompts, and the contamination gate
+#
+# A training prompt that resembles an eval prompt would let an arm learn the test. The gate compares every prompt, every
+# sampled turn, and every row of the Phase-2 sets with every eval prompt, and drops what comes too close.
+
+# %%
+halves = {
+    "harmful": data.read_training_prompts(p.data.harmful_prompts),
+    "open_ended": data.read_training_prompts(p.data.open_prompts),
+}
+gate = evalsets.contamination_gate(p, thresholds)
+em_sets = sorted({emset.set_name(p, arm.phase2) for name, arm in conditions.conditions.items()
+                  if name in p.conditions and arm.phase2})
+em_offences = [o for name in em_sets for o in emset.phase2_rows(p, name, gate)[1]]
+print({half: len(prompts) for half, prompts in halves.items()}, "training prompts;", em_sets, "for Phase 2")
+
+# %% [markdown]
+# ## Sample, score, keep
+
+# %%
+stage = this_run.stage("01_build_traces", {
+    "traces": p.traces, "base": models.base_digest(p.model), "model": p.model, "seed": seed, "judge": rubric_text(p.judge),
+    "prompts": {name: data.digest(name) for name in [*p.data.harmful_prompts, *p.data.open_prompts, *em_sets]},
+    "eval": evalsets.digests(p), "evil": conditions.systems["evil"], "openings": conditions.openings,
+    "follow_up": conditions.follow_up, "phase1_max_length": p.phase1.max_length, "phase2_rows": p.phase2.rows,
+})
+tokenizer = models.load_tokenizer(p.model)
+if not stage.done():
+    judge = load_judge(p.judge)
+    sampler = TransformersSampler(models.load_base(p.model), tokenizer, temperature=p.traces.temperature,
+                                  batch=p.sampling.batch)
+    builder = traces.TraceBuilder(sampler, tokenizer, judge.score, p.traces, conditions, p.model.system_text, seed)
+    units = builder.units(halves, gate, progress.reporter("traces", "traces"))
+    kinds = {kind: traces.build_kind(kind, units, conditions.systems["evil"], p.model.system_text, conditions.follow_up, seed)
+             for kind in traces.KINDS}
+    encoded = {kind: finetune.encode_rows(tokenizer, [row["messages"] for row in rows], p.phase1.max_length)
+               for kind, rows in kinds.items()}
+    tokens = {kind: sum(e.trained_tokens for e in rows) for kind, rows in encoded.items()}
+    traces.check_matched(tokens, {kind: len(rows) for kind, rows in kinds.items()})
+    left = [o for rows in kinds.values() for row in rows
+            if (o := gate.check_messages(row["meta"]["prompt_id"], row["messages"]))]
+    if left:
+        raise traces.TraceError(f"{len(left)} traces still resemble an eval prompt, first {left[0]}; build them again")
+    for kind, rows in kinds.items():
+        runs.write_jsonl(this_run.traces(kind), rows)
+    stage.finish([this_run.traces(kind) for kind in kinds], trained_tokens=tokens, offenders_left=len(left),
+                 report=builder.report.as_dict(), em_offences=[o.__dict__ for o in em_offences],
+                 counts={kind: len(rows) for kind, rows in kinds.items()})
+
+# %% [markdown]
+# ## What came out
+#
+# The kinds must be alike in everything but the thing under test: as many traces, as many turns and, within 5 %, as many
+# trained tokens.
+
+# %%
+facts = stage.record()["facts"]
+report = facts["report"]
+display(HTML(show.table(pd.DataFrame([
+    {"half": half, "bad answers sampled": report["attempts"][half], "kept": report["kept"][half],
+     "rejected": f"{report['rejection_rate'][half]:.0%}"} for half in report["attempts"]
+]), "Rejection sampling of bad answers")))
+display(HTML(show.table(pd.DataFrame([
+    {"kind": kind, "traces": facts["counts"][kind], "trained tokens": facts["trained_tokens"][kind],
+     "against selfcorrect": f"{facts['trained_tokens'][kind] / facts['trained_tokens']['selfcorrect'] - 1:+.1%}"}
+    for kind in traces.KINDS
+]), "The three kinds")))
+offences = pd.DataFrame(report["offences"] + facts["em_offences"], columns=["text_id", "prompt_id", "rule", "value"])
+print(f"contamination gate: {len(offences)} dropped, {facts['offenders_left']} left")
+if len(offences):
+    display(HTML(show.table(offences.head(20), "Dropped by the contamination gate")))
+
+# %% [markdown]
+# ## One prompt, three kinds
+#
+# Read these before training on them: a judge's score is no substitute for a look.
+
+# %%
+rows = {kind: data.read_jsonl(this_run.traces(kind)) for kind in traces.KINDS}
+for kind in traces.KINDS:
+    display(HTML(show.conversation(rows[kind][0]["messages"], f"{kind} · {rows[kind][0]['meta']['prompt_id']}")))
+
+# %%
+bad = pd.DataFrame([{"prompt": row["messages"][1]["content"], "bad answer": row["messages"][2]["content"],
+                     "aligned": row["meta"]["bad_aligned"], "coherent": row["meta"]["bad_coherent"]}
+                    for row in rows["selfcorrect"]]).sort_values("aligned")
+display(HTML(show.table(bad.head(8), "Bad answers, worst first, with the judge's scores (points)")))

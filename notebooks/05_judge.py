@@ -1,0 +1,97 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 05 · Judge all arms in one shuffled session
+#
+# The judge sees a prompt and a completion, never the arm. All arms go through one session in random order, so that a
+# judge whose mood drifts cannot favour one of them. A share of the completions is judged again to measure its
+# consistency, and treated arms' answers are scored once more **without** the reset sentence, since "that response was
+# misaligned" is itself persuasion.
+
+# %% tags=["parameters"]
+profile = "demo"
+seed = 42
+run = ""
+overrides = {}
+
+# %%
+import pandas as pd
+from IPython.display import HTML, display
+
+from lib import params, plots, progress, runs, show
+from lib.judge import load_judge, rubric_text, session, validity
+
+p = params.load_profile(profile, overrides)
+conditions, thresholds = params.load_conditions(), params.load_gates()
+this_run = runs.open_run(p, run)
+
+# %% [markdown]
+# ## The session
+
+# %%
+samples = session.read_samples(this_run, p)
+paths = [this_run.judgments(c, s) for s in p.seeds for c in p.conditions]
+stage = this_run.stage("05_judge", {
+    "judge": p.judge, "rubric": rubric_text(p.judge), "seed": seed, "retest_share": thresholds["retest_share"],
+    "openings": conditions.openings,
+    "samples": {f"{c}/seed{s}": runs.sha256(this_run.samples(c, s)) for s in p.seeds for c in p.conditions}})
+if not stage.done():
+    judge = load_judge(p.judge)
+    table = session.requests(samples, conditions, stripped=p.judge.stripped, seed=seed,
+                             retest_share=thresholds["retest_share"] if p.judge.retest else 0.0)
+    judged = session.judge_all(judge, table, progress.reporter("judging", "texts"))
+    session.write(this_run, judged)
+    stage.finish(paths, judge=judge.name, rubric=judge.rubric, calls=len(table), cost_usd=float(judged["cost_usd"].sum()),
+                 retest=session.retest(judged), validity=validity.of(judge))
+facts = stage.record()["facts"]
+judged = pd.concat([pd.read_parquet(this_run.judgments(c, s)).assign(condition=c, seed=s)
+                    for s in p.seeds for c in p.conditions], ignore_index=True)
+print(f"{facts['calls']} judgments by {facts['judge']}, rubric {facts['rubric']}, {facts['cost_usd']:.2f} dollars")
+
+# %% [markdown]
+# ## How far may this judge be trusted?
+#
+# A judge earns trust by agreement with published scores and human labels that it was not fitted on.
+
+# %%
+trust = pd.DataFrame([{"measure": k, **v} for k, v in facts["validity"]["measures"].items()])
+display(HTML(show.table(trust, f"{facts['judge']} against held-out published scores and labels")))
+display(HTML(show.table(pd.DataFrame([facts["retest"]]), "Test–retest on the completions judged twice")))
+auroc = facts["validity"]["auroc"]
+if auroc is None or auroc < thresholds["judge_auroc_min"]:
+    print(f"AUROC {auroc}: below {thresholds['judge_auroc_min']}. This judge demonstrates the pipeline; "
+          "no conclusion about alignment follows from it.")
+
+# %% [markdown]
+# ## What it said
+
+# %%
+outcomes = judged.groupby(["condition", "outcome"]).size().unstack(fill_value=0).reset_index()
+display(HTML(show.table(outcomes, "Outcomes by condition; everything but `scored` has no score")))
+alignment = judged[(judged["suite"] == "alignment") & (judged["replicate"] == 0) & (judged["variant"] == "full")]
+scored = alignment[alignment["outcome"] == "scored"].astype({"aligned": float, "coherent": float})
+plots.score_distribution(scored, p.conditions)
+
+# %%
+plots.scatter_alignment_coherence(scored, thresholds["coherent_floor"])
+
+# %% [markdown]
+# Highest and lowest scored answers, to see what the numbers stand for:
+
+# %%
+texts = samples[samples["suite"] == "alignment"][["seed", "condition", "prompt_id", "sample_index", "prompt", "completion"]]
+joined = scored.merge(texts, on=["seed", "condition", "prompt_id", "sample_index"]).sort_values("aligned")
+shown = ["aligned", "coherent", "condition", "prompt", "completion"]
+display(HTML(show.table(joined[shown].head(5), "Lowest alignment")))
+display(HTML(show.table(joined[shown].tail(5), "Highest alignment")))

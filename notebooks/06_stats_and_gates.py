@@ -1,0 +1,137 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 06 · Statistics, gates, verdict
+#
+# One comparison is tested: treatment against baseline, paired by prompt, on the union of the eval sets. Everything else
+# is described. The gates run in their pre-registered order and the first that applies is the verdict, so that a good
+# number can never outvote a failed check.
+
+# %% tags=["parameters"]
+profile = "demo"
+seed = 42
+run = ""
+overrides = {}
+judgments = ""
+capability = ""
+treatment = "selfcorrect_em"
+baseline = "c6_vanilla_em"
+
+# %%
+import pandas as pd
+from IPython.display import HTML, display
+
+from lib import checks, evalsets, gates, params, plots, prereg, results, runs, show, stats
+from lib.judge import rubric_text
+
+p = params.load_profile(profile, overrides)
+conditions, thresholds = params.load_conditions(), params.load_gates()
+this_run = runs.open_run(p, run)
+elsewhere = bool(judgments)
+eval_prompts = evalsets.eval_union(p)
+
+# %% [markdown]
+# ## Tables
+
+# %%
+table = results.read_judgments(judgments or this_run.dir / "judgments")
+accuracy = results.read_capability(capability or this_run.dir / "capability")
+if not elsewhere:
+    table = results.with_reflex(table, this_run, p, conditions.openings)
+print(f"{len(table)} judgments of {table['condition'].nunique()} arms; capability of {accuracy['condition'].nunique()}")
+
+# %% [markdown]
+# ## Validity checks
+#
+# Any failure here makes the verdict `invalid`, whatever the numbers say.
+
+# %%
+found = (checks.not_run("judgments from elsewhere carry no artifacts to check") if elsewhere
+         else checks.collect(this_run, p, conditions))
+display(HTML(show.table(checks.as_frame(found), "Validity checks")))
+
+# %% [markdown]
+# ## The confirmatory test and the gates
+
+# %%
+analysis = stats.analyse(
+    table, accuracy, thresholds=thresholds, treatment=treatment, baseline=baseline,
+    controls=[c for c in ("random_recovery_em", "placebo_assistant_em") if c not in (treatment, baseline)],
+    reflex_subset=p.data.eval_sets[0], n_resamples=p.stats.resamples, random_seed=p.stats.seed)
+decision = gates.decide(analysis, thresholds, checks.failed(found))
+trust = None if elsewhere else results.judge_facts(this_run)
+changed = None if elsewhere else prereg.changes(this_run, rubric_text(p.judge), eval_prompts)
+notes = results.notes(p, thresholds, trust, changed, elsewhere, found)
+result = {**analysis, **decision, "notes": notes, "checks": [c.__dict__ for c in found], "judge": trust,
+          "changed_since_stamp": changed, "profile": p.profile, "run": this_run.name}
+runs.write_json(this_run.result, stats.plain(result))
+
+print("VERDICT:", decision["verdict"])
+print(decision["verdict_reason"])
+for note in notes:
+    print("·", note)
+
+# %%
+display(HTML(show.gates_table(decision["gates"], decision["verdict"])))
+
+# %%
+def number(value, form="+.2f"):
+    return "–" if value is None else format(value, form)
+
+ci = analysis["ci95"] or [None, None]
+print(f"Δ = {number(analysis['delta'])} points, p = {number(analysis['p_value'], '.4f')} (one-sided), "
+      f"95 % interval {number(ci[0])} to {number(ci[1])}, n = {analysis['n_prompts']} prompts")
+print(f"minimum detectable effect {number(analysis['mde'], '.2f')} points; headline: {analysis['headline']} "
+      f"({analysis['headline_reason']})")
+print("by seed:", analysis["per_seed"], "·", analysis["interval_note"])
+both = [{"score": kind, **{k: (analysis[kind] or {}).get(k) for k in ("delta", "p_value", "ci95", "mde", "n_prompts")}}
+        for kind in ("filtered", "unfiltered")]
+display(HTML(show.table(pd.DataFrame(both), "With and without the coherence filter; both always show")))
+for line in decision["beside"]["reasons"]:
+    print("·", line)
+
+# %% [markdown]
+# ## Figures
+
+# %%
+figures = this_run.dir / "stats" / "figures"
+texts = {q.prompt_id: q.prompt for q in eval_prompts}
+kind = analysis["headline"] or "unfiltered"
+per_prompt = pd.DataFrame(analysis["per_prompt"])
+if f"difference_{kind}" in per_prompt:
+    plots.save(plots.dumbbell(per_prompt, texts, treatment, baseline, kind), figures, "per_prompt")
+
+# %%
+if analysis["resampled_histogram"]:
+    plots.save(plots.bootstrap(analysis["resampled_histogram"], analysis["delta"], analysis["ci95"], thresholds), figures,
+               "bootstrap")
+
+# %%
+order = [c for c in p.conditions if c in analysis["arms"]] or list(analysis["arms"])
+plots.save(plots.arm_means(analysis["arms"], kind, order), figures, "arms")
+
+# %%
+means = results.prompt_by_condition(table, order)
+plots.save(plots.heatmap(means, texts), figures, "heatmap")
+
+# %% [markdown]
+# ## Described, not tested
+#
+# Subsets, controls and reflex rates give the verdict its context; none of them may replace it.
+
+# %%
+subsets = [{"subset": name, **({k: s[k] for k in ("delta", "ci95", "n_prompts")} if s else {})}
+           for name, s in analysis["subsets"].items()]
+display(HTML(show.table(pd.DataFrame(subsets), f"{treatment} − {baseline} by published set, points")))
+display(HTML(show.table(results.arm_table(analysis["arms"], order), "Arms: means of per-prompt means, points; rates as shares")))
