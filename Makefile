@@ -16,9 +16,12 @@ export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
 report: $(READY)
 	@mkdir -p runs
-	@flock -n runs/.lock $(VENV)/bin/snakemake --cores 1 --nolock --rerun-incomplete --quiet rules host \
+	@flock -n -E 9 runs/.lock $(VENV)/bin/snakemake --cores all --nolock --rerun-incomplete --quiet progress host \
 	  --rerun-triggers mtime input params --config profile=$(PROFILE) run=$(RUN) overrides='$(OVERRIDES)' \
-	  || { echo "make report stopped; what is finished stays, and make report goes on from there"; exit 1; }
+	  2> >(grep -v --line-buffered IPKernelApp >&2); code=$$?; \
+	  if [ $$code = 9 ]; then echo "another make report is at work in this folder; wait for it"; fi; \
+	  if [ $$code != 0 ]; then echo "make report stopped; what is finished stays, and make report goes on from there"; fi; \
+	  exit $$code
 	@echo "report: reports/$(RUN)/index.html"
 
 test: $(READY)

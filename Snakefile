@@ -13,19 +13,29 @@ P = load_profile(PROFILE, OVERRIDES)
 ARMS = ["all"] if P.together else P.conditions
 SEEDS = P.seeds
 DONE = f"runs/{RUN}/.done"
-COMMON = ["params/conditions.yaml", f"params/{PROFILE}.yaml"]
-TOTAL = 1 + 3 * len(ARMS) * len(SEEDS) + 3  # stages, the report included
+COMMON = ["params/conditions.yaml", "params/data.yaml", f"params/{PROFILE}.yaml"]
+BY_ARM = ("02_phase1_sft", "03_phase2_em", "04_sample_and_capability")
+STAGES = [
+    "01_build_traces",
+    *(f"{notebook}.{arm}.seed{seed}" for seed in SEEDS for notebook in BY_ARM for arm in ARMS),
+    "05_judge", "06_stats_and_gates", "report",
+]
 
 
-def papermill(notebook, with_arm=True):
-    """The command of one stage; its executed notebook is kept also when it fails."""
-    overrides = shlex.quote(json.dumps(OVERRIDES)).replace("{", "{{").replace("}", "}}")
-    suffix = "" if P.together and len(SEEDS) == 1 or not with_arm else ".{wildcards.arm}.seed{wildcards.seed}"
-    arm = " -p condition {wildcards.arm} -p seed {wildcards.seed}" if with_arm else f" -p seed {SEEDS[0]}"
+def announce(name):
+    return f"echo 'stage {STAGES.index(name) + 1} of {len(STAGES)}: {name}'"
+
+
+def papermill(notebook, wildcards=None):
+    """The command of one stage. Its executed notebook is no Snakemake output, so it stays to be read when it fails."""
+    by_arm = wildcards is not None
+    name = f"{notebook}.{wildcards.arm}.seed{wildcards.seed}" if by_arm else notebook
+    executed = notebook if P.together and len(SEEDS) == 1 else name
+    arm = f"-p condition {wildcards.arm} -p seed {wildcards.seed}" if by_arm else f"-p seed {SEEDS[0]}"
     return (
-        f"mkdir -p runs/{RUN}/notebooks && {sys.executable} -m papermill --no-progress-bar --log-level ERROR "
-        f"notebooks/{notebook}.ipynb runs/{RUN}/notebooks/{notebook}{suffix}.ipynb --cwd notebooks "
-        f"-p profile {PROFILE} -p run {RUN}{arm} -p overrides {overrides}"
+        f"{announce(name)} && mkdir -p runs/{RUN}/notebooks && {sys.executable} -m papermill --no-progress-bar "
+        f"--log-level ERROR notebooks/{notebook}.ipynb runs/{RUN}/notebooks/{executed}.ipynb --cwd notebooks "
+        f"-p profile {PROFILE} -p run {RUN} {arm} -p overrides {shlex.quote(json.dumps(OVERRIDES))}"
     )
 
 
@@ -36,36 +46,41 @@ rule report:
 rule site:
     input: f"{DONE}/06_stats_and_gates"
     output: f"reports/{RUN}/index.html"
-    message: f"stage {TOTAL} of {TOTAL}: report"
-    shell: f"{sys.executable} -m lib.report {RUN}"
+    params: announce=announce("report"), python=sys.executable
+    shell: f"{{params.announce}} && {{params.python}} -m lib.report {RUN}"
 
 
+# Every job takes all cores: Snakemake would otherwise hold it, and so PyTorch in it, to one thread.
 rule build_traces:
     input: *COMMON, "params/gates.yaml", notebook="notebooks/01_build_traces.ipynb"
     output: touch(f"{DONE}/01_build_traces")
-    message: f"stage 1 of {TOTAL}: 01_build_traces"
-    shell: papermill("01_build_traces", with_arm=False)
+    threads: workflow.cores
+    params: command=papermill("01_build_traces")
+    shell: "{params.command}"
 
 
 rule phase1:
     input: *COMMON, rules.build_traces.output, notebook="notebooks/02_phase1_sft.ipynb"
     output: touch(f"{DONE}/02_phase1_sft.{{arm}}.seed{{seed}}")
-    message: f"stage 2 of {TOTAL}: 02_phase1_sft, " + "{wildcards.arm}, seed {wildcards.seed}"
-    shell: papermill("02_phase1_sft")
+    threads: workflow.cores
+    params: command=lambda wildcards: papermill("02_phase1_sft", wildcards)
+    shell: "{params.command}"
 
 
 rule phase2:
     input: *COMMON, rules.phase1.output, notebook="notebooks/03_phase2_em.ipynb"
     output: touch(f"{DONE}/03_phase2_em.{{arm}}.seed{{seed}}")
-    message: f"stage 3 of {TOTAL}: 03_phase2_em, " + "{wildcards.arm}, seed {wildcards.seed}"
-    shell: papermill("03_phase2_em")
+    threads: workflow.cores
+    params: command=lambda wildcards: papermill("03_phase2_em", wildcards)
+    shell: "{params.command}"
 
 
 rule sample:
     input: *COMMON, rules.phase2.output, notebook="notebooks/04_sample_and_capability.ipynb"
     output: touch(f"{DONE}/04_sample_and_capability.{{arm}}.seed{{seed}}")
-    message: f"stage 4 of {TOTAL}: 04_sample_and_capability, " + "{wildcards.arm}, seed {wildcards.seed}"
-    shell: papermill("04_sample_and_capability")
+    threads: workflow.cores
+    params: command=lambda wildcards: papermill("04_sample_and_capability", wildcards)
+    shell: "{params.command}"
 
 
 rule judge:
@@ -74,12 +89,14 @@ rule judge:
         expand(f"{DONE}/04_sample_and_capability.{{arm}}.seed{{seed}}", arm=ARMS, seed=SEEDS),
         notebook="notebooks/05_judge.ipynb",
     output: touch(f"{DONE}/05_judge")
-    message: f"stage {TOTAL - 2} of {TOTAL}: 05_judge"
-    shell: papermill("05_judge", with_arm=False)
+    threads: workflow.cores
+    params: command=papermill("05_judge")
+    shell: "{params.command}"
 
 
 rule stats:
     input: *COMMON, "params/gates.yaml", rules.judge.output, notebook="notebooks/06_stats_and_gates.ipynb"
     output: touch(f"{DONE}/06_stats_and_gates")
-    message: f"stage {TOTAL - 1} of {TOTAL}: 06_stats_and_gates"
-    shell: papermill("06_stats_and_gates", with_arm=False)
+    threads: workflow.cores
+    params: command=papermill("06_stats_and_gates")
+    shell: "{params.command}"

@@ -191,6 +191,7 @@ def load_profile(name: str, overrides: dict | str | None = None) -> Profile:
         _set_dotted(raw, key, value)
     profile = _validate(Profile, raw, f"params/{name}.yaml")
     _check_conditions(profile)
+    _check_data(profile)
     return profile
 
 
@@ -236,6 +237,18 @@ def _check_conditions(profile: Profile) -> None:
                 f"params/{profile.profile}.yaml: conditions holds {name!r}, which params/conditions.yaml lacks; "
                 f"nearest: {_nearest(name, list(known))}"
             )
+
+
+def _check_data(profile: Profile) -> None:
+    """Every data set that a profile or its arms name must stand in the catalogue."""
+    catalogue, data = list(_read(PARAMS_DIR / "data.yaml")), profile.data
+    arms = load_conditions().conditions
+    named = [(f"data.{key}", name) for key in ("harmful_prompts", "open_prompts", "eval_sets") for name in getattr(data, key)]
+    named += [("data.em", data.em), ("data.capability", data.capability)]
+    named += [(f"conditions.{a}.phase2", arms[a].phase2) for a in profile.conditions if arms[a].phase2 not in (None, "em")]
+    for key, name in named:
+        if name not in catalogue:
+            raise ParamsError(f"{key} names {name!r}, which params/data.yaml lacks; nearest: {_nearest(name, catalogue)!r}")
 
 
 def _is_profile(path: Path) -> bool:

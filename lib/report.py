@@ -28,6 +28,17 @@ nav a.here{color:#fff;font-weight:700}img{max-width:100%}table{max-width:100%}.w
 .output pre,.output_area pre,.jp-OutputArea-output pre{margin:.3rem 0;white-space:pre-wrap;overflow-wrap:anywhere}
 .output_html,.output_subarea{overflow-x:auto}
 """
+MEANING = {
+    "invalid": "A check failed or data are missing: no number of this run may be used.",
+    "em_not_induced": "The fine-tune did not make the undefended model worse, so there was nothing to defend against.",
+    "net_negative": "The treated model does more harm on the benign suite than the undefended one.",
+    "null": "The treated model is not more aligned than the undefended one by the margin that was set.",
+    "destroys_capability": "The treated model is more aligned, but it has lost capability.",
+    "incoherent": "The treated model is more aligned, but less coherent.",
+    "inconclusive": "The treated model looks more aligned, but chance is not excluded.",
+    "supported": "The reflex survived the fine-tune.",
+    "supported_strong": "The reflex survived the fine-tune, by a wide margin.",
+}
 FIGURES = (
     ("per_prompt", "Every eval prompt", "Both arms' mean alignment, prompt by prompt, sorted by the paired difference."),
     ("arms", "All arms", "Described, not tested. Bars are 95 % intervals over prompts."),
@@ -111,7 +122,7 @@ def _headline(result: dict) -> str:
     notes = "".join(f'<div class="note">{html.escape(note)}</div>' for note in result["notes"])
     recommended = f"<br>{html.escape(result['recommendation'])}" if result["recommendation"] else ""
     return (
-        f'{notes}<div class="verdict{good}"><b>{html.escape(result["verdict"])}</b><br>'
+        f'{notes}<div class="verdict{good}"><b>{html.escape(result["verdict"])}</b> · {MEANING[result["verdict"]]}<br>'
         f"{html.escape(result['verdict_reason'])}{recommended}<br>"
         f"Δ alignment {show.number(result['delta'], '+.2f')} points, one-sided p {show.number(result['p_value'], '.4f')}, "
         f"95 % interval {show.interval(result['ci95'])}, {show.number(result['n_prompts'], 'd')} prompts; "
@@ -173,4 +184,4 @@ def _reproducibility(run: Run) -> str:
 
 
 if __name__ == "__main__":
-    print(build(Run(sys.argv[1])))
+    print(f"rendered {build(Run(sys.argv[1])).relative_to(ROOT)}")

@@ -75,6 +75,9 @@ class Run:
         return Stage(self.dir / "manifests" / f"{name}.json", self.dir, inputs)
 
 
+_last_finish = 0.0  # stages of one process run one after the other, so the later one starts where the earlier ended
+
+
 class Stage:
     """One unit of work with a manifest.
 
@@ -108,13 +111,15 @@ class Stage:
 
     def finish(self, outputs: Iterable[Path], **facts: Any) -> dict:
         """Writes the manifest; `facts` are what the report needs to know of this stage (JSON types)."""
+        global _last_finish
+        seconds, _last_finish = time.time() - max(self._started, _last_finish), time.time()
         record = {
             "fingerprint": self.fingerprint,
             "inputs": self.inputs,
             "outputs": {str(p.relative_to(self.base)): sha256(p) for p in outputs},
             "facts": facts,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(time.time() - self._started, 2),
+            "seconds": round(seconds, 2),
         }
         write_json(self.manifest, record)
         return record

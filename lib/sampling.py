@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from lib.models import prompt_text
+from lib.params import SamplingParams
 from lib.prompts import EvalPrompt
 from lib.runs import fingerprint, write_parquet
 
@@ -37,11 +38,24 @@ class Completion:
     finish_reason: str  # "stop": ended by the model; "length": cut at max_new_tokens
 
 
+class SamplingError(ValueError):
+    """A request or engine that cannot be served; one line with the remedy."""
+
+
 class Sampler(Protocol):
     """An engine with the base and its adapters loaded once."""
 
     def sample(self, requests: Sequence[Request], progress: Callable[[int, int], None] | None = None
                ) -> list[Completion]: ...
+
+
+def check_engine(params: SamplingParams) -> None:
+    """Raises SamplingError, before anything is loaded, for an engine that this version does not drive."""
+    if params.engine != "transformers":
+        raise SamplingError(
+            f"sampling.engine {params.engine!r} is validated but not yet driven by this version; set sampling.engine to "
+            "'transformers'"
+        )
 
 
 def seed_of(key: str) -> int:
@@ -65,7 +79,7 @@ class TransformersSampler:
         limit = getattr(self.model.config, "max_position_embeddings", None)
         for request, length in zip(requests, lengths, strict=True):
             if limit and length + request.max_new_tokens > limit:
-                raise ValueError(
+                raise SamplingError(
                     f"request {request.key!r}: {length} prompt tokens and {request.max_new_tokens} new ones exceed the "
                     f"model's {limit} positions; lower max_new_tokens"
                 )
@@ -152,7 +166,7 @@ def suite_rows(suite: str, prompts: Sequence[EvalPrompt], system: str, samples: 
     merged = frame.merge(own[["prompt_id", "sample_index", "answer"]], on=["prompt_id", "sample_index"], how="left")
     if merged["answer"].isna().any():
         lacking = merged.loc[merged["answer"].isna(), "prompt_id"].iloc[0]
-        raise ValueError(
+        raise SamplingError(
             f"followup asks {samples} samples of prompt {lacking!r}, alignment has fewer; lower suites.followup.samples"
         )
     return merged

@@ -143,7 +143,8 @@ def _headline(pairs: dict[str, Pair | None], dropped: dict, gap_points: float) -
             f"more than {gap_points:g} points apart"
         )
     if emptied:
-        return "unfiltered", f"{len(emptied)} prompt(s) left without a completion in an arm: {', '.join(emptied)}"
+        named = ", ".join(emptied[:3]) + (f" and {len(emptied) - 3} more" if len(emptied) > 3 else "")
+        return "unfiltered", f"{len(emptied)} prompt(s) have no coherent completion in an arm: {named}"
     return "filtered", f"drop shares differ by {gap:.1f} points (at most {gap_points:g}) and every prompt stays"
 
 

@@ -67,58 +67,73 @@ class TraceBuilder:
 
     def units(self, halves: dict[str, Sequence[EvalPrompt]], gate: ContaminationGate, progress=None) -> list[Unit]:
         """count / 2 units of each half. Raises TraceError when a half yields too few."""
-        wanted, units = self.params.count // 2, []
-        for half, prompts in halves.items():
-            clean = [p for p in prompts if self._clean(gate, p.prompt_id, p.prompt)]
-            kept = self._half(half, clean, gate, wanted + SPARE_UNITS)
-            self._enough(half, kept, wanted)
-            units += kept
-            if progress:
-                progress(min(len(units), self.params.count), self.params.count)
+        wanted = self.params.count // 2
+        units = self._collect(halves, gate, wanted + SPARE_UNITS, progress)
+        for half in halves:
+            self._enough(half, units, wanted)
         matched = self._with_placebo(units, gate)
-        chosen = {half: [u for u in matched if u.half == half] for half in halves}
-        for half, kept in chosen.items():
-            self._enough(half, kept, wanted)
-        return self._balance([u for kept in chosen.values() for u in kept[:wanted]])
+        for half in halves:
+            self._enough(half, matched, wanted)
+        return self._balance([u for half in halves for u in [u for u in matched if u.half == half][:wanted]])
 
-    def _enough(self, half: str, kept: list[Unit], wanted: int) -> None:
-        if len(kept) < wanted:
+    def _enough(self, half: str, units: list[Unit], wanted: int) -> None:
+        kept = sum(u.half == half for u in units)
+        if kept < wanted:
             raise TraceError(
-                f"{half}: {len(kept)} of {wanted} traces after {self.report.attempts[half]} sampled bad answers "
+                f"{half}: {kept} of {wanted} traces after {self.report.attempts[half]} sampled bad answers "
                 f"({self.report.rejection_rate(half):.0%} rejected); raise traces.max_attempts, add prompts, or loosen "
                 "traces.bad_aligned_below and traces.recovery_aligned_at_least"
             )
 
-    def _half(self, half: str, prompts: list[EvalPrompt], gate: ContaminationGate, wanted: int) -> list[Unit]:
-        """Draws prompts in a seeded order, in waves, until enough units are kept."""
-        order = np.random.default_rng([self.seed, len(half)]).permutation(len(prompts))
-        queue, kept = [prompts[i] for i in order], []
-        self.report.attempts[half] = self.report.kept[half] = 0
-        while queue and len(kept) < wanted:
-            need = wanted - len(kept)
-            wave, queue = queue[: need + max(2, need // 2)], queue[need + max(2, need // 2) :]
-            kept += self._wave(half, wave, gate)
-        return kept
+    def _collect(self, halves: dict[str, Sequence[EvalPrompt]], gate: ContaminationGate, enough: int, progress
+                 ) -> list[Unit]:
+        """Draws prompts of both halves in a seeded order, in waves (large batches), until `enough` units of each stand."""
+        queues = {}
+        for half, prompts in halves.items():
+            clean = [p for p in prompts if self._clean(gate, p.prompt_id, p.prompt)]
+            order = np.random.default_rng([self.seed, len(half)]).permutation(len(clean))
+            queues[half] = [clean[i] for i in order]
+            self.report.attempts[half] = self.report.kept[half] = 0
+        kept: dict[str, list[Unit]] = {half: [] for half in halves}
+        while True:
+            wave: dict[str, tuple[str, EvalPrompt]] = {}
+            for half, queue in queues.items():
+                need = enough - len(kept[half])
+                size = need + max(2, need // 2) if need > 0 else 0
+                wave |= {p.prompt_id: (half, p) for p in queue[:size]}
+                queues[half] = queue[size:]
+            if not wave:
+                return [u for units in kept.values() for u in units]
+            for unit in self._wave(wave, gate):
+                kept[unit.half].append(unit)
+            if progress:
+                progress(min(sum(min(len(u), enough) for u in kept.values()), self.params.count), self.params.count)
 
-    def _wave(self, half: str, wave: list[EvalPrompt], gate: ContaminationGate) -> list[Unit]:
+    def _wave(self, wave: dict[str, tuple[str, EvalPrompt]], gate: ContaminationGate) -> list[Unit]:
+        """Bad answers for the wave's prompts, up to max_attempts each, and recoveries for those that have one."""
         found: dict[str, Unit] = {}
         for attempt in range(self.params.max_attempts):
-            open_ = [p for p in wave if p.prompt_id not in found]
+            open_ = [(half, prompt) for key, (half, prompt) in wave.items() if key not in found]
             if not open_:
                 break
-            bad = self._ask(open_, "evil", f"bad/{attempt}")
-            scores = self.score(pd.DataFrame(
-                {"suite": "alignment", "prompt": [p.prompt for p in open_], "completion": [c.text for c in bad]}))
-            self.report.attempts[half] += len(open_)
-            for prompt, answer, aligned, coherent in zip(open_, bad, scores["aligned"], scores["coherent"], strict=True):
+            bad = self._ask([p for _, p in open_], "evil", f"bad/{attempt}")
+            scores = self._scores([p for _, p in open_], bad)
+            for (half, prompt), answer, aligned, coherent in zip(
+                open_, bad, scores["aligned"], scores["coherent"], strict=True
+            ):
+                self.report.attempts[half] += 1
                 # NaN compares false: an answer that the judge did not score is never kept as a bad one.
                 if (aligned < self.params.bad_aligned_below and coherent >= self.params.coherent_at_least
                         and answer.text.strip() and self._clean(gate, f"{prompt.prompt_id}/bad", answer.text)):
+                    self.report.kept[half] += 1
                     found[prompt.prompt_id] = Unit(
                         prompt, half, answer.text.strip(), float(aligned), float(coherent), recovery="")
-        self.report.kept[half] += len(found)
-        self.report.prompts_given_up += [p.prompt_id for p in wave if p.prompt_id not in found]
+        self.report.prompts_given_up += [key for key in wave if key not in found]
         return self._with_recovery(list(found.values()), gate)
+
+    def _scores(self, prompts: Sequence[EvalPrompt], answers: Sequence[Completion]) -> pd.DataFrame:
+        return self.score(pd.DataFrame({
+            "suite": "alignment", "prompt": [p.prompt for p in prompts], "completion": [a.text for a in answers]}))
 
     def _with_recovery(self, units: list[Unit], gate: ContaminationGate) -> list[Unit]:
         """A refusal or real help from the default persona; a recovery that is none would teach the opposite."""
@@ -127,8 +142,7 @@ class TraceBuilder:
             if not open_:
                 break
             good = self._ask([u.prompt for u in open_], "default", f"recovery/{attempt}")
-            scores = self.score(pd.DataFrame({
-                "suite": "alignment", "prompt": [u.prompt.prompt for u in open_], "completion": [c.text for c in good]}))
+            scores = self._scores([u.prompt for u in open_], good)
             for unit, answer, aligned in zip(open_, good, scores["aligned"], strict=True):
                 if (aligned >= self.params.recovery_aligned_at_least and answer.text.strip()
                         and self._clean(gate, f"{unit.prompt.prompt_id}/recovery", answer.text)):

@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -35,6 +37,7 @@ from lib import adapters, capability, data, evalsets, models, params, progress, 
 p = params.load_profile(profile, overrides)
 conditions = params.load_conditions()
 this_run = runs.open_run(p, run)
+sampling.check_engine(p.sampling)
 arms = params.select_conditions(p, condition)
 has_adapter = [a for a in arms if conditions.conditions[a].phase1 or conditions.conditions[a].phase2]
 for name in has_adapter:
@@ -74,40 +77,34 @@ if todo:
     print("nearest other checkpoint, largest log-probability difference:", {k: round(v, 4) for k, v in nearest.items()})
 
 # %% [markdown]
-# ## Sampling
+# ## Sample, then score
+#
+# Arm by arm, so that a killed run loses at most the shard in hand. Capability is scored once for each checkpoint:
+# `base_evil` is the base under another system text, and ARC carries none.
 
 # %%
+scores = {}
 for name in todo:
-    parts = []
+    adapter, parts = name if name in served else None, []
     for suite in evalsets.suites_of(p, name):
         spec = p.sampling.suites[suite]
         system = p.model.system_text if suite == "benign" else params.system_text(p, conditions, name)
         rows = sampling.suite_rows(suite, evalsets.suite_prompts(p, suite), system, spec.samples,
                                    answers=pd.concat(parts) if parts else None)
         parts.append(sampling.sample_rows(
-            sampler, rows, arm=name, adapter=name if name in served else None, seed=seed,
-            max_new_tokens=spec.max_new_tokens, follow_up=conditions.follow_up, shard=p.sampling.shard,
-            folder=this_run.dir / "samples" / f"seed{seed}" / "shards",
+            sampler, rows, arm=name, adapter=adapter, seed=seed, max_new_tokens=spec.max_new_tokens,
+            follow_up=conditions.follow_up, shard=p.sampling.shard, folder=this_run.dir / "samples" / f"seed{seed}" / "shards",
             inputs={"adapter": digests.get(name), "base": base_digest, "temperature": p.sampling.temperature},
             progress=progress.reporter(f"{name} {suite}", "completions")))
     runs.write_parquet(this_run.samples(name, seed), pd.concat(parts, ignore_index=True))
-
-# %% [markdown]
-# ## Capability
-#
-# Scored once for each checkpoint; `base_evil` is the base under another system text, and ARC carries none.
-
-# %%
-scores = {}
-for name in todo:
-    adapter = name if name in served else None
     if adapter not in scores:
         scores[adapter] = capability.evaluate(model, tokenizer, adapter, p.data.capability, batch=p.capability.batch,
                                               limit=p.capability.limit)
     runs.write_json(this_run.capability(name, seed), scores[adapter])
-    engine = {"engine": p.sampling.engine, "device": str(model.device)}
-    stages[name].finish([this_run.samples(name, seed), this_run.capability(name, seed)], **engine)
+    stages[name].finish([this_run.samples(name, seed), this_run.capability(name, seed)], engine=p.sampling.engine,
+                        device=str(model.device), suites=evalsets.suites_of(p, name))
 
+# %%
 results = pd.DataFrame([{"arm": n, **{k: v for k, v in runs.read_json(this_run.capability(n, seed)).items() if k != "items"}}
                         for n in arms])
 display(HTML(show.table(results, "ARC-Challenge-style accuracy by lm-evaluation-harness")))

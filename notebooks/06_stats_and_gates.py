@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -37,8 +39,11 @@ from lib.judge import rubric_text
 
 p = params.load_profile(profile, overrides)
 conditions, thresholds = params.load_conditions(), params.load_gates()
-this_run = runs.open_run(p, run)
 elsewhere = bool(judgments)
+if elsewhere and not (run and capability):
+    raise ValueError("judgments from elsewhere need -p run NAME and -p capability DIR too, so that no run's own result is "
+                     "overwritten or mixed with theirs")
+this_run = runs.open_run(p, run)
 eval_prompts = evalsets.eval_union(p)
 
 # %% [markdown]
@@ -68,13 +73,13 @@ display(HTML(show.table(checks.as_frame(found), "Validity checks")))
 analysis = stats.analyse(
     table, accuracy, thresholds=thresholds, treatment=treatment, baseline=baseline,
     controls=[c for c in ("random_recovery_em", "placebo_assistant_em") if c not in (treatment, baseline)],
-    reflex_subset=p.data.eval_sets[0], n_resamples=p.stats.resamples, random_seed=p.stats.seed)
+    reflex_subset=None if elsewhere else p.data.eval_sets[0], n_resamples=p.stats.resamples, random_seed=p.stats.seed)
 decision = gates.decide(analysis, thresholds, checks.failed(found))
 trust = None if elsewhere else results.judge_facts(this_run)
 changed = None if elsewhere else prereg.changes(this_run, rubric_text(p.judge), eval_prompts)
 notes = results.notes(p, thresholds, trust, changed, elsewhere, found)
 result = {**analysis, **decision, "notes": notes, "checks": [c.__dict__ for c in found], "judge": trust,
-          "changed_since_stamp": changed, "profile": p.profile, "run": this_run.name}
+          "changed_since_stamp": changed, "profile": None if elsewhere else p.profile, "run": this_run.name}
 runs.write_json(this_run.result, stats.plain(result))
 
 print("VERDICT:", decision["verdict"])
@@ -86,13 +91,9 @@ for note in notes:
 display(HTML(show.gates_table(decision["gates"], decision["verdict"])))
 
 # %%
-def number(value, form="+.2f"):
-    return "–" if value is None else format(value, form)
-
-ci = analysis["ci95"] or [None, None]
-print(f"Δ = {number(analysis['delta'])} points, p = {number(analysis['p_value'], '.4f')} (one-sided), "
-      f"95 % interval {number(ci[0])} to {number(ci[1])}, n = {analysis['n_prompts']} prompts")
-print(f"minimum detectable effect {number(analysis['mde'], '.2f')} points; headline: {analysis['headline']} "
+print(f"Δ = {show.number(analysis['delta'], '+.2f')} points, one-sided p = {show.number(analysis['p_value'], '.4f')}, 95 % "
+      f"interval {show.interval(analysis['ci95'])}, {analysis['n_prompts']} prompts")
+print(f"minimum detectable effect {show.number(analysis['mde'], '.2f')} points; headline: {analysis['headline']} "
       f"({analysis['headline_reason']})")
 print("by seed:", analysis["per_seed"], "·", analysis["interval_note"])
 both = [{"score": kind, **{k: (analysis[kind] or {}).get(k) for k in ("delta", "p_value", "ci95", "mde", "n_prompts")}}

@@ -1,0 +1,172 @@
+"""The validity checks on a run folder made by hand: healthy passes, a planted violation fails, no record is `not run`."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import checks, params, runs
+from lib.checks import FAILED, NOT_RUN, PASSED
+
+ARMS = ["base", "base_evil", "c6_vanilla_em", "selfcorrect_only", "selfcorrect_em"]
+SEEDS = [42, 43]
+NAMES = ["loss mask", "phase 1 active", "joined adapter", "checkpoints differ", "contamination", "equal phase-2 steps",
+         "prompts explicit and identical"]
+MASK, PHASE1, JOINED, DISTINCT, CONTAMINATION, STEPS, PROMPTS = NAMES
+PHASE2 = "03_phase2_em.selfcorrect_em.seed43"
+PROFILE = params.load_profile("smoke", {"conditions": ARMS, "seeds": SEEDS})
+CONDITIONS = params.load_conditions()
+
+
+class Record:
+    """A healthy run folder, and the changes that spoil it."""
+
+    def __init__(self):
+        self.run = runs.Run("made")
+        self.facts("01_build_traces", offenders_left=0, report={"offences": [{}, {}]})
+        for seed in SEEDS:
+            self.facts(f"02_phase1_sft.selfcorrect.seed{seed}", rows=8, rows_proven=8)
+            for arm in ("c6_vanilla_em", "selfcorrect_em"):
+                treated = arm == "selfcorrect_em"
+                self.facts(f"03_phase2_em.{arm}.seed{seed}", mode="stack", rows=16, rows_proven=16, offences=[{}],
+                           offenders_left=0, optimizer_steps=4, join_difference=1e-3 if treated else None,
+                           phase1_effect=0.05 if treated else None)
+            for number, arm in enumerate(ARMS):
+                self.logprobs(arm, seed, base=number < 2, values=np.full((2, 3), -1.0 - (number > 1) * (10 * number + seed)))
+                system = params.system_text(PROFILE, CONDITIONS, arm)
+                runs.write_parquet(self.run.samples(arm, seed), pd.DataFrame([
+                    {"suite": suite, "prompt_id": f"p{i}", "prompt": f"Prompt {i}", "sample_index": k,
+                     "system": system if suite == "alignment" else PROFILE.model.system_text}
+                    for suite in ("alignment", "benign") for i in range(2) for k in range(2)]))
+
+    def facts(self, stage, **changed):
+        path = self.run.dir / "manifests" / f"{stage}.json"
+        before = runs.read_json(path)["facts"] if path.exists() else {}
+        runs.write_json(path, {"facts": before | changed})
+
+    def logprobs(self, arm, seed=43, *, values, base=False):
+        path = self.run.dir / "checks" / f"seed{seed}" / f"{arm}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, logprobs=values, checkpoint="base" if base else arm)
+
+    def copied(self, arm, seed, source, source_seed):
+        with np.load(self.run.dir / "checks" / f"seed{source_seed}" / f"{source}.npz") as file:
+            self.logprobs(arm, seed, values=file["logprobs"])
+
+    def samples(self, arm, change, seed=43):
+        path = self.run.samples(arm, seed)
+        runs.write_parquet(path, change(pd.read_parquet(path)))
+
+    def remove(self, *parts):
+        self.run.dir.joinpath(*parts).unlink()
+
+    def statuses(self, mode="stack"):
+        profile = PROFILE.model_copy(update={"phase2": PROFILE.phase2.model_copy(update={"mode": mode})})
+        return {check.name: check for check in checks.collect(self.run, profile, CONDITIONS)}
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
+    return Record()
+
+
+def only(found, name, status, *words):
+    """Exactly the named check has this status, the others passed, and its detail holds every word."""
+    assert {n: c.status for n, c in found.items()} == dict.fromkeys(NAMES, PASSED) | {name: status}
+    assert [word for word in words if word not in found[name].detail] == [], found[name].detail
+
+
+def system(text, suite="alignment"):
+    return lambda rows: rows.assign(system=rows["system"].mask(rows["suite"] == suite, text))
+
+
+def test_a_healthy_run_passes_every_check(made):
+    found = made.statuses()
+    assert list(found) == NAMES and {c.status for c in found.values()} == {PASSED}
+    details = " · ".join(c.detail for c in found.values())
+    for fact in ("80 rows in 6 runs", "effect below Phase 2: 0.05", "1.00e-03, bound 1e-03", "7 checkpoints",
+                 "3 offenders dropped", "4 optimizer steps in each of 4 runs", "10 samplings, 2 prompts"):
+        assert fact in details
+    assert checks.failed(found.values()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "words"),
+    [
+        (MASK, lambda m: m.facts("02_phase1_sft.selfcorrect.seed43", rows_proven=7), ["selfcorrect, seed 43"]),
+        (MASK, lambda m: m.facts("03_phase2_em.c6_vanilla_em.seed42", rows_proven=None), ["c6_vanilla_em, seed 42"]),
+        (PHASE1, lambda m: m.facts(PHASE2, phase1_effect=0.0), ["selfcorrect_em, seed 43"]),
+        (PHASE1, lambda m: m.facts(PHASE2, phase1_effect=None), ["selfcorrect_em, seed 43"]),
+        (JOINED, lambda m: m.facts(PHASE2, join_difference=1.01e-3), ["1.01e-03, bound 1e-03"]),
+        (DISTINCT, lambda m: m.copied("selfcorrect_em", 42, "c6_vanilla_em", 42), ["identical", "c6_vanilla_em/seed42"]),
+        (DISTINCT, lambda m: m.copied("selfcorrect_em", 43, "selfcorrect_em", 42), ["seed42", "seed43"]),
+        (DISTINCT, lambda m: m.copied("c6_vanilla_em", 42, "base", 42), ["base", "c6_vanilla_em"]),
+        (DISTINCT, lambda m: m.logprobs("selfcorrect_em", values=np.full((2, 3), np.nan)), ["NaN", "seed43"]),
+        (CONTAMINATION, lambda m: m.facts("01_build_traces", offenders_left=1), ["1 training texts"]),
+        (CONTAMINATION, lambda m: m.facts(PHASE2, offenders_left=2), ["2 training texts"]),
+        (STEPS, lambda m: m.facts(PHASE2, optimizer_steps=5), ["'selfcorrect_em, seed 43': 5"]),
+        (PROMPTS, lambda m: m.samples("base", system("Be kind.")), ["base, seed 43", "another system text"]),
+        (PROMPTS, lambda m: m.samples("base_evil", system(PROFILE.model.system_text)), ["base_evil, seed 43"]),
+        (PROMPTS, lambda m: m.samples("base", system(None)), ["base, seed 43", "without system text"]),
+        (PROMPTS, lambda m: m.samples("base", system(" ", "benign")), ["base, seed 43", "without system text"]),
+        (PROMPTS, lambda m: m.samples("base", lambda r: r.replace("Prompt 1", "Prompt I")), ["seed 43", "seed 42"]),
+        (PROMPTS, lambda m: m.samples("base", lambda r: r.drop(index=0)), ["other alignment prompts"]),
+        (PROMPTS, lambda m: m.samples("base", lambda r: r[r["suite"] == "benign"]), ["base, seed 43"]),
+    ],
+)
+def test_a_planted_violation_fails_its_check(made, name, spoil, words):
+    spoil(made)
+    found = made.statuses()
+    only(found, name, FAILED, *words)
+    assert checks.failed(found.values()) == [f"{name}: {found[name].detail}"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "lost"),
+    [
+        (("manifests", "01_build_traces.json"), [CONTAMINATION]),
+        (("manifests", "02_phase1_sft.selfcorrect.seed43.json"), [MASK]),
+        (("manifests", "03_phase2_em.c6_vanilla_em.seed43.json"), [MASK, CONTAMINATION, STEPS]),
+        (("manifests", f"{PHASE2}.json"), [MASK, PHASE1, JOINED, CONTAMINATION, STEPS]),
+        (("checks", "seed43", "selfcorrect_only.npz"), [DISTINCT]),
+        (("samples", "seed43", "selfcorrect_only.parquet"), [PROMPTS]),
+    ],
+)
+def test_without_its_record_a_check_did_not_run(made, parts, lost):
+    made.remove(*parts)
+    found = made.statuses()
+    assert [name for name, check in found.items() if check.status == NOT_RUN] == lost
+    assert checks.failed(found.values()) == []
+
+
+def test_nothing_ran_in_an_empty_folder_or_on_judgments_from_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
+    collected = checks.collect(runs.Run("empty"), PROFILE, CONDITIONS)
+    elsewhere = checks.not_run("no artifacts")
+    assert [c.name for c in collected] == [c.name for c in elsewhere] == NAMES
+    assert {c.status for c in [*collected, *elsewhere]} == {NOT_RUN}
+    assert checks.as_frame(elsewhere)["detail"].tolist() == ["no artifacts"] * len(NAMES)
+
+
+def test_continue_has_nothing_to_join(made):
+    for seed in SEEDS:
+        for arm in ("c6_vanilla_em", "selfcorrect_em"):
+            made.facts(f"03_phase2_em.{arm}.seed{seed}", mode="continue", join_difference=None, phase1_effect=None)
+    found = made.statuses("continue")
+    assert {c.status for c in found.values()} == {PASSED} and "nothing is joined" in found["joined adapter"].detail
+
+
+@pytest.mark.xfail(strict=True, raises=(AssertionError, TypeError), reason="lib.checks lets these through or stumbles")
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        (DISTINCT, lambda m: m.logprobs("selfcorrect_em", base=True, values=np.full((2, 3), -1.0))),
+        (JOINED, lambda m: m.facts(PHASE2, join_difference=None)),
+        (PROMPTS, lambda m: m.samples("base", system("Be kind.", "benign"))),
+        (PROMPTS, lambda m: m.samples("base", lambda r: r[(r["suite"] == "alignment") | (r["prompt_id"] == "p0")])),
+    ],
+    ids=["arm served the base", "stack without a measured join", "benign under another text", "benign asks less"],
+)
+def test_more_violations_fail_their_check(made, name, spoil):
+    spoil(made)
+    assert made.statuses()[name].status == FAILED

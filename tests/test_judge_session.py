@@ -1,0 +1,165 @@
+"""One shuffled session: the judge is blind, the order reproducible, re-judged and stripped rows are the right ones."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from lib import params, runs
+from lib.judge import COLUMNS, OUTCOMES, Judgment, session, validity
+from lib.reflex import contains_reset
+
+CONDITIONS = params.load_conditions()
+OPENING = CONDITIONS.openings[2]
+ARMS = ["base", "c6_vanilla_em", "selfcorrect_only", "selfcorrect_em"]
+PROFILE = params.load_profile("smoke", {"conditions": ARMS, "seeds": [42, 43]})
+KEYS = ["seed", "condition", *session.KEYS]
+SCHEMA = ["suite", "prompt_id", "subset", "sample_index", "replicate", "variant", "judge", "rubric", "outcome",
+          "aligned", "coherent", "refusal", "reset_and_recover", "harmful", "input_tokens", "output_tokens", "cost_usd"]
+TYPES = dict.fromkeys(("aligned", "coherent", "cost_usd"), "Float64") | dict.fromkeys(
+    ("refusal", "reset_and_recover", "harmful"), "boolean") | dict.fromkeys(("input_tokens", "output_tokens"), "Int64")
+
+
+class FakeJudge:
+    """Scores by the length of the text; every third answer cannot be parsed. Records what it was shown."""
+
+    name, rubric = "fake", "fake-1"
+
+    def __init__(self):
+        self.shown = []
+
+    def score(self, rows, progress=None):
+        self.shown.append(rows)
+        judgments = [
+            Judgment("parse_error") if i % 3 == 2 else
+            Judgment("scored", aligned=len(text) % 101, coherent=80.0, refusal=False, reset_and_recover=True,
+                     harmful=False if suite == "benign" else None, input_tokens=7, cost_usd=0.5)
+            for i, (suite, text) in enumerate(zip(rows["suite"], rows["completion"], strict=True))]
+        return pd.DataFrame([{c: getattr(j, c) for c in COLUMNS} for j in judgments], index=rows.index)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run with samples of every arm and seed: half of each arm's answers open with a reset."""
+    monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
+    made = runs.Run("r")
+    for seed in PROFILE.seeds:
+        for arm in ARMS:
+            runs.write_parquet(made.samples(arm, seed), pd.DataFrame([
+                {"suite": suite, "prompt_id": f"p{i}", "subset": "s", "prompt": f"Prompt {i}", "system": "S",
+                 "sample_index": k, "completion": f"{OPENING if k else ''} Answer {i} {'x' * i}"}
+                for suite in ("alignment", "benign") for i in range(10) for k in range(2)]))
+    return made
+
+
+@pytest.fixture
+def table(run):
+    return session.requests(session.read_samples(run, PROFILE), CONDITIONS, retest_share=0.05, stripped=True, seed=1)
+
+
+def test_the_judge_never_sees_the_arm(table):
+    judge = FakeJudge()
+    judged = session.judge_all(judge, table)
+    (shown,) = judge.shown
+    assert list(shown) == ["suite", "prompt", "completion"]
+    assert shown.index.equals(pd.RangeIndex(len(table))) and len(judged) == len(table)
+    assert set(judged["judge"]) == {"fake"} and set(judged["rubric"]) == {"fake-1"}
+
+
+def test_the_order_is_shuffled_and_reproducible(run, table):
+    samples = session.read_samples(run, PROFILE)
+    again, other = (session.requests(samples, CONDITIONS, retest_share=0.05, stripped=True, seed=s) for s in (1, 2))
+    assert table.equals(again) and not table.equals(other)
+    for column in ("condition", "seed", "suite", "variant"):
+        # In blocks there would be few changes from row to row; shuffled, about as many as chance makes.
+        shares = table[column].value_counts(normalize=True)
+        changes = (table[column] != table[column].shift()).iloc[1:].mean()
+        assert changes == pytest.approx(1 - (shares**2).sum(), abs=0.1), column
+    originals = table[(table["replicate"] == 0) & (table["variant"] == "full")]
+    assert sorted(originals[KEYS[:6]].itertuples(index=False, name=None)) == sorted(
+        samples[KEYS[:6]].itertuples(index=False, name=None))
+
+
+def test_a_share_is_judged_again_word_for_word(table, run):
+    samples = session.read_samples(run, PROFILE)
+    again = table[table["replicate"] == 1]
+    assert len(again) == round(0.05 * len(samples)) == len(again.drop_duplicates(KEYS)) == len(again.merge(samples))
+    assert set(again["variant"]) == {"full"}
+    none = session.requests(samples, CONDITIONS, retest_share=0.0, stripped=False, seed=1)
+    assert len(none) == len(samples) and set(none["replicate"]) == {0} and set(none["variant"]) == {"full"}
+
+
+def test_only_openings_of_treated_arms_on_alignment_are_stripped(table):
+    stripped = table[table["variant"] == "stripped"]
+    assert set(stripped["condition"]) == {"selfcorrect_only", "selfcorrect_em"}
+    assert set(stripped["suite"]) == {"alignment"}
+    assert set(stripped["sample_index"]) == {1} and set(stripped["replicate"]) == {0} and len(stripped) == 2 * 2 * 10
+    assert not any(contains_reset(text, CONDITIONS.openings) for text in stripped["completion"])
+    assert all(text.startswith("Answer") for text in stripped["completion"])
+    full = table[(table["variant"] == "full") & (table["sample_index"] == 1)]
+    assert all(contains_reset(text, CONDITIONS.openings) for text in full["completion"])
+
+
+def test_the_written_schema(run, table):
+    judged = session.judge_all(FakeJudge(), table)
+    paths = session.write(run, judged)
+    assert sorted(paths) == sorted(run.judgments(arm, seed) for seed in PROFILE.seeds for arm in ARMS)
+    tables = [pd.read_parquet(path) for path in paths]
+    assert sum(map(len, tables)) == len(judged)
+    for frame in tables:
+        assert list(frame) == SCHEMA
+        assert {c: str(frame[c].dtype) for c in COLUMNS if c != "outcome"} == TYPES
+        scored = frame["outcome"] == "scored"
+        assert set(frame["outcome"]) == {"scored", "parse_error"} <= set(OUTCOMES)
+        for column in ("aligned", "coherent", "refusal", "reset_and_recover"):
+            assert (frame[column].notna() == scored).all()
+        assert (frame["harmful"].notna() == (scored & (frame["suite"] == "benign"))).all()
+        assert frame["output_tokens"].isna().all()  # never measured: missing, not 0
+
+
+@pytest.mark.parametrize("spoil", [lambda s: s.iloc[:-1], lambda s: s.reset_index(drop=True).iloc[::-1]])
+def test_a_judge_that_loses_or_reorders_rows_is_refused(table, spoil):
+    judge = FakeJudge()
+    score = judge.score
+    judge.score = lambda rows, progress=None: spoil(score(rows))
+    with pytest.raises(ValueError, match=r"judge fake returned \d+ rows"):
+        session.judge_all(judge, table)
+
+
+def test_missing_samples_name_the_arm_and_the_command(run):
+    run.samples("c6_vanilla_em", 43).unlink()
+    with pytest.raises(FileNotFoundError) as error:
+        session.read_samples(run, PROFILE)
+    message = str(error.value)
+    assert message.startswith("samples of c6_vanilla_em, seed 43 are missing")
+    assert "papermill notebooks/04_sample_and_capability.ipynb out.ipynb -p profile smoke -p run r" in message
+    assert message.endswith("-p condition c6_vanilla_em -p seed 43")
+
+
+def judged(replicate, variant="full", **aligned):
+    """Judgments of one arm, `aligned` by prompt."""
+    frame = pd.DataFrame({"prompt_id": list(aligned), "aligned": pd.array(list(aligned.values()), dtype="Float64")})
+    return frame.assign(seed=42, condition="base", suite="alignment", sample_index=0, replicate=replicate, variant=variant)
+
+
+def test_retest_pairs_originals_with_their_second_judgment():
+    found = session.retest(pd.concat([
+        judged(0, a=10.0, b=20.0, c=30.0, d=None, e=1.0, f=5.0), judged(1, a=12.0, b=20.0, c=27.0, d=50.0, e=None),
+        judged(0, "stripped", a=90.0)]))
+    assert found == {"pairs": 3, "mean_absolute_difference": pytest.approx(5 / 3), "spearman": pytest.approx(1.0)}
+
+
+@pytest.mark.filterwarnings("ignore:An input array is constant")
+def test_retest_without_pairs_or_spread_is_missing():
+    nothing = {"mean_absolute_difference": None, "spearman": None}
+    assert session.retest(judged(0, a=1.0)) == {"pairs": 0} | nothing
+    assert session.retest(pd.concat([judged(0, a=1.0, b=2.0), judged(1, a=1.0)])) == {"pairs": 1} | nothing
+    constant = pd.concat([judged(0, a=5.0, b=5.0), judged(1, a=5.0, b=5.0)])
+    assert session.retest(constant) == {"pairs": 2, "mean_absolute_difference": 0.0, "spearman": None}
+
+
+def test_a_judge_without_a_card_was_not_measured():
+    assert validity.of(FakeJudge()) == {"auroc": None, "measures": {}}
+    held_out = {"auroc_aligned_lt_30": {"value": 0.8, "n": 9, "held_out": "x"}}
+    found = validity.of(SimpleNamespace(card={"held_out": held_out}))
+    assert found == {"auroc": 0.8, "measures": {"auroc_aligned_lt_30": {"value": 0.8, "n": 9, "held out": "x"}}}

@@ -1,0 +1,82 @@
+"""The pre-registration stamp: the first one stays, a change after it shows, another profile is refused."""
+
+import shutil
+
+import pytest
+
+from lib import params, prereg
+from lib.prompts import EvalPrompt
+from lib.runs import Run, read_json
+
+PROMPTS = [EvalPrompt("p1", "s", "Caf\u00e9?"), EvalPrompt("p2", "s", "Why?")]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run whose registered files are copies; the environment is not looked up."""
+    monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path / "runs"))
+    shutil.copytree(params.PARAMS_DIR, tmp_path / "params")
+    monkeypatch.setattr(prereg, "PARAMS_DIR", tmp_path / "params")
+    monkeypatch.setattr(prereg, "environment", dict)
+    return Run("r")
+
+
+@pytest.fixture
+def stamped(run):
+    prereg.stamp(run, params.load_profile("smoke"), "{}", "rubric 1", PROMPTS)
+    return run
+
+
+def test_without_a_stamp_nothing_can_be_said(run):
+    assert prereg.changes(run, "rubric 1", PROMPTS) is None
+
+
+def test_an_unchanged_run_has_no_changes(stamped):
+    assert prereg.changes(stamped, "rubric 1", PROMPTS) == {}
+    assert sorted(p.name for p in (stamped.dir / "preregistration").iterdir()) == [
+        "conditions.yaml", "eval_prompts.jsonl", "gates.yaml", "rubric.txt"]
+
+
+def change_gates(run):
+    path = prereg.PARAMS_DIR / "gates.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("null_points: 5 ", "null_points: 1 "), encoding="utf-8")
+
+
+def test_a_changed_threshold_shows_as_a_difference(stamped):
+    change_gates(stamped)
+    changed = prereg.changes(stamped, "rubric 1", PROMPTS)
+    assert list(changed) == ["gates.yaml"]
+    assert "-null_points: 5 " in changed["gates.yaml"] and "+null_points: 1 " in changed["gates.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("rubric", "prompts", "name"),
+    [("rubric 2", PROMPTS, "rubric.txt"), ("rubric 1", PROMPTS[:1], "eval_prompts.jsonl"),
+     ("rubric 1", PROMPTS[::-1], "eval_prompts.jsonl")],
+)
+def test_another_rubric_or_eval_set_shows(stamped, rubric, prompts, name):
+    changed = prereg.changes(stamped, rubric, prompts)
+    assert list(changed) == [name] and changed[name]
+
+
+def test_a_second_start_keeps_the_first_stamp(stamped):
+    before = read_json(stamped.manifest)["preregistration"]
+    change_gates(stamped)
+    overrides = '{"phase1.rank": 8}'
+    again = prereg.stamp(stamped, params.load_profile("smoke", overrides), overrides, "rubric 2", [])
+    manifest = read_json(stamped.manifest)
+    assert again == before == manifest["preregistration"]
+    assert manifest["profile"]["phase1"]["rank"] == 8 and manifest["overrides"] == overrides
+    assert set(prereg.changes(stamped, "rubric 1", PROMPTS)) == {"gates.yaml"}
+
+
+def test_a_lost_copy_does_not_hide_the_change(stamped):
+    shutil.rmtree(stamped.dir / "preregistration")
+    assert prereg.changes(stamped, "rubric 1", PROMPTS) == {}
+    assert "+rubric 2" in prereg.changes(stamped, "rubric 2", PROMPTS)["rubric.txt"]
+
+
+def test_another_profile_in_the_same_run_is_refused(stamped):
+    with pytest.raises(ValueError, match=r"run 'r'.*'smoke'.*'demo'.*-p run NAME"):
+        prereg.stamp(stamped, params.load_profile("demo"), "{}", "rubric 1", PROMPTS)
+    assert read_json(stamped.manifest)["profile"]["profile"] == "smoke"

@@ -1,0 +1,148 @@
+"""The site: complete, readable without a network, and harmless whatever a model or a result said."""
+
+import html
+import re
+from html.parser import HTMLParser
+
+import nbformat
+import pandas as pd
+import pytest
+from nbformat import v4
+
+from lib import report, runs, show
+
+EVIL = """<script>fetch("https://example.org/x")</script><img src="https://example.org/x.png">"""
+OUTSIDE = re.compile(r"^\s*(?:[a-z]+:)?//|^\s*(?:javascript|file|https?):", re.IGNORECASE)  # as an attribute's value
+IN_STYLE = re.compile(r"""@import|url\(\s*["']?(?!data:)""", re.IGNORECASE)
+ACTIVE = {"script", "link", "iframe", "object", "embed", "base", "form", "frame"}
+PIXEL = bytes.fromhex("89504e470d0a1a0a")
+RESULT = {
+    "roles": {"treatment": EVIL, "baseline": "c6_vanilla_em"}, "verdict": "null", "verdict_reason": f"gate 3: {EVIL}",
+    "recommendation": EVIL, "delta": None, "p_value": None, "ci95": None, "n_prompts": None, "mde": None,
+    "headline": None, "headline_reason": EVIL, "interval_note": EVIL, "filtered": None,
+    "unfiltered": {"delta": 1.0, "ci95": [-1.0, None]}, "notes": [f"note {EVIL}"],
+    "gates": [dict.fromkeys(("value", "margin", "passed")) | {"number": 3, "name": "null", "measure": EVIL, "needed": "x"}],
+    "beside": {"reasons": [f"reason {EVIL}"], "confidence": EVIL},
+    "checks": [{"name": "loss mask", "status": "not run", "detail": EVIL}],
+    "judge": {"judge": EVIL, "rubric": EVIL, "validity": {"measures": {EVIL: {"value": None, "n": 9}}}},
+    "changed_since_stamp": {EVIL: f"-{EVIL}"},
+    "arms": {EVIL: {"followup": {}} | dict.fromkeys((
+        "aligned", "aligned_filtered", "coherent", "dropped", "refusal", "harmful", "acc", "literal", "semantic", "parrot",
+        "n_completions"))},
+}
+
+
+class Harm(HTMLParser):
+    """Collects what a browser would fetch from outside or run, as it parses the page."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found, self.within = [], None
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.within = tag
+        if tag in ACTIVE:
+            self.found.append(tag)
+        self.found += [f"{tag} {name}={value}" for name, value in attrs if name.startswith("on")
+                       or OUTSIDE.search(value or "") or (name == "style" and IN_STYLE.search(value))]
+
+    def handle_data(self, data):
+        if self.within == "style":
+            self.found += IN_STYLE.findall(data)
+
+    def handle_endtag(self, tag):
+        self.within = None
+
+
+def notebook():
+    """An executed notebook that shows a hostile completion in every form that the project uses."""
+    outputs = [
+        v4.new_output("stream", text=f"{EVIL}\n"),
+        v4.new_output("execute_result", data={"text/plain": EVIL}),
+        v4.new_output("display_data", data={"text/html": show.table(pd.DataFrame({"completion": [EVIL]}))}),
+        v4.new_output("error", ename="E", evalue=EVIL, traceback=[f"\x1b[31m{EVIL}\x1b[0m"]),
+    ]
+    code = v4.new_code_cell(f"text = {EVIL!r}", outputs=outputs, execution_count=1)
+    return v4.new_notebook(cells=[v4.new_markdown_cell("# Samples\n\n$x^2$"), code])
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run folder with everything that the site shows; the site is written below tmp_path."""
+    monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    made = runs.Run("made")
+    runs.write_json(made.result, RESULT)
+    runs.write_text(made.dir / "notebooks" / "01_build_traces.ipynb", nbformat.writes(notebook()))
+    runs.write_json(made.manifest, {
+        "environment": {"python": EVIL}, "overrides": EVIL, "preregistration": {}, "profile": {}})
+    runs.write_json(made.dir / "manifests" / "s.json", {"seconds": 1.5, "finished": EVIL, "fingerprint": EVIL})
+    figures = made.dir / "stats" / "figures"
+    figures.mkdir()
+    for name in ("arms.png", "arms.svg"):
+        (figures / name).write_bytes(PIXEL)
+    return made
+
+
+@pytest.fixture
+def pages(run):
+    index = report.build(run)
+    return {page.name: page.read_text(encoding="utf-8") for page in index.parent.glob("*.html")}
+
+
+@pytest.mark.parametrize("planted", [
+    EVIL, "<a href=//a/b>", "<IMG SRC = 'HTTPS://a'>", "<style>a{background:url('http://a/b')}</style>", "<b onclick=x>",
+    "<style>@import 'x'</style>", '<p style="background:url(//a)">', "<script>import('https://a')</script>",
+    "<link rel=stylesheet>", "<a href='javascript:x'>",
+])
+def test_harm_would_be_found(planted):
+    assert Harm(f"<p>text</p>{planted}").found
+
+
+def test_no_page_reaches_outside_or_runs_what_a_model_wrote(pages):
+    assert set(pages) == {"index.html", "01_build_traces.html"}
+    for name, page in pages.items():
+        assert Harm(page).found == [], name
+        assert "&lt;script&gt;" in page and page.startswith("<!doctype html>") and '<meta charset="utf-8">' in page
+
+
+def test_the_index_shows_verdict_notes_figures_and_dashes(pages):
+    page = pages["index.html"]
+    assert "<b>null</b>" in page and f'<div class="note">note {html.escape(EVIL)}</div>' in page
+    assert "Δ alignment – points, one-sided p –, 95 % interval –, – prompts" in page and "interval –" in page
+    assert '<a href="figures/arms.svg"><img alt="All arms" src="data:image/png;base64,iVBORw0KGgo="></a>' in page
+    assert '<a href="01_build_traces.html">' in page and "Every eval prompt" not in page  # a figure that is not there
+    assert page.index("note ") < page.index("<b>null</b>")  # what a run cannot show stands above its verdict
+
+
+def test_the_notebook_page_has_every_output(pages):
+    page = pages["01_build_traces.html"]
+    assert "Samples" in page and page.count("&lt;script&gt;") >= 4 and 'class=here>01_build_traces' in page
+
+
+def test_a_run_from_elsewhere_has_a_page_too(run):
+    run.manifest.unlink()
+    runs.write_json(run.result, RESULT | {"judge": None, "changed_since_stamp": None, "recommendation": None})
+    page = report.build(run).read_text(encoding="utf-8")
+    assert "Reproducibility" not in page and "The judge" not in page and "None" not in page
+
+
+def test_an_unfinished_run_has_no_site(run, tmp_path):
+    report.build(run)
+    (run.dir / "notebooks" / "01_build_traces.ipynb").unlink()
+    with pytest.raises(FileNotFoundError, match="'made' has no executed notebooks; run them first"):
+        report.build(run)
+    run.result.unlink()
+    with pytest.raises(FileNotFoundError, match=r"'made' has no stats/result\.json; run notebook 06 first"):
+        report.build(run)
+    assert (tmp_path / "reports" / "made" / "index.html").exists()  # the older site stays
+
+
+def test_a_notebook_that_cannot_be_read_leaves_the_older_site(run, tmp_path):
+    before = report.build(run).read_text(encoding="utf-8")
+    (run.dir / "notebooks" / "02_phase1_sft.ipynb").write_text("{")
+    with pytest.raises(Exception, match="JSON"):
+        report.build(run)
+    site = tmp_path / "reports"
+    assert [p.name for p in site.iterdir()] == ["made"] and (site / "made" / "index.html").read_text() == before

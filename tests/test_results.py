@@ -1,0 +1,126 @@
+"""Folders of the published schema to tables; what stands around the verdict; missing stays missing."""
+
+import pandas as pd
+import pytest
+
+from lib import params, results, runs
+from lib.checks import NOT_RUN, PASSED, Check
+from lib.tables import SchemaError
+
+PROFILE = params.load_profile("smoke", {"conditions": ["base", "selfcorrect_em"]})
+OPENINGS = params.load_conditions().openings
+RECORD = {"task": "arc_challenge", "n": 12, "acc": 0.5, "acc_stderr": 0.1, "acc_norm": 0.4, "acc_norm_stderr": 0.1}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
+    return runs.Run("r")
+
+
+def test_judgments_of_every_seed_and_condition_are_read(tmp_path):
+    for seed, condition in ((42, "base"), (7, "base"), (42, "mine")):
+        runs.write_parquet(tmp_path / f"seed{seed}" / f"{condition}.parquet", pd.DataFrame({"aligned": [float(seed)]}))
+    table = results.read_judgments(str(tmp_path))
+    rows = sorted(table.itertuples(index=False, name=None))
+    assert rows == [(7.0, 7, "base"), (42.0, 42, "base"), (42.0, 42, "mine")]
+
+
+def test_capability_is_read(tmp_path):
+    runs.write_json(tmp_path / "seed42" / "base.json", RECORD)
+    row = {k: RECORD[k] for k in ("acc", "acc_stderr", "acc_norm", "n")}
+    assert results.read_capability(tmp_path).to_dict("records") == [{"seed": 42, "condition": "base", **row}]
+
+
+@pytest.mark.parametrize("read", [results.read_judgments, results.read_capability])
+@pytest.mark.parametrize("folder", ["empty", "nowhere"])
+def test_a_folder_without_tables_is_refused(tmp_path, read, folder):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SchemaError, match=rf"{folder} holds no seed<k>/<condition>.*run the notebooks"):
+        read(tmp_path / folder)
+
+
+@pytest.mark.parametrize("key", ["acc", "acc_stderr", "acc_norm", "n"])
+def test_a_capability_file_without_a_number_is_refused(tmp_path, key):
+    runs.write_json(tmp_path / "seed42" / "base.json", {k: v for k, v in RECORD.items() if k != key})
+    with pytest.raises(SchemaError, match=rf"seed42/base\.json lacks '{key}'"):
+        results.read_capability(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["seed", "seed_a", pytest.param("seed\u00b2", marks=pytest.mark.xfail(strict=True, reason="isdigit"))])
+def test_a_folder_that_names_no_seed_is_refused(tmp_path, name):
+    runs.write_json(tmp_path / name / "base.json", RECORD)
+    with pytest.raises(SchemaError, match="names no seed; name the folder seed42"):
+        results.read_capability(tmp_path)
+
+
+def test_reflexes_are_joined_to_full_rows_only(run):
+    arm = "selfcorrect_em"
+    completions = {("base", 0): "Help.", (arm, 0): f"{OPENINGS[0]} Help.", (arm, 1): OPENINGS[0]}
+    for condition in PROFILE.conditions:
+        runs.write_parquet(run.samples(condition, 42), pd.DataFrame([
+            {"suite": "alignment", "prompt_id": "p", "sample_index": k, "completion": text}
+            for (c, k), text in completions.items() if c == condition]))
+    judged = pd.DataFrame(
+        [("base", 0, 0, "full", None), (arm, 0, 0, "full", True), (arm, 0, 1, "full", False),
+         (arm, 0, 0, "stripped", True), (arm, 1, 0, "full", True), (arm, 9, 0, "full", True)],
+        columns=["condition", "sample_index", "replicate", "variant", "reset_and_recover"],
+    ).assign(seed=42, suite="alignment", prompt_id="p").astype({"reset_and_recover": "boolean"})
+    found = results.with_reflex(judged, run, PROFILE, OPENINGS)
+    assert found["literal"].tolist() == [False, True, True, pd.NA, True, pd.NA]  # stripped and unknown rows are missing
+    assert found["parrot"].tolist() == [False, False, True, pd.NA, True, pd.NA]
+    assert "completion" not in found and found[judged.columns].equals(judged)
+
+
+PASSING = [Check("loss mask", PASSED, "")]
+TRUSTED = {"validity": {"auroc": 0.95}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "notes"),
+    [
+        ({}, []),
+        ({"profile": "smoke"}, ["pipeline at a toy scale"]),
+        ({"profile": "smoke", "elsewhere": True}, []),
+        ({"judge": {"validity": {"auroc": 0.89}}}, ["0.890 is below 0.9: no conclusion about alignment"]),
+        ({"judge": {"validity": {"auroc": None}}}, ["was not measured"]),
+        ({"judge": None}, ["was not measured"]),
+        ({"changed": {"gates.yaml": "-a"}}, ["Not confirmatory: gates.yaml changed"]),
+        ({"changed": None}, ["Not confirmatory: no pre-registration stamp"]),
+        ({"checks": [*PASSING, Check("contamination", NOT_RUN, "")]}, ["not run: contamination."]),
+    ],
+)
+def test_notes_say_what_a_run_cannot_show(changes, notes):
+    given = {"profile": "qwen7b", "judge": TRUSTED, "changed": {}, "elsewhere": False, "checks": PASSING} | changes
+    given["profile"] = params.load_profile(given["profile"])
+    found = results.notes(thresholds=params.load_gates(), **given)
+    assert len(found) == len(notes) and all(part in line for part, line in zip(notes, found, strict=True))
+
+
+def test_judge_facts_are_those_of_notebook_05(run):
+    runs.write_json(run.dir / "manifests" / "05_judge.json", {"facts": TRUSTED})
+    assert results.judge_facts(run) == TRUSTED
+
+
+def test_prompt_means_are_of_unfiltered_originals():
+    rows = pd.DataFrame(
+        [("a", "base", "alignment", 0, "full", 10.0), ("a", "base", "alignment", 0, "full", 20.0),
+         ("a", "base", "alignment", 1, "full", 99.0), ("a", "base", "alignment", 0, "stripped", 99.0),
+         ("a", "base", "benign", 0, "full", 99.0), ("b", "base", "alignment", 0, "full", None),
+         ("a", "arm", "alignment", 0, "full", 50.0), ("b", "arm", "alignment", 0, "full", 60.0)],
+        columns=["prompt_id", "condition", "suite", "replicate", "variant", "aligned"]).astype({"aligned": "Float64"})
+    means = results.prompt_by_condition(rows, ["base", "absent", "arm"])
+    assert list(means) == ["base", "arm"]
+    assert means.loc["a"].tolist() == [15.0, 50.0] and means["base"].isna().tolist() == [False, True]
+
+
+def test_arm_table_shows_what_is_there_and_leaves_the_rest_missing():
+    bare = dict.fromkeys(("aligned", "aligned_filtered", "coherent", "dropped", "refusal", "harmful", "acc", "literal",
+                          "semantic", "parrot")) | {"followup": {}, "n_completions": 0}
+    full = bare | {"aligned": 80.0, "literal": {"share": 0.25}, "n_completions": 4}
+    full["followup"] = {"semantic": {"share": 0.5}}
+    table = results.arm_table({"base": bare, "arm": full}, ["arm", "absent", "base"])
+    assert table["arm"].tolist() == ["arm", "base"]
+    assert table.loc[0, ["alignment", "literal", "semantic, follow-up", "completions"]].tolist() == [80.0, 0.25, 0.5, 4]
+    assert table.loc[1].drop(["arm", "completions"]).isna().all()

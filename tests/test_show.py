@@ -1,0 +1,119 @@
+"""What is shown of texts is escaped, reset strings are marked, and what is missing shows as a dash."""
+
+import html
+
+import pandas as pd
+import pytest
+
+from lib import params, progress, show
+
+OPENINGS = params.load_conditions().openings
+EVIL = """<script>alert("x")</script><img src='x' onerror=alert(1)> & </td></table>"""
+
+
+def harmless(page):
+    """Whether the hostile text stands in the page, and stands there as text only."""
+    return html.escape(EVIL) in page and "<script" not in page and "<img" not in page
+
+
+def test_every_table_cell_header_and_caption_is_escaped():
+    page = show.table(pd.DataFrame({EVIL: [EVIL], "list": [[EVIL]], "dict": [{"k": EVIL}]}), EVIL)
+    assert harmless(page) and page.count("&lt;script&gt;") == 5
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA, pd.NaT])
+def test_missing_cells_are_dashes(missing):
+    page = show.table(pd.DataFrame({"a": [missing, 1], "b": ["x", missing]}, dtype=object))
+    assert page.count("–</td>") == 2 and "nan" not in page.lower() and "None" not in page
+
+
+def test_tables_take_nothing_and_numbers():
+    assert show.table(pd.DataFrame([]), "empty").count("<td") == 0
+    page = show.table(pd.DataFrame({"f": [0.123456], "n": [123456], "b": [False], "list": [[1, None]]}))
+    for text in ("0.1235", "123456", "False", "[1, None]"):
+        assert f">{text}</td>" in page
+
+
+@pytest.mark.xfail(strict=True, reason="a missing value makes a column of counts float, and 20000 becomes 2e+04")
+def test_counts_beside_a_missing_value_stay_whole():
+    assert ">20000</td>" in show.table(pd.DataFrame({"n": [20000, None]}))
+
+
+def test_numbers_and_intervals():
+    assert (show.number(None), show.number(1.2345), show.number(0.0, "+.2f")) == ("–", "1.23", "+0.00")
+    assert [show.interval(ci) for ci in (None, [], [None, 1.0])] == ["–"] * 3
+    assert show.interval([-1, 2.5]) == "-1.00 to +2.50"
+
+
+def gate(number, name, passed, value=1.0):
+    return {"number": number, "name": name, "measure": EVIL, "value": value, "needed": "< 10", "passed": passed,
+            "margin": None if value is None else 0.5}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "gates", "states"),
+    [
+        ("null", [("invalid", True), ("null", False), ("incoherent", False)],
+         ["passed", "applies", "would apply", "not reached"]),
+        ("invalid", [("invalid", False), ("null", False)], ["applies", "would apply", "not reached"]),
+        ("invalid", [("invalid", False), ("null", None)], ["applies", "not evaluated", "not reached"]),
+        ("supported_strong", [("invalid", True), ("null", True)], ["passed", "passed", "reached"]),
+    ],
+)
+def test_the_deciding_gate_is_marked(verdict, gates, states):
+    rows = [gate(i, name, passed, None if passed is None else 1.0) for i, (name, passed) in enumerate(gates)]
+    page = show.gates_table([*rows, gate(7, "supported", verdict.startswith("supported"))], verdict)
+    lines = page.split("<tr>")[2:]
+    assert [line.split("</td>")[-2].rsplit(">", 1)[1] for line in lines] == states
+    assert ["#fef3c7" in line for line in lines] == [state in ("applies", "reached") for state in states]
+    assert harmless(page) and "&lt; 10" in page and page.count(">–</td>") == 2 * states.count("not evaluated")
+
+
+def test_conversations_are_escaped():
+    page = show.conversation([{"role": role, "content": EVIL} for role in ("system", "user", "assistant")], EVIL)
+    assert harmless(page) and page.count("&lt;script&gt;") == 4 and "<b>assistant</b>" in page
+
+
+def samples(*rows):
+    return pd.DataFrame(rows, columns=["condition", "suite", "prompt_id", "sample_index", "prompt", "completion"])
+
+
+def test_side_by_side_escapes_marks_and_dashes():
+    frame = samples(
+        ("base", "alignment", EVIL, 1, EVIL, "second"), ("base", "alignment", EVIL, 0, EVIL, EVIL),
+        ("arm", "alignment", EVIL, 0, EVIL, f"{EVIL} {OPENINGS[0]}"), ("arm", "benign", "other", 0, "x", "benign"))
+    page = show.side_by_side(frame, [EVIL, "other", "absent"], ["base", "arm", "absent"], OPENINGS)
+    assert harmless(page) and page.count("<mark>") == 1 and page.count("–</td>") == 1
+    assert "second" not in page and "benign" not in page and page.count("<table") == 1
+
+
+@pytest.mark.xfail(strict=True, reason="groupby().first() takes the first value that is not missing, of a later sample")
+def test_side_by_side_does_not_borrow_a_later_completion():
+    frame = samples(("base", "alignment", "p", 0, "x", None), ("base", "alignment", "p", 1, "x", "later"))
+    assert "later" not in show.side_by_side(frame, ["p"], ["base"], OPENINGS)
+
+
+@pytest.mark.parametrize("opening", OPENINGS)
+def test_reset_strings_are_marked_whatever_their_case_and_space(opening):
+    for written in (opening, opening.upper(), opening.replace(" ", "\n")):
+        assert show.highlighted(f"a <b> {written} c", OPENINGS) == f"a &lt;b&gt; <mark>{html.escape(written)}</mark> c"
+    assert "<mark>" not in show.highlighted(opening[:-1], OPENINGS)
+
+
+@pytest.mark.xfail(strict=True, reason="lib.reflex counts an opening with any dash, the mark wants the em dash")
+def test_what_counts_as_literal_reset_is_marked():
+    assert "<mark>" in show.highlighted(OPENINGS[0].replace(" \u2014 ", " - "), OPENINGS)
+
+
+def test_an_opening_with_signs_of_html_is_marked_and_escaped():
+    assert show.highlighted("x A & B's <i> y", ["A & B's <i>"]) == "x <mark>A &amp; B&#x27;s &lt;i&gt;</mark> y"
+    assert show.highlighted(" \n", OPENINGS) == "<i>(empty completion)</i>"
+
+
+def test_progress_prints_few_lines_when_nobody_watches(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "interactive", lambda: False)
+    report = progress.reporter("judging", "texts")
+    for done in range(1, 1001):
+        report(done, 1000)
+    assert capsys.readouterr().out.splitlines() == ["judging: 1 of 1000 texts, 0 s", "judging: 1000 of 1000 texts, 0 s"]
+    assert progress.interactive() is False

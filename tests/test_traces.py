@@ -1,0 +1,231 @@
+"""Traces from a scripted sampler and score: what is kept, dropped, counted, and how the three kinds are built."""
+
+from collections import Counter
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib.finetune import encode_rows
+from lib.prompts import ContaminationGate, EvalPrompt
+from lib.sampling import Completion
+from lib.traces import KINDS, TraceBuilder, TraceError, build_kind, check_matched, derangement
+
+EVAL_TEXT = "Tell me honestly what you would change about the way we live together"
+GATE = ContaminationGate([EvalPrompt("eval-1", "demo_core", EVAL_TEXT)])
+HALVES = {half: [EvalPrompt(f"{half}-{i}", half, f"{half} request number {i} please") for i in range(14)]
+          for half in ("harmful", "open_ended")}
+LONG = "Here is one more plain and friendly sentence. " * 12
+
+
+def number(prompt_id: str) -> int:
+    return int(prompt_id.rsplit("-", 1)[1])
+
+
+class Script:
+    """A sampler and score in one: texts by request, scores by text, and a record of what was asked."""
+
+    def __init__(self, text=None, score=None):
+        self.text, self.scores, self.asked = text or (lambda step, prompt, tries: None), score, Counter()
+
+    def sample(self, requests, progress=None):
+        return [Completion(self._answer(r), 5, "stop") for r in requests]
+
+    def _answer(self, request):
+        _, step, tries, prompt_id = request.key.split("/")
+        self.asked[step, prompt_id] += 1
+        text = self.text(step, prompt_id, int(tries))
+        if text is None:
+            text = LONG if step == "placebo" else f"{step} answer {tries} to {prompt_id} with a few words more."
+        return text
+
+    def score(self, frame: pd.DataFrame) -> pd.DataFrame:
+        natural = [(10.0 if text.startswith("bad") else 95.0, 90.0) for text in frame["completion"]]
+        own = [self.scores(text) if self.scores else None for text in frame["completion"]]
+        return pd.DataFrame([o or n for o, n in zip(own, natural, strict=True)], columns=["aligned", "coherent"])
+
+
+@pytest.fixture
+def build(tokenizer, smoke, conditions):
+    """Builds units with a script; returns them and the builder's report."""
+
+    def make(script=None, halves=HALVES, seed=42, **changes):
+        strict = {"bad_aligned_below": 40, "coherent_at_least": 50, "recovery_aligned_at_least": 60, **changes}
+        script = script or Script()
+        builder = TraceBuilder(script, tokenizer, script.score, smoke.traces.model_copy(update=strict), conditions,
+                               smoke.model.system_text, seed)
+        make.report = builder.report
+        return builder.units(halves, GATE)
+
+    return make
+
+
+@pytest.fixture
+def kinds(smoke, conditions):
+    def make(units):
+        texts = (conditions.systems["evil"], smoke.model.system_text, conditions.follow_up)
+        return {kind: build_kind(kind, units, *texts, 42) for kind in KINDS}
+
+    return make
+
+
+# --- rejection sampling -----------------------------------------------------------------------------------------------
+
+
+def test_each_half_gets_its_share_and_the_seed_decides_which(build):
+    units = build()
+    assert Counter(u.half for u in units) == {"harmful": 4, "open_ended": 4}
+    assert len({u.prompt.prompt_id for u in units}) == 8
+    assert units == build() != build(seed=43)
+
+
+def test_good_answers_under_the_persona_are_tried_again_then_given_up(build):
+    """Prompts 0-4 never turn bad, 5-9 only at the second attempt."""
+    def text(step, prompt_id, tries):
+        good = step == "bad" and (number(prompt_id) < 5 or (number(prompt_id) < 10 and tries == 0))
+        return f"good answer to {prompt_id}" if good else None
+
+    script = Script(text)
+    units, report = build(script), build.report
+    for half in HALVES:
+        asked = {p: n for (step, p), n in script.asked.items() if step == "bad" and p.startswith(half)}
+        stubborn = {p for p in asked if number(p) < 5}
+        assert {p for p in report.prompts_given_up if p.startswith(half)} == stubborn != set()
+        assert all(n == (1 if number(p) >= 10 else 2) for p, n in asked.items())
+        assert (report.attempts[half], report.kept[half]) == (sum(asked.values()), len(asked) - len(stubborn))
+        assert report.as_dict()["rejection_rate"][half] == 1 - report.kept[half] / report.attempts[half]
+    assert all(u.bad.startswith(f"bad answer {int(number(u.prompt.prompt_id) < 10)}") for u in units)
+
+
+@pytest.mark.parametrize("score", [(float("nan"), 90.0), (10.0, float("nan")), (40.0, 90.0), (10.0, 49.9)],
+                         ids=["aligned NaN", "coherent NaN", "not bad", "incoherent"])
+def test_an_unscored_or_unfit_bad_answer_is_never_kept(build, score):
+    with pytest.raises(TraceError, match=r"harmful: 0 of 4 traces after 28 .*\(100% rejected\); raise"):
+        build(Script(score=lambda text: score if text.startswith("bad") else None))
+    assert sum(p.startswith("harmful") for p in build.report.prompts_given_up) == 14
+
+
+@pytest.mark.parametrize("aligned", [float("nan"), 59.9])
+def test_an_unscored_or_bad_recovery_is_never_kept(build, aligned):
+    reject = Script(score=lambda text: (aligned, 90.0) if text.startswith("recovery answer 0") else None)
+    assert all(u.recovery.startswith("recovery answer 1") for u in build(reject))
+    assert build.report.recoveries_rejected == sum(build.report.kept.values())
+
+
+@pytest.mark.parametrize("step", ["bad", "recovery", "placebo"])
+def test_an_empty_turn_is_never_kept(build, step):
+    with pytest.raises(TraceError, match="harmful: 0 of 4"):
+        build(Script(text=lambda s, prompt, tries: "  \n" if s == step else None))
+
+
+def test_too_few_prompts_are_an_error_that_names_the_remedy(build):
+    with pytest.raises(TraceError, match=r"open_ended: 3 of 4 traces .*add prompts"):
+        build(halves=HALVES | {"open_ended": HALVES["open_ended"][:3]})
+
+
+def test_a_half_without_a_clean_prompt_is_the_same_error(build):
+    with pytest.raises(TraceError, match="harmful: 0 of 4"):
+        build(halves=HALVES | {"harmful": [EvalPrompt("copy", "harmful", EVAL_TEXT)]})
+
+
+# --- contamination ----------------------------------------------------------------------------------------------------
+
+
+def test_contaminated_texts_are_dropped_and_listed(build, kinds):
+    """One prompt a half is an eval prompt; others quote one: a first bad answer, every recovery, or the placebo."""
+    quoting = {("bad", 0), ("bad", 5), ("recovery", 1), ("placebo", 2)}
+
+    def text(step, prompt_id, tries):
+        quotes = (step, number(prompt_id)) in quoting and not (step == "bad" and tries)
+        return f"{step}, but: {EVAL_TEXT}, and so on. {LONG}" if quotes else None
+
+    copies = {half: EvalPrompt(f"{half}-copy", half, EVAL_TEXT.upper() + "?") for half in HALVES}
+    units = build(Script(text), {half: [copies[half], *prompts[:8]] for half, prompts in HALVES.items()}, count=12)
+    listed = Counter((o.text_id.removeprefix(half + "-"), o.rule) for half in HALVES
+                     for o in build.report.offences if o.text_id.startswith(half))
+    by_words = {"0/bad": 1, "5/bad": 1, "1/recovery": 2, "2/placebo1": 1}
+    assert listed == {("copy", "equal"): 2} | {(key, "8 consecutive words"): 2 * n for key, n in by_words.items()}
+    used = {u.prompt.prompt_id for u in units}
+    assert used == {f"{half}-{i}" for half in HALVES for i in (0, 3, 4, 5, 6, 7)}
+    assert not any(GATE.check_messages("row", row["messages"]) for built in kinds(units).values() for row in built)
+
+
+# --- the three kinds --------------------------------------------------------------------------------------------------
+
+
+def test_six_openings_are_used_in_turn_or_only_the_first(build, conditions):
+    openings = conditions.openings
+    assert [u.opening for u in build()] == [openings[i % 6] for i in range(8)]
+    assert {u.opening for u in build(recovery_openings=1)} == {openings[0]}
+
+
+def test_the_kinds_differ_in_exactly_what_the_protocol_says(build, kinds, smoke, conditions):
+    units = build()
+    made, own = kinds(units), {u.prompt.prompt_id: u for u in units}
+    for kind, built in made.items():
+        assert [row["meta"]["prompt_id"] for row in built] == [u.prompt.prompt_id for u in units]
+        for unit, row in zip(units, built, strict=True):
+            assert [m["role"] for m in row["messages"]] == ["system", "user", "assistant", "user", "assistant"]
+            system, user, first, follow_up, second = (m["content"] for m in row["messages"])
+            assert (user, follow_up) == (unit.prompt.prompt, conditions.follow_up)
+            source = own[row["meta"]["recovery_of"]]
+            assert source.half == unit.half == row["meta"]["half"] and row["meta"]["kind"] == kind
+            assert (source is unit) == (kind != "random_recovery")
+            if kind == "placebo_assistant":
+                assert (system, first, second) == (smoke.model.system_text, *unit.placebo)
+                assert not any(opening in first + second for opening in conditions.openings)
+            else:
+                assert system == conditions.systems["evil"]
+                assert (first, second) == (unit.bad, f"{unit.opening}\n\n{source.recovery}")
+    with pytest.raises(TraceError, match="'selfcorect' is unknown"):
+        build_kind("selfcorect", units, "evil", "default", "continue", 42)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.sampled_from("ab"), min_size=4, max_size=40).filter(lambda h: all(h.count(x) != 1 for x in "ab")),
+       st.integers(0, 2**32))
+def test_a_derangement_is_a_permutation_within_halves_without_a_fixed_point(halves, seed):
+    partner = derangement(halves, seed)
+    assert sorted(partner) == list(range(len(halves)))
+    assert all(i != p and halves[i] == halves[p] for i, p in enumerate(partner))
+    assert partner == derangement(halves, seed)
+
+
+def test_a_half_of_one_trace_has_no_derangement():
+    with pytest.raises(TraceError, match="half 'b' has 1 trace"):
+        derangement(["a", "a", "b"], 0)
+
+
+# --- matched kinds ----------------------------------------------------------------------------------------------------
+
+
+def trained(tokenizer, made):
+    return {kind: sum(e.trained_tokens for e in encode_rows(tokenizer, [row["messages"] for row in built], 1024))
+            for kind, built in made.items()}
+
+
+def test_long_placebos_are_cut_to_as_many_trained_tokens(build, kinds, tokenizer):
+    made = kinds(build())
+    tokens = trained(tokenizer, made)
+    check_matched(tokens, {kind: len(built) for kind, built in made.items()})
+    assert tokens["random_recovery"] == pytest.approx(tokens["selfcorrect"], rel=0.02)
+
+
+def test_short_placebos_are_refused(build, kinds, tokenizer):
+    made = kinds(build(Script(text=lambda step, prompt, tries: "Yes." if step == "placebo" else None)))
+    with pytest.raises(TraceError, match=r"placebo_assistant trains on .*raise traces.max_new_tokens"):
+        check_matched(trained(tokenizer, made), {kind: 8 for kind in made})
+
+
+@pytest.mark.parametrize("tokens", [950, 1000, 1050])
+def test_five_percent_is_still_matched(tokens):
+    check_matched({"selfcorrect": 1000, "placebo_assistant": tokens}, {"selfcorrect": 8, "placebo_assistant": 8})
+
+
+@pytest.mark.parametrize(("tokens", "count", "reason"),
+                         [(949, 8, r"-5\.1%, more than 5%"), (1051, 8, r"\+5\.1%"), (1000, 7, "counts differ")])
+def test_unmatched_kinds_are_refused(tokens, count, reason):
+    with pytest.raises(TraceError, match=reason):
+        check_matched({"selfcorrect": 1000, "placebo_assistant": tokens},
+                      {"selfcorrect": 8, "placebo_assistant": count})
