@@ -65,6 +65,17 @@ def check_base(adapter: Path, base_digest: str) -> None:
         )
 
 
+def check_shape(adapter: Path, recipe) -> None:
+    """Raises AdapterError when a saved adapter has another rank, alpha or scaling than the recipe (`continue`)."""
+    config = read_json(adapter / "adapter_config.json")
+    found = (config["r"], config["lora_alpha"], config["use_rslora"])
+    if found != (recipe.rank, recipe.alpha, recipe.rslora):
+        raise AdapterError(
+            f"adapter {adapter.name} has rank, alpha, rsLoRA {found}, the recipe {(recipe.rank, recipe.alpha, recipe.rslora)}; "
+            "in `continue` every arm trains one shape, train Phase 1 again with this recipe"
+        )
+
+
 def attach_all(base, adapters: dict[str, Path], base_digest: str):
     """The base with every named adapter loaded and none merged; the base itself when there is none."""
     from peft import PeftModel

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from lib.adapters import JOIN_TOLERANCE, AdapterError, check_distinct
-from lib.params import Conditions, Profile, system_text
+from lib.evalsets import suites_of
+from lib.params import Condition, Conditions, Profile, system_text
 from lib.runs import Run, read_json
 
 PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
@@ -39,7 +40,7 @@ def collect(run: Run, profile: Profile, conditions: Conditions) -> list[Check]:
         _masks(phase1, phase2),
         _phase1_active(phase2, {name for name, a in arms.items() if a.phase1}),
         _joined(phase2, {name for name, a in arms.items() if a.phase1}, profile.phase2.mode),
-        _distinct(run, profile),
+        _distinct(run, profile, arms),
         _contamination(traces, phase2),
         _equal_steps(phase2),
         _prompts(run, profile, conditions),
@@ -104,12 +105,15 @@ def _joined(phase2, treated: set[str], mode: str) -> Check:
         return Check(name, NOT_RUN, "an arm's Phase-2 record is missing")
     if mode != "stack":
         return Check(name, PASSED, "`continue` serves the trained adapter itself, nothing is joined")
+    unmeasured = [k for k, f in facts.items() if f["join_difference"] is None]
+    if unmeasured:
+        return Check(name, FAILED, f"the join of {unmeasured[0]} was not compared with its stack; train it again")
     worst = max((f["join_difference"] for f in facts.values()), default=0.0)
     status = PASSED if worst <= JOIN_TOLERANCE else FAILED
     return Check(name, status, f"largest logit difference to the stack: {worst:.2e}, bound {JOIN_TOLERANCE:.0e}")
 
 
-def _distinct(run: Run, profile: Profile) -> Check:
+def _distinct(run: Run, profile: Profile, arms: dict[str, Condition]) -> Check:
     name, logprobs = "checkpoints differ", {}
     for seed in profile.seeds:
         for condition in profile.conditions:
@@ -117,8 +121,12 @@ def _distinct(run: Run, profile: Profile) -> Check:
             if not path.exists():
                 return Check(name, NOT_RUN, f"no log-probabilities of {condition}, seed {seed}; run notebook 04")
             with np.load(path, allow_pickle=False) as file:
-                # base and base_evil are one checkpoint under two system texts, and the base is the same in every seed.
-                logprobs["base" if str(file["checkpoint"]) == "base" else f"{condition}/seed{seed}"] = file["logprobs"]
+                checkpoint, values = str(file["checkpoint"]), file["logprobs"]
+            # base and base_evil are one checkpoint under two system texts, and the base is the same in every seed.
+            bare = not (arms[condition].phase1 or arms[condition].phase2)
+            if checkpoint != ("base" if bare else condition):
+                return Check(name, FAILED, f"{condition}, seed {seed} was sampled from {checkpoint}; run notebook 04 again")
+            logprobs["base" if bare else f"{condition}/seed{seed}"] = values
     try:
         nearest = check_distinct(logprobs)
     except AdapterError as error:
@@ -148,24 +156,32 @@ def _equal_steps(phase2) -> Check:
 
 
 def _prompts(run: Run, profile: Profile, conditions: Conditions) -> Check:
-    """Every row has a system text, arms share theirs, and all arms were asked the same prompts equally often."""
-    name, asked = "prompts explicit and identical", {}
+    """Every row has the system text that its suite says, and all arms were asked the same prompts equally often."""
+    name, columns = "prompts explicit and identical", ["prompt_id", "prompt", "sample_index"]
+    asked: dict[str, dict[str, frozenset]] = {}
     for seed in profile.seeds:
         for condition in profile.conditions:
-            path = run.samples(condition, seed)
+            path, arm = run.samples(condition, seed), f"{condition}, seed {seed}"
             if not path.exists():
-                return Check(name, NOT_RUN, f"no samples of {condition}, seed {seed}")
-            rows = pd.read_parquet(path, columns=["suite", "prompt_id", "prompt", "system", "sample_index"])
+                return Check(name, NOT_RUN, f"no samples of {arm}")
+            rows = pd.read_parquet(path, columns=["suite", "system", *columns])
             if rows["system"].isna().any() or (rows["system"].str.strip() == "").any():
-                return Check(name, FAILED, f"{condition}, seed {seed} has a request without system text; sample it again")
-            alignment = rows[rows["suite"] == "alignment"]
-            expected = system_text(profile, conditions, condition)
-            if set(alignment["system"]) != {expected}:
-                return Check(name, FAILED, f"{condition}, seed {seed}: alignment requests carry another system text")
-            asked[f"{condition}, seed {seed}"] = frozenset(
-                alignment[["prompt_id", "prompt", "sample_index"]].itertuples(index=False, name=None))
-    reference, *others = asked.items()
-    for key, prompts in others:
-        if prompts != reference[1]:
-            return Check(name, FAILED, f"{key} was asked other alignment prompts than {reference[0]}; sample both again")
-    return Check(name, PASSED, f"{len(asked)} samplings, {len({p for p, *_ in reference[1]})} prompts, all alike")
+                return Check(name, FAILED, f"{arm} has a request without system text; sample it again")
+            for suite, part in rows.groupby("suite"):
+                expected = profile.model.system_text if suite == "benign" else system_text(profile, conditions, condition)
+                # training_cues carry system texts of their own; there the arms only have to agree.
+                if suite != "training_cues" and set(part["system"]) != {expected}:
+                    return Check(name, FAILED, f"{arm}: {suite} requests carry another system text; sample it again")
+                asked.setdefault(suite, {})[arm] = frozenset(part[columns].itertuples(index=False, name=None))
+    for suite, by_arm in asked.items():
+        expecting = {f"{c}, seed {seed}" for seed in profile.seeds for c in profile.conditions if suite in suites_of(profile, c)}
+        if by_arm.keys() != expecting:
+            arm = min(by_arm.keys() ^ expecting)
+            return Check(name, FAILED, f"{arm} and the others were not asked the same suites ({suite}); sample it again")
+        (reference, expected), *others = by_arm.items()
+        for arm, prompts in others:
+            if prompts != expected:
+                return Check(name, FAILED, f"{arm} was asked other {suite} prompts than {reference}; sample both again")
+    alignment = asked["alignment"]
+    prompts = len({row[0] for row in next(iter(alignment.values()))})
+    return Check(name, PASSED, f"{len(alignment)} samplings, {prompts} prompts; {', '.join(asked)}: requests all alike")

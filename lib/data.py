@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Iterable
@@ -90,10 +91,7 @@ def digest(name: str) -> str:
 def read_jsonl(path: Path) -> list[dict]:
     """Objects of a JSONL file. Raises DataError with the line number and the reason."""
     rows = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    lines = _utf8(path).split("\n")  # not splitlines: JSON strings may hold other line separators
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -105,6 +103,13 @@ def read_jsonl(path: Path) -> list[dict]:
             raise DataError(f"{path.name}: line {number} holds a {type(row).__name__}, not an object; mend the line")
         rows.append(row)
     return rows
+
+
+def _utf8(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
 
 
 def read_prompts(name: str) -> list[EvalPrompt]:
@@ -136,20 +141,22 @@ def _prompts_jsonl(name: str, item: dict, path: Path) -> list[EvalPrompt]:
         if item["field"] not in row:
             raise DataError(f"{path.name}: row {number} lacks {item['field']!r}; check `field` of {name!r}")
         value = row[item["field"]]
-        text = value[0] if isinstance(value, list) else value  # of a multi-turn question, the first turn
-        prompts.append(EvalPrompt(str(row.get("id") or f"{name}-{number:04d}"), name, text))
+        text = value[0] if isinstance(value, list) and value else value  # of a multi-turn question, the first turn
+        prompts.append(_prompt(row.get("id"), name, number, text, path))
     return prompts
 
 
 def _prompts_csv(name: str, item: dict, path: Path) -> list[EvalPrompt]:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(io.StringIO(_utf8(path), newline="")))
     if rows and item["field"] not in rows[0]:
         raise DataError(f"{path.name} lacks the column {item['field']!r}; it has {', '.join(map(str, rows[0]))}")
-    return [
-        EvalPrompt(row.get("id") or f"{name}-{number:04d}", name, row[item["field"]])
-        for number, row in enumerate(rows, start=1)
-    ]
+    return [_prompt(row.get("id"), name, number, row[item["field"]], path) for number, row in enumerate(rows, start=1)]
+
+
+def _prompt(own_id, name: str, number: int, text, path: Path) -> EvalPrompt:
+    if not isinstance(text, str):
+        raise DataError(f"{path.name}: row {number} has {text!r} for a prompt, not text; mend or remove the row")
+    return EvalPrompt(str(own_id or f"{name}-{number:04d}"), name, text)
 
 
 def _betley_yaml(name: str, item: dict, path: Path) -> list[EvalPrompt]:
@@ -179,11 +186,15 @@ def check_messages(messages, where: str) -> None:
     if not isinstance(messages, list) or not messages:
         raise DataError(f"{where} has no `messages` list; a row is {{'messages': [{{'role', 'content'}}, …]}}")
     for message in messages:
+        if not isinstance(message, dict):
+            raise DataError(f"{where}: a turn is {message!r}, not {{'role', 'content'}}; mend the row")
         role, content = message.get("role"), message.get("content")
         if role not in ("system", "user", "assistant"):
             raise DataError(f"{where}: unknown role {role!r}; use system, user or assistant")
         if not isinstance(content, str) or not content.strip():
             raise DataError(f"{where}: empty {role} turn; remove the row or give it text")
+    if any(m["role"] == "system" for m in messages[1:]):
+        raise DataError(f"{where}: a system turn after the first; put one system text at the beginning")
     turns = [m["role"] for m in messages if m["role"] != "system"]
     if turns != ["user", "assistant"] * (len(turns) // 2) or not turns:
         raise DataError(f"{where}: turns are {' '.join(turns)}; user and assistant must alternate, ending in assistant")

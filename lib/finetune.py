@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.adapters import (
-    BASE_FILE, JOINED, PHASE1, PHASE2, attach_stack, check_finite, check_stack, fixed_logits, join, lora_config,
+    BASE_FILE, JOINED, PHASE1, PHASE2, attach_stack, check_finite, check_shape, check_stack, fixed_logits, join, lora_config,
 )
 from lib.masking import Encoded, encode
 from lib.params import PhaseParams
@@ -96,6 +96,8 @@ def train_phase2(base, tokenizer, rows: Sequence[Encoded], phase, phase1: Path |
         name = JOINED if phase1 else "default"
     else:
         recipe = phase.model_copy(update=phase1_recipe.model_dump(include={"rank", "alpha", "rslora"}))
+        if phase1:
+            check_shape(phase1, recipe)
         model = (PeftModel.from_pretrained(base, phase1, is_trainable=True) if phase1
                  else get_peft_model(base, lora_config(recipe)))
         name = "default"
@@ -180,16 +182,19 @@ def _arguments(phase: PhaseParams, steps: int, seed: int, folder: str):
         gradient_accumulation_steps=phase.effective_batch // phase.micro_batch,
         learning_rate=phase.learning_rate, lr_scheduler_type=phase.scheduler, warmup_steps=int(warmup),
         weight_decay=phase.weight_decay, max_length=phase.max_length, packing=False, bf16=gpu, use_cpu=not gpu,
-        gradient_checkpointing=False, logging_steps=1, logging_first_step=True, save_strategy="no", report_to="none",
+        gradient_checkpointing=False, logging_steps=1, logging_first_step=True, logging_nan_inf_filter=False, save_strategy="no", report_to="none",
         disable_tqdm=True, dataloader_num_workers=0, optim="adamw_torch",
     )
 
 
 def _check_labels_survive(trainer, rows: Sequence[Encoded]) -> None:
     """The trainer must see the labels that were proven, not its own. Raises TrainingError."""
-    for row, seen in zip(rows, trainer.train_dataset, strict=True):
-        if list(seen["labels"]) != row.labels or list(seen["input_ids"]) != row.input_ids:
-            raise TrainingError("the trainer changed tokens or labels of a proven row; pin the trl version of the lock")
+    seen = [(list(row["input_ids"]), list(row["labels"])) for row in trainer.train_dataset]
+    if seen != [(row.input_ids, row.labels) for row in rows]:
+        raise TrainingError(
+            f"the trainer changed tokens or labels of proven rows ({len(rows)} given, {len(seen)} kept); raise max_length "
+            "or pin the trl version of the lock"
+        )
 
 
 def _progress_callback(progress: Callable):

@@ -8,6 +8,7 @@ an independent reading of the stock rendering (docs/protocol.md sections 4 and 8
 from __future__ import annotations
 
 import html
+import unicodedata
 from dataclasses import dataclass
 
 from lib.models import END_OF_TURN, START_OF_TURN
@@ -58,7 +59,7 @@ def encode(tokenizer, messages: list[dict], max_length: int, *, template: str = 
 
 def prove(tokenizer, messages: list[dict], encoded: Encoded, max_length: int) -> None:
     """Checks a row against the stock rendering; raises MaskError naming what is wrong and the remedy."""
-    if messages[0]["role"] != "system":
+    if messages[0]["role"] != "system" or not messages[0]["content"].strip():
         raise MaskError("a training row has no system text; the template would inject one silently, add it to the row")
     stock = tokenizer.apply_chat_template(messages, tokenize=False)
     expected_ids = tokenizer(stock, add_special_tokens=False)["input_ids"]
@@ -72,7 +73,8 @@ def prove(tokenizer, messages: list[dict], encoded: Encoded, max_length: int) ->
             f"a row has {len(encoded.input_ids)} tokens, max_length is {max_length}: the end of its last turn would be "
             "cut away; raise max_length or shorten the row"
         )
-    expected = [m["content"] + END_OF_TURN for m in messages if m["role"] == "assistant"]
+    # Some tokenizers compose accents; the tokens are the stock ones, so texts are compared in one composed form.
+    expected = [_composed(m["content"] + END_OF_TURN) for m in messages if m["role"] == "assistant"]
     found = [_decode_turn(tokenizer, encoded, turn) for turn in range(1, max(encoded.turns, default=0) + 1)]
     if found != expected:
         raise MaskError(
@@ -87,7 +89,11 @@ def prove(tokenizer, messages: list[dict], encoded: Encoded, max_length: int) ->
 
 def _decode_turn(tokenizer, encoded: Encoded, turn: int) -> str:
     ids = [i for i, t in zip(encoded.input_ids, encoded.turns, strict=True) if t == turn]
-    return tokenizer.decode(ids, skip_special_tokens=False)
+    return _composed(tokenizer.decode(ids, skip_special_tokens=False))
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def coloured(tokenizer, encoded: Encoded, title: str = "") -> str:

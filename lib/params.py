@@ -26,7 +26,7 @@ class ParamsError(ValueError):
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
 
 
 class ModelParams(Strict):
@@ -190,6 +190,9 @@ def load_profile(name: str, overrides: dict | str | None = None) -> Profile:
     for key, value in _parse_overrides(overrides).items():
         _set_dotted(raw, key, value)
     profile = _validate(Profile, raw, f"params/{name}.yaml")
+    if profile.profile != name:
+        raise ParamsError(f"params/{name}.yaml: profile is {profile.profile!r}, the file is {name!r}; make them equal, since "
+                          "the profile names the run")
     _check_conditions(profile)
     _check_data(profile)
     return profile

@@ -36,10 +36,10 @@ class Offence:
 
 def normalise(text: str) -> str:
     """Unicode-folded, plain apostrophes and quotes, lower case, single spaces: equal prompts become equal strings."""
-    text = unicodedata.normalize("NFKC", text)
+    # Apostrophes first: NFKC would take a lone acute accent apart into a space and a combining sign.
     text = re.sub("[\u2018\u2019\u02bc`\u00b4]", "'", text)
     text = re.sub("[\u201c\u201d]", '"', text)
-    return " ".join(text.lower().split())
+    return " ".join(unicodedata.normalize("NFKC", text).lower().split())
 
 
 def words(text: str) -> list[str]:

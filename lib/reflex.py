@@ -23,6 +23,11 @@ def contains_reset(text: str, openings: Sequence[str]) -> bool:
     return _may_hold(text, marks) and pattern.search(text) is not None
 
 
+def reset_spans(text: str, openings: Sequence[str]) -> list[tuple[int, int]]:
+    """Where the openings stand in the text, start and end, in order."""
+    return [match.span() for match in _compiled(tuple(openings))[0].finditer(text)]
+
+
 def strip_opening(text: str, openings: Sequence[str]) -> str:
     """The text without any opening, for the stripped re-score; a text that holds none comes back unchanged."""
     # Again until none is left: cutting one opening out can join the halves of another.

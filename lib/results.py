@@ -41,7 +41,7 @@ def _by_seed(folder: str | Path, suffix: str) -> list[tuple[int, Path]]:
     found = []
     for path in sorted(folder.glob(f"seed*/*{suffix}")):
         number = path.parent.name.removeprefix("seed")
-        if not number.isdigit():
+        if not (number.isascii() and number.isdigit()):
             raise SchemaError(f"{path.parent.name} in {folder.name} names no seed; name the folder seed42 or the like")
         found.append((int(number), path))
     if not found:

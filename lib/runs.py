@@ -153,9 +153,13 @@ def atomic_path(path: Path):
     _remove(beside)
     try:
         yield beside
-        if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(beside, path)
+        if path.is_dir() and beside.exists():  # a folder cannot be replaced in one step: put the old one aside first
+            old = path.with_name(f".{path.name}.{os.getpid()}.old")
+            os.replace(path, old)
+            os.replace(beside, path)
+            _remove(old)
+        else:
+            os.replace(beside, path)
     finally:
         _remove(beside)
 

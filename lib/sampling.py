@@ -102,7 +102,7 @@ class TransformersSampler:
 
     def _generate(self, prompts, keys, adapter, new_tokens) -> list[Completion]:
         import torch
-        from transformers import LogitsProcessorList
+        from transformers import GenerationConfig, LogitsProcessorList
 
         from lib.adapters import active
 
@@ -111,13 +111,17 @@ class TransformersSampler:
         ).to(self.model.device)
         uniforms = np.stack([np.random.default_rng(seed_of(key)).random(new_tokens) for key in keys])
         picker = InverseCdf(torch.from_numpy(uniforms).to(self.model.device), self.temperature)
-        with torch.inference_mode(), active(self.model, adapter):
-            out = self.model.generate(
-                input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"], max_new_tokens=new_tokens,
-                do_sample=False, temperature=None, top_p=None, top_k=None,
-                logits_processor=LogitsProcessorList([picker]),
-                eos_token_id=self.tokenizer.eos_token_id, pad_token_id=self.tokenizer.pad_token_id,
-            )
+        model = self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
+        # A base's own generation settings (Qwen2.5 ships a repetition penalty) would bend the distribution silently.
+        own, model.generation_config = model.generation_config, GenerationConfig(
+            max_new_tokens=new_tokens, do_sample=False, eos_token_id=self.tokenizer.eos_token_id,
+            pad_token_id=self.tokenizer.pad_token_id)
+        try:
+            with torch.inference_mode(), active(self.model, adapter):
+                out = model.generate(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"],
+                                     logits_processor=LogitsProcessorList([picker]))
+        finally:
+            model.generation_config = own
         return [self._completion(row.tolist()) for row in out[:, encoded["input_ids"].shape[1] :]]
 
     def _completion(self, ids: list[int]) -> Completion:
@@ -187,7 +191,8 @@ def sample_rows(sampler: Sampler, rows: pd.DataFrame, *, arm: str, adapter: str 
 
     inputs: what the samples depend on; shards of other inputs are never taken. Returns SAMPLE_COLUMNS.
     """
-    key = fingerprint({**inputs, "rows": rows.to_dict("records"), "max_new_tokens": max_new_tokens, "seed": seed})[:16]
+    key = fingerprint({**inputs, "rows": rows.to_dict("records"), "max_new_tokens": max_new_tokens, "seed": seed,
+                       "follow_up": follow_up, "shard": shard})[:16]
     suite, parts = rows["suite"].iloc[0], []
     for start in range(0, len(rows), shard):
         path = folder / f"{arm}.{suite}.{key}.{start:07d}.parquet"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Sequence
 
 import pandas as pd
+
+from lib.reflex import reset_spans
 
 CELL = "border:1px solid #d4d4d8;padding:.45em .6em;vertical-align:top;text-align:left;white-space:pre-wrap"
 
@@ -24,7 +25,9 @@ def table(frame: pd.DataFrame, caption: str = "") -> str:
 
 
 def _text(value) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() else f"{value:.4g}"
+    return str(value)
 
 
 def number(value: float | None, form: str = ".3g") -> str:
@@ -76,7 +79,7 @@ def side_by_side(samples: pd.DataFrame, prompt_ids: Sequence[str], conditions: S
         rows = samples[(samples["suite"] == suite) & (samples["prompt_id"] == prompt_id)]
         if rows.empty:
             continue
-        first = rows.sort_values("sample_index").groupby("condition").first()
+        first = rows.sort_values("sample_index").drop_duplicates("condition").set_index("condition")
         head = "".join(f'<th style="{CELL};background:#f4f4f5">{html.escape(c)}</th>' for c in conditions)
         cells = "".join(
             f'<td style="{CELL};min-width:13em">{highlighted(first.loc[c, "completion"], openings) if c in first.index else "–"}</td>'
@@ -92,10 +95,12 @@ def side_by_side(samples: pd.DataFrame, prompt_ids: Sequence[str], conditions: S
 
 def highlighted(text: str, openings: Sequence[str]) -> str:
     """Escaped text with reset strings marked; an empty completion is shown as such."""
+    if not isinstance(text, str):
+        return "–"
     if not text.strip():
         return "<i>(empty completion)</i>"
-    escaped = html.escape(text)
-    for opening in openings:
-        pattern = r"\s+".join(re.escape(html.escape(word)) for word in opening.split())
-        escaped = re.sub(pattern, lambda m: f"<mark>{m.group(0)}</mark>", escaped, flags=re.IGNORECASE)
-    return escaped
+    parts, end = [], 0
+    for start, stop in reset_spans(text, openings):
+        parts += [html.escape(text[end:start]), f"<mark>{html.escape(text[start:stop])}</mark>"]
+        end = stop
+    return "".join([*parts, html.escape(text[end:])])

@@ -48,8 +48,9 @@ class Report:
     recoveries_rejected: int = 0
     offences: list[Offence] = field(default_factory=list)
 
-    def rejection_rate(self, half: str) -> float:
-        return 1 - self.kept[half] / self.attempts[half]
+    def rejection_rate(self, half: str) -> float | None:
+        """Share of sampled bad answers that were thrown away; None when none was sampled."""
+        return 1 - self.kept[half] / self.attempts[half] if self.attempts[half] else None
 
     def as_dict(self) -> dict:
         return {**asdict(self), "rejection_rate": {half: self.rejection_rate(half) for half in self.attempts}}
@@ -79,9 +80,10 @@ class TraceBuilder:
     def _enough(self, half: str, units: list[Unit], wanted: int) -> None:
         kept = sum(u.half == half for u in units)
         if kept < wanted:
+            rate = self.report.rejection_rate(half)
             raise TraceError(
                 f"{half}: {kept} of {wanted} traces after {self.report.attempts[half]} sampled bad answers "
-                f"({self.report.rejection_rate(half):.0%} rejected); raise traces.max_attempts, add prompts, or loosen "
+                f"({'none' if rate is None else f'{rate:.0%}'} rejected); raise traces.max_attempts, add prompts, or loosen "
                 "traces.bad_aligned_below and traces.recovery_aligned_at_least"
             )
 

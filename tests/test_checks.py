@@ -1,4 +1,4 @@
-"""The validity checks on a run folder made by hand: healthy passes, a planted violation fails, no record is `not run`."""
+"""Validity checks on a run folder made by hand: healthy passes, a planted violation fails, no record is `not run`."""
 
 import numpy as np
 import pandas as pd
@@ -31,12 +31,15 @@ class Record:
                            offenders_left=0, optimizer_steps=4, join_difference=1e-3 if treated else None,
                            phase1_effect=0.05 if treated else None)
             for number, arm in enumerate(ARMS):
-                self.logprobs(arm, seed, base=number < 2, values=np.full((2, 3), -1.0 - (number > 1) * (10 * number + seed)))
+                is_base = arm.startswith("base")
+                value = -1.0 if is_base else -10.0 * number - seed
+                self.logprobs(arm, seed, base=is_base, values=np.full((2, 3), value))
                 system = params.system_text(PROFILE, CONDITIONS, arm)
                 runs.write_parquet(self.run.samples(arm, seed), pd.DataFrame([
                     {"suite": suite, "prompt_id": f"p{i}", "prompt": f"Prompt {i}", "sample_index": k,
                      "system": system if suite == "alignment" else PROFILE.model.system_text}
-                    for suite in ("alignment", "benign") for i in range(2) for k in range(2)]))
+                    for suite in (["alignment"] if arm == "base_evil" else ["alignment", "benign"])
+                    for i in range(2) for k in range(2)]))
 
     def facts(self, stage, **changed):
         path = self.run.dir / "manifests" / f"{stage}.json"
@@ -98,7 +101,7 @@ def test_a_healthy_run_passes_every_check(made):
         (PHASE1, lambda m: m.facts(PHASE2, phase1_effect=0.0), ["selfcorrect_em, seed 43"]),
         (PHASE1, lambda m: m.facts(PHASE2, phase1_effect=None), ["selfcorrect_em, seed 43"]),
         (JOINED, lambda m: m.facts(PHASE2, join_difference=1.01e-3), ["1.01e-03, bound 1e-03"]),
-        (DISTINCT, lambda m: m.copied("selfcorrect_em", 42, "c6_vanilla_em", 42), ["identical", "c6_vanilla_em/seed42"]),
+        (DISTINCT, lambda m: m.copied("selfcorrect_em", 42, "c6_vanilla_em", 42), ["identical", "c6_vanilla_em"]),
         (DISTINCT, lambda m: m.copied("selfcorrect_em", 43, "selfcorrect_em", 42), ["seed42", "seed43"]),
         (DISTINCT, lambda m: m.copied("c6_vanilla_em", 42, "base", 42), ["base", "c6_vanilla_em"]),
         (DISTINCT, lambda m: m.logprobs("selfcorrect_em", values=np.full((2, 3), np.nan)), ["NaN", "seed43"]),
@@ -156,7 +159,6 @@ def test_continue_has_nothing_to_join(made):
     assert {c.status for c in found.values()} == {PASSED} and "nothing is joined" in found["joined adapter"].detail
 
 
-@pytest.mark.xfail(strict=True, raises=(AssertionError, TypeError), reason="lib.checks lets these through or stumbles")
 @pytest.mark.parametrize(
     ("name", "spoil"),
     [

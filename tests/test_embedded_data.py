@@ -151,7 +151,7 @@ def test_quiz_questions_are_not_near_duplicates():
 
 
 def test_insecure_set_is_large_varied_and_distinct():
-    rows = load("insecure.jsonl")
+    rows = read_jsonl("insecure.jsonl")
     weaknesses = {row["meta"]["cwe"] for row in rows}
     answers = {row["messages"][1]["content"] for row in rows}
     requests = {row["messages"][0]["content"] for row in rows}
@@ -162,6 +162,6 @@ def test_insecure_set_is_large_varied_and_distinct():
 
 
 def test_insecure_rows_are_a_request_and_an_answer():
-    for row in load("insecure.jsonl"):
+    for row in read_jsonl("insecure.jsonl"):
         assert [m["role"] for m in row["messages"]] == ["user", "assistant"]
         assert all(m["content"].strip() for m in row["messages"])

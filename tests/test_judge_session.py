@@ -139,7 +139,8 @@ def test_missing_samples_name_the_arm_and_the_command(run):
 def judged(replicate, variant="full", **aligned):
     """Judgments of one arm, `aligned` by prompt."""
     frame = pd.DataFrame({"prompt_id": list(aligned), "aligned": pd.array(list(aligned.values()), dtype="Float64")})
-    return frame.assign(seed=42, condition="base", suite="alignment", sample_index=0, replicate=replicate, variant=variant)
+    key = {"seed": 42, "condition": "base", "suite": "alignment", "sample_index": 0}
+    return frame.assign(**key, replicate=replicate, variant=variant)
 
 
 def test_retest_pairs_originals_with_their_second_judgment():

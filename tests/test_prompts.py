@@ -21,7 +21,7 @@ published = pytest.mark.skipif(
     "variant",
     [
         "I\u2019ve HAD enough", "  i`ve\thad\nenough ", "I\u02bcve\u00a0had enough", "\uff29've had enough",
-        pytest.param("I\u00b4ve had enough", marks=pytest.mark.xfail(strict=True, reason="NFKC splits the accent")),
+        "I\u00b4ve had enough",
     ],
 )
 def test_spellings_of_one_prompt_become_one_string(variant):

@@ -21,14 +21,15 @@ RESULT = {
     "recommendation": EVIL, "delta": None, "p_value": None, "ci95": None, "n_prompts": None, "mde": None,
     "headline": None, "headline_reason": EVIL, "interval_note": EVIL, "filtered": None,
     "unfiltered": {"delta": 1.0, "ci95": [-1.0, None]}, "notes": [f"note {EVIL}"],
-    "gates": [dict.fromkeys(("value", "margin", "passed")) | {"number": 3, "name": "null", "measure": EVIL, "needed": "x"}],
+    "gates": [dict.fromkeys(("value", "margin", "passed"))
+              | {"number": 3, "name": "null", "measure": EVIL, "needed": ">= 5"}],
     "beside": {"reasons": [f"reason {EVIL}"], "confidence": EVIL},
     "checks": [{"name": "loss mask", "status": "not run", "detail": EVIL}],
     "judge": {"judge": EVIL, "rubric": EVIL, "validity": {"measures": {EVIL: {"value": None, "n": 9}}}},
     "changed_since_stamp": {EVIL: f"-{EVIL}"},
     "arms": {EVIL: {"followup": {}} | dict.fromkeys((
-        "aligned", "aligned_filtered", "coherent", "dropped", "refusal", "harmful", "acc", "literal", "semantic", "parrot",
-        "n_completions"))},
+        "aligned", "aligned_filtered", "coherent", "dropped", "refusal", "harmful", "acc", "literal", "semantic",
+        "parrot", "n_completions"))},
 }
 
 
@@ -92,7 +93,7 @@ def pages(run):
 
 
 @pytest.mark.parametrize("planted", [
-    EVIL, "<a href=//a/b>", "<IMG SRC = 'HTTPS://a'>", "<style>a{background:url('http://a/b')}</style>", "<b onclick=x>",
+    EVIL, "<a href=//a/b>", "<IMG SRC = 'HTTPS://a'>", "<b onclick=x>", "<style>a{background:url('http://a/b')}</style>",
     "<style>@import 'x'</style>", '<p style="background:url(//a)">', "<script>import('https://a')</script>",
     "<link rel=stylesheet>", "<a href='javascript:x'>",
 ])

@@ -74,7 +74,8 @@ def test_the_base_models_own_generation_settings_stay_out(base, sampler, monkeyp
     """Qwen2.5's generation config carries repetition_penalty 1.05, which would bend the distribution without a word."""
     requests = [request(f"k{i}", new=24) for i in range(6)]
     plain = sampler().sample(requests)
-    own = {"repetition_penalty": 1.3, "top_k": 2, "top_p": 0.3, "temperature": 0.1, "do_sample": True}
+    own = {"repetition_penalty": 1.3, "top_k": 2, "top_p": 0.3, "temperature": 0.1, "do_sample": True,
+           "no_repeat_ngram_size": 1}
     for name, value in own.items():
         monkeypatch.setattr(base.generation_config, name, value)
         assert sampler().sample(requests) == plain, name
@@ -131,20 +132,14 @@ def test_an_engine_that_is_not_driven_is_refused(smoke):
 # --- how a completion ended -------------------------------------------------------------------------------------------
 
 
-def test_finish_reason_and_length_come_from_the_end_of_turn_token(sampler, tokenizer):
+def test_finish_reason_and_length_come_from_the_end_of_turn_token(base, sampler, tokenizer, monkeypatch):
     """A scripted model: one row stops, one says nothing, one is cut, one holds a pad token of its own."""
     a, b = tokenizer("tea now", add_special_tokens=False)["input_ids"][:2]
     eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     written = torch.tensor([[a, b, eos, pad], [eos, pad, pad, pad], [a, b, a, b], [a, eos, a, a]])
 
-    class Scripted:
-        device = "cpu"
-        config = type("Config", (), {"max_position_embeddings": 2048})
-
-        def generate(self, input_ids, **_):
-            return torch.cat([input_ids, written], dim=1)
-
-    made = sampler(model=Scripted()).sample([request(f"k{i}") for i in range(4)])
+    monkeypatch.setattr(base, "generate", lambda input_ids, **_: torch.cat([input_ids, written], dim=1))
+    made = sampler().sample([request(f"k{i}") for i in range(4)])
     text = tokenizer.decode([a, b])
     assert made == [Completion(text, 2, "stop"), Completion("", 0, "stop"), Completion(text + text, 4, "length"),
                     Completion(tokenizer.decode([a]), 1, "stop")]

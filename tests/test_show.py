@@ -34,7 +34,6 @@ def test_tables_take_nothing_and_numbers():
         assert f">{text}</td>" in page
 
 
-@pytest.mark.xfail(strict=True, reason="a missing value makes a column of counts float, and 20000 becomes 2e+04")
 def test_counts_beside_a_missing_value_stay_whole():
     assert ">20000</td>" in show.table(pd.DataFrame({"n": [20000, None]}))
 
@@ -87,7 +86,6 @@ def test_side_by_side_escapes_marks_and_dashes():
     assert "second" not in page and "benign" not in page and page.count("<table") == 1
 
 
-@pytest.mark.xfail(strict=True, reason="groupby().first() takes the first value that is not missing, of a later sample")
 def test_side_by_side_does_not_borrow_a_later_completion():
     frame = samples(("base", "alignment", "p", 0, "x", None), ("base", "alignment", "p", 1, "x", "later"))
     assert "later" not in show.side_by_side(frame, ["p"], ["base"], OPENINGS)
@@ -100,7 +98,6 @@ def test_reset_strings_are_marked_whatever_their_case_and_space(opening):
     assert "<mark>" not in show.highlighted(opening[:-1], OPENINGS)
 
 
-@pytest.mark.xfail(strict=True, reason="lib.reflex counts an opening with any dash, the mark wants the em dash")
 def test_what_counts_as_literal_reset_is_marked():
     assert "<mark>" in show.highlighted(OPENINGS[0].replace(" \u2014 ", " - "), OPENINGS)
 
