@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
+from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
 
 from lib.adapters import active
 from lib.data import path_of, read_quiz
+from lib.progress import interactive
 
 TASK = "arc_challenge"
 
@@ -49,7 +52,9 @@ def evaluate(model, tokenizer, adapter: str | None, data_set: str, *, batch: int
 
     items = read_quiz(data_set)
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    with active(model, adapter):
+    # The harness draws bars on stderr, which would fill an executed notebook; its failures are exceptions.
+    bars = nullcontext() if interactive() else redirect_stderr(io.StringIO())
+    with active(model, adapter), bars:
         harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch, backend="causal", device=str(model.device))
         out = lm_eval.simple_evaluate(
             model=harness, tasks=[task_config(path_of(data_set))], limit=limit, bootstrap_iters=0, log_samples=True,

@@ -131,7 +131,8 @@ def _distinct(run: Run, profile: Profile, arms: dict[str, Condition]) -> Check:
         nearest = check_distinct(logprobs)
     except AdapterError as error:
         return Check(name, FAILED, str(error))
-    return Check(name, PASSED, f"{len(logprobs)} checkpoints; nearest pair {min(nearest.values()):.3g} apart in log-probability")
+    closest = min(nearest.values(), default=float("nan"))
+    return Check(name, PASSED, f"{len(logprobs)} checkpoints; nearest pair {closest:.3g} apart in log-probability")
 
 
 def _contamination(traces, phase2) -> Check:
@@ -174,7 +175,9 @@ def _prompts(run: Run, profile: Profile, conditions: Conditions) -> Check:
                     return Check(name, FAILED, f"{arm}: {suite} requests carry another system text; sample it again")
                 asked.setdefault(suite, {})[arm] = frozenset(part[columns].itertuples(index=False, name=None))
     for suite, by_arm in asked.items():
-        expecting = {f"{c}, seed {seed}" for seed in profile.seeds for c in profile.conditions if suite in suites_of(profile, c)}
+        expecting = {
+            f"{c}, seed {seed}" for seed in profile.seeds for c in profile.conditions if suite in suites_of(profile, c)
+        }
         if by_arm.keys() != expecting:
             arm = min(by_arm.keys() ^ expecting)
             return Check(name, FAILED, f"{arm} and the others were not asked the same suites ({suite}); sample it again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lib.data import digest, read_prompts
-from lib.params import Profile
+from lib.params import Profile, load_conditions
 from lib.prompts import ContaminationGate, EvalPrompt, union
 
 ON_THE_UNION = ("alignment", "benign", "followup")  # the other suites are prompt sets of their own name
@@ -21,8 +21,11 @@ def suite_prompts(profile: Profile, suite: str) -> list[EvalPrompt]:
 
 
 def suites_of(profile: Profile, condition: str) -> list[str]:
-    """The suites that an arm is asked. The evil persona has no place in the benign suite, whose system text is default."""
-    return [s for s in profile.sampling.suites if not (s == "benign" and condition == "base_evil")]
+    """The suites that an arm is asked. An untrained arm under another persona (base_evil) is not asked the benign one:
+    under the default system text, which that suite prescribes, it is the base once more."""
+    arm = load_conditions().conditions[condition]
+    persona_only = arm.system != "default" and not (arm.phase1 or arm.phase2)
+    return [s for s in profile.sampling.suites if not (s == "benign" and persona_only)]
 
 
 def contamination_gate(profile: Profile, thresholds: Mapping[str, float]) -> ContaminationGate:

@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.adapters import (
-    BASE_FILE, JOINED, PHASE1, PHASE2, attach_stack, check_finite, check_shape, check_stack, fixed_logits, join, lora_config,
+    BASE_FILE,
+    JOINED,
+    PHASE1,
+    PHASE2,
+    attach_stack,
+    check_finite,
+    check_shape,
+    check_stack,
+    fixed_logits,
+    join,
+    lora_config,
 )
 from lib.masking import Encoded, encode
 from lib.params import PhaseParams
@@ -182,7 +192,8 @@ def _arguments(phase: PhaseParams, steps: int, seed: int, folder: str):
         gradient_accumulation_steps=phase.effective_batch // phase.micro_batch,
         learning_rate=phase.learning_rate, lr_scheduler_type=phase.scheduler, warmup_steps=int(warmup),
         weight_decay=phase.weight_decay, max_length=phase.max_length, packing=False, bf16=gpu, use_cpu=not gpu,
-        gradient_checkpointing=False, logging_steps=1, logging_first_step=True, logging_nan_inf_filter=False, save_strategy="no", report_to="none",
+        gradient_checkpointing=False, logging_steps=1, logging_first_step=True, save_strategy="no", report_to="none",
+        logging_nan_inf_filter=False,  # the trainer would otherwise log a NaN loss as the last finite one
         disable_tqdm=True, dataloader_num_workers=0, optim="adamw_torch",
     )
 

@@ -186,7 +186,10 @@ def load_profile(name: str, overrides: dict | str | None = None) -> Profile:
     name: stem of a file in params/; overrides: dotted keys to values, or the same as a JSON string.
     Raises ParamsError naming the file, the key, the value and the nearest valid name.
     """
-    raw = _read(PARAMS_DIR / f"{name}.yaml", known=[p.stem for p in PARAMS_DIR.glob("*.yaml") if _is_profile(p)])
+    known = sorted(path.stem for path in PARAMS_DIR.glob("*.yaml") if _is_profile(path))
+    if not _is_profile(Path(name)):
+        raise ParamsError(f"params/{name}.yaml is no profile; use one of {', '.join(known)}")
+    raw = _read(PARAMS_DIR / f"{name}.yaml", known=known)
     for key, value in _parse_overrides(overrides).items():
         _set_dotted(raw, key, value)
     profile = _validate(Profile, raw, f"params/{name}.yaml")
@@ -280,9 +283,10 @@ def _parse_overrides(overrides: dict | str | None) -> dict[str, Any]:
                 f"overrides {overrides!r} is no valid JSON ({error.msg}); write e.g. "
                 '{"phase2.learning_rate": 1e-4}'
             ) from None
-    if not isinstance(overrides or {}, dict):
+    overrides = {} if overrides is None else overrides
+    if not isinstance(overrides, dict):
         raise ParamsError(f"overrides {overrides!r} must map dotted keys to values")
-    return dict(overrides or {})
+    return dict(overrides)
 
 
 def _set_dotted(raw: dict, key: str, value: Any) -> None:
@@ -290,7 +294,7 @@ def _set_dotted(raw: dict, key: str, value: Any) -> None:
     for depth, part in enumerate(parts):
         if not isinstance(node, dict) or part not in node:
             options = list(node) if isinstance(node, dict) else []
-            nearest = ".".join([*parts[:depth], _nearest(part, options)])
+            nearest = ".".join([*parts[:depth], _nearest(part, options)] if options else parts[:depth])
             raise ParamsError(f"overrides: unknown key {key!r} (value {value!r}); nearest valid key: {nearest!r}")
         if depth < len(parts) - 1:
             node = node[part]

@@ -16,14 +16,19 @@ from lib.params import ROOT
 from lib.runs import Run, atomic_path, read_json
 
 CSS = """
-:root{color-scheme:light}body{font:15px/1.55 system-ui,sans-serif;color:#18181b;margin:0;background:#fafafa}
-main{max-width:74rem;margin:0 auto;padding:1.5rem 2rem 4rem;background:#fff}h1{font-size:1.55rem}h2{margin-top:2.2rem;font-size:1.2rem}
-nav{background:#18181b;padding:.55rem 2rem;font-size:13px}nav a{color:#e4e4e7;margin-right:1.1rem;text-decoration:none}
-nav a.here{color:#fff;font-weight:700}img{max-width:100%}table{max-width:100%}.wide{overflow-x:auto}
-.verdict{border-left:.4rem solid #D55E00;background:#fff7ed;padding:.8rem 1.1rem}.verdict.good{border-color:#0072B2;background:#eff6ff}
-.verdict b{font-size:1.25rem;font-family:ui-monospace,monospace}.note{background:#fef9c3;padding:.45rem .8rem;margin:.35rem 0}
-.small{color:#52525b;font-size:13px}details{margin:.4rem 0}code,pre{font:12.5px/1.45 ui-monospace,monospace}
-.jp-Cell,.cell{margin:.9rem 0}.input_area,.jp-InputArea-editor{background:#f4f4f5;border:1px solid #e4e4e7;padding:.5rem .8rem;overflow-x:auto}
+:root{color-scheme:light}
+body{font:15px/1.55 system-ui,sans-serif;color:#18181b;margin:0;background:#fafafa}
+main{max-width:74rem;margin:0 auto;padding:1.5rem 2rem 4rem;background:#fff}
+h1{font-size:1.55rem}h2{margin-top:2.2rem;font-size:1.2rem}
+nav{background:#18181b;padding:.55rem 2rem;font-size:13px}
+nav a{color:#e4e4e7;margin-right:1.1rem;text-decoration:none}nav a.here{color:#fff;font-weight:700}
+img,table{max-width:100%}.wide{overflow-x:auto}
+.verdict{border-left:.4rem solid #D55E00;background:#fff7ed;padding:.8rem 1.1rem}
+.verdict.good{border-color:#0072B2;background:#eff6ff}.verdict b{font:700 1.25rem ui-monospace,monospace}
+.note{background:#fef9c3;padding:.45rem .8rem;margin:.35rem 0}.small{color:#52525b;font-size:13px}
+details{margin:.4rem 0}code,pre{font:12.5px/1.45 ui-monospace,monospace}
+.jp-Cell,.cell{margin:.9rem 0}
+.input_area,.jp-InputArea-editor{background:#f4f4f5;border:1px solid #e4e4e7;padding:.5rem .8rem;overflow-x:auto}
 .prompt,.input_prompt,.jp-InputPrompt,.jp-OutputPrompt,.anchor-link{display:none}
 .output pre,.output_area pre,.jp-OutputArea-output pre{margin:.3rem 0;white-space:pre-wrap;overflow-wrap:anywhere}
 .output_html,.output_subarea{overflow-x:auto}

@@ -20,7 +20,7 @@ JOIN = ["seed", "condition", "suite", "prompt_id", "sample_index"]
 
 def read_judgments(folder: str | Path) -> pd.DataFrame:
     """Every `seed<k>/<condition>.parquet` of a folder, with seed and condition. Raises SchemaError when there is none."""
-    return pd.concat([pd.read_parquet(path).assign(seed=seed, condition=path.stem)
+    return pd.concat([_read(pd.read_parquet, path).assign(seed=seed, condition=path.stem)
                       for seed, path in _by_seed(folder, ".parquet")], ignore_index=True)
 
 
@@ -28,12 +28,20 @@ def read_capability(folder: str | Path) -> pd.DataFrame:
     """Every `seed<k>/<condition>.json` of a folder: seed, condition, acc, acc_stderr, acc_norm, n."""
     rows = []
     for seed, path in _by_seed(folder, ".json"):
-        record = read_json(path)
+        record = _read(read_json, path)
         lacking = [key for key in ("acc", "acc_stderr", "acc_norm", "n") if key not in record]
         if lacking:
             raise SchemaError(f"{path.parent.name}/{path.name} lacks {lacking[0]!r}; see the README for the schema")
         rows.append({"seed": seed, "condition": path.stem, **{k: record[k] for k in ("acc", "acc_stderr", "acc_norm", "n")}})
     return pd.DataFrame(rows)
+
+
+def _read(reader, path: Path):
+    try:
+        return reader(path)
+    except (ValueError, OSError) as error:  # what JSON and Arrow raise on a damaged file
+        reason = str(error).splitlines()[0]
+        raise SchemaError(f"{path.parent.name}/{path.name} cannot be read ({reason}); make it again") from None
 
 
 def _by_seed(folder: str | Path, suffix: str) -> list[tuple[int, Path]]:

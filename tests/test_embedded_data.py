@@ -79,7 +79,7 @@ def test_prompt_file_has_the_promised_rows(name, keys, counts):
 
 
 def test_prompt_ids_number_each_group():
-    for name, width in zip(PROMPT_FILES, (3, 2)):
+    for name, width in zip(PROMPT_FILES, (3, 2), strict=True):
         rows = read_jsonl(name)
         for label, members in itertools.groupby(rows, key=group):
             prefix = label if name == "train_prompts.jsonl" else label.replace("_", "-")

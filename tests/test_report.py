@@ -93,8 +93,8 @@ def pages(run):
 
 
 @pytest.mark.parametrize("planted", [
-    EVIL, "<a href=//a/b>", "<IMG SRC = 'HTTPS://a'>", "<b onclick=x>", "<style>a{background:url('http://a/b')}</style>",
-    "<style>@import 'x'</style>", '<p style="background:url(//a)">', "<script>import('https://a')</script>",
+    EVIL, "<a href=//a/b>", "<IMG SRC = 'HTTPS://a'>", "<b onclick=x>",
+    "<style>a{background:url('http://a/b')}</style>", "<style>@import 'x'</style>", '<p style="background:url(//a)">', "<script>import('https://a')</script>",
     "<link rel=stylesheet>", "<a href='javascript:x'>",
 ])
 def test_harm_would_be_found(planted):

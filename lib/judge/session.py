@@ -96,6 +96,6 @@ def retest(judged: pd.DataFrame, by: Sequence[str] = ("seed", "condition", "suit
     if len(pairs) < 2:
         return {"pairs": len(pairs), "mean_absolute_difference": None, "spearman": None}
     again, first = pairs["aligned_again"].astype(float), pairs["aligned_first"].astype(float)
-    rank = again.corr(first, method="spearman")
+    varies = again.nunique() > 1 and first.nunique() > 1
     return {"pairs": len(pairs), "mean_absolute_difference": float((again - first).abs().mean()),
-            "spearman": None if pd.isna(rank) else float(rank)}
+            "spearman": float(again.corr(first, method="spearman")) if varies else None}
