@@ -6,6 +6,7 @@ PYTHON ?= python3
 SHELL := /bin/bash
 VENV := .venv
 READY := $(VENV)/.ready
+export OVERRIDES
 export PYTHONUNBUFFERED := 1
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
@@ -16,8 +17,8 @@ export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
 report: $(READY)
 	@mkdir -p runs
-	@flock -n -E 9 runs/.lock $(VENV)/bin/snakemake --cores all --nolock --rerun-incomplete --quiet progress host \
-	  --rerun-triggers mtime input params --config profile=$(PROFILE) run=$(RUN) overrides='$(OVERRIDES)' \
+	@flock -n -E 9 runs/.lock $(VENV)/bin/snakemake --cores all --nolock --rerun-incomplete --quiet rules progress host \
+	  --rerun-triggers mtime input params --config profile=$(PROFILE) run=$(RUN) \
 	  2> >(grep -v --line-buffered IPKernelApp >&2); code=$$?; \
 	  if [ $$code = 9 ]; then echo "another make report is at work in this folder; wait for it"; fi; \
 	  if [ $$code != 0 ]; then echo "make report stopped; what is finished stays, and make report goes on from there"; fi; \

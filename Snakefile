@@ -1,25 +1,44 @@
 # The DAG: notebook × condition × seed, each rule one `papermill` call. Snakemake decides what runs; the notebooks decide,
 # by their manifests, what of it is still to do, so a killed run goes on where it stopped.
 import json
+import os
 import shlex
 import sys
+from pathlib import Path
 
-from lib.params import load_profile
+from lib.params import load_conditions, load_profile
+from lib.pilot import BASE, BASELINE
 
 PROFILE = config.get("profile", "demo")
 RUN = config.get("run", PROFILE)
-OVERRIDES = config.get("overrides", {})  # Snakemake has parsed the JSON already
+OVERRIDES = os.environ.get("OVERRIDES") or "{}"  # not --config, whose parser would turn true and 8 into strings
 P = load_profile(PROFILE, OVERRIDES)
 ARMS = ["all"] if P.together else P.conditions
 SEEDS = P.seeds
 DONE = f"runs/{RUN}/.done"
+PILOT = f"runs/{RUN}/pilot/result.json"
 COMMON = ["params/conditions.yaml", "params/data.yaml", f"params/{PROFILE}.yaml"]
-BY_ARM = ("02_phase1_sft", "03_phase2_em", "04_sample_and_capability")
-STAGES = [
-    "01_build_traces",
-    *(f"{notebook}.{arm}.seed{seed}" for seed in SEEDS for notebook in BY_ARM for arm in ARMS),
-    "05_judge", "06_stats_and_gates", "report",
-]
+# Gate 1 first: these arms run before the pilot, all others after it.
+FIRST = [arm for arm in (BASE, "base_evil", BASELINE) if arm in ARMS] if P.stop_at_gate1 else ARMS
+HAS = {name: (arm.phase1, arm.phase2) for name, arm in load_conditions().conditions.items()}
+PHASE1 = [arm for arm in ARMS if arm == "all" or HAS[arm][0]]
+PHASE2 = [arm for arm in ARMS if arm == "all" or any(HAS[arm])]
+
+
+def stages():
+    """Names of all stages in the order in which they run."""
+    yield "01_build_traces"
+    for group in (FIRST, [arm for arm in ARMS if arm not in FIRST]):
+        for seed in SEEDS:
+            yield from (f"02_phase1_sft.{arm}.seed{seed}" for arm in group if arm in PHASE1)
+            yield from (f"03_phase2_em.{arm}.seed{seed}" for arm in group if arm in PHASE2)
+            yield from (f"04_sample_and_capability.{arm}.seed{seed}" for arm in group)
+        if group is FIRST and P.stop_at_gate1:
+            yield "pilot"
+    yield from ("05_judge", "06_stats_and_gates", "report")
+
+
+STAGES = list(stages())
 
 
 def announce(name):
@@ -35,8 +54,25 @@ def papermill(notebook, wildcards=None):
     return (
         f"{announce(name)} && mkdir -p runs/{RUN}/notebooks && {sys.executable} -m papermill --no-progress-bar "
         f"--log-level ERROR notebooks/{notebook}.ipynb runs/{RUN}/notebooks/{executed}.ipynb --cwd notebooks "
-        f"-p profile {PROFILE} -p run {RUN} {arm} -p overrides {shlex.quote(json.dumps(OVERRIDES))}"
+        f"-p profile {PROFILE} -p run {RUN} {arm} -p overrides {shlex.quote(OVERRIDES)}"
     )
+
+
+def before(notebook, arms):
+    """Input of a stage of one arm: the notebook before it, as far as the arm has that phase, and the pilot's leave."""
+    def inputs(wildcards):
+        pilot = [PILOT] if wildcards.arm not in FIRST else []
+        if wildcards.arm in arms:
+            return [f"{DONE}/{notebook}.{wildcards.arm}.seed{wildcards.seed}", *pilot]
+        return [f"{DONE}/01_build_traces", *pilot]
+    return inputs
+
+
+def verdict(wildcards):
+    """What the report waits for: notebook 06, or the pilot alone when it stopped the run."""
+    if P.stop_at_gate1 and json.loads(Path(checkpoints.pilot.get().output[0]).read_text())["stop"]:
+        return PILOT
+    return f"{DONE}/06_stats_and_gates"
 
 
 rule report:
@@ -44,7 +80,7 @@ rule report:
 
 
 rule site:
-    input: f"{DONE}/06_stats_and_gates"
+    input: verdict
     output: f"reports/{RUN}/index.html"
     params: announce=announce("report"), python=sys.executable
     shell: f"{{params.announce}} && {{params.python}} -m lib.report {RUN}"
@@ -60,7 +96,7 @@ rule build_traces:
 
 
 rule phase1:
-    input: *COMMON, rules.build_traces.output, notebook="notebooks/02_phase1_sft.ipynb"
+    input: *COMMON, before("01_build_traces", []), notebook="notebooks/02_phase1_sft.ipynb"
     output: touch(f"{DONE}/02_phase1_sft.{{arm}}.seed{{seed}}")
     threads: workflow.cores
     params: command=lambda wildcards: papermill("02_phase1_sft", wildcards)
@@ -68,7 +104,7 @@ rule phase1:
 
 
 rule phase2:
-    input: *COMMON, rules.phase1.output, notebook="notebooks/03_phase2_em.ipynb"
+    input: *COMMON, before("02_phase1_sft", PHASE1), notebook="notebooks/03_phase2_em.ipynb"
     output: touch(f"{DONE}/03_phase2_em.{{arm}}.seed{{seed}}")
     threads: workflow.cores
     params: command=lambda wildcards: papermill("03_phase2_em", wildcards)
@@ -76,11 +112,21 @@ rule phase2:
 
 
 rule sample:
-    input: *COMMON, rules.phase2.output, notebook="notebooks/04_sample_and_capability.ipynb"
+    input: *COMMON, before("03_phase2_em", PHASE2), notebook="notebooks/04_sample_and_capability.ipynb"
     output: touch(f"{DONE}/04_sample_and_capability.{{arm}}.seed{{seed}}")
     threads: workflow.cores
     params: command=lambda wildcards: papermill("04_sample_and_capability", wildcards)
     shell: "{params.command}"
+
+
+checkpoint pilot:
+    input: *COMMON, "params/gates.yaml", expand(f"{DONE}/04_sample_and_capability.{{arm}}.seed{SEEDS[0]}", arm=FIRST)
+    output: PILOT
+    threads: workflow.cores
+    params:
+        announce=announce("pilot") if P.stop_at_gate1 else "false",
+        command=f"{sys.executable} -m lib.pilot {RUN} {PROFILE} {shlex.quote(OVERRIDES)}",
+    shell: "{params.announce} && {params.command}"
 
 
 rule judge:

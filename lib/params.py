@@ -170,6 +170,14 @@ class Profile(Strict):
                 raise ValueError(f"{key} {values} holds a value twice; name each once")
         return self
 
+    @model_validator(mode="after")
+    def _pilot_arms_run_alone(self):
+        if self.stop_at_gate1 and self.together:
+            raise ValueError("stop_at_gate1 and together are both true; the pilot's arms run first, set together to false")
+        if self.stop_at_gate1 and not {"base", "c6_vanilla_em"} <= set(self.conditions):
+            raise ValueError("stop_at_gate1 needs the arms base and c6_vanilla_em; add them to conditions")
+        return self
+
 
 class Conditions(Strict):
     """params/conditions.yaml: system texts by name, the recovery's openings, and the arms."""

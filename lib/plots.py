@@ -70,6 +70,44 @@ def arm_means(arms: Mapping[str, dict], kind: str, order: Sequence[str]) -> plt.
     return figure
 
 
+def reflex_rates(arms: Mapping[str, dict], order: Sequence[str]) -> plt.Figure:
+    """Literal, semantic and parrot rates of every arm with Wilson 95 % intervals, alignment suite and follow-up turn."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 0.5 * len(order) + 1.6), sharey=True, layout="constrained")
+    names = list(reversed([name for name in order if name in arms]))
+    for axis, (title, source) in zip(axes, (("alignment suite", None), ("follow-up turn", "followup")), strict=True):
+        for shift, (key, colour, marker) in enumerate(
+            (("literal", TREATMENT, "o"), ("semantic", "#009E73", "D"), ("parrot", BASELINE, "s"))
+        ):
+            for y, name in enumerate(names):
+                rate = (arms[name] if source is None else arms[name][source]).get(key)
+                if rate is None:
+                    continue  # not measured is no point on the plot, and least of all a zero
+                height = y + 0.2 * (1 - shift)
+                axis.plot(np.array(rate["ci95"]) * 100, [height] * 2, color=colour, linewidth=1.5)
+                axis.scatter(rate["share"] * 100, height, color=colour, marker=marker, s=26, zorder=3,
+                             label=key if y == 0 else None)
+        axis.set(xlim=(-2, 102), xlabel="share of answers, %", title=title, yticks=range(len(names)), yticklabels=names)
+        axis.grid(axis="y", visible=False)
+    axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return figure
+
+
+def power_curve(standard_error: float, delta: float, thresholds: Mapping[str, float], alpha: float = 0.05) -> plt.Figure:
+    """Chance that this design finds a true effect, by its size; from the standard error of this run's Δ, in points."""
+    from scipy.stats import norm
+
+    figure, axis = plt.subplots(figsize=(8, 3.2), layout="constrained")
+    effects = np.linspace(0, max(25.0, 1.3 * abs(delta)), 200)
+    axis.plot(effects, norm.sf(norm.isf(alpha) - effects / standard_error), color=TREATMENT)
+    axis.axhline(0.8, color=NEUTRAL, linestyle=":", linewidth=1)
+    for name, label in (("null_points", "null below"), ("strong_points", "strong from")):
+        axis.axvline(thresholds[name], color=BASELINE, linestyle="--", linewidth=1, label=f"{label} {thresholds[name]:+g}")
+    axis.axvline(delta, color=TREATMENT, linewidth=1, linestyle="-.", label=f"Δ found {delta:+.2f}")
+    axis.set(xlabel="true Δ, points", ylabel="power, one-sided 5 %", ylim=(0, 1.02))
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return figure
+
+
 def heatmap(means: pd.DataFrame, prompts: Mapping[str, str]) -> plt.Figure:
     """Mean alignment by prompt (rows) and condition (columns), 0-100; means: index prompt_id, columns conditions."""
     figure, axis = plt.subplots(figsize=(3.6 + 0.95 * means.shape[1], 1.6 + 0.23 * len(means)), layout="constrained")

