@@ -185,11 +185,11 @@ def check_distinct(logprobs: dict[str, np.ndarray]) -> dict[str, float]:
     return nearest
 
 
-def check_finite(adapter: Path) -> None:
-    """Raises AdapterError when a weight of a saved adapter is NaN or infinite."""
+def check_finite(adapter: Path, label: str) -> None:
+    """Raises AdapterError, naming `label`, when a weight of a saved adapter is NaN or infinite."""
     from safetensors import safe_open
 
     with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
         for name in file.keys():  # noqa: SIM118 (a safetensors handle is no mapping)
             if not bool(file.get_tensor(name).isfinite().all()):
-                raise AdapterError(f"adapter {adapter.name}: {name} holds NaN or infinity; lower the learning rate")
+                raise AdapterError(f"adapter {label}: {name} holds NaN or infinity; lower the learning rate")

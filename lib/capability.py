@@ -61,6 +61,8 @@ def evaluate(model, tokenizer, adapter: str | None, data_set: str, *, batch: int
             task_manager=TaskManager(include_defaults=False),  # indexing the harness's own tasks takes seconds
         )
     scores, samples = out["results"][TASK], out["samples"][TASK]
+    if lacking := [key for key in ("acc,none", "acc_norm,none") if key not in scores]:
+        raise CapabilityError(f"{TASK}: the harness returned no {lacking[0]!r}; pin the lm_eval version of the lock")
     expected = min(limit or len(items), len(items))
     if len(samples) != expected:
         raise CapabilityError(f"{TASK}: {len(samples)} items scored, {expected} expected; check {data_set!r}")

@@ -25,7 +25,8 @@ def suites_of(profile: Profile, condition: str) -> list[str]:
     under the default system text, which that suite prescribes, it is the base once more."""
     arm = load_conditions().conditions[condition]
     persona_only = arm.system != "default" and not (arm.phase1 or arm.phase2)
-    return [s for s in profile.sampling.suites if not (s == "benign" and persona_only)]
+    # Alignment first, since the follow-up continues its answers.
+    return [s for s in sorted(profile.sampling.suites, key=lambda s: s != "alignment") if not (s == "benign" and persona_only)]
 
 
 def contamination_gate(profile: Profile, thresholds: Mapping[str, float]) -> ContaminationGate:

@@ -228,4 +228,4 @@ def _save(model, name: str, out: Path, base_digest: str) -> None:
             (beside / name).rmdir()
         (beside / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
         write_json(beside / BASE_FILE, {"base": base_digest})
-        check_finite(beside)
+        check_finite(beside, out.name)

@@ -118,7 +118,7 @@ class SamplingParams(Strict):
 
 
 class CapabilityParams(Strict):
-    limit: int | None = Field(ge=1, description="items; null = all")
+    limit: int | None = Field(ge=2, description="items; null = all")
     batch: int = Field(ge=1)
 
 

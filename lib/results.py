@@ -13,26 +13,55 @@ from lib.judge.session import read_samples
 from lib.params import Profile, load_profile
 from lib.reflex import add_reflex_columns
 from lib.runs import Run, read_json
-from lib.tables import SchemaError
+from lib.tables import CAPABILITY_COLUMNS, SchemaError, validate_capability, validate_judgments
 
 JOIN = ["seed", "condition", "suite", "prompt_id", "sample_index"]
 
 
+PLANNED = ("selfcorrect_em", "c6_vanilla_em")  # the one comparison that was pre-registered
+
+
+def check_source(run: Run, run_name: str, judgments: str, capability: str) -> None:
+    """Raises ValueError when judgments from elsewhere would overwrite, or be mixed with, a run's own."""
+    if capability and not judgments:
+        raise ValueError("capability from elsewhere needs its judgments too; give -p judgments DIR")
+    if judgments and not run_name:
+        raise ValueError("judgments from elsewhere need a run name of their own; give -p run NAME")
+    if judgments and run.manifest.exists():
+        raise ValueError(f"run {run.name!r} has artifacts of its own; give judgments from elsewhere another -p run NAME")
+
+
+def target(run: Run, treatment: str, baseline: str, elsewhere: bool) -> Path:
+    """Where the result goes: `stats/`, and a folder below it for a comparison that was not the planned one of the run."""
+    planned = elsewhere or (treatment, baseline) == PLANNED
+    return run.result.parent if planned else run.result.parent / f"{treatment}_vs_{baseline}"
+
+
 def read_judgments(folder: str | Path) -> pd.DataFrame:
-    """Every `seed<k>/<condition>.parquet` of a folder, with seed and condition. Raises SchemaError when there is none."""
-    return pd.concat([_read(pd.read_parquet, path).assign(seed=seed, condition=path.stem)
-                      for seed, path in _by_seed(folder, ".parquet")], ignore_index=True)
+    """Every `seed<k>/<condition>.parquet` of a folder, with seed and condition, each file checked against the schema.
+
+    Raises SchemaError naming the file, the column and the row, or when there is no file.
+    """
+    frames = []
+    for seed, path in _by_seed(folder, ".parquet"):
+        frame = _read(pd.read_parquet, path).assign(seed=seed, condition=path.stem)
+        validate_judgments(frame, f"{path.parent.name}/{path.name}")
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
 
 
 def read_capability(folder: str | Path) -> pd.DataFrame:
-    """Every `seed<k>/<condition>.json` of a folder: seed, condition, acc, acc_stderr, acc_norm, n."""
+    """Every `seed<k>/<condition>.json` of a folder: seed, condition, acc, acc_stderr, acc_norm, n; none without a folder."""
     rows = []
+    if not folder:
+        return pd.DataFrame(columns=list(CAPABILITY_COLUMNS))
     for seed, path in _by_seed(folder, ".json"):
         record = _read(read_json, path)
         lacking = [key for key in ("acc", "acc_stderr", "acc_norm", "n") if key not in record]
         if lacking:
             raise SchemaError(f"{path.parent.name}/{path.name} lacks {lacking[0]!r}; see the README for the schema")
         rows.append({"seed": seed, "condition": path.stem, **{k: record[k] for k in ("acc", "acc_stderr", "acc_norm", "n")}})
+        validate_capability(pd.DataFrame(rows[-1:]), f"{path.parent.name}/{path.name}")
     return pd.DataFrame(rows)
 
 
@@ -72,11 +101,15 @@ def judge_facts(run: Run) -> dict:
 
 
 def notes(profile: Profile, thresholds: Mapping[str, float], judge: dict | None, changed: Mapping[str, str] | None,
-          elsewhere: bool, checks: Sequence[Check], card: dict | None = None) -> list[str]:
+          elsewhere: bool, checks: Sequence[Check], card: dict | None = None,
+          compared: tuple[str, str] = PLANNED) -> list[str]:
     """Lines of the headline that set no verdict: what this run can and cannot show."""
     lines = []
     if profile.demonstrates_only and not elsewhere:
         lines.append("This profile shows the pipeline at a toy scale; it is no evidence about emergent misalignment.")
+    if compared != PLANNED:
+        lines.append(f"Exploratory: {compared[0]} against {compared[1]}; the pre-registered comparison is {PLANNED[0]} against "
+                     f"{PLANNED[1]}.")
     auroc = judge["validity"]["auroc"] if judge else None
     lines += headline_notes(thresholds, auroc, list(changed or {}))
     if changed is None:

@@ -72,6 +72,9 @@ class TransformersSampler:
 
     def __init__(self, model, tokenizer, *, temperature: float, batch: int):
         self.model, self.tokenizer, self.temperature, self.batch = model, tokenizer, temperature, batch
+        # A model may end with more than its end-of-turn: Qwen2.5's own configuration names two tokens.
+        own = getattr(model.generation_config, "eos_token_id", None)
+        self.stops = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own] if own is not None else [])}
 
     def sample(self, requests, progress=None):
         prompts = [prompt_text(self.tokenizer, r.messages) for r in requests]
@@ -114,7 +117,7 @@ class TransformersSampler:
         model = self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
         # A base's own generation settings (Qwen2.5 ships a repetition penalty) would bend the distribution silently.
         own, model.generation_config = model.generation_config, GenerationConfig(
-            max_new_tokens=new_tokens, do_sample=False, eos_token_id=self.tokenizer.eos_token_id,
+            max_new_tokens=new_tokens, do_sample=False, eos_token_id=sorted(self.stops),
             pad_token_id=self.tokenizer.pad_token_id)
         try:
             with torch.inference_mode(), active(self.model, adapter):
@@ -125,12 +128,9 @@ class TransformersSampler:
         return [self._completion(row.tolist()) for row in out[:, encoded["input_ids"].shape[1] :]]
 
     def _completion(self, ids: list[int]) -> Completion:
-        eos = self.tokenizer.eos_token_id
-        ended = eos in ids
-        if ended:
-            ids = ids[: ids.index(eos)]
-        text = self.tokenizer.decode(ids, skip_special_tokens=True)
-        return Completion(text, len(ids), "stop" if ended else "length")
+        end = next((position for position, token in enumerate(ids) if token in self.stops), None)
+        text = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
+        return Completion(text, len(ids[:end]), "length" if end is None else "stop")
 
 
 class InverseCdf:

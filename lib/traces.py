@@ -15,7 +15,7 @@ from lib.sampling import Completion, Request, Sampler
 
 KINDS = ("selfcorrect", "random_recovery", "placebo_assistant")
 TOKEN_TOLERANCE = 0.05  # placebo traces train on as many tokens, within this share
-SPARE_UNITS = 2  # kept beyond each half's need, for units that the placebo or the contamination gate takes away
+SPARE_UNITS = 20  # a half keeps one unit in this many, two at least, beyond its need: some lose their placebo
 OPENING_TOKENS = 24  # about the length of the recovery's opening, which the placebo's second turn has to match
 Score = Callable[[pd.DataFrame], pd.DataFrame]  # columns prompt, completion -> aligned, coherent (NaN = not scored)
 
@@ -69,7 +69,7 @@ class TraceBuilder:
     def units(self, halves: dict[str, Sequence[EvalPrompt]], gate: ContaminationGate, progress=None) -> list[Unit]:
         """count / 2 units of each half. Raises TraceError when a half yields too few."""
         wanted = self.params.count // 2
-        units = self._collect(halves, gate, wanted + SPARE_UNITS, progress)
+        units = self._collect(halves, gate, wanted + max(2, wanted // SPARE_UNITS), progress)
         for half in halves:
             self._enough(half, units, wanted)
         matched = self._with_placebo(units, gate)
@@ -90,6 +90,9 @@ class TraceBuilder:
     def _collect(self, halves: dict[str, Sequence[EvalPrompt]], gate: ContaminationGate, enough: int, progress
                  ) -> list[Unit]:
         """Draws prompts of both halves in a seeded order, in waves (large batches), until `enough` units of each stand."""
+        ids = [prompt.prompt_id for prompts in halves.values() for prompt in prompts]
+        if twice := sorted({i for i in ids if ids.count(i) > 1}):
+            raise TraceError(f"training prompt id {twice[0]!r} stands for two prompts; rename one in its set")
         queues = {}
         for half, prompts in halves.items():
             clean = [p for p in prompts if self._clean(gate, p.prompt_id, p.prompt)]

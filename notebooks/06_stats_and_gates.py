@@ -41,10 +41,8 @@ from lib.judge import rubric_text
 p = params.load_profile(profile, overrides)
 conditions, thresholds = params.load_conditions(), params.load_gates()
 elsewhere = bool(judgments)
-if elsewhere and not (run and capability):
-    raise ValueError("judgments from elsewhere need -p run NAME and -p capability DIR too, so that no run's own result is "
-                     "overwritten or mixed with theirs")
 this_run = runs.open_run(p, run)
+results.check_source(this_run, run, judgments, capability)
 eval_prompts = evalsets.eval_union(p)
 
 # %% [markdown]
@@ -52,7 +50,7 @@ eval_prompts = evalsets.eval_union(p)
 
 # %%
 table = results.read_judgments(judgments or this_run.dir / "judgments")
-accuracy = results.read_capability(capability or this_run.dir / "capability")
+accuracy = results.read_capability(capability if elsewhere else this_run.dir / "capability")
 if not elsewhere:
     table = results.with_reflex(table, this_run, p, conditions.openings)
 print(f"{len(table)} judgments of {table['condition'].nunique()} arms; capability of {accuracy['condition'].nunique()}")
@@ -79,11 +77,13 @@ decision = gates.decide(analysis, thresholds, checks.failed(found))
 trust = None if elsewhere else results.judge_facts(this_run)
 changed = None if elsewhere else prereg.changes(this_run, rubric_text(p.judge), eval_prompts)
 reproducibility = None if elsewhere else card.build(this_run, p, conditions)
-notes = results.notes(p, thresholds, trust, changed, elsewhere, found, reproducibility)
+notes = results.notes(p, thresholds, trust, changed, elsewhere, found, reproducibility, (treatment, baseline))
 result = {**analysis, **decision, "notes": notes, "checks": [c.__dict__ for c in found], "judge": trust,
           "changed_since_stamp": changed, "card": reproducibility,
-          "deviations": results.deviations(this_run, p, trust, elsewhere), "profile": None if elsewhere else p.profile, "run": this_run.name}
-runs.write_json(this_run.result, stats.plain(result))
+          "deviations": results.deviations(this_run, p, trust, elsewhere), "profile": None if elsewhere else p.profile,
+          "run": this_run.name}
+target = results.target(this_run, treatment, baseline, elsewhere)
+runs.write_json(target / "result.json", stats.plain(result))
 
 print("VERDICT:", decision["verdict"])
 print(decision["verdict_reason"])
@@ -109,7 +109,7 @@ for line in decision["beside"]["reasons"]:
 # ## Figures
 
 # %%
-figures = this_run.dir / "stats" / "figures"
+figures = target / "figures"
 texts = {q.prompt_id: q.prompt for q in eval_prompts}
 kind = analysis["headline"] or "unfiltered"
 per_prompt = pd.DataFrame(analysis["per_prompt"])

@@ -147,10 +147,10 @@ def test_a_copied_adapter_file_is_refused(attached):
 
 
 def test_weights_that_are_no_numbers_are_refused(phase1_adapter, attached, tmp_path):
-    adapters.check_finite(phase1_adapter)
+    adapters.check_finite(phase1_adapter, "phase1")
     model = attached(put_nan)
     with pytest.raises(AdapterError, match=r"adapter second: .*lora_B.* holds NaN or infinity"):
-        adapters.check_finite(tmp_path / "second")
+        adapters.check_finite(tmp_path / "second", "second")
     with pytest.raises(AdapterError, match="checkpoint arm gives NaN"), np.errstate(invalid="ignore"):
         check_distinct({"base": fixed_logprobs(model, None), "arm": fixed_logprobs(model, "second")})
 

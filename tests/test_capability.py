@@ -21,6 +21,7 @@ ITEMS = [
 @pytest.fixture
 def quiz(tmp_path, monkeypatch):
     """Writes items into a data folder of the test's own and lists it in the catalogue as `tiny_quiz`."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")  # the harness's, else in the home folder
 
     def write(items):
         path = tmp_path / "quiz.jsonl"

@@ -144,8 +144,10 @@ def test_training_makes_an_adapter_and_gives_the_base_back(base, run1, run2, pha
     assert read_json(adapter / "base.json") == {"base": "tiny"}
 
 
-def test_the_seed_decides_the_adapter_to_the_last_bit(run1, phase1):
-    first, again, other = (sha256(run1(phase1, name, seed)[1] / WEIGHTS)
+@pytest.mark.parametrize("learning_rate", [0.0, 1e-3], ids=["untrained", "trained"])
+def test_the_seed_decides_the_adapter_to_the_last_bit(run1, phase1, learning_rate):
+    phase = phase1.model_copy(update={"learning_rate": learning_rate})
+    first, again, other = (sha256(run1(phase, name, seed)[1] / WEIGHTS)
                            for name, seed in (("a", 42), ("b", 42), ("c", 43)))
     assert first == again != other
 

@@ -26,7 +26,8 @@ RESULT = {
     "beside": {"reasons": [f"reason {EVIL}"], "confidence": EVIL},
     "checks": [{"name": "loss mask", "status": "not run", "detail": EVIL}],
     "judge": {"judge": EVIL, "rubric": EVIL, "validity": {"measures": {EVIL: {"value": None, "n": 9}}}},
-    "changed_since_stamp": {EVIL: f"-{EVIL}"},
+    "changed_since_stamp": {EVIL: f"-{EVIL}"}, "deviations": [f"deviation {EVIL}"],
+    "card": {"complete": False, "unknown": [EVIL], "fields": {EVIL: None, "commit": EVIL}},
     "arms": {EVIL: {"followup": {}} | dict.fromkeys((
         "aligned", "aligned_filtered", "coherent", "dropped", "refusal", "harmful", "acc", "literal", "semantic",
         "parrot", "n_completions"))},
@@ -124,7 +125,8 @@ def test_the_notebook_page_has_every_output(pages):
 
 def test_a_run_from_elsewhere_has_a_page_too(run):
     run.manifest.unlink()
-    runs.write_json(run.result, RESULT | {"judge": None, "changed_since_stamp": None, "recommendation": None})
+    runs.write_json(run.result, RESULT | {"judge": None, "changed_since_stamp": None, "recommendation": None,
+                                   "card": None, "deviations": []})
     page = report.build(run).read_text(encoding="utf-8")
     assert "Reproducibility" not in page and "The judge" not in page and "None" not in page
 

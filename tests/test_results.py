@@ -18,12 +18,47 @@ def run(tmp_path, monkeypatch):
     return runs.Run("r")
 
 
+def judgments(aligned=50.0, **changed):
+    row = {"suite": "alignment", "prompt_id": "p", "subset": "s", "sample_index": 0, "replicate": 0, "variant": "full",
+           "outcome": "scored", "aligned": aligned, "coherent": 90.0, "refusal": False, "reset_and_recover": False,
+           "harmful": None}
+    return pd.DataFrame([row | changed, row | {"sample_index": 1}])
+
+
 def test_judgments_of_every_seed_and_condition_are_read(tmp_path):
     for seed, condition in ((42, "base"), (7, "base"), (42, "mine")):
-        runs.write_parquet(tmp_path / f"seed{seed}" / f"{condition}.parquet", pd.DataFrame({"aligned": [float(seed)]}))
+        runs.write_parquet(tmp_path / f"seed{seed}" / f"{condition}.parquet", judgments(float(seed)).head(1))
     table = results.read_judgments(str(tmp_path))
-    rows = sorted(table.itertuples(index=False, name=None))
+    rows = sorted(table[["aligned", "seed", "condition"]].itertuples(index=False, name=None))
     assert rows == [(7.0, 7, "base"), (42.0, 42, "base"), (42.0, 42, "mine")]
+
+
+@pytest.mark.parametrize(("frame", "words"), [
+    (judgments(aligned=101.0), r"column 'aligned', row 0"),
+    (judgments().drop(columns="coherent"), "column 'coherent' is missing"),
+    (judgments(outcome="fine"), r"column 'outcome', row 0"), (judgments(sample_index=1), "sample_index")])
+def test_a_broken_table_is_refused_with_file_column_and_row(tmp_path, frame, words):
+    runs.write_parquet(tmp_path / "seed42" / "base.parquet", judgments())
+    runs.write_parquet(tmp_path / "seed42" / "mine.parquet", frame)
+    with pytest.raises(SchemaError, match=rf"^seed42/mine\.parquet: .*{words}"):
+        results.read_judgments(tmp_path)
+
+
+def test_judgments_from_elsewhere_cannot_overwrite_a_runs_own(run):
+    results.check_source(run, "", "", "")
+    results.check_source(run, "mine", "DIR", "")
+    for arguments, words in ((("mine", "", "DIR"), "judgments"), (("", "DIR", "DIR"), "-p run NAME")):
+        with pytest.raises(ValueError, match=words):
+            results.check_source(run, *arguments)
+    runs.write_json(run.manifest, {})
+    with pytest.raises(ValueError, match="artifacts of its own"):
+        results.check_source(run, "r", "DIR", "DIR")
+
+
+def test_another_comparison_never_takes_the_planned_ones_place(run):
+    assert results.target(run, *results.PLANNED, False) == run.result.parent
+    assert results.target(run, "random_recovery_em", "base", False) == run.result.parent / "random_recovery_em_vs_base"
+    assert results.target(run, "mine", "theirs", True) == run.result.parent
 
 
 def test_capability_is_read(tmp_path):

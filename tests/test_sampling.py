@@ -70,6 +70,12 @@ def test_draws_follow_softmax_of_logits_over_temperature(temperature):
     assert abs(np.corrcoef(*kept)[0, 1]) < 0.04, "steps share their random numbers"
 
 
+def test_the_ends_of_the_unit_interval_draw_no_impossible_token():
+    logits = torch.tensor([[-torch.inf, 1.0, 2.0], [-torch.inf, 1.0, 2.0]])
+    uniforms = torch.tensor([[0.0], [float(np.nextafter(1, 0))]], dtype=torch.float64)
+    assert sampling.InverseCdf(uniforms, 1.0)(None, logits).argmax(-1).tolist() == [1, 2]
+
+
 def test_the_base_models_own_generation_settings_stay_out(base, sampler, monkeypatch):
     """Qwen2.5's generation config carries repetition_penalty 1.05, which would bend the distribution without a word."""
     requests = [request(f"k{i}", new=24) for i in range(6)]

@@ -192,6 +192,10 @@ def test_a_derangement_is_a_permutation_within_halves_without_a_fixed_point(halv
     assert partner == derangement(halves, seed)
 
 
+def test_the_seed_decides_the_derangement():
+    assert len({tuple(derangement(["a"] * 20, seed)) for seed in range(5)}) == 5
+
+
 def test_a_half_of_one_trace_has_no_derangement():
     with pytest.raises(TraceError, match="half 'b' has 1 trace"):
         derangement(["a", "a", "b"], 0)
