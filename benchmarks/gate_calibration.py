@@ -38,9 +38,9 @@ def thresholds_one_seed(differences: np.ndarray) -> np.ndarray:
     """
     prompts = differences.shape[1]
     weights = np.stack([resampled_means(np.eye(prompts)[[i]], RESAMPLES, 0) for i in range(prompts)])  # (prompts, B)
-    resampled = np.sort(differences @ weights, axis=1)  # (studies, B)
     allowed = int(np.ceil(ALPHA * (RESAMPLES + 1) - 1)) - 1  # largest number of resamples ≤ 0 with p < α
-    return -resampled[:, allowed]
+    parts = np.array_split(differences, max(1, len(differences) // 1_000))  # (1000, B) at a time
+    return -np.concatenate([np.partition(part @ weights, allowed, axis=1)[:, allowed] for part in parts])
 
 
 def power(threshold: np.ndarray, delta: float) -> float:
@@ -105,9 +105,10 @@ def main() -> None:
 
     rows = []
     for seeds in (5, 10):
-        false, true = many_seeds(rng, 44, seeds, 400)
+        false, true = many_seeds(rng, 44, seeds, 4_000)
         rows.append({"seeds": seeds, "prompts": 44, "type I, two-level": false, "power at 10": true})
     print(pd.DataFrame(rows).to_string(index=False, float_format="{:.3f}".format))
+    print(f"simulation error of a share near 0.05: ±{1.96 * (0.05 * 0.95 / 4_000) ** 0.5:.3f}")
 
     rows = []
     for name, (prompts, seeds, samples) in {
