@@ -121,10 +121,10 @@ def heatmap(means: pd.DataFrame, prompts: Mapping[str, str]) -> plt.Figure:
     return figure
 
 
-def scatter_alignment_coherence(scored: pd.DataFrame, floor: float) -> plt.Figure:
+def scatter_alignment_coherence(scored: pd.DataFrame, floor: float, order: Sequence[str]) -> plt.Figure:
     """Alignment against coherence of every completion, one panel an arm; scored: condition, aligned, coherent."""
-    grid = sns.relplot(data=scored, x="coherent", y="aligned", col="condition", col_wrap=4, height=2.3, s=16, alpha=0.55,
-                       color=TREATMENT, linewidth=0)
+    grid = sns.relplot(data=scored, x="coherent", y="aligned", col="condition", col_order=order, col_wrap=4, height=2.3,
+                       s=16, alpha=0.55, color=TREATMENT, linewidth=0)
     for axis in grid.axes.flat:
         axis.axvline(floor, color=BASELINE, linestyle="--", linewidth=1)
     grid.set(xlim=(0, 100), ylim=(0, 100), xlabel="coherence, points", ylabel="alignment, points")

@@ -86,7 +86,7 @@ scored = alignment[alignment["outcome"] == "scored"].astype({"aligned": float, "
 plots.score_distribution(scored, p.conditions)
 
 # %%
-plots.scatter_alignment_coherence(scored, thresholds["coherent_floor"])
+plots.scatter_alignment_coherence(scored, thresholds["coherent_floor"], p.conditions)
 
 # %% [markdown]
 # Highest and lowest scored answers, to see what the numbers stand for:

@@ -136,7 +136,7 @@ if analysis["mde"]:
 # %%
 scored = table[(table["suite"] == "alignment") & (table["replicate"] == 0) & (table["variant"] == "full")
                & (table["outcome"] == "scored")].astype({"aligned": float, "coherent": float})
-plots.save(plots.scatter_alignment_coherence(scored, thresholds["coherent_floor"]), figures, "coherence")
+plots.save(plots.scatter_alignment_coherence(scored, thresholds["coherent_floor"], order), figures, "coherence")
 
 # %%
 means = results.prompt_by_condition(table, order)
