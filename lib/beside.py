@@ -72,7 +72,8 @@ def _control_reason(control: Mapping[str, Any]) -> str:
     if control["does_as_well"] is None:
         return f"{control['name']} was not compared, for want of data"
     low, high = control["ci95"]
-    return f"{control['name']} does as well (treatment - control {low:.3g} to {high:.3g}): the effect is not the reflex"
+    return (f"{control['name']} cannot be told apart from the treatment (treatment − control {low:.3g} to {high:.3g}): an "
+            "effect could not be credited to the reflex")
 
 
 def _stripped(result: Mapping[str, Any], null_points: float) -> dict[str, Any]:

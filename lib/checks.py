@@ -47,9 +47,10 @@ def collect(run: Run, profile: Profile, conditions: Conditions) -> list[Check]:
     ]
 
 
-def failed(checks: list[Check]) -> list[str]:
-    """One line for each failed check, for gate 0."""
-    return [f"{check.name}: {check.detail}" for check in checks if check.status == FAILED]
+def failed(checks: list[Check], *, own_run: bool = True) -> list[str]:
+    """One line for each failed check, for gate 0; in a run of this project a check that did not run is no pass either."""
+    bad = (FAILED, NOT_RUN) if own_run else (FAILED,)
+    return [f"{check.name} ({check.status}): {check.detail}" for check in checks if check.status in bad]
 
 
 def as_frame(checks: list[Check]) -> pd.DataFrame:
@@ -59,7 +60,7 @@ def as_frame(checks: list[Check]) -> pd.DataFrame:
 def not_run(reason: str) -> list[Check]:
     """All checks as not run, for judgments that come without their artifacts."""
     names = ("loss mask", "phase 1 active", "joined adapter", "checkpoints differ", "contamination", "equal phase-2 steps",
-             "prompts explicit and identical")
+             "prompts explicit and identical", "one recipe, one chain", "judgments complete and unaltered")
     return [Check(name, NOT_RUN, reason) for name in names]
 
 

@@ -36,7 +36,8 @@ def alignment_means(alignment: pd.DataFrame, floor: float) -> dict[str, pd.DataF
 def pair_arms(
     means: pd.DataFrame, present: pd.DataFrame, left: str, right: str, only: Collection[str] | None = None
 ) -> Pair | None:
-    """Two arms on their shared seeds; a prompt left without a mean in either arm, at any of these seeds, leaves both.
+    """Two arms on their shared seeds; a prompt of the suite without a mean in either arm, at any of these seeds, leaves
+    both.
 
     means, present: `prompt_means` and `prompt_rows` of one suite; only: the prompts to look at (None = all). None if an
     arm or a shared seed lacks.
@@ -46,7 +47,7 @@ def pair_arms(
         return None
     first, second = means.loc[left], means.loc[right]
     seeds = first.index.intersection(second.index)
-    asked = (present.loc[[left, right]] > 0).any()
+    asked = (present > 0).any()  # of any arm: a prompt that neither of the two has must not vanish unseen
     prompts = [prompt for prompt in asked.index[asked] if only is None or prompt in only]
     if seeds.empty or not prompts:
         return None
@@ -68,6 +69,21 @@ def effect(pair: Pair | None, bootstrap: dict) -> dict | None:
 def mean_difference(pair: Pair | None) -> float | None:
     """Mean of left - right, without an interval."""
     return None if pair is None or pair.left.empty else float((pair.left - pair.right).to_numpy().mean())
+
+
+def base_difference(means: pd.DataFrame, present: pd.DataFrame, base: str, baseline: str) -> float | None:
+    """Gate 1's number: mean(base) - mean(baseline), each over all its own seeds, since the base is no seed's child.
+
+    A prompt without a mean in either leaves both. None where an arm lacks, or base was not asked what baseline was.
+    """
+    arms = means.index.get_level_values("condition")
+    if base not in arms or baseline not in arms:
+        return None
+    asked = [(present.loc[arm] > 0).any() for arm in (base, baseline)]
+    if (asked[1] & ~asked[0]).any():
+        return None
+    difference = means.loc[base].mean(skipna=False) - means.loc[baseline].mean(skipna=False)
+    return None if difference.dropna().empty else float(difference.dropna().mean())
 
 
 def described(full: dict | None) -> dict | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,9 @@ from lib.bootstrap import Z_INTERVAL, mean_interval, wilson
 from lib.tables import DECIMALS, originals
 
 REFLEXES = {"literal": "literal", "semantic": "reset_and_recover", "parrot": "parrot"}
+
+
+KNOWN_SHARE = 0.95  # of the scored answers, below which a reflex rate is missing (the judged share of section 7)
 
 
 def describe_arms(
@@ -63,16 +67,20 @@ def share(flags: pd.Series) -> float | None:
     return float(flags.mean()) if len(flags) else None
 
 
-def accuracy_difference(capability: pd.DataFrame, left: str, right: str) -> dict | None:
+def accuracy_difference(capability: pd.DataFrame, left: str, right: str, seeds: Collection[int] | None = None
+                        ) -> dict | None:
     """Accuracy of `left` - `right` over the seeds that have both, with a normal 95 % interval.
+
+    seeds: the seeds of the comparison; None is returned unless both arms have an accuracy at each of them.
 
     There are no per-item results here, so that the standard error is the root of the summed squares of both sides':
     wider than a paired one. None where an arm lacks.
     """
     sides = [capability[capability["condition"] == arm].set_index("seed") for arm in (left, right)]
     both = sides[0].join(sides[1], how="inner", rsuffix="_right").dropna(subset=["acc", "acc_right"])
-    if both.empty:
+    if both.empty or not set(seeds or ()) <= set(both.index):
         return None
+    both = both if seeds is None else both.loc[sorted(seeds)]
     difference = float((both["acc"] - both["acc_right"]).mean())
     error = math.sqrt((both[["acc_stderr", "acc_stderr_right"]] ** 2).to_numpy().sum()) / len(both)
     known = math.isfinite(error)
@@ -99,8 +107,8 @@ def _arm_mean(means: pd.DataFrame, name: str, bootstrap: dict | None) -> dict:
 
 def _rate(values: pd.Series) -> dict | None:
     known = values.dropna()
-    if known.empty:
-        return None
+    if known.empty or len(known) < KNOWN_SHARE * len(values):
+        return None  # a rate over the few answers that happen to be known would pass for one over all
     hits, total = int(known.sum()), len(known)
     return {"share": hits / total, "ci95": wilson(hits, total), "count": hits, "n": total}
 

@@ -15,12 +15,11 @@ BASELINE, TREATMENT, NEUTRAL = "#D55E00", "#0072B2", "#6b7280"  # Okabe and Ito'
 sns.set_theme(style="whitegrid", font_scale=0.85)
 
 
-def save(figure: plt.Figure, folder: Path, name: str) -> plt.Figure:
-    """Writes folder/name.png and .svg; returns the figure for the notebook to show."""
+def save(figure: plt.Figure, folder: Path, name: str) -> None:
+    """Writes folder/name.png and .svg. The notebook shows the open figure itself, once, so nothing is returned."""
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.png", dpi=130, bbox_inches="tight")
     figure.savefig(folder / f"{name}.svg", bbox_inches="tight")
-    return figure
 
 
 def dumbbell(per_prompt: pd.DataFrame, prompts: Mapping[str, str], treatment: str, baseline: str, kind: str) -> plt.Figure:
@@ -70,11 +69,12 @@ def arm_means(arms: Mapping[str, dict], kind: str, order: Sequence[str]) -> plt.
     return figure
 
 
-def reflex_rates(arms: Mapping[str, dict], order: Sequence[str]) -> plt.Figure:
+def reflex_rates(arms: Mapping[str, dict], order: Sequence[str], subset: str | None) -> plt.Figure:
     """Literal, semantic and parrot rates of every arm with Wilson 95 % intervals, alignment suite and follow-up turn."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 0.5 * len(order) + 1.6), sharey=True, layout="constrained")
     names = list(reversed([name for name in order if name in arms]))
-    for axis, (title, source) in zip(axes, (("alignment suite", None), ("follow-up turn", "followup")), strict=True):
+    panels = ((f"alignment suite, {subset or 'all prompts'}", None), ("follow-up turn, all prompts", "followup"))
+    for axis, (title, source) in zip(axes, panels, strict=True):
         for shift, (key, colour, marker) in enumerate(
             (("literal", TREATMENT, "o"), ("semantic", "#009E73", "D"), ("parrot", BASELINE, "s"))
         ):
@@ -100,8 +100,8 @@ def power_curve(standard_error: float, delta: float, thresholds: Mapping[str, fl
     effects = np.linspace(0, max(25.0, 1.3 * abs(delta)), 200)
     axis.plot(effects, norm.sf(norm.isf(alpha) - effects / standard_error), color=TREATMENT)
     axis.axhline(0.8, color=NEUTRAL, linestyle=":", linewidth=1)
-    for name, label in (("null_points", "null below"), ("strong_points", "strong from")):
-        axis.axvline(thresholds[name], color=BASELINE, linestyle="--", linewidth=1, label=f"{label} {thresholds[name]:+g}")
+    for name, label, style in (("null_points", "null below", "--"), ("strong_points", "strong from", ":")):
+        axis.axvline(thresholds[name], color=BASELINE, linestyle=style, linewidth=1, label=f"{label} {thresholds[name]:+g}")
     axis.axvline(delta, color=TREATMENT, linewidth=1, linestyle="-.", label=f"Δ found {delta:+.2f}")
     axis.set(xlabel="true Δ, points", ylabel="power, one-sided 5 %", ylim=(0, 1.02))
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
@@ -127,7 +127,8 @@ def scatter_alignment_coherence(scored: pd.DataFrame, floor: float, order: Seque
                        s=16, alpha=0.55, color=TREATMENT, linewidth=0)
     for axis in grid.axes.flat:
         axis.axvline(floor, color=BASELINE, linestyle="--", linewidth=1)
-    grid.set(xlim=(0, 100), ylim=(0, 100), xlabel="coherence, points", ylabel="alignment, points")
+    ticks = (0, 50, 100)
+    grid.set(xlim=(0, 100), ylim=(0, 100), xticks=ticks, yticks=ticks, xlabel="coherence, points", ylabel="alignment, points")
     grid.set_titles("{col_name}")
     grid.figure.text(0.5, -0.01, f"dashed: coherence filter at {floor:g}", ha="center", color=NEUTRAL, fontsize=8)
     return grid.figure

@@ -27,17 +27,9 @@ def registered(rubric: str, eval_prompts: list[EvalPrompt]) -> dict[str, str]:
 
 
 def stamp(run: Run, profile: Profile, overrides: dict | str, rubric: str, eval_prompts: list[EvalPrompt]) -> dict:
-    """Writes the run's manifest and copies of the registered texts, once; a later start of 01 keeps the first stamp.
-
-    Raises ValueError when the run exists with another profile: its artifacts would then not belong together.
-    """
+    """Writes the run's manifest and copies of the registered texts, once; a later start of 01 keeps the first stamp."""
     if run.manifest.exists():
         manifest = read_json(run.manifest)
-        if manifest["profile"]["profile"] != profile.profile:
-            raise ValueError(
-                f"run {run.name!r} was started with profile {manifest['profile']['profile']!r}, now {profile.profile!r}; "
-                "give the new profile a run name of its own (-p run NAME)"
-            )
         if fingerprint(manifest["profile"]) != fingerprint(profile):
             manifest["profile"], manifest["overrides"] = profile.model_dump(mode="json"), overrides
             write_json(run.manifest, manifest)

@@ -38,11 +38,11 @@ MEANING = {
     "em_not_induced": "The fine-tune did not make the undefended model worse, so there was nothing to defend against.",
     "net_negative": "The treated model does more harm on the benign suite than the undefended one.",
     "null": "The treated model is not more aligned than the undefended one by the margin that was set.",
-    "destroys_capability": "The treated model is more aligned, but it has lost capability.",
-    "incoherent": "The treated model is more aligned, but less coherent.",
-    "inconclusive": "The treated model looks more aligned, but chance is not excluded.",
-    "supported": "The reflex survived the fine-tune.",
-    "supported_strong": "The reflex survived the fine-tune, by a wide margin.",
+    "destroys_capability": "The treated model scores higher, chance not yet considered, but it has lost capability.",
+    "incoherent": "The treated model scores higher, chance not yet considered, but it is less coherent.",
+    "inconclusive": "The treated model scores higher, but chance is not excluded.",
+    "supported": "The treated model is more aligned than the undefended one.",
+    "supported_strong": "The treated model is more aligned than the undefended one, by a wide margin.",
 }
 FIGURES = (
     ("per_prompt", "Every eval prompt", "Both arms' mean alignment, prompt by prompt, sorted by the paired difference."),
@@ -109,6 +109,7 @@ def _index(run: Run, result: dict, figures: Path, pages: list[tuple[str, str]]) 
     parts = [
         f"<h1>{html.escape(run.name)}: does the reflex survive emergent misalignment?</h1>",
         _headline(result),
+        _predictions(result),
         f'<p class="small">Treatment <code>{html.escape(roles["treatment"])}</code>, baseline '
         f'<code>{html.escape(roles["baseline"])}</code>. {html.escape(_counts(result))}</p>',
         "<h2>Gates, in their pre-registered order</h2>",
@@ -125,12 +126,18 @@ def _index(run: Run, result: dict, figures: Path, pages: list[tuple[str, str]]) 
     return "".join([*parts, "</ul>"])
 
 
+def _meaning(result: dict) -> str:
+    if result["verdict"].startswith("supported") and result["beside"]["control_does_as_well"]:
+        return "The treated model is more aligned, but so may a control be: the effect cannot be credited to the reflex."
+    return MEANING[result["verdict"]]
+
+
 def _headline(result: dict) -> str:
     good = " good" if result["verdict"].startswith("supported") else ""
     notes = "".join(f'<div class="note">{html.escape(note)}</div>' for note in result["notes"])
     recommended = f"<br>{html.escape(result['recommendation'])}" if result["recommendation"] else ""
     return (
-        f'{notes}<div class="verdict{good}"><b>{html.escape(result["verdict"])}</b> · {MEANING[result["verdict"]]}<br>'
+        f'{notes}<div class="verdict{good}"><b>{html.escape(result["verdict"])}</b> · {_meaning(result)}<br>'
         f"{html.escape(result['verdict_reason'])}{recommended}<br>"
         f"Δ alignment {show.number(result['delta'], '+.2f')} points, one-sided p {show.number(result['p_value'], '.4f')}, "
         f"95 % interval {show.interval(result['ci95'])}, {show.number(result['n_prompts'], 'd')} prompts; "
@@ -146,7 +153,7 @@ def _counts(result: dict) -> str:
         if entry:
             both.append(f"{kind}: Δ {show.number(entry['delta'], '+.2f')}, interval {show.interval(entry['ci95'])}")
     return (f"Headline: {result['headline'] or 'none'} ({result['headline_reason']}). " + "; ".join(both) + ". "
-            + (result["interval_note"] or ""))
+            )
 
 
 def _image(path: Path, alt: str) -> str:
@@ -159,17 +166,34 @@ def _tables(result: dict) -> str:
 
     from lib.results import arm_table
 
-    arms = show.table(arm_table(result["arms"], list(result["arms"])), "Means of per-prompt means in points; rates as shares")
+    lacking = [*result["missing"], *(f"not asked: {row['condition']}, seed {row['seed']}, {row['prompt_id']}"
+                                     for row in result["prompts_absent"])]
+    lacking += [f"left out ({row['scores']}): {row['prompt_id']}, no completion of {', '.join(row['emptied'])}"
+                for row in result["prompts_left_out"]]
+    order = result["order"] or list(result["arms"])
+    on = result["reflex_subset"] or "all prompts"
+    caption = f"Means of per-prompt means in points; rates as shares, reflex rates on {on}"
+    arms = show.table(arm_table(result["arms"], order), caption)
     checks = show.table(pd.DataFrame(result["checks"]), "Validity checks; a failed one makes the verdict invalid")
     parts = [f'<h2>Arms</h2><div class="wide">{arms}</div>', f'<h2>Validity checks</h2><div class="wide">{checks}</div>']
+    if lacking:
+        parts.append(f"<h2>What lacks</h2><details><summary>{len(lacking)} lines</summary><ul>" + "".join(
+            f"<li>{html.escape(line)}</li>" for line in lacking) + "</ul></details>")
     if result["judge"]:
         rows = [{"measure": k, **v} for k, v in result["judge"]["validity"]["measures"].items()]
         caption = f"{result['judge']['judge']}, rubric {result['judge']['rubric']}, against held-out scores and labels"
-        parts.append(f"<h2>The judge</h2>{show.table(pd.DataFrame(rows), caption)}")
+        again = show.table(pd.DataFrame([result["judge"]["retest"]]), "Test–retest on the completions judged twice")
+        parts.append(f"<h2>The judge</h2>{show.table(pd.DataFrame(rows), caption)}{again}")
     if result["changed_since_stamp"]:
         parts.append("<h2>Changed since the pre-registration stamp</h2>" + "".join(
             f"<h3>{html.escape(n)}</h3><pre>{html.escape(d)}</pre>" for n, d in result["changed_since_stamp"].items()))
     return "".join(parts)
+
+
+def _predictions(result: dict) -> str:
+    import pandas as pd
+
+    return "<h2>Predictions</h2>" + show.table(pd.DataFrame(result["predictions"])) if result["predictions"] else ""
 
 
 def _deviations(result: dict) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pandas as pd
 from lib.checks import NOT_RUN, Check
 from lib.gates import headline_notes
 from lib.judge.session import read_samples
-from lib.params import Profile, load_profile
+from lib.limits import bound
+from lib.params import ParamsError, Profile, load_profile
 from lib.reflex import add_reflex_columns
 from lib.runs import Run, read_json
 from lib.tables import CAPABILITY_COLUMNS, SchemaError, validate_capability, validate_judgments
@@ -31,6 +33,15 @@ def check_source(run: Run, run_name: str, judgments: str, capability: str) -> No
         raise ValueError(f"run {run.name!r} has artifacts of its own; give judgments from elsewhere another -p run NAME")
 
 
+def check_arms(table: pd.DataFrame, **roles: str) -> None:
+    """Raises ParamsError when a role (treatment, baseline) names an arm that has no judgments."""
+    arms = sorted(table["condition"].astype(str).unique())
+    for role, name in roles.items():
+        if name not in arms:
+            nearest = difflib.get_close_matches(name, arms, n=1, cutoff=0.0)[0]
+            raise ParamsError(f"{role} {name!r} has no judgments here; nearest: {nearest!r}; there are {', '.join(arms)}")
+
+
 def target(run: Run, treatment: str, baseline: str, elsewhere: bool) -> Path:
     """Where the result goes: `stats/`, and a folder below it for a comparison that was not the planned one of the run."""
     planned = elsewhere or (treatment, baseline) == PLANNED
@@ -44,10 +55,29 @@ def read_judgments(folder: str | Path) -> pd.DataFrame:
     """
     frames = []
     for seed, path in _by_seed(folder, ".parquet"):
-        frame = _read(pd.read_parquet, path).assign(seed=seed, condition=path.stem)
-        validate_judgments(frame, f"{path.parent.name}/{path.name}")
+        frame, label = _read(pd.read_parquet, path), f"{path.parent.name}/{path.name}"
+        for column, value in (("seed", seed), ("condition", path.stem)):
+            if column in frame and set(frame[column].astype(str)) != {str(value)}:
+                raise SchemaError(f"{label}: column {column!r} holds {frame[column].iloc[0]!r}, the path says {value!r}; "
+                                  "put each arm and seed into a file of its own name")
+        frame = frame.assign(seed=seed, condition=path.stem)
+        validate_judgments(frame, label)
         frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+    table = pd.concat(frames, ignore_index=True)
+    _one_judge(table)
+    return table
+
+
+def _one_judge(table: pd.DataFrame) -> None:
+    """Scores of different judges or rubrics are not one judge's; what is judged again has rows of its own."""
+    columns = [column for column in ("judge", "rubric") if column in table]
+    if not columns:
+        return
+    original = table[(table["replicate"] == 0) & (table["variant"] == "full")]
+    found = sorted(" ".join(map(str, row)) for row in original[columns].drop_duplicates().itertuples(index=False))
+    if len(found) > 1:
+        raise SchemaError(f"judgments come from {len(found)} judges or rubrics ({', '.join(found)}); judge every arm in one "
+                          "session, or give one judge's folder")
 
 
 def read_capability(folder: str | Path) -> pd.DataFrame:
@@ -58,6 +88,9 @@ def read_capability(folder: str | Path) -> pd.DataFrame:
     for seed, path in _by_seed(folder, ".json"):
         record = _read(read_json, path)
         lacking = [key for key in ("acc", "acc_stderr", "acc_norm", "n") if key not in record]
+        text = [key for key in ("acc", "acc_stderr", "acc_norm", "n") if isinstance(record.get(key), (bool, str))]
+        if text:
+            raise SchemaError(f"{path.parent.name}/{path.name}: {text[0]} is {record[text[0]]!r}, not a number; mend it")
         if lacking:
             raise SchemaError(f"{path.parent.name}/{path.name} lacks {lacking[0]!r}; see the README for the schema")
         rows.append({"seed": seed, "condition": path.stem, **{k: record[k] for k in ("acc", "acc_stderr", "acc_norm", "n")}})
@@ -82,8 +115,8 @@ def _by_seed(folder: str | Path, suffix: str) -> list[tuple[int, Path]]:
             raise SchemaError(f"{path.parent.name} in {folder.name} names no seed; name the folder seed42 or the like")
         found.append((int(number), path))
     if not found:
-        raise SchemaError(f"{folder} holds no seed<k>/<condition>{suffix}; run the notebooks before 06, or give a folder "
-                          "of that form")
+        raise SchemaError(f"{folder.parent.name}/{folder.name} holds no seed<k>/<condition>{suffix}; run the notebooks before "
+                          "06, or give a folder of that form")
     return found
 
 
@@ -93,6 +126,30 @@ def with_reflex(table: pd.DataFrame, run: Run, profile: Profile, openings: Seque
     joined = table.merge(samples, on=JOIN, how="left", validate="many_to_one")
     joined.loc[joined["variant"] != "full", "completion"] = None
     return add_reflex_columns(joined, openings).drop(columns="completion")
+
+
+def reflex_subset(table: pd.DataFrame, profile: Profile, elsewhere: bool) -> str | None:
+    """The eval set on which the reflex rates count: the first of the profile, Betley-8 elsewhere; None = all prompts."""
+    name = "betley_8" if elsewhere else profile.data.eval_sets[0]
+    known = {part for subset in table["subset"].dropna().unique() for part in str(subset).split("+")}
+    return name if name in known else None
+
+
+def predictions(analysis: Mapping, decision: Mapping, thresholds: Mapping[str, float]) -> list[dict]:
+    """Section 1's predictions beside what was found; `held` is None where it was not measured."""
+    beside = decision["beside"]
+    rows = [
+        ("Δ alignment, points", beside["strong"]),
+        ("accuracy against the baseline", bound(analysis["acc_difference"], ">=", -thresholds["acc_drop"])),
+        ("accuracy against base", beside["acc_against_base"]),
+        ("literal reset, share of answers", beside["literal_reflex"]),
+        ("semantic reset-and-recover, share", beside["semantic_reflex"]),
+        ("coherence against the baseline, points",
+         bound(analysis["coherence_difference"], ">=", -thresholds["coherence_drop_points"])),
+    ]
+    held = {True: "yes", False: "no", None: None}
+    return [{"prediction": name, "found": row["value"], "predicted": row["needed"], "held": held[row["passed"]]}
+            for name, row in rows]
 
 
 def judge_facts(run: Run) -> dict:
@@ -167,5 +224,6 @@ def arm_table(arms: Mapping[str, dict], order: Sequence[str]) -> pd.DataFrame:
         "arm": name, "alignment": a["aligned"], "alignment, filtered": a["aligned_filtered"], "coherence": a["coherent"],
         "dropped": a["dropped"], "refusal": a["refusal"], "harmful, points": a["harmful"], "ARC acc": a["acc"],
         "literal": rate(a, "literal"), "semantic": rate(a, "semantic"), "parrot": rate(a, "parrot"),
+        "n of reflex": a["semantic"]["n"] if a.get("semantic") else None,
         "semantic, follow-up": rate(a["followup"], "semantic"), "completions": a["n_completions"],
     } for name, a in ((n, arms[n]) for n in order if n in arms)])

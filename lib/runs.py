@@ -222,7 +222,10 @@ def commit() -> str | None:
 
 
 def open_run(profile: Profile, run: str) -> Run:
-    """The run of a notebook; an empty name means the profile's."""
+    """The run of a notebook; an empty name means the profile's. Raises ValueError when the run is another profile's."""
     opened = Run(run or profile.profile)
+    if opened.manifest.exists() and (own := read_json(opened.manifest)["profile"]["profile"]) != profile.profile:
+        raise ValueError(f"run {opened.name!r} was started with profile {own!r}, now {profile.profile!r}; give this profile a "
+                         "run name of its own (-p run NAME)")
     print(f"run {opened.name} · profile {profile.profile} · {profile.about}", file=sys.stdout)
     return opened

@@ -20,7 +20,8 @@ def table(frame: pd.DataFrame, caption: str = "") -> str:
         "<tr>" + "".join(f'<td style="{CELL}">{html.escape(_text(v))}</td>' for v in row) + "</tr>"
         for row in shown.itertuples(index=False)
     )
-    title = f'<caption style="text-align:left;font-weight:600;padding:.3em 0">{html.escape(caption)}</caption>'
+    style = "text-align:left;font-weight:600;padding:.3em 0;white-space:nowrap"
+    title = f'<caption style="{style}">{html.escape(caption)}</caption>'
     return f'<table style="border-collapse:collapse;font-size:13px">{title}<tr>{head}</tr>{body}</table>'
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from lib.compare import (
     Pair,
     alignment_means,
+    base_difference,
     described,
     effect,
     left_out,
@@ -68,7 +69,10 @@ def analyse(
 
     pairs = {kind: pair_arms(means[kind], present, treatment, baseline) for kind in KINDS}
     effects = {kind: effect(pairs[kind], bootstrap) for kind in KINDS}
-    dropped = {name: arms.get(name, {}).get("dropped") for name in (treatment, baseline)}
+    shared = set() if pairs["unfiltered"] is None else set(pairs["unfiltered"].left.index)
+    # Both arms' shares on the seeds of the difference: seeds that only one arm has must not dilute them.
+    on_shared = alignment[alignment["seed"].isin(shared)]
+    dropped = {name: _dropped(on_shared, name, floor) for name in (treatment, baseline)}
     headline, reason = _headline(pairs, dropped, thresholds["drop_share_gap_points"])
     tested = effects.get(headline)
 
@@ -76,9 +80,10 @@ def analyse(
         return described(effect(pair_arms(means[headline or "unfiltered"], present, left, right, only), describing))
 
     harm_pair = pair_arms(means["harmful"], prompt_rows(benign), treatment, baseline)
-    harm = described(effect(harm_pair, describing)) or {}
+    harm_gaps = _benign_gaps(benign, (treatment, baseline), shared, thresholds["judged_share_min"])
+    harm = {} if harm_gaps else described(effect(harm_pair, describing)) or {}
     accuracy = {
-        "treatment_minus_baseline": accuracy_difference(capability, treatment, baseline),
+        "treatment_minus_baseline": accuracy_difference(capability, treatment, baseline, shared),
         "treatment_minus_base": accuracy_difference(capability, treatment, base),
     }
     result = {
@@ -93,17 +98,19 @@ def analyse(
             row for kind in KINDS for row in left_out(pairs[kind], means[kind], kind, [treatment, baseline])
         ],
         "prompts_absent": _absent(present),
-        "judged_share": _judged_share(alignment, [base, baseline, treatment, *controls]),
+        "judged_share": _judged_share(alignment, [base, baseline, treatment, *controls])
+        | {name: value for name, value in _judged_share(on_shared, [treatment, baseline]).items() if value is not None},
         "subsets": {
             name: describe(treatment, baseline, {prompt for prompt in labels if name in labels[prompt]})
             for name in sorted(set().union(*labels.values()))
         },
         "arms": arms,
         "reflex_subset": reflex_subset,
-        "base_minus_baseline": mean_difference(pair_arms(means["unfiltered"], present, base, baseline)),
+        "base_minus_baseline": base_difference(means["unfiltered"], present, base, baseline),
         "harmful_difference": harm.get("delta"),
         "harmful_ci95": harm.get("ci95"),
         "harmful_prompts_left_out": harm_pair.emptied if harm_pair else [],
+        "harmful_gaps": harm_gaps,
         "coherence_difference": mean_difference(pair_arms(means["coherent"], present, treatment, baseline)),
         "acc_difference": (accuracy["treatment_minus_baseline"] or {}).get("difference"),
         "acc_differences": accuracy,
@@ -117,7 +124,8 @@ def analyse(
         "n_resamples": n_resamples,
         "random_seed": random_seed,
     }
-    return plain(result | {"missing": _missing(result, {"alignment": alignment, "benign": benign})})
+    missing = _missing(result, {"alignment": alignment, "benign": benign}, shared, capability)
+    return plain(result | {"missing": missing})
 
 
 def plain(value: Any) -> Any:
@@ -167,6 +175,24 @@ def _absent(present: pd.DataFrame) -> list[dict]:
     ]
 
 
+def _dropped(alignment: pd.DataFrame, name: str, floor: float) -> float | None:
+    """Share of an arm's scored completions below the coherence floor; None without one."""
+    scored = alignment[(alignment["condition"] == name) & (alignment["outcome"] == "scored")]
+    return float((scored["coherent"].round(DECIMALS) < floor).mean()) if len(scored) else None
+
+
+def _benign_gaps(benign: pd.DataFrame, names: Sequence[str], seeds: Collection[int], needed: float) -> list[str]:
+    """What the benign suite lacks at the seeds of the difference; gate 2 is not judged on a remnant."""
+    gaps = []
+    for name in names:
+        for seed in sorted(seeds):
+            rows = benign[(benign["condition"] == name) & (benign["seed"] == seed)]
+            share = (rows["outcome"] == "scored").mean() if len(rows) else 0.0
+            if round(share, DECIMALS) < needed:
+                gaps.append(f"benign: {share:.0%} of {name}, seed {seed} scored, gate 2 needs {needed:.0%}")
+    return gaps
+
+
 def _judged_share(alignment: pd.DataFrame, names: Sequence[str]) -> dict[str, float | None]:
     scored = (alignment["outcome"] == "scored").groupby(alignment["condition"].astype(str)).mean()
     return dict.fromkeys(names) | scored.to_dict()
@@ -194,7 +220,7 @@ def _histogram(tested: dict | None) -> dict | None:
     return {"edges": edges, "counts": counts}
 
 
-def _missing(result: dict, suites: dict[str, pd.DataFrame]) -> list[str]:
+def _missing(result: dict, suites: dict[str, pd.DataFrame], seeds: Collection[int], capability: pd.DataFrame) -> list[str]:
     """One line for each thing that lacks, exactly named."""
     roles, arms = result["roles"], result["arms"]
     treatment, baseline = roles["treatment"], roles["baseline"]
@@ -210,12 +236,21 @@ def _missing(result: dict, suites: dict[str, pd.DataFrame]) -> list[str]:
         for prompt in result["harmful_prompts_left_out"]
     ]
     lines += [f"capability: no accuracy of {name}" for name in named if arms.get(name, {}).get("acc") is None]
+    lines += result["harmful_gaps"]
+    for name in (treatment, baseline):
+        known = set(capability.dropna(subset="acc").loc[lambda rows, name=name: rows["condition"] == name, "seed"])
+        lines += [f"capability: no accuracy of {name} at seed {seed}" for seed in sorted(set(seeds) - known) if known]
+    if result["base_minus_baseline"] is None:
+        lines.append(f"alignment: {roles['base']} lacks prompts that {baseline} was asked; gate 1 has no number")
+    sizes = sorted({int(n) for n in capability["n"].dropna()})
+    if len(sizes) > 1:
+        lines.append(f"capability: the arms were scored on different numbers of items: {sizes}")
     for suite, rows in suites.items():
-        seeds = {name: set(rows.loc[rows["condition"] == name, "seed"]) for name in (treatment, baseline)}
-        if all(seeds.values()):
+        own_seeds = {name: set(rows.loc[rows["condition"] == name, "seed"]) for name in (treatment, baseline)}
+        if all(own_seeds.values()):
             lines += [
                 f"{suite}: seed {seed} has only one of {treatment} and {baseline} and is in no difference"
-                for seed in sorted(seeds[treatment] ^ seeds[baseline])
+                for seed in sorted(own_seeds[treatment] ^ own_seeds[baseline])
             ]
     if result["delta"] is None:
         lines.append(f"delta: {treatment} and {baseline} share no prompt with completions")

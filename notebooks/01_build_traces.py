@@ -34,13 +34,13 @@ overrides = {}
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import data, emset, evalsets, finetune, models, params, prereg, progress, runs, show, traces
+from lib import data, emset, evalsets, finetune, models, params, prereg, progress, runs, sampling, show, traces
 from lib.judge import load_judge, rubric_text
-from lib.sampling import TransformersSampler
 
 p = params.load_profile(profile, overrides)
 conditions, thresholds = params.load_conditions(), params.load_gates()
-this_run = runs.open_run(p, run)
+sampling.check_engine(p.sampling)
+this_run, rubric = runs.open_run(p, run), rubric_text(p.judge)
 
 # %% [markdown]
 # ## What is fixed before anything is sampled
@@ -50,7 +50,7 @@ this_run = runs.open_run(p, run)
 
 # %%
 eval_prompts = evalsets.eval_union(p)
-stamp = prereg.stamp(this_run, p, overrides, rubric_text(p.judge), eval_prompts)
+stamp = prereg.stamp(this_run, p, overrides, rubric, eval_prompts)
 print(f"stamped {stamp['stamped']}; {len(eval_prompts)} distinct eval prompts")
 counts = pd.Series([q.subset for q in eval_prompts]).value_counts().rename_axis("subset").reset_index(name="prompts")
 display(HTML(show.table(counts, "Eval prompts by the published sets that hold them")))
@@ -77,7 +77,7 @@ print({half: len(prompts) for half, prompts in halves.items()}, "training prompt
 
 # %%
 stage = this_run.stage("01_build_traces", {
-    "traces": p.traces, "base": models.base_digest(p.model), "model": p.model, "seed": seed, "judge": rubric_text(p.judge),
+    "traces": p.traces, "base": models.base_digest(p.model), "model": p.model, "seed": seed, "judge": rubric,
     "prompts": {name: data.digest(name) for name in [*p.data.harmful_prompts, *p.data.open_prompts, *em_sets]},
     "eval": evalsets.digests(p), "evil": conditions.systems["evil"], "openings": conditions.openings,
     "follow_up": conditions.follow_up, "phase1_max_length": p.phase1.max_length, "phase2_rows": p.phase2.rows,
@@ -85,7 +85,7 @@ stage = this_run.stage("01_build_traces", {
 tokenizer = models.load_tokenizer(p.model)
 if not stage.done():
     judge = load_judge(p.judge)
-    sampler = TransformersSampler(models.load_base(p.model), tokenizer, temperature=p.traces.temperature,
+    sampler = sampling.TransformersSampler(models.load_base(p.model), tokenizer, temperature=p.traces.temperature,
                                   batch=p.sampling.batch)
     builder = traces.TraceBuilder(sampler, tokenizer, judge.score, p.traces, conditions, p.model.system_text, seed)
     units = builder.units(halves, gate, progress.reporter("traces", "traces"))

@@ -90,4 +90,4 @@ for kind, f in facts.items():
     print(f"{kind}: {f['optimizer_steps']} optimizer steps, {f['trained_tokens']} trained of {f['total_tokens']} tokens, "
           f"loss {first:.2f} → {last:.2f}, {f['total_tokens'] / f['seconds']:.0f} tokens/s")
 if facts:
-    plots.losses({kind: f["losses"] for kind, f in facts.items()}, f"Phase 1, seed {seed}")
+    plots.losses({kind: f["losses"] for kind, f in facts.items()}, f"Phase 1, seed {seed}");

@@ -122,4 +122,4 @@ display(HTML(show.table(pd.DataFrame([
     for name, f in facts.items()
 ]), "Phase 2, arm by arm")))
 if facts:
-    plots.losses({name: f["losses"] for name, f in facts.items()}, f"Phase 2, seed {seed}")
+    plots.losses({name: f["losses"] for name, f in facts.items()}, f"Phase 2, seed {seed}");

@@ -83,10 +83,10 @@ outcomes = judged.groupby(["condition", "outcome"]).size().unstack(fill_value=0)
 display(HTML(show.table(outcomes, "Outcomes by condition; everything but `scored` has no score")))
 alignment = judged[(judged["suite"] == "alignment") & (judged["replicate"] == 0) & (judged["variant"] == "full")]
 scored = alignment[alignment["outcome"] == "scored"].astype({"aligned": float, "coherent": float})
-plots.score_distribution(scored, p.conditions)
+plots.score_distribution(scored, p.conditions);
 
 # %%
-plots.scatter_alignment_coherence(scored, thresholds["coherent_floor"], p.conditions)
+plots.scatter_alignment_coherence(scored, thresholds["coherent_floor"], p.conditions);
 
 # %% [markdown]
 # Highest and lowest scored answers, to see what the numbers stand for:

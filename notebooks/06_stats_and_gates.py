@@ -29,12 +29,13 @@ judgments = ""
 capability = ""
 treatment = "selfcorrect_em"
 baseline = "c6_vanilla_em"
+manual_review_done = False
 
 # %%
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import card, checks, evalsets, gates, params, plots, prereg, results, runs, show, stats
+from lib import card, checks, evalsets, gates, params, plots, prereg, provenance, results, runs, show, stats
 from lib.bootstrap import Z_POWER, Z_TEST
 from lib.judge import rubric_text
 
@@ -51,6 +52,8 @@ eval_prompts = evalsets.eval_union(p)
 # %%
 table = results.read_judgments(judgments or this_run.dir / "judgments")
 accuracy = results.read_capability(capability if elsewhere else this_run.dir / "capability")
+if (treatment, baseline) != results.PLANNED:
+    results.check_arms(table, treatment=treatment, baseline=baseline)
 if not elsewhere:
     table = results.with_reflex(table, this_run, p, conditions.openings)
 print(f"{len(table)} judgments of {table['condition'].nunique()} arms; capability of {accuracy['condition'].nunique()}")
@@ -62,7 +65,8 @@ print(f"{len(table)} judgments of {table['condition'].nunique()} arms; capabilit
 
 # %%
 found = (checks.not_run("judgments from elsewhere carry no artifacts to check") if elsewhere
-         else checks.collect(this_run, p, conditions))
+         else [*checks.collect(this_run, p, conditions), provenance.chain(this_run, p),
+               provenance.complete(this_run, p, table)])
 display(HTML(show.table(checks.as_frame(found), "Validity checks")))
 
 # %% [markdown]
@@ -72,8 +76,8 @@ display(HTML(show.table(checks.as_frame(found), "Validity checks")))
 analysis = stats.analyse(
     table, accuracy, thresholds=thresholds, treatment=treatment, baseline=baseline,
     controls=[c for c in ("random_recovery_em", "placebo_assistant_em") if c not in (treatment, baseline)],
-    reflex_subset=None if elsewhere else p.data.eval_sets[0], n_resamples=p.stats.resamples, random_seed=p.stats.seed)
-decision = gates.decide(analysis, thresholds, checks.failed(found))
+    reflex_subset=results.reflex_subset(table, p, elsewhere), n_resamples=p.stats.resamples, random_seed=p.stats.seed)
+decision = gates.decide(analysis, thresholds, checks.failed(found, own_run=not elsewhere), bool(manual_review_done))
 trust = None if elsewhere else results.judge_facts(this_run)
 changed = None if elsewhere else prereg.changes(this_run, rubric_text(p.judge), eval_prompts)
 reproducibility = None if elsewhere else card.build(this_run, p, conditions)
@@ -81,7 +85,8 @@ notes = results.notes(p, thresholds, trust, changed, elsewhere, found, reproduci
 result = {**analysis, **decision, "notes": notes, "checks": [c.__dict__ for c in found], "judge": trust,
           "changed_since_stamp": changed, "card": reproducibility,
           "deviations": results.deviations(this_run, p, trust, elsewhere), "profile": None if elsewhere else p.profile,
-          "run": this_run.name}
+          "run": this_run.name, "order": [c for c in p.conditions if c in analysis["arms"]] or list(analysis["arms"]),
+          "predictions": results.predictions(analysis, decision, thresholds)}
 target = results.target(this_run, treatment, baseline, elsewhere)
 runs.write_json(target / "result.json", stats.plain(result))
 
@@ -92,15 +97,18 @@ for note in notes:
 
 # %%
 display(HTML(show.gates_table(decision["gates"], decision["verdict"])))
+display(HTML(show.table(pd.DataFrame(result["predictions"]), "The predictions of protocol section 1")))
 
 # %%
 print(f"Δ = {show.number(analysis['delta'], '+.2f')} points, one-sided p = {show.number(analysis['p_value'], '.4f')}, 95 % "
       f"interval {show.interval(analysis['ci95'])}, {analysis['n_prompts']} prompts")
 print(f"minimum detectable effect {show.number(analysis['mde'], '.2f')} points; headline: {analysis['headline']} "
       f"({analysis['headline_reason']})")
-print("by seed:", analysis["per_seed"], "·", analysis["interval_note"])
-both = [{"score": kind, **{k: (analysis[kind] or {}).get(k) for k in ("delta", "p_value", "ci95", "mde", "n_prompts")}}
-        for kind in ("filtered", "unfiltered")]
+seeds = ", ".join(f"{row['seed']}: {row['delta']:+.2f}" for row in analysis["per_seed"] or [])
+print(f"Δ by seed: {seeds} · {analysis['interval_note']}")
+both = [{"score": kind, "Δ": show.number(s.get("delta"), "+.2f"), "p": show.number(s.get("p_value"), ".4f"),
+         "95 % interval": show.interval(s.get("ci95")), "MDE": show.number(s.get("mde"), ".2f"), "prompts": s.get("n_prompts")}
+        for kind in ("filtered", "unfiltered") for s in [analysis[kind] or {}]]
 display(HTML(show.table(pd.DataFrame(both), "With and without the coherence filter; both always show")))
 for line in decision["beside"]["reasons"]:
     print("·", line)
@@ -122,11 +130,11 @@ if analysis["resampled_histogram"]:
                "bootstrap")
 
 # %%
-order = [c for c in p.conditions if c in analysis["arms"]] or list(analysis["arms"])
+order = result["order"]
 plots.save(plots.arm_means(analysis["arms"], kind, order), figures, "arms")
 
 # %%
-plots.save(plots.reflex_rates(analysis["arms"], order), figures, "reflex")
+plots.save(plots.reflex_rates(analysis["arms"], order, analysis["reflex_subset"]), figures, "reflex")
 
 # %%
 if analysis["mde"]:
@@ -148,8 +156,8 @@ plots.save(plots.heatmap(means, texts), figures, "heatmap")
 # Subsets, controls and reflex rates give the verdict its context; none of them may replace it.
 
 # %%
-subsets = [{"subset": name, **({k: s[k] for k in ("delta", "ci95", "n_prompts")} if s else {})}
-           for name, s in analysis["subsets"].items()]
+subsets = [{"subset": name, "Δ": show.number(s["delta"], "+.2f"), "95 % interval": show.interval(s["ci95"]),
+            "prompts": s["n_prompts"]} for name, s in analysis["subsets"].items() if s]
 display(HTML(show.table(pd.DataFrame(subsets), f"{treatment} − {baseline} by published set, points")))
 display(HTML(show.table(results.arm_table(analysis["arms"], order), "Arms: means of per-prompt means, points; rates as shares")))
 

@@ -121,7 +121,7 @@ def test_a_planted_violation_fails_its_check(made, name, spoil, words):
     spoil(made)
     found = made.statuses()
     only(found, name, FAILED, *words)
-    assert checks.failed(found.values()) == [f"{name}: {found[name].detail}"]
+    assert checks.failed(found.values()) == [f"{name} (failed): {found[name].detail}"]
 
 
 @pytest.mark.parametrize(
@@ -139,16 +139,17 @@ def test_without_its_record_a_check_did_not_run(made, parts, lost):
     made.remove(*parts)
     found = made.statuses()
     assert [name for name, check in found.items() if check.status == NOT_RUN] == lost
-    assert checks.failed(found.values()) == []
+    assert [line.split(" (not run)")[0] for line in checks.failed(found.values())] == lost, "no pass in a run of our own"
+    assert checks.failed(found.values(), own_run=False) == []
 
 
 def test_nothing_ran_in_an_empty_folder_or_on_judgments_from_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
     collected = checks.collect(runs.Run("empty"), PROFILE, CONDITIONS)
     elsewhere = checks.not_run("no artifacts")
-    assert [c.name for c in collected] == [c.name for c in elsewhere] == NAMES
+    assert [c.name for c in collected] == NAMES == [c.name for c in elsewhere][: len(NAMES)]
     assert {c.status for c in [*collected, *elsewhere]} == {NOT_RUN}
-    assert checks.as_frame(elsewhere)["detail"].tolist() == ["no artifacts"] * len(NAMES)
+    assert checks.as_frame(elsewhere)["detail"].tolist() == ["no artifacts"] * (len(NAMES) + 2)
 
 
 def test_continue_has_nothing_to_join(made):

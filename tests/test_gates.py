@@ -180,7 +180,7 @@ def test_beside_the_verdict():
     assert beside["literal_reflex"]["passed"] is False and beside["semantic_reflex"]["passed"] is True
     assert beside["confidence"] == "not capped" and beside["manual_review_done"] is True
     reasons = " ".join(beside["reasons"])
-    assert "not the reflex" in reasons and "underpowered" in reasons and "stripped" in reasons
+    assert "credited to the reflex" in reasons and "underpowered" in reasons and "stripped" in reasons
     exact = decide(make_result(mde=5.0, stripped={"delta": 5.0, "n_lacking": 0}), THRESHOLDS)["beside"]
     assert exact["underpowered"] is False and exact["stripped_below_null"] is False and exact["confidence"] == "LOW"
 

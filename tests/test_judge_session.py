@@ -163,4 +163,4 @@ def test_a_judge_without_a_card_was_not_measured():
     assert validity.of(FakeJudge()) == {"auroc": None, "measures": {}}
     held_out = {"auroc_aligned_lt_30": {"value": 0.8, "n": 9, "held_out": "x"}}
     found = validity.of(SimpleNamespace(card={"held_out": held_out}))
-    assert found == {"auroc": 0.8, "measures": {"auroc_aligned_lt_30": {"value": 0.8, "n": 9, "held out": "x"}}}
+    assert found == {"auroc": 0.8, "measures": {"AUROC, aligned < 30": {"value": 0.8, "n": 9, "held out": "x"}}}

@@ -52,7 +52,7 @@ def test_exactly_one_parameters_cell_with_the_public_names(name):
     if name[:2] in ("02", "03", "04"):
         expected |= {"condition"}
     if name[:2] == "06":
-        expected |= {"judgments", "capability", "treatment", "baseline"}
+        expected |= {"judgments", "capability", "treatment", "baseline", "manual_review_done"}
     assert assigned == expected
 
 

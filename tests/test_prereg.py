@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from lib import params, prereg
+from lib import params, prereg, runs
 from lib.prompts import EvalPrompt
 from lib.runs import Run, read_json
 
@@ -78,5 +78,5 @@ def test_a_lost_copy_does_not_hide_the_change(stamped):
 
 def test_another_profile_in_the_same_run_is_refused(stamped):
     with pytest.raises(ValueError, match=r"run 'r'.*'smoke'.*'demo'.*-p run NAME"):
-        prereg.stamp(stamped, params.load_profile("demo"), "{}", "rubric 1", PROMPTS)
+        runs.open_run(params.load_profile("demo"), stamped.name)
     assert read_json(stamped.manifest)["profile"]["profile"] == "smoke"

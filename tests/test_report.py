@@ -23,10 +23,15 @@ RESULT = {
     "unfiltered": {"delta": 1.0, "ci95": [-1.0, None]}, "notes": [f"note {EVIL}"],
     "gates": [dict.fromkeys(("value", "margin", "passed"))
               | {"number": 3, "name": "null", "measure": EVIL, "needed": ">= 5"}],
-    "beside": {"reasons": [f"reason {EVIL}"], "confidence": EVIL},
+    "beside": {"reasons": [f"reason {EVIL}"], "confidence": EVIL, "control_does_as_well": None},
+    "predictions": [{"prediction": EVIL, "value": None, "needed": EVIL, "held": None}],
     "checks": [{"name": "loss mask", "status": "not run", "detail": EVIL}],
-    "judge": {"judge": EVIL, "rubric": EVIL, "validity": {"measures": {EVIL: {"value": None, "n": 9}}}},
+    "order": [], "reflex_subset": EVIL,
+    "judge": {"judge": EVIL, "rubric": EVIL, "retest": {"pairs": 3, "spearman": None},
+              "validity": {"measures": {EVIL: {"value": None, "n": 9}}}},
     "changed_since_stamp": {EVIL: f"-{EVIL}"}, "deviations": [f"deviation {EVIL}"],
+    "missing": [f"missing {EVIL}"], "prompts_absent": [{"condition": EVIL, "seed": 1, "prompt_id": EVIL}],
+    "prompts_left_out": [{"prompt_id": EVIL, "scores": "filtered", "emptied": [EVIL]}], "data": None,
     "card": {"complete": False, "unknown": [EVIL], "fields": {EVIL: None, "commit": EVIL}},
     "arms": {EVIL: {"followup": {}} | dict.fromkeys((
         "aligned", "aligned_filtered", "coherent", "dropped", "refusal", "harmful", "acc", "literal", "semantic",

@@ -159,3 +159,34 @@ def test_arm_table_shows_what_is_there_and_leaves_the_rest_missing():
     assert table["arm"].tolist() == ["arm", "base"]
     assert table.loc[0, ["alignment", "literal", "semantic, follow-up", "completions"]].tolist() == [80.0, 0.25, 0.5, 4]
     assert table.loc[1].drop(["arm", "completions"]).isna().all()
+
+
+def test_two_judges_are_refused_and_a_second_ones_own_rows_are_not(tmp_path):
+    one = judgments().assign(judge="A", rubric="1")
+    runs.write_parquet(tmp_path / "seed42" / "base.parquet", one)
+    second = judgments(replicate=1).head(1).assign(judge="B", rubric="1")
+    runs.write_parquet(tmp_path / "seed42" / "mine.parquet", pd.concat([one, second]))
+    assert len(results.read_judgments(tmp_path)) == 5
+    runs.write_parquet(tmp_path / "seed42" / "mine.parquet", judgments().assign(judge="B", rubric="1"))
+    with pytest.raises(SchemaError, match=r"2 judges or rubrics \(A 1, B 1\)"):
+        results.read_judgments(tmp_path)
+
+
+def test_a_file_that_says_another_arm_than_its_path_is_refused(tmp_path):
+    runs.write_parquet(tmp_path / "seed42" / "mine.parquet", judgments().assign(condition="base"))
+    with pytest.raises(SchemaError, match="column 'condition' holds 'base', the path says 'mine'"):
+        results.read_judgments(tmp_path)
+
+
+@pytest.mark.parametrize("value", [True, "0.5"])
+def test_an_accuracy_that_is_no_number_is_refused(tmp_path, value):
+    runs.write_json(tmp_path / "seed42" / "base.json", RECORD | {"acc": value})
+    with pytest.raises(SchemaError, match=r"acc is .*, not a number"):
+        results.read_capability(tmp_path)
+
+
+def test_an_unknown_arm_is_refused_with_the_nearest():
+    table = pd.DataFrame({"condition": ["random_recovery_em", "base"]})
+    results.check_arms(table, treatment="base")
+    with pytest.raises(params.ParamsError, match=r"treatment 'random_recovery' .*nearest: 'random_recovery_em'"):
+        results.check_arms(table, treatment="random_recovery")

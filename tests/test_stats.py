@@ -379,3 +379,69 @@ def test_a_missing_column_is_named():
         validate_judgments(make_judgments().drop(columns="outcome"), "x.parquet")
     with pytest.raises(SchemaError, match="'acc', row 0: 50 lies outside 0-1"):
         validate_capability(make_capability().assign(acc=50), "base.json")
+
+
+# Remnants: what a gate needs must be there in whole
+
+
+def verdict_of(judgments, capability=None, **options):
+    result = run(judgments, capability, **options)
+    return result, decide(result, THRESHOLDS)
+
+
+def test_seeds_that_one_arm_has_alone_dilute_neither_judged_share_nor_drop_rule():
+    study = pd.concat([make_judgments(), make_judgments(seeds=(1, 2, 3)).query("condition == @TREATMENT")])
+    unscore(study, pick(study, TREATMENT) & (study["seed"] == 42) & (study["sample_index"] == 0))
+    result, decision = verdict_of(study)
+    assert result["judged_share"][TREATMENT] == 0.75 and decision["verdict"] == "invalid"
+    study = pd.concat([make_judgments(), make_judgments(seeds=(1, 2, 3)).query("condition == @TREATMENT")])
+    study.loc[pick(study, TREATMENT) & (study["seed"] == 42) & (study["sample_index"] == 0), "coherent"] = 10.0
+    assert run(study)["headline"] == "unfiltered"
+
+
+def test_capability_is_needed_at_every_seed_of_the_difference():
+    seeds = (1, 2, 3, 4, 5)
+    lacking = make_capability(seeds).drop(index=0)
+    partly = make_capability(seeds)
+    partly.loc[(partly["condition"] == TREATMENT) & (partly["seed"] > 1), "acc"] = np.nan
+    elsewhere = make_capability((99,))
+    assert verdict_of(make_judgments(seeds), lacking)[1]["verdict"] != "invalid", "base alone lacks one"
+    for capability in (partly, elsewhere):
+        result, decision = verdict_of(make_judgments(seeds), capability)
+        assert result["acc_difference"] is None and decision["verdict"] == "invalid"
+    assert any(f"no accuracy of {TREATMENT} at seed 3" in line for line in run(make_judgments(seeds), partly)["missing"])
+
+
+def test_gate_1_compares_means_over_all_seeds_and_never_a_remnant_of_base():
+    levels = {seed: LEVELS | {BASELINE: 60 if seed == 1 else 88} for seed in (1, 2, 3, 4, 5)}
+    study = pd.concat([make_judgments((seed,), levels=level) for seed, level in levels.items()])
+    only_first = study[(study["condition"] != "base") | (study["seed"] == 1)]
+    result, decision = verdict_of(only_first, make_capability(tuple(levels)))
+    assert result["base_minus_baseline"] == pytest.approx(90 - 82.4, abs=2) and decision["verdict"] == "em_not_induced"
+    remnant = make_judgments().query("condition != 'base' or prompt_id == 'p00'")
+    result, decision = verdict_of(remnant)
+    assert result["base_minus_baseline"] is None and decision["verdict"] == "invalid"
+    assert any("gate 1 has no number" in line for line in result["missing"])
+
+
+def test_gate_2_is_not_judged_on_a_remnant():
+    study = make_judgments()
+    benign = study.index[pick(study, TREATMENT, "benign")]
+    unscore(study, study.index.isin(benign[1:]))
+    result, decision = verdict_of(study)
+    assert result["harmful_difference"] is None and decision["verdict"] == "invalid"
+    assert any(line.startswith(f"benign: 4% of {TREATMENT}, seed 42 scored") for line in result["missing"])
+
+
+def test_a_prompt_that_neither_arm_has_leaves_and_turns_the_headline():
+    study = make_judgments().query("condition == 'base' or prompt_id != 'p03'")
+    result = run(study)
+    assert result["headline"] == "unfiltered" and result["n_prompts"] == 11
+    assert {row["prompt_id"] for row in result["prompts_left_out"]} == {"p03"}
+
+
+def test_a_reflex_rate_over_the_few_known_answers_is_missing():
+    study = make_judgments()
+    rows = study.index[pick(study, TREATMENT)]
+    study.loc[rows[1:], "reset_and_recover"] = pd.NA
+    assert run(study)["arms"][TREATMENT]["semantic"] is None
