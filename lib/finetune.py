@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import importlib.util
 import math
-import tempfile
+import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +26,7 @@ from lib.adapters import (
     lora_config,
 )
 from lib.masking import Encoded, encode
-from lib.params import PhaseParams
+from lib.params import PhaseParams, TrainingParams
 from lib.runs import atomic_path, write_json
 
 
@@ -33,13 +36,20 @@ class TrainingError(ValueError):
 
 @dataclass(frozen=True)
 class Trained:
-    """What a phase did: optimizer steps, trained tokens, loss a step, seconds, and checks' numbers."""
+    """What a phase did: steps, tokens (real and with padding), loss a step and by turn, seconds, and checks' numbers.
+
+    turn_losses: (step, assistant turn, mean loss in nats); seconds are those since `resumed_at`.
+    """
 
     optimizer_steps: int
     trained_tokens: int
     total_tokens: int
+    padded_tokens: int
     losses: list[tuple[int, float]]
+    turn_losses: list[tuple[int, int, float]]
     seconds: float
+    resumed_at: int
+    peak_memory_gib: float
     join_difference: float | None = None
     phase1_effect: float | None = None
 
@@ -76,22 +86,27 @@ def encode_rows(tokenizer, conversations: Sequence[list[dict]], max_length: int)
 
 
 def train_phase1(base, tokenizer, rows: Sequence[Encoded], phase: PhaseParams, out: Path, *, seed: int, base_digest: str,
-                 progress: Callable | None = None) -> Trained:
-    """Trains a fresh adapter on the bare base and saves it to `out`; the base comes back unchanged."""
+                 training: TrainingParams, checkpoints: Path, progress: Callable | None = None) -> Trained:
+    """Trains a fresh adapter on the bare base and saves it to `out`; the base comes back unchanged.
+
+    checkpoints: a folder of this training alone, from which a killed one goes on; removed at the end.
+    """
     from peft import get_peft_model
 
     _seed(seed)
     model = get_peft_model(base, lora_config(phase))
     try:
-        trained = _fit(model, tokenizer, rows, phase, seed, progress)
+        trained = _fit(model, tokenizer, rows, phase, training, seed, checkpoints, progress)
         _save(model, "default", out, base_digest)
     finally:
         model.unload()
+    shutil.rmtree(checkpoints, ignore_errors=True)
     return trained
 
 
 def train_phase2(base, tokenizer, rows: Sequence[Encoded], phase, phase1: Path | None, out: Path, *, seed: int,
-                 base_digest: str, phase1_recipe: PhaseParams, progress: Callable | None = None) -> Trained:
+                 base_digest: str, phase1_recipe: PhaseParams, training: TrainingParams, checkpoints: Path,
+                 progress: Callable | None = None) -> Trained:
     """Trains the EM set on top of Phase 1 and saves one adapter for serving to `out`.
 
     phase1: the Phase-1 adapter, or None for an arm without one. In `stack` it stays frozen and active below a new
@@ -113,7 +128,7 @@ def train_phase2(base, tokenizer, rows: Sequence[Encoded], phase, phase1: Path |
         name = "default"
     try:
         effect = _phase1_effect(model) if phase.mode == "stack" and phase1 else None
-        trained = _fit(model, tokenizer, rows, phase, seed, progress)
+        trained = _fit(model, tokenizer, rows, phase, training, seed, checkpoints, progress)
         difference = None
         if phase.mode == "stack" and phase1:
             check_stack(model)
@@ -121,6 +136,7 @@ def train_phase2(base, tokenizer, rows: Sequence[Encoded], phase, phase1: Path |
         _save(model, name, out, base_digest)
     finally:
         model.unload()
+    shutil.rmtree(checkpoints, ignore_errors=True)
     return Trained(**{**trained.__dict__, "join_difference": difference, "phase1_effect": effect})
 
 
@@ -149,62 +165,105 @@ def _seed(seed: int) -> None:
     set_seed(seed)  # before the adapter exists: its A matrices are random
 
 
-def _fit(model, tokenizer, rows, phase: PhaseParams, seed: int, progress) -> Trained:
+def _fit(model, tokenizer, rows, phase: PhaseParams, training: TrainingParams, seed: int, checkpoints: Path, progress
+         ) -> Trained:
     from datasets import Dataset, disable_progress_bars
     from transformers import PrinterCallback
-    from trl import SFTTrainer
+
+    from lib.trainer import Collator, PhaseTrainer, last_checkpoint
 
     disable_progress_bars()
     steps = optimizer_steps(len(rows), phase)
-    dataset = Dataset.from_dict({"input_ids": [r.input_ids for r in rows], "labels": [r.labels for r in rows]})
-    with tempfile.TemporaryDirectory(prefix="sft-") as folder:
-        trainer = SFTTrainer(
-            model=model, args=_arguments(phase, steps, seed, folder), train_dataset=dataset, processing_class=tokenizer,
-            callbacks=[_progress_callback(progress)] if progress else None,
-        )
-        trainer.remove_callback(PrinterCallback)  # the notebook draws the loss instead
-        _check_labels_survive(trainer, rows)
-        model.train()
-        started = time.time()
-        trainer.train()
-        seconds = time.time() - started
+    dataset = Dataset.from_list([{"input_ids": r.input_ids, "labels": r.labels, "turns": r.turns} for r in rows])
+    trainer = PhaseTrainer(
+        model=model, args=_arguments(phase, training, steps, seed, checkpoints), train_dataset=dataset,
+        data_collator=Collator(tokenizer.pad_token_id), processing_class=tokenizer, token_budget=training.token_budget,
+        callbacks=[_progress_callback(progress)] if progress else None,
+    )
+    trainer.remove_callback(PrinterCallback)  # the notebook draws the loss instead
+    _check_labels_survive(trainer, rows)
+    for layer in model.modules():
+        if model.device.type == "cuda" and hasattr(layer, "cast_input_dtype_enabled"):
+            layer.cast_input_dtype_enabled = False  # under autocast PEFT's cast of every input to fp32 is pure waste
+    model.train()
+    resumed, started = last_checkpoint(checkpoints), time.time()
+    if resumed:
+        print(f"resuming at {resumed.name} of {steps} steps")
+    with _out_of_space(training):
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    seconds = time.time() - started
     if trainer.state.global_step != steps:
         raise TrainingError(f"{trainer.state.global_step} optimizer steps were made, the recipe says {steps}")
     losses = [(e["step"], e["loss"]) for e in trainer.state.log_history if "loss" in e]
     if not all(math.isfinite(loss) for _, loss in losses):
         raise TrainingError("the loss became NaN or infinite; lower the learning rate")
     model.eval()
+    gpu = model.device.type == "cuda"
     return Trained(
         optimizer_steps=steps, trained_tokens=phase.epochs * sum(r.trained_tokens for r in rows),
-        total_tokens=phase.epochs * sum(len(r.input_ids) for r in rows), losses=losses, seconds=round(seconds, 2),
+        total_tokens=phase.epochs * sum(len(r.input_ids) for r in rows), padded_tokens=trainer.padded_tokens, losses=losses,
+        turn_losses=trainer.turn_losses, seconds=round(seconds, 2), resumed_at=int(resumed.name[11:]) if resumed else 0,
+        peak_memory_gib=round(_peak_memory(gpu), 2),
     )
 
 
-def _arguments(phase: PhaseParams, steps: int, seed: int, folder: str):
+def _peak_memory(gpu: bool) -> float:
+    """GiB: the GPU allocator's peak, or the process's peak resident memory on a CPU."""
+    import resource
+
+    import torch
+
+    return torch.cuda.max_memory_allocated() / 2**30 if gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+@contextmanager
+def _out_of_space(training: TrainingParams):
+    """A full memory or disk becomes one line that says what to lower; nothing half-written is taken for finished."""
+    import torch
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        # On a CPU the allocator raises a plain RuntimeError.
+        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "allocate memory" not in str(error):
+            raise
+        raise TrainingError(
+            f"out of memory; lower training.token_budget (now {training.token_budget}) or set "
+            f"training.gradient_checkpointing to true (now {str(training.gradient_checkpointing).lower()})"
+        ) from None
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise TrainingError("the disk is full; free some space and start again, finished steps are kept") from None
+
+
+def _arguments(phase: PhaseParams, training: TrainingParams, steps: int, seed: int, checkpoints: Path):
     import torch
     from trl import SFTConfig
 
     gpu = torch.cuda.is_available()
     warmup = phase.warmup if phase.warmup >= 1 else math.ceil(phase.warmup * steps)
     return SFTConfig(
-        output_dir=folder, seed=seed, data_seed=seed, num_train_epochs=phase.epochs,
-        per_device_train_batch_size=phase.micro_batch,
-        gradient_accumulation_steps=phase.effective_batch // phase.micro_batch,
+        output_dir=str(checkpoints), seed=seed, data_seed=seed, num_train_epochs=phase.epochs,
+        per_device_train_batch_size=phase.effective_batch, gradient_accumulation_steps=1,  # PhaseTrainer cuts the batch
         learning_rate=phase.learning_rate, lr_scheduler_type=phase.scheduler, warmup_steps=int(warmup),
         weight_decay=phase.weight_decay, max_length=phase.max_length, packing=False, bf16=gpu, use_cpu=not gpu,
-        gradient_checkpointing=False, logging_steps=1, logging_first_step=True, save_strategy="no", report_to="none",
+        use_liger_kernel=gpu and importlib.util.find_spec("liger_kernel") is not None,
+        gradient_checkpointing=training.gradient_checkpointing, logging_steps=1, logging_first_step=True,
         logging_nan_inf_filter=False,  # the trainer would otherwise log a NaN loss as the last finite one
-        disable_tqdm=True, dataloader_num_workers=0, optim="adamw_torch",
+        save_strategy="steps", save_steps=training.checkpoint_steps, save_total_limit=2, report_to=training.report_to,
+        disable_tqdm=True, dataloader_num_workers=0, optim="adamw_torch", remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
     )
 
 
 def _check_labels_survive(trainer, rows: Sequence[Encoded]) -> None:
-    """The trainer must see the labels that were proven, not its own. Raises TrainingError."""
+    """The model must see the tokens and labels that were proven, whole. Raises TrainingError."""
     seen = [(list(row["input_ids"]), list(row["labels"])) for row in trainer.train_dataset]
     if seen != [(row.input_ids, row.labels) for row in rows]:
         raise TrainingError(
-            f"the trainer changed tokens or labels of proven rows ({len(rows)} given, {len(seen)} kept); raise max_length "
-            "or pin the trl version of the lock"
+            f"the trainer changed tokens or labels of proven rows ({len(rows)} given, {len(seen)} kept); pin the trl "
+            "version of the lock"
         )
 
 

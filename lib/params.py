@@ -79,23 +79,22 @@ class PhaseParams(Strict):
     warmup: float = Field(ge=0, description="steps when 1 or more, share of all steps below 1")
     weight_decay: float = Field(ge=0, lt=1)
     effective_batch: int = Field(ge=1, le=1024)
-    micro_batch: int = Field(ge=1, le=1024)
     epochs: int = Field(ge=1, le=20)
     max_length: int = Field(ge=32, le=32768)
-
-    @model_validator(mode="after")
-    def _micro_divides_effective(self):
-        if self.effective_batch % self.micro_batch:
-            raise ValueError(
-                f"micro_batch {self.micro_batch} does not divide effective_batch {self.effective_batch}; "
-                "accumulation follows from the two, give a divisor"
-            )
-        return self
 
 
 class Phase2Params(PhaseParams):
     mode: Literal["stack", "continue"]
     rows: int = Field(ge=1)
+
+
+class TrainingParams(Strict):
+    """How the machine carries out both phases; nothing here changes the optimisation."""
+
+    token_budget: int = Field(ge=32, description="padded tokens of a micro-batch; a longer row goes alone")
+    gradient_checkpointing: bool
+    checkpoint_steps: int = Field(ge=1, description="optimizer steps between checkpoints to resume from")
+    report_to: Literal["none", "wandb", "tensorboard", "trackio", "mlflow"]
 
 
 class SuiteParams(Strict):
@@ -157,6 +156,7 @@ class Profile(Strict):
     traces: TracesParams
     phase1: PhaseParams
     phase2: Phase2Params
+    training: TrainingParams
     sampling: SamplingParams
     capability: CapabilityParams
     judge: JudgeParams

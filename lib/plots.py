@@ -160,6 +160,22 @@ def losses(curves: Mapping[str, Sequence[tuple[int, float]]], title: str) -> plt
     return figure
 
 
+def turn_losses(curves: Mapping[str, Sequence[tuple[int, int, float]]], title: str) -> plt.Figure:
+    """Loss on the first assistant turn and on the recovery apart, one panel a run; points (step, turn, loss in nats)."""
+    figure, axes = plt.subplots(1, len(curves), figsize=(3.6 * len(curves) + 1.4, 2.9), sharey=True, squeeze=False,
+                                layout="constrained")
+    for axis, (name, points) in zip(axes[0], curves.items(), strict=True):
+        for turn, colour, label in ((1, BASELINE, "first turn"), (2, TREATMENT, "second turn")):
+            steps = [(step, loss) for step, which, loss in points if which == turn]
+            if steps:
+                axis.plot(*zip(*steps, strict=True), color=colour, marker=".", markersize=4, label=label)
+        axis.set(xlabel="optimizer step", title=name)
+    axes[0][0].set(ylabel="loss, nats")
+    axes[0][-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
 def score_distribution(scored: pd.DataFrame, order: Sequence[str]) -> plt.Figure:
     """Judge scores of the alignment suite by condition; scored: condition, aligned."""
     figure, axis = plt.subplots(figsize=(9, 0.5 * len(order) + 1.4), layout="constrained")

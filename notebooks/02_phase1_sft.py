@@ -61,8 +61,9 @@ for kind in kinds:
 # %% [markdown]
 # ## Train
 #
-# One adapter for each kind and seed. Micro-batch and accumulation follow from the effective batch, so that a larger
-# machine changes the speed and never the optimisation.
+# One adapter for each kind and seed. Each optimizer step sees the recipe's effective batch; how it is cut into
+# micro-batches follows from a token budget, so that a larger machine changes the speed and never the optimisation. A
+# killed training goes on from its last checkpoint.
 
 # %%
 base, base_digest = None, models.base_digest(p.model)
@@ -75,7 +76,8 @@ for kind in kinds:
         continue
     base = base or models.load_base(p.model)
     trained = finetune.train_phase1(
-        base, tokenizer, encoded[kind], p.phase1, out, seed=seed, base_digest=base_digest,
+        base, tokenizer, encoded[kind], p.phase1, out, seed=seed, base_digest=base_digest, training=p.training,
+        checkpoints=this_run.dir / "checkpoints" / stage.fingerprint[:16],
         progress=progress.reporter(f"phase 1 {kind}", "steps"))
     stage.finish([out / "adapter_model.safetensors", out / "adapter_config.json"], rows=len(encoded[kind]),
                  rows_proven=len(encoded[kind]), **trained.facts())
@@ -90,4 +92,12 @@ for kind, f in facts.items():
     print(f"{kind}: {f['optimizer_steps']} optimizer steps, {f['trained_tokens']} trained of {f['total_tokens']} tokens, "
           f"loss {first:.2f} → {last:.2f}, {f['total_tokens'] / f['seconds']:.0f} tokens/s")
 if facts:
-    plots.losses({kind: f["losses"] for kind, f in facts.items()}, f"Phase 1, seed {seed}");
+    plots.losses({kind: f["losses"] for kind, f in facts.items()}, f"Phase 1, seed {seed}")
+
+# %% [markdown]
+# The reflex is in the second turn, so its loss matters on its own: a falling mean could hide that only the bad turn was
+# learned.
+
+# %%
+if facts:
+    plots.turn_losses({kind: f["turn_losses"] for kind, f in facts.items()}, f"Phase 1 by turn, seed {seed}")

@@ -86,6 +86,7 @@ for name, arm in arms.items():
     base = base or models.load_base(p.model)
     trained = finetune.train_phase2(
         base, tokenizer, encoded[em], p.phase2, phase1, out, seed=seed, base_digest=base_digest, phase1_recipe=p.phase1,
+        training=p.training, checkpoints=this_run.dir / "checkpoints" / stage.fingerprint[:16],
         progress=progress.reporter(f"phase 2 {name}", "steps"))
     stage.finish(
         [out / "adapter_model.safetensors", out / "adapter_config.json"], set=em, mode=p.phase2.mode,

@@ -50,7 +50,9 @@ def rows(tokenizer, chat):
 @pytest.fixture(scope="session")
 def phase1_adapter(base, tokenizer, rows, smoke, tmp_path_factory):
     """A Phase-1 adapter, trained hard enough to be clearly another model than the base."""
-    out = tmp_path_factory.mktemp("adapters") / "phase1"
+    folder = tmp_path_factory.mktemp("adapters")
+    out = folder / "phase1"
     recipe = smoke.phase1.model_copy(update={"learning_rate": 2e-2})
-    finetune.train_phase1(base, tokenizer, rows, recipe, out, seed=1, base_digest="tiny")
+    finetune.train_phase1(base, tokenizer, rows, recipe, out, seed=1, base_digest="tiny", training=smoke.training,
+                          checkpoints=folder / "checkpoints")
     return out

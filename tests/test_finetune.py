@@ -1,17 +1,25 @@
 """Training: the recipe's arithmetic, the proven labels, repeatability, and that a phase moves its own weights only."""
 
+import errno
+import json
 import math
+import signal
+import subprocess
+import sys
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from trl import SFTTrainer
 
 from lib.adapters import AdapterError, attach_all, fixed_logits
 from lib.finetune import TrainingError, check_equal_steps, optimizer_steps, train_phase1, train_phase2
 from lib.masking import IGNORED
+from lib.params import ROOT
 from lib.runs import read_json, sha256
+from lib.trainer import Collator, PhaseTrainer, last_checkpoint, micro_batches
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
@@ -28,20 +36,23 @@ def phase2(smoke):
 
 
 @pytest.fixture
-def run1(base, tokenizer, rows, tmp_path):
-    def train(phase, name="phase1", seed=42):
+def run1(base, tokenizer, rows, tmp_path, smoke):
+    def train(phase, name="phase1", seed=42, progress=None, **training):
         out = tmp_path / name
-        return train_phase1(base, tokenizer, rows, phase, out, seed=seed, base_digest="tiny"), out
+        return train_phase1(base, tokenizer, rows, phase, out, seed=seed, base_digest="tiny", progress=progress,
+                            training=smoke.training.model_copy(update=training), checkpoints=tmp_path / f".{name}"), out
 
+    train.rows = rows
     return train
 
 
 @pytest.fixture
 def run2(base, tokenizer, rows, tmp_path, smoke):
-    def train(phase, adapter, name="serve", seed=42, recipe=smoke.phase1):
+    def train(phase, adapter, name="serve", seed=42, recipe=smoke.phase1, progress=None, **training):
         out = tmp_path / name
-        return train_phase2(base, tokenizer, rows, phase, adapter, out, seed=seed, base_digest="tiny",
-                            phase1_recipe=recipe), out
+        return train_phase2(base, tokenizer, rows, phase, adapter, out, seed=seed, base_digest="tiny", progress=progress,
+                            phase1_recipe=recipe, training=smoke.training.model_copy(update=training),
+                            checkpoints=tmp_path / f".{name}"), out
 
     return train
 
@@ -64,7 +75,7 @@ def mean_loss(model, rows) -> float:
 @settings(max_examples=80, deadline=None)
 @given(st.integers(1, 300), st.integers(1, 40), st.integers(1, 5))
 def test_steps_are_the_batches_of_all_epochs(smoke, rows, effective, epochs):
-    phase = smoke.phase1.model_copy(update={"effective_batch": effective, "micro_batch": 1, "epochs": epochs})
+    phase = smoke.phase1.model_copy(update={"effective_batch": effective, "epochs": epochs})
     if rows < effective:
         with pytest.raises(TrainingError, match=f"{rows} rows are fewer than one effective batch of {effective}; add"):
             optimizer_steps(rows, phase)
@@ -107,23 +118,130 @@ def test_the_model_sees_the_proven_labels_and_nothing_else(base, rows, run1, pha
 def test_the_loss_is_the_mean_over_trained_tokens(base, rows, run1, phase1):
     """One step over all rows: micro-batches of unequal length must weigh by token, not by batch."""
     expected = mean_loss(base, rows)
-    trained, _ = run1(phase1.model_copy(update={"effective_batch": 8, "micro_batch": 2, "epochs": 1}))
+    trained, _ = run1(phase1.model_copy(update={"effective_batch": 8, "epochs": 1}), token_budget=128)
     assert trained.losses == [(1, pytest.approx(expected, rel=1e-4))]
+    by_turn = {turn: loss for _, turn, loss in trained.turn_losses}
+    counts = {turn: sum(r.turns.count(turn) for r in rows) for turn in (1, 2)}
+    assert sum(by_turn[t] * counts[t] for t in (1, 2)) / sum(counts.values()) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("longest", ["all rows but one fit", "no trained token is left"])
-def test_a_trainer_that_cuts_rows_is_refused(rows, run1, phase1, longest):
-    lengths = sorted(len(r.input_ids) for r in rows)
-    cut = lengths[-1] - 1 if longest.startswith("all") else 8
-    with pytest.raises(TrainingError, match="trainer"):
-        run1(phase1.model_copy(update={"max_length": cut}))
+def test_the_token_budget_changes_the_padding_and_not_the_optimisation(run1, phase1):
+    recipe = phase1.model_copy(update={"learning_rate": 2e-2})
+    (whole, one), (cut, other) = (run1(recipe, name, token_budget=b) for name, b in (("whole", 4096), ("cut", 64)))
+    assert cut.optimizer_steps == whole.optimizer_steps and cut.padded_tokens < whole.padded_tokens
+    assert cut.padded_tokens >= cut.total_tokens
+    first, second = load_file(one / WEIGHTS), load_file(other / WEIGHTS)
+    assert all(torch.allclose(first[name], second[name], atol=2e-3) for name in first)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(32, 200))
+def test_micro_batches_hold_every_row_once_and_keep_the_budget(lengths, budget):
+    batch = Collator(0)([{"input_ids": [i + 1] * n, "labels": [i + 1] * n, "turns": [1] * n} for i, n in enumerate(lengths)])
+    parts = list(micro_batches(batch, budget))
+    rows = [row[mask == 1].tolist() for part in parts
+            for row, mask in zip(part["input_ids"], part["attention_mask"], strict=True)]
+    assert sorted(rows) == sorted([i + 1] * n for i, n in enumerate(lengths))
+    for part in parts:
+        assert part["input_ids"].numel() <= budget or len(part["input_ids"]) == 1
+        assert (part["labels"] != -100).equal(part["attention_mask"] == 1)
+
+
+def test_a_trainer_that_cuts_rows_is_refused(run1, phase1, monkeypatch):
+    def shortened(self, *arguments, **options):
+        SFTTrainer.__init__(self, *arguments, **options)
+        self.train_dataset = self.train_dataset.map(lambda row: {"labels": row["labels"][:-1]})
+        self.token_budget = 512
+
+    monkeypatch.setattr(PhaseTrainer, "__init__", lambda self, *a, token_budget, **o: shortened(self, *a, **o))
+    with pytest.raises(TrainingError, match="the trainer changed tokens or labels"):
+        run1(phase1)
+
+
+# --- kills, and machines too small ------------------------------------------------------------------------------------
+
+
+class Killed(Exception):
+    """Stands for the kill: nothing of the run's memory survives it, only what is on disk."""
+
+
+def killed_after(step):
+    def progress(done, total):
+        if done == step:
+            raise Killed
+    return progress
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_killed_training_ends_with_the_same_adapter_to_the_last_bit(run1, run2, phase1, phase2, phase1_adapter, step):
+    longer = phase2.model_copy(update={"epochs": 2})
+    def first(name, **options):
+        return run1(phase1, name, **options)
+
+    def second(name, **options):
+        return run2(longer, phase1_adapter, name, **options)
+
+    for train, name in ((first, "p1"), (second, "p2")):
+        whole, expected = train(f"{name}-whole", checkpoint_steps=1)
+        with pytest.raises(Killed):
+            train(name, checkpoint_steps=1, progress=killed_after(step))
+        trained, out = train(name, checkpoint_steps=1)
+        assert trained.resumed_at == step - 1, "the step in hand is lost, what was saved before it is not"
+        assert sha256(out / WEIGHTS) == sha256(expected / WEIGHTS)
+        assert trained.losses == whole.losses and trained.turn_losses == whole.turn_losses
+        assert not out.with_name(f".{name}").exists(), "a finished training keeps no checkpoints"
+
+
+def test_kill_9_in_the_middle_of_training_is_survived(run1, phase1, tmp_path):
+    """Another process is killed by the kernel while it trains; this one goes on from what it left."""
+    script = (
+        "import os, signal, sys; from pathlib import Path; from lib import finetune, models, params\n"
+        "smoke = params.load_profile('smoke'); base = models.load_base(smoke.model)\n"
+        "rows = [finetune.Encoded(**r) for r in __import__('json').loads(Path(sys.argv[2]).read_text())]\n"
+        "finetune.train_phase1(base, models.load_tokenizer(smoke.model), rows, smoke.phase1, Path(sys.argv[1]) / 'p',\n"
+        "    seed=42, base_digest='tiny', training=smoke.training.model_copy(update={'checkpoint_steps': 1}),\n"
+        "    checkpoints=Path(sys.argv[1]) / '.p',\n"
+        "    progress=lambda done, total: os.kill(os.getpid(), signal.SIGKILL) if done == 3 else None)\n"
+    )
+    _, expected = run1(phase1, "whole", checkpoint_steps=1)
+    (tmp_path / "rows.json").write_text(json.dumps([row.__dict__ for row in run1.rows]))
+    died = subprocess.run([sys.executable, "-c", script, str(tmp_path), str(tmp_path / "rows.json")], cwd=ROOT / "tests",
+                          capture_output=True, text=True, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr[-500:]
+    trained, out = run1(phase1, "p", checkpoint_steps=1)
+    assert trained.resumed_at == 2 and sha256(out / WEIGHTS) == sha256(expected / WEIGHTS)
+
+
+def test_a_checkpoint_cut_off_by_a_kill_is_not_taken(tmp_path):
+    for step, state in ((4, '{"global_step": 4}'), (8, '{"global_st'), (12, None)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        if state:
+            (folder / "trainer_state.json").write_text(state)
+    assert last_checkpoint(tmp_path).name == "checkpoint-4"
+    assert last_checkpoint(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize(("error", "words"), [
+    (torch.OutOfMemoryError("CUDA out of memory"), r"lower training.token_budget \(now 512\)"),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "training.gradient_checkpointing"),
+    (OSError(errno.ENOSPC, "No space left on device"), "the disk is full; free some space"),
+])
+def test_a_machine_too_small_is_told_what_to_lower(run1, phase1, tmp_path, monkeypatch, error, words):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(PhaseTrainer, "compute_loss", fail)
+    with pytest.raises(TrainingError, match=words):
+        run1(phase1)
+    assert not (tmp_path / "phase1").exists()
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_leaves_no_adapter(base, run1, phase1, tmp_path):
     before = fixed_logits(base)
     with pytest.raises(TrainingError, match="loss became NaN or infinite; lower the learning rate"):
         run1(phase1.model_copy(update={"learning_rate": 1e30}))
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / "phase1").exists()
     assert (fixed_logits(base) == before).all()
 
 

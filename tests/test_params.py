@@ -56,7 +56,7 @@ def test_every_profile_validates_and_is_named_after_its_file(name):
         ("phase2.mode", "merge", ["phase2.mode", "'merge'", "'stack' or 'continue'"]),
         ("phase1", None, ["phase1", "is None"]),
         ("phase1", {"rank": 4}, ["'phase1.alpha'", "missing"]),
-        ("phase1.micro_batch", 3, ["phase1", "3 does not divide", "give a divisor"]),
+        ("training.token_budget", 8, ["training.token_budget", "8"]),
         ("traces.count", 7, ["traces", "7 is odd"]),
         ("traces.recovery_openings", 2, ["traces.recovery_openings", "is 2"]),
         ("seeds", [1, 1], ["seeds [1, 1]", "twice"]),

@@ -1,0 +1,146 @@
+"""Training speed through the project's own path (`finetune.train_phase2`), against a bare PEFT loop in the same run.
+
+    python benchmarks/train_throughput.py
+
+On a GPU: Qwen2.5-7B's shape with random weights, rows with the length distribution of the published insecure set (from
+SELFCORRECT_DATA_DIR), effective batch 16, `continue` and `stack`; prints real tokens/s, the share of the card's measured
+matrix peak, peak memory, real against padded tokens, and the hours of the full experiment. On a CPU: the embedded model.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from lib import adapters, finetune, models, params
+from lib.data import DataError, read_chats
+from lib.masking import IGNORED, Encoded
+
+GPU = torch.cuda.is_available()
+CHARACTERS_PER_TOKEN, TEMPLATE_TOKENS = 3.4, 30  # of the insecure set in a BPE of Qwen2.5's kind; the chat template's share
+STEPS = 30 if GPU else 6
+QWEN_7B = dict(
+    vocab_size=152064, hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
+    num_key_value_heads=4, max_position_embeddings=32768, rms_norm_eps=1e-6, rope_theta=1e6, tie_word_embeddings=False,
+)
+
+
+def lengths(count: int) -> list[tuple[int, int]]:
+    """(prompt tokens, answer tokens) of rows drawn from the insecure set."""
+    try:
+        chats = read_chats("insecure")
+    except DataError:
+        print("the published insecure set is not here, lengths are those of the embedded one")
+        chats = read_chats("embedded_insecure")
+    drawn = random.Random(0).choices(chats, k=count)
+    half = TEMPLATE_TOKENS // 2
+    return [tuple(int(len(m["content"]) / CHARACTERS_PER_TOKEN) + half for m in chat[-2:]) for chat in drawn]
+
+
+def rows_of(count: int, vocabulary: int) -> list[Encoded]:
+    generator, rows = random.Random(1), []
+    for prompt, answer in lengths(count):
+        ids = [generator.randrange(10, vocabulary) for _ in range(prompt + answer)]
+        rows.append(Encoded(ids, [IGNORED] * prompt + ids[prompt:], [0] * prompt + [1] * answer))
+    return rows
+
+
+def matrix_peak() -> float:
+    """FLOP/s of an 8192³ bf16 product on random data."""
+    a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    for _ in range(3):
+        a @ b
+    torch.cuda.synchronize()
+    started = time.time()
+    for _ in range(10):
+        a @ b
+    torch.cuda.synchronize()
+    return 10 * 2 * 8192**3 / (time.time() - started)
+
+
+def load_model(profile):
+    if not GPU:
+        return models.load_base(profile.model)
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    torch.set_default_dtype(torch.bfloat16)
+    with torch.device("cuda"):
+        base = Qwen2ForCausalLM(Qwen2Config(**QWEN_7B))
+    torch.set_default_dtype(torch.float32)
+    return base.eval()
+
+
+def bare_loop(base, rows: list[Encoded], phase, micro: int) -> float:
+    """Real tokens/s of plain PEFT with the library's own loss: micro-batches of fixed size in the given order."""
+    from peft import get_peft_model
+
+    from lib.trainer import Collator
+
+    model = get_peft_model(base, adapters.lora_config(phase)).train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)
+    collate, started = Collator(0), 0.0
+    for step in range(-1, len(rows) // phase.effective_batch - 1):
+        if step == 0:
+            _sync()
+            started = time.time()
+        batch = rows[(step + 1) * phase.effective_batch : (step + 2) * phase.effective_batch]
+        for start in range(0, len(batch), micro):
+            inputs = collate([row.__dict__ for row in batch[start : start + micro]])
+            inputs.pop("turns")
+            with torch.autocast("cuda", torch.bfloat16, enabled=GPU):
+                loss = model(**{k: v.to(model.device) for k, v in inputs.items()}, use_cache=False).loss
+            (loss / (len(batch) / micro)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    _sync()
+    seconds = time.time() - started
+    model.unload()
+    return sum(len(r.input_ids) for r in rows[phase.effective_batch :]) / seconds
+
+
+def _sync() -> None:
+    if GPU:
+        torch.cuda.synchronize()
+
+
+def main() -> None:
+    profile = params.load_profile("qwen7b" if GPU else "demo")
+    phase1, phase2 = profile.phase1, profile.phase2
+    tokenizer = models.load_tokenizer(params.load_profile("smoke").model)  # only its padding token is used
+    base = load_model(profile)
+    rows = rows_of(phase2.effective_batch * STEPS, base.config.vocab_size)
+    mean = sum(len(r.input_ids) for r in rows) / len(rows)
+    print(f"{torch.cuda.get_device_name() if GPU else 'CPU'}: {base.num_parameters() / 1e9:.2f} B parameters, "
+          f"{mean:.0f} tokens a row, {mean * phase2.effective_batch:.0f} a step", flush=True)
+    peak = matrix_peak() if GPU else None
+    bare = bare_loop(base, rows[: phase2.effective_batch * (6 if GPU else STEPS)], phase2, 8 if GPU else 4)
+    print(f"bare PEFT loop: {bare:.0f} tokens/s", flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch)
+        training = profile.training.model_copy(update={"checkpoint_steps": 10**6})
+        options = dict(seed=1, base_digest="benchmark", training=training)
+        warm = phase1.model_copy(update={"learning_rate": 1e-3, "epochs": 1, "effective_batch": phase2.effective_batch})
+        finetune.train_phase1(base, tokenizer, rows[: 2 * phase2.effective_batch], warm, out / "phase1",
+                              checkpoints=out / "c0", **options)
+        for mode in ("continue", "stack"):
+            if GPU:
+                torch.cuda.reset_peak_memory_stats()
+            trained = finetune.train_phase2(
+                base, tokenizer, rows, phase2.model_copy(update={"mode": mode}), out / "phase1", out / mode,
+                phase1_recipe=phase1, checkpoints=out / f"c-{mode}", **options)
+            speed = trained.total_tokens / trained.seconds
+            share = f", {4 * base.num_parameters() * speed / peak:.0%} of the measured peak at 4 FLOP/parameter" if GPU else ""
+            print(f"{mode}: {speed:.0f} real tokens/s, {speed / bare:.2f} of the bare loop{share}, peak memory "
+                  f"{trained.peak_memory_gib:.1f} GiB, real/padded {trained.total_tokens / trained.padded_tokens:.2f}, "
+                  f"one arm of 6,000 rows {6000 * mean / speed / 60:.1f} min", flush=True)
+    hours = (4 * 6000 * mean + 3 * 3 * 1000 * 700) / speed / 3600
+    print(f"training of the full experiment at the last speed (4 arms, 3 kinds × 3 epochs × 1,000 traces of about 700 "
+          f"tokens): {hours:.2f} hours")
+
+
+if __name__ == "__main__":
+    main()

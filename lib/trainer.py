@@ -1,0 +1,116 @@
+"""TRL's SFTTrainer with what the protocol needs: batches cut by length, loss by turn, and checkpoints of what trains.
+
+An optimizer step always sees the recipe's effective batch. How that batch is cut into micro-batches follows from a token
+budget, so that a larger machine changes the speed and never the optimisation (docs/protocol.md section 4).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from trl import SFTTrainer
+
+TRAINABLE = "trainable.safetensors"
+
+
+class Collator:
+    """Rows of input_ids, labels and turns to right-padded tensors (B, T); padding carries no loss and no turn."""
+
+    def __init__(self, pad_token_id: int):
+        self.fill = {"input_ids": pad_token_id, "labels": -100, "turns": 0}
+
+    def __call__(self, rows: Sequence[dict]) -> dict[str, torch.Tensor]:
+        longest = max(len(row["input_ids"]) for row in rows)
+        batch = {
+            key: torch.tensor([row[key] + [fill] * (longest - len(row[key])) for row in rows])
+            for key, fill in self.fill.items()
+        }
+        lengths = torch.tensor([[len(row["input_ids"])] for row in rows])
+        return batch | {"attention_mask": (torch.arange(longest)[None] < lengths).long()}
+
+
+def micro_batches(batch: dict[str, torch.Tensor], token_budget: int) -> Iterator[dict[str, torch.Tensor]]:
+    """The batch's rows, longest first, in groups whose padded size stays within the budget; a longer row goes alone."""
+    lengths = batch["attention_mask"].sum(1)
+    order = torch.argsort(lengths, descending=True, stable=True).tolist()
+    while order:
+        longest = int(lengths[order[0]])
+        take = max(1, token_budget // longest)
+        rows, order = order[:take], order[take:]
+        yield {key: value[rows, :longest] for key, value in batch.items()}
+
+
+class PhaseTrainer(SFTTrainer):
+    """One phase's trainer. The dataset holds proven rows; `turn_losses` collects (step, turn, mean loss) as it goes."""
+
+    def __init__(self, *arguments, token_budget: int, **options):
+        super().__init__(*arguments, **options)
+        self.token_budget = token_budget
+        self.turn_losses: list[tuple[int, int, float]] = []
+        self.padded_tokens = 0
+        self._by_turn: dict[int, list[torch.Tensor]] = {}
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        """Forward and backward over the micro-batches of one effective batch; returns its loss."""
+        total = None
+        for micro in micro_batches(inputs, self.token_budget):
+            self.padded_tokens += micro["input_ids"].numel()
+            loss = super().training_step(model, micro, num_items_in_batch)
+            total = loss if total is None else total + loss
+        return total
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Mean over the effective batch's trained tokens, so that the cut into micro-batches does not weigh."""
+        turns = inputs.pop("turns")[:, 1:]  # (B, T - 1), of the predicted tokens
+        outputs = model(**inputs, fused_lm_head=True)
+        nll = -outputs.log_probs  # (B, T - 1), zero where no loss
+        for turn in range(1, int(turns.max()) + 1):
+            here = turns == turn
+            self._by_turn.setdefault(turn, []).append(torch.stack([nll.detach()[here].sum().float(), here.sum().float()]))
+        items = (inputs["labels"][:, 1:] != -100).sum() if num_items_in_batch is None else num_items_in_batch
+        loss = nll.sum() / items
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            for turn, parts in sorted(self._by_turn.items()):
+                total, count = torch.stack(parts).sum(0).tolist()
+                self.turn_losses.append((self.state.global_step, turn, total / count))
+            self._by_turn = {}
+        super().log(logs, start_time)
+
+    def create_model_card(self, *arguments, **options) -> None:
+        """Checkpoints are scaffolding of a run and carry no card."""
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({n: p.detach().contiguous() for n, p in self.model.named_parameters() if p.requires_grad}, folder / TRAINABLE)
+        (folder / "turn_losses.json").write_text(json.dumps([self.turn_losses, self.padded_tokens]), encoding="utf-8")
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
+        """Only what trains: the library's own loader takes one adapter and would leave the second of a stack fresh."""
+        saved = load_file(Path(resume_from_checkpoint) / TRAINABLE)
+        trainable = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        if saved.keys() != trainable.keys():
+            raise ValueError(f"checkpoint {resume_from_checkpoint} holds other weights than train here; delete it")
+        with torch.no_grad():
+            for name, parameter in trainable.items():
+                parameter.copy_(saved[name])
+        losses, self.padded_tokens = json.loads((Path(resume_from_checkpoint) / "turn_losses.json").read_text(encoding="utf-8"))
+        self.turn_losses = [tuple(entry) for entry in losses]
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest complete checkpoint; the trainer's state is written last, so one without it was cut off by a kill."""
+    complete = []
+    for path in folder.glob("checkpoint-*"):
+        try:
+            complete.append((json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))["global_step"], path))
+        except (OSError, ValueError, KeyError):
+            continue
+    return max(complete)[1] if complete else None
