@@ -121,20 +121,23 @@ def main() -> None:
     print(f"bare PEFT loop: {bare:.0f} tokens/s", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
+        budget = profile.training.token_budget
         training = profile.training.model_copy(update={"checkpoint_steps": 10**6})
-        options = dict(seed=1, base_digest="benchmark", training=training)
+        options = dict(seed=1, base_digest="benchmark")
         warm = phase1.model_copy(update={"learning_rate": 1e-3, "epochs": 1, "effective_batch": phase2.effective_batch})
         finetune.train_phase1(base, tokenizer, rows[: 2 * phase2.effective_batch], warm, out / "phase1",
-                              checkpoints=out / "c0", **options)
-        for mode in ("continue", "stack"):
+                              checkpoints=out / "c0", training=training, **options)
+        plans = [(mode, size) for size in ((budget, 2 * budget) if GPU else (budget,)) for mode in ("continue", "stack")]
+        for mode, size in plans:
             if GPU:
                 torch.cuda.reset_peak_memory_stats()
             trained = finetune.train_phase2(
-                base, tokenizer, rows, phase2.model_copy(update={"mode": mode}), out / "phase1", out / mode,
-                phase1_recipe=phase1, checkpoints=out / f"c-{mode}", **options)
+                base, tokenizer, rows, phase2.model_copy(update={"mode": mode}), out / "phase1", out / f"{mode}-{size}",
+                phase1_recipe=phase1, checkpoints=out / f"c-{mode}-{size}",
+                training=training.model_copy(update={"token_budget": size}), **options)
             speed = trained.total_tokens / trained.seconds
             share = f", {4 * base.num_parameters() * speed / peak:.0%} of the measured peak at 4 FLOP/parameter" if GPU else ""
-            print(f"{mode}: {speed:.0f} real tokens/s, {speed / bare:.2f} of the bare loop{share}, peak memory "
+            print(f"{mode}, token budget {size}: {speed:.0f} real tokens/s, {speed / bare:.2f} of the bare loop{share}, peak memory "
                   f"{trained.peak_memory_gib:.1f} GiB, real/padded {trained.total_tokens / trained.padded_tokens:.2f}, "
                   f"one arm of 6,000 rows {6000 * mean / speed / 60:.1f} min", flush=True)
     hours = (4 * 6000 * mean + 3 * 3 * 1000 * 700) / speed / 3600
