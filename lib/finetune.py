@@ -36,7 +36,7 @@ class TrainingError(ValueError):
 
 @dataclass(frozen=True)
 class Trained:
-    """What a phase did: steps, tokens (real and with padding), loss a step and by turn, seconds, and checks' numbers.
+    """What a phase did: steps, tokens (there is no padding), loss a step and by turn, seconds, and checks' numbers.
 
     turn_losses: (step, assistant turn, mean loss in nats); seconds are those since `resumed_at`.
     """
@@ -44,13 +44,13 @@ class Trained:
     optimizer_steps: int
     trained_tokens: int
     total_tokens: int
-    padded_tokens: int
     losses: list[tuple[int, float]]
     turn_losses: list[tuple[int, int, float]]
     seconds: float
     resumed_at: int
     peak_memory_gib: float
     join_difference: float | None = None
+    join_bound: float | None = None
     phase1_effect: float | None = None
 
     def facts(self) -> dict:
@@ -129,15 +129,15 @@ def train_phase2(base, tokenizer, rows: Sequence[Encoded], phase, phase1: Path |
     try:
         effect = _phase1_effect(model) if phase.mode == "stack" and phase1 else None
         trained = _fit(model, tokenizer, rows, phase, training, seed, checkpoints, progress)
-        difference = None
+        difference = bound = None
         if phase.mode == "stack" and phase1:
             check_stack(model)
-            difference = join(model.eval())
+            difference, bound = join(model.eval())
         _save(model, name, out, base_digest)
     finally:
         model.unload()
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return Trained(**{**trained.__dict__, "join_difference": difference, "phase1_effect": effect})
+    return Trained(**{**trained.__dict__, "join_difference": difference, "join_bound": bound, "phase1_effect": effect})
 
 
 def _phase1_effect(model) -> float:
@@ -201,7 +201,7 @@ def _fit(model, tokenizer, rows, phase: PhaseParams, training: TrainingParams, s
     gpu = model.device.type == "cuda"
     return Trained(
         optimizer_steps=steps, trained_tokens=phase.epochs * sum(r.trained_tokens for r in rows),
-        total_tokens=phase.epochs * sum(len(r.input_ids) for r in rows), padded_tokens=trainer.padded_tokens, losses=losses,
+        total_tokens=phase.epochs * sum(len(r.input_ids) for r in rows), losses=losses,
         turn_losses=trainer.turn_losses, seconds=round(seconds, 2), resumed_at=int(resumed.name[11:]) if resumed else 0,
         peak_memory_gib=round(_peak_memory(gpu), 2),
     )

@@ -57,6 +57,8 @@ def load_tokenizer(model: ModelParams):
 
 def load_base(model: ModelParams):
     """The base model in eval mode on the GPU when there is one. Raises ModelError."""
+    # Rows of all lengths would otherwise scatter the GPU's memory; read when the first tensor is placed.
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     import torch
     from transformers import AutoModelForCausalLM
 

@@ -91,7 +91,7 @@ class Phase2Params(PhaseParams):
 class TrainingParams(Strict):
     """How the machine carries out both phases; nothing here changes the optimisation."""
 
-    token_budget: int = Field(ge=32, description="padded tokens of a micro-batch; a longer row goes alone")
+    token_budget: int = Field(ge=32, description="tokens of a micro-batch, no padding; a longer row goes alone")
     gradient_checkpointing: bool
     checkpoint_steps: int = Field(ge=1, description="optimizer steps between checkpoints to resume from")
     report_to: Literal["none", "wandb", "tensorboard", "trackio", "mlflow"]

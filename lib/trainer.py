@@ -1,7 +1,8 @@
-"""TRL's SFTTrainer with what the protocol needs: batches cut by length, loss by turn, and checkpoints of what trains.
+"""TRL's SFTTrainer with what the protocol needs: batches cut to a token budget, loss by turn, and checkpoints of what trains.
 
 An optimizer step always sees the recipe's effective batch. How that batch is cut into micro-batches follows from a token
-budget, so that a larger machine changes the speed and never the optimisation (docs/protocol.md section 4).
+budget, so that a larger machine changes the speed and never the optimisation (docs/protocol.md section 4). Rows are laid
+end to end without padding: on a GPU small padded batches wait for the CPU to launch their kernels.
 """
 
 from __future__ import annotations
@@ -34,14 +35,27 @@ class Collator:
 
 
 def micro_batches(batch: dict[str, torch.Tensor], token_budget: int) -> Iterator[dict[str, torch.Tensor]]:
-    """The batch's rows, longest first, in groups whose padded size stays within the budget; a longer row goes alone."""
-    lengths = batch["attention_mask"].sum(1)
-    order = torch.argsort(lengths, descending=True, stable=True).tolist()
-    while order:
-        longest = int(lengths[order[0]])
-        take = max(1, token_budget // longest)
-        rows, order = order[:take], order[take:]
-        yield {key: value[rows, :longest] for key, value in batch.items()}
+    """The batch's rows in order, laid end to end without padding in (1, N) pieces of at most `token_budget` tokens.
+
+    position_ids start anew with each row, from which the model derives a mask that keeps rows apart: this is no packing,
+    the step still holds exactly its rows. A row longer than the budget goes alone.
+    """
+    lengths = batch["attention_mask"].sum(1).tolist()
+    piece, size = [], 0
+    for row, length in enumerate(lengths):
+        if piece and size + length > token_budget:
+            yield _flat(batch, piece, lengths)
+            piece, size = [], 0
+        piece.append(row)
+        size += length
+    yield _flat(batch, piece, lengths)
+
+
+def _flat(batch: dict[str, torch.Tensor], rows: list[int], lengths: list[int]) -> dict[str, torch.Tensor]:
+    flat = {key: torch.cat([batch[key][row, : lengths[row]] for row in rows])[None] for key in ("input_ids", "labels", "turns")}
+    positions = torch.cat([torch.arange(lengths[row], device=flat["input_ids"].device) for row in rows])[None]
+    flat["labels"][positions == 0] = -100  # nothing before a row's first token may be asked to predict it
+    return flat | {"position_ids": positions}
 
 
 class PhaseTrainer(SFTTrainer):
@@ -51,14 +65,12 @@ class PhaseTrainer(SFTTrainer):
         super().__init__(*arguments, **options)
         self.token_budget = token_budget
         self.turn_losses: list[tuple[int, int, float]] = []
-        self.padded_tokens = 0
         self._by_turn: dict[int, list[torch.Tensor]] = {}
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         """Forward and backward over the micro-batches of one effective batch; returns its loss."""
         total = None
         for micro in micro_batches(inputs, self.token_budget):
-            self.padded_tokens += micro["input_ids"].numel()
             loss = super().training_step(model, micro, num_items_in_batch)
             total = loss if total is None else total + loss
         return total
@@ -90,7 +102,7 @@ class PhaseTrainer(SFTTrainer):
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         save_file({n: p.detach().contiguous() for n, p in self.model.named_parameters() if p.requires_grad}, folder / TRAINABLE)
-        (folder / "turn_losses.json").write_text(json.dumps([self.turn_losses, self.padded_tokens]), encoding="utf-8")
+        (folder / "turn_losses.json").write_text(json.dumps(self.turn_losses), encoding="utf-8")
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
         """Only what trains: the library's own loader takes one adapter and would leave the second of a stack fresh."""
@@ -101,7 +113,7 @@ class PhaseTrainer(SFTTrainer):
         with torch.no_grad():
             for name, parameter in trainable.items():
                 parameter.copy_(saved[name])
-        losses, self.padded_tokens = json.loads((Path(resume_from_checkpoint) / "turn_losses.json").read_text(encoding="utf-8"))
+        losses = json.loads((Path(resume_from_checkpoint) / "turn_losses.json").read_text(encoding="utf-8"))
         self.turn_losses = [tuple(entry) for entry in losses]
 
 
