@@ -106,11 +106,8 @@ def coloured(tokenizer, encoded: Encoded, title: str = "") -> str:
             style = colours.get(encoded.turns[start], colours[2])
             parts.append(f'<span style="{style}">{html.escape(text)}</span>')
             start = position
-    legend = (
-        f'<div style="margin:.4em 0"><b>{html.escape(title)}</b> — '
-        '<span style="background:#fde2cf">loss: first assistant turn</span> · '
-        '<span style="background:#cfe6f5">loss: second assistant turn</span> · '
-        '<span style="color:#6b7280">no loss</span></div>'
-    )
+    labels = {1: "loss: first assistant turn", 2: "loss: second assistant turn", 0: "no loss"}
+    shown = [f'<span style="{colours[turn]}">{label}</span>' for turn, label in labels.items() if turn in encoded.turns]
+    legend = f'<div style="margin:.4em 0"><b>{html.escape(title)}</b> — {" · ".join(shown)}</div>'
     body = '<div style="white-space:pre-wrap;font-family:monospace;font-size:12px;border:1px solid #ddd;padding:.6em">'
     return f'{legend}{body}{"".join(parts)}</div>'

@@ -29,6 +29,7 @@ img,table{max-width:100%}.wide{overflow-x:auto}
 details{margin:.4rem 0}code,pre{font:12.5px/1.45 ui-monospace,monospace}
 .jp-Cell,.cell{margin:.9rem 0}
 .input_area,.jp-InputArea-editor{background:#f4f4f5;border:1px solid #e4e4e7;padding:.5rem .8rem;overflow-x:auto}
+.highlight,.highlight pre{background:transparent;margin:0}
 .prompt,.input_prompt,.jp-InputPrompt,.jp-OutputPrompt,.anchor-link{display:none}
 .output pre,.output_area pre,.jp-OutputArea-output pre{margin:.3rem 0;white-space:pre-wrap;overflow-wrap:anywhere}
 .output_html,.output_subarea{overflow-x:auto}

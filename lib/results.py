@@ -164,6 +164,8 @@ def notes(profile: Profile, thresholds: Mapping[str, float], judge: dict | None,
     lines = []
     if profile.demonstrates_only and not elsewhere:
         lines.append("This profile shows the pipeline at a toy scale; it is no evidence about emergent misalignment.")
+    if not elsewhere and profile.data.capability != "arc_challenge":
+        lines.append(f"Capability is scored on {profile.data.capability}, not on ARC-Challenge.")
     if compared != PLANNED:
         lines.append(f"Exploratory: {compared[0]} against {compared[1]}; the pre-registered comparison is {PLANNED[0]} against "
                      f"{PLANNED[1]}.")

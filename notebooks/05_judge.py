@@ -52,7 +52,7 @@ if not stage.done():
     judge = load_judge(p.judge)
     table = session.requests(samples, conditions, stripped=p.judge.stripped, seed=seed,
                              retest_share=thresholds["retest_share"] if p.judge.retest else 0.0)
-    judged = session.judge_all(judge, table, progress.reporter("judging", "texts"))
+    judged = session.judge_all(judge, table, progress.reporter("judging", "pieces of text"))
     session.write(this_run, judged)
     stage.finish(paths, judge=judge.name, rubric=judge.rubric, calls=len(table), cost_usd=float(judged["cost_usd"].sum()),
                  retest=session.retest(judged), validity=validity.of(judge))
@@ -79,8 +79,9 @@ if auroc is None or auroc < thresholds["judge_auroc_min"]:
 # ## What it said
 
 # %%
-outcomes = judged.groupby(["condition", "outcome"]).size().unstack(fill_value=0).reset_index()
-display(HTML(show.table(outcomes, "Outcomes by condition; everything but `scored` has no score")))
+kinds = judged["suite"].where(judged["replicate"] == 0, "judged again").where(judged["variant"] == "full", "stripped")
+outcomes = judged.assign(what=kinds).groupby(["condition", "what", "outcome"]).size().unstack(fill_value=0).reset_index()
+display(HTML(show.table(outcomes, "Outcomes by condition; only scored rows have a score")))
 alignment = judged[(judged["suite"] == "alignment") & (judged["replicate"] == 0) & (judged["variant"] == "full")]
 scored = alignment[alignment["outcome"] == "scored"].astype({"aligned": float, "coherent": float})
 plots.score_distribution(scored, p.conditions);
