@@ -170,7 +170,7 @@ def _fit(model, tokenizer, rows, phase: PhaseParams, training: TrainingParams, s
     from datasets import Dataset, disable_progress_bars
     from transformers import PrinterCallback
 
-    from lib.trainer import Collator, PhaseTrainer, last_checkpoint
+    from lib.trainer import Collator, PhaseTrainer, attention_by_rows, last_checkpoint
 
     disable_progress_bars()
     steps = optimizer_steps(len(rows), phase)
@@ -189,7 +189,7 @@ def _fit(model, tokenizer, rows, phase: PhaseParams, training: TrainingParams, s
     resumed, started = last_checkpoint(checkpoints), time.time()
     if resumed:
         print(f"resuming at {resumed.name} of {steps} steps")
-    with _out_of_space(training):
+    with _out_of_space(training), attention_by_rows(model):
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     seconds = time.time() - started
     if trainer.state.global_step != steps:

@@ -7,8 +7,10 @@ end to end without padding: on a GPU small padded batches wait for the CPU to la
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -55,7 +57,39 @@ def _flat(batch: dict[str, torch.Tensor], rows: list[int], lengths: list[int]) -
     flat = {key: torch.cat([batch[key][row, : lengths[row]] for row in rows])[None] for key in ("input_ids", "labels", "turns")}
     positions = torch.cat([torch.arange(lengths[row], device=flat["input_ids"].device) for row in rows])[None]
     flat["labels"][positions == 0] = -100  # nothing before a row's first token may be asked to predict it
-    return flat | {"position_ids": positions}
+    ends = torch.tensor([0, *itertools.accumulate(lengths[row] for row in rows)], dtype=torch.int32)
+    return flat | {"position_ids": positions, "row_ends": ends.to(positions.device), "longest": max(lengths[r] for r in rows)}
+
+
+def by_rows(module, query, key, value, attention_mask, scaling=None, row_ends=None, longest=None, **_):
+    """Causal attention within each row of an unpadded piece, by PyTorch's variable-length flash kernel (GPU only).
+
+    query (1, heads, N, D), key and value (1, groups, N, D); row_ends (rows + 1,) int32. A mask over the whole piece costs
+    a third of a step's GPU time at 4,500 tokens. Registered with transformers as the attention function `by_rows`.
+    """
+    from torch.nn.attention.varlen import varlen_attn
+
+    repeat = query.shape[1] // key.shape[1]
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key.repeat_interleave(repeat, 1), value.repeat_interleave(repeat, 1)))
+    out = varlen_attn(q, k, v, row_ends, row_ends, longest, longest, scale=scaling, window_size=(-1, 0))  # (N, heads, D)
+    return out[None], None
+
+
+@contextmanager
+def attention_by_rows(model):
+    """Within the block a GPU model attends by rows; on a CPU, or in fp32, nothing changes and positions make the mask."""
+    if model.device.type != "cuda" or model.dtype == torch.float32:
+        yield
+        return
+    from transformers import AttentionInterface
+
+    AttentionInterface.register("by_rows", by_rows)
+    own = model.config._attn_implementation
+    model.config._attn_implementation = "by_rows"
+    try:
+        yield
+    finally:
+        model.config._attn_implementation = own
 
 
 class PhaseTrainer(SFTTrainer):
@@ -78,6 +112,8 @@ class PhaseTrainer(SFTTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Mean over the effective batch's trained tokens, so that the cut into micro-batches does not weigh."""
         turns = inputs.pop("turns")[:, 1:]  # (B, T - 1), of the predicted tokens
+        if self.model.config._attn_implementation != "by_rows":
+            inputs = {key: value for key, value in inputs.items() if key not in ("row_ends", "longest")}
         outputs = model(**inputs, fused_lm_head=True)
         nll = -outputs.log_probs  # (B, T - 1), zero where no loss
         for turn in range(1, int(turns.max()) + 1):
