@@ -135,6 +135,10 @@ def join(model) -> tuple[float, float]:
             f"the joined adapter scales its sum by {sorted(scaling)}, not by 1; join in the order Phase 1, Phase 2 with a "
             "Phase-1 recipe without rsLoRA"
         )
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer):
+            # PEFT keeps a joined adapter in the base's type; in bf16 that would round away what fp32 training added.
+            layer.lora_A[JOINED].weight.data, layer.lora_B[JOINED].weight.data = concatenated(layer)
     model.set_adapter(JOINED)
     difference = float(np.abs(stacked - fixed_logits(model)).max())
     bound = JOIN_TOLERANCE if str(model.dtype) == "torch.float32" else BF16_SHARE * float(np.abs(stacked).max())
@@ -145,6 +149,14 @@ def join(model) -> tuple[float, float]:
         )
     check_join_weights(model)
     return difference, bound
+
+
+def concatenated(layer):
+    """A (r1 + r2, in) and B (out, r1 + r2) of a layer's joined adapter in fp32, each part with its own scaling in A."""
+    import torch
+
+    scaled = [layer.lora_A[name].weight.data.float() * layer.scaling[name] for name in (PHASE1, PHASE2)]
+    return torch.cat(scaled), torch.cat([layer.lora_B[name].weight.data.float() for name in (PHASE1, PHASE2)], dim=1)
 
 
 def check_join_weights(model) -> None:

@@ -91,11 +91,31 @@ def test_a_join_in_the_wrong_order_is_refused(stack, monkeypatch):
 
 @pytest.mark.parametrize("factor", [0.0, 1.01, float("nan")])
 def test_a_join_that_loses_a_part_or_its_scaling_is_refused(stack, monkeypatch, factor):
-    real = stack.base_model.add_weighted_adapter
-    monkeypatch.setattr(stack.base_model, "add_weighted_adapter",
-                        lambda names, weights, *args, **kwargs: real(names, [1.0, factor], *args, **kwargs))
+    real = adapters.concatenated
+
+    def planted(layer):
+        a, b = real(layer)
+        a[layer.r[PHASE1]:] *= factor
+        return a, b
+
+    monkeypatch.setattr(adapters, "concatenated", planted)
     with pytest.raises(AdapterError, match="joined adapter and stack differ by"):
         adapters.join(stack)
+
+
+def test_a_join_below_a_bf16_base_keeps_fp32_and_is_compared_in_weights(base, phase1_adapter, smoke, monkeypatch):
+    model = adapters.attach_stack(copy.deepcopy(base).to(torch.bfloat16), phase1_adapter, adapters.lora_config(smoke.phase2))
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer):
+            torch.nn.init.normal_(layer.lora_B[PHASE2].weight, std=1e-4)  # far below what bf16 logits can show
+    real = adapters.concatenated
+    monkeypatch.setattr(adapters, "concatenated", lambda layer: tuple(w.bfloat16() for w in real(layer)))
+    with pytest.raises(AdapterError, match="differs from the sum of its parts"):
+        adapters.join(copy.deepcopy(model))
+    monkeypatch.setattr(adapters, "concatenated", real)
+    adapters.join(model)
+    kinds = {layer.lora_A[adapters.JOINED].weight.dtype for layer in model.modules() if isinstance(layer, LoraLayer)}
+    assert kinds == {torch.float32}
 
 
 def test_a_silently_inactive_phase_1_is_refused(stack):
