@@ -110,12 +110,12 @@ def _index(run: Run, result: dict, figures: Path, pages: list[tuple[str, str]]) 
     parts = [
         f"<h1>{html.escape(run.name)}: does the reflex survive emergent misalignment?</h1>",
         _headline(result),
-        _predictions(result),
         f'<p class="small">Treatment <code>{html.escape(roles["treatment"])}</code>, baseline '
         f'<code>{html.escape(roles["baseline"])}</code>. {html.escape(_counts(result))}</p>',
         "<h2>Gates, in their pre-registered order</h2>",
         f'<div class="wide">{show.gates_table(result["gates"], result["verdict"])}</div>',
     ]
+    parts.append(_predictions(result))
     if result["beside"]["reasons"]:
         parts.append("<h2>Beside the verdict</h2><ul>" + "".join(
             f"<li>{html.escape(line)}</li>" for line in result["beside"]["reasons"]) + "</ul>")
