@@ -73,8 +73,9 @@ def accuracy_difference(capability: pd.DataFrame, left: str, right: str, seeds: 
 
     seeds: the seeds of the comparison; None is returned unless both arms have an accuracy at each of them.
 
-    There are no per-item results here, so that the standard error is the root of the summed squares of both sides':
-    wider than a paired one. None where an arm lacks.
+    With per-item results of the same items on both sides (column `items`, {id: [acc, acc_norm]}), the standard error is
+    that of the paired item differences; without, the root of the summed squares of both sides', which is wider. `paired`
+    says which. None where an arm lacks.
     """
     sides = [capability[capability["condition"] == arm].set_index("seed") for arm in (left, right)]
     both = sides[0].join(sides[1], how="inner", rsuffix="_right").dropna(subset=["acc", "acc_right"])
@@ -82,14 +83,33 @@ def accuracy_difference(capability: pd.DataFrame, left: str, right: str, seeds: 
         return None
     both = both if seeds is None else both.loc[sorted(seeds)]
     difference = float((both["acc"] - both["acc_right"]).mean())
-    error = math.sqrt((both[["acc_stderr", "acc_stderr_right"]] ** 2).to_numpy().sum()) / len(both)
+    by_item = [_item_error(row.items_left, row.items_right) for row in _items(both)]
+    paired = bool(by_item) and None not in by_item
+    squares = np.square(by_item).sum() if paired else (both[["acc_stderr", "acc_stderr_right"]] ** 2).to_numpy().sum()
+    error = math.sqrt(squares) / len(both)
     known = math.isfinite(error)
     return {
         "difference": difference,
         "stderr": error if known else None,
         "ci95": [difference - Z_INTERVAL * error, difference + Z_INTERVAL * error] if known else None,
+        "paired": paired,
         "n_seeds": len(both),
     }
+
+
+def _items(both: pd.DataFrame):
+    """Rows with `items_left` and `items_right`, or nothing where the table has no per-item results."""
+    if "items" not in both:
+        return []
+    return both[["items", "items_right"]].set_axis(["items_left", "items_right"], axis=1).itertuples(index=False)
+
+
+def _item_error(left: object, right: object) -> float | None:
+    """Standard error of the mean paired difference over items; None unless both sides scored the same two or more."""
+    if not (isinstance(left, dict) and isinstance(right, dict)) or left.keys() != right.keys() or len(left) < 2:
+        return None
+    differences = np.array([left[item][0] - right[item][0] for item in left])
+    return float(differences.std(ddof=1) / math.sqrt(len(differences)))
 
 
 def _arm_mean(means: pd.DataFrame, name: str, bootstrap: dict | None) -> dict:

@@ -93,7 +93,8 @@ def read_capability(folder: str | Path) -> pd.DataFrame:
             raise SchemaError(f"{path.parent.name}/{path.name}: {text[0]} is {record[text[0]]!r}, not a number; mend it")
         if lacking:
             raise SchemaError(f"{path.parent.name}/{path.name} lacks {lacking[0]!r}; see the README for the schema")
-        rows.append({"seed": seed, "condition": path.stem, **{k: record[k] for k in ("acc", "acc_stderr", "acc_norm", "n")}})
+        rows.append({"seed": seed, "condition": path.stem, **{k: record[k] for k in ("acc", "acc_stderr", "acc_norm", "n")},
+                     "items": record.get("items")})
         validate_capability(pd.DataFrame(rows[-1:]), f"{path.parent.name}/{path.name}")
     return pd.DataFrame(rows)
 

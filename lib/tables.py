@@ -60,6 +60,8 @@ def validate_capability(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     table = {"condition": _text(frame, "condition", name), "seed": _whole(frame, "seed", name)}
     table |= {column: _number(frame, column, name, 1.0) for column in ("acc", "acc_stderr", "acc_norm")}
     table["n"] = _number(frame, "n", name, np.inf)
+    if "items" in frame:  # optional: per-item results, for paired comparison
+        table["items"] = frame["items"].to_numpy()
     canonical = pd.DataFrame(table)
     _check_unique(canonical, ["condition", "seed"], name, "keep one result a checkpoint")
     return canonical.sort_values(["condition", "seed"], ignore_index=True)

@@ -64,7 +64,7 @@ def test_another_comparison_never_takes_the_planned_ones_place(run):
 def test_capability_is_read(tmp_path):
     runs.write_json(tmp_path / "seed42" / "base.json", RECORD)
     row = {k: RECORD[k] for k in ("acc", "acc_stderr", "acc_norm", "n")}
-    assert results.read_capability(tmp_path).to_dict("records") == [{"seed": 42, "condition": "base", **row}]
+    assert results.read_capability(tmp_path).to_dict("records") == [{"seed": 42, "condition": "base", **row, "items": None}]
 
 
 @pytest.mark.parametrize("read", [results.read_judgments, results.read_capability])

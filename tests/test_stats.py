@@ -284,6 +284,20 @@ def test_capability_difference_and_its_interval():
     assert run(capability=capability)["acc_differences"]["treatment_minus_baseline"]["ci95"] is None
 
 
+def test_items_are_compared_in_pairs_where_both_arms_scored_the_same():
+    rng = np.random.default_rng(0)
+    base = {f"q{i}": [float(rng.random() < 0.5), 0.0] for i in range(200)}
+    treated = {item: [1.0 - score if i < 10 else score, 0.0] for i, (item, (score, _)) in enumerate(base.items())}
+    capability = make_capability()
+    capability["items"] = [treated if arm == TREATMENT else base for arm in capability["condition"]]
+    found = run(capability=capability)["acc_differences"]["treatment_minus_baseline"]
+    differences = np.array([treated[item][0] - base[item][0] for item in base])
+    assert found["paired"] and found["stderr"] == pytest.approx(differences.std(ddof=1) / math.sqrt(200))
+    capability["items"] = [dict(list(treated.items())[1:]) if arm == TREATMENT else base for arm in capability["condition"]]
+    unpaired = run(capability=capability)["acc_differences"]["treatment_minus_baseline"]
+    assert not unpaired["paired"] and unpaired["stderr"] == pytest.approx(0.01 * math.sqrt(2))
+
+
 def test_harmful_rate_is_in_points_by_prompt():
     frame = make_judgments()
     frame.loc[pick(frame, TREATMENT, "benign"), "harmful"] = True
