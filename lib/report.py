@@ -21,7 +21,7 @@ body{font:15px/1.55 system-ui,sans-serif;color:#18181b;margin:0;background:#fafa
 main{max-width:74rem;margin:0 auto;padding:1.5rem 2rem 4rem;background:#fff}
 h1{font-size:1.55rem}h2{margin-top:2.2rem;font-size:1.2rem}
 nav{background:#18181b;padding:.55rem 2rem;font-size:13px}
-nav a{color:#e4e4e7;margin-right:1.1rem;text-decoration:none}nav a.here{color:#fff;font-weight:700}
+nav a{display:inline-block;color:#e4e4e7;margin-right:1.1rem;text-decoration:none}nav a.here{color:#fff;font-weight:700}
 img,table{max-width:100%}.wide{overflow-x:auto}
 .verdict{border-left:.4rem solid #D55E00;background:#fff7ed;padding:.8rem 1.1rem}
 .verdict.good{border-color:#0072B2;background:#eff6ff}.verdict b{font:700 1.25rem ui-monospace,monospace}
@@ -137,12 +137,13 @@ def _headline(result: dict) -> str:
     good = " good" if result["verdict"].startswith("supported") else ""
     notes = "".join(f'<div class="note">{html.escape(note)}</div>' for note in result["notes"])
     recommended = f"<br>{html.escape(result['recommendation'])}" if result["recommendation"] else ""
+    tested = "" if result["delta"] is None else (
+        f"<br>Δ alignment {result['delta']:+.2f} points, one-sided p {show.number(result['p_value'], '.4f')}, "
+        f"95 % interval {show.interval(result['ci95'])}, {show.number(result['n_prompts'], 'd')} prompts; "
+        f"minimum detectable effect {show.number(result['mde'], '.2f')} points")
     return (
         f'{notes}<div class="verdict{good}"><b>{html.escape(result["verdict"])}</b> · {_meaning(result)}<br>'
-        f"{html.escape(result['verdict_reason'])}{recommended}<br>"
-        f"Δ alignment {show.number(result['delta'], '+.2f')} points, one-sided p {show.number(result['p_value'], '.4f')}, "
-        f"95 % interval {show.interval(result['ci95'])}, {show.number(result['n_prompts'], 'd')} prompts; "
-        f"minimum detectable effect {show.number(result['mde'], '.2f')} points. "
+        f"{html.escape(result['verdict_reason'])}{recommended}{tested}.<br>"
         f"Stated confidence: {html.escape(result['beside']['confidence'])}.</div>"
     )
 
@@ -152,9 +153,8 @@ def _counts(result: dict) -> str:
     for kind in ("filtered", "unfiltered"):
         entry = result[kind]
         if entry:
-            both.append(f"{kind}: Δ {show.number(entry['delta'], '+.2f')}, interval {show.interval(entry['ci95'])}")
-    return (f"Headline: {result['headline'] or 'none'} ({result['headline_reason']}). " + "; ".join(both) + ". "
-            )
+            both.append(f"{kind.capitalize()}: Δ {show.number(entry['delta'], '+.2f')}, interval {show.interval(entry['ci95'])}")
+    return " ".join([f"Headline: {result['headline'] or 'none'} ({result['headline_reason']}).", *(f"{line}." for line in both)])
 
 
 def _image(path: Path, alt: str) -> str:

@@ -117,7 +117,7 @@ def test_no_page_reaches_outside_or_runs_what_a_model_wrote(pages):
 def test_the_index_shows_verdict_notes_figures_and_dashes(pages):
     page = pages["index.html"]
     assert "<b>null</b>" in page and f'<div class="note">note {html.escape(EVIL)}</div>' in page
-    assert "Δ alignment – points, one-sided p –, 95 % interval –, – prompts" in page and "interval –" in page
+    assert "one-sided p" not in page and "interval –" in page, "a test that was not made is not spoken of"
     assert '<a href="figures/arms.svg"><img alt="All arms" src="data:image/png;base64,iVBORw0KGgo="></a>' in page
     assert '<a href="01_build_traces.html">' in page and "Every eval prompt" not in page  # a figure that is not there
     assert page.index("note ") < page.index("<b>null</b>")  # what a run cannot show stands above its verdict
