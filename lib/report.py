@@ -153,8 +153,9 @@ def _counts(result: dict) -> str:
     for kind in ("filtered", "unfiltered"):
         entry = result[kind]
         if entry:
-            both.append(f"{kind.capitalize()}: Δ {show.number(entry['delta'], '+.2f')}, interval {show.interval(entry['ci95'])}")
-    return " ".join([f"Headline: {result['headline'] or 'none'} ({result['headline_reason']}).", *(f"{line}." for line in both)])
+            delta, ci95 = show.number(entry["delta"], "+.2f"), show.interval(entry["ci95"])
+            both.append(f"{kind.capitalize()}: Δ {delta}, interval {ci95}.")
+    return " ".join([f"Headline: {result['headline'] or 'none'} ({result['headline_reason']}).", *both])
 
 
 def _image(path: Path, alt: str) -> str:
