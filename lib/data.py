@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from lib.params import PARAMS_DIR, ROOT, ParamsError
+from lib.params import PARAMS_DIR, ROOT, ParamsError, closest_name
 from lib.prompts import EvalPrompt, normalise
 from lib.runs import cache_dir, sha256
 
@@ -31,11 +31,8 @@ def catalogue() -> dict[str, dict]:
 
 
 def entry(name: str) -> dict:
-    import difflib
-
     if name not in catalogue():
-        nearest = difflib.get_close_matches(name, catalogue(), n=1, cutoff=0.0)[0]
-        raise ParamsError(f"data set {name!r} is not in params/data.yaml; nearest: {nearest!r}")
+        raise ParamsError(f"data set {name!r} is not in params/data.yaml; nearest: {closest_name(name, catalogue())!r}")
     return catalogue()[name]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -216,7 +217,7 @@ def load_conditions() -> Conditions:
         if arm.system not in conditions.systems:
             raise ParamsError(
                 f"params/conditions.yaml: conditions.{name}.system is {arm.system!r}, which `systems` lacks; "
-                f"nearest: {_nearest(arm.system, list(conditions.systems))}"
+                f"nearest: {closest_name(arm.system, list(conditions.systems))}"
             )
     return conditions
 
@@ -233,7 +234,7 @@ def select_conditions(profile: Profile, condition: str) -> list[str]:
     if condition not in profile.conditions:
         raise ParamsError(
             f"condition {condition!r} is not in profile {profile.profile!r}; nearest: "
-            f"{_nearest(condition, profile.conditions)}; it has {', '.join(profile.conditions)}, or give 'all'"
+            f"{closest_name(condition, profile.conditions)}; it has {', '.join(profile.conditions)}, or give 'all'"
         )
     return [condition]
 
@@ -249,7 +250,7 @@ def _check_conditions(profile: Profile) -> None:
         if name not in known:
             raise ParamsError(
                 f"params/{profile.profile}.yaml: conditions holds {name!r}, which params/conditions.yaml lacks; "
-                f"nearest: {_nearest(name, list(known))}"
+                f"nearest: {closest_name(name, list(known))}"
             )
 
 
@@ -262,7 +263,7 @@ def _check_data(profile: Profile) -> None:
     named += [(f"conditions.{a}.phase2", arms[a].phase2) for a in profile.conditions if arms[a].phase2 not in (None, "em")]
     for key, name in named:
         if name not in catalogue:
-            raise ParamsError(f"{key} names {name!r}, which params/data.yaml lacks; nearest: {_nearest(name, catalogue)!r}")
+            raise ParamsError(f"{key} names {name!r}, which params/data.yaml lacks; nearest: {closest_name(name, catalogue)!r}")
 
 
 def _is_profile(path: Path) -> bool:
@@ -271,7 +272,7 @@ def _is_profile(path: Path) -> bool:
 
 def _read(path: Path, known: list[str] | None = None) -> dict:
     if not path.exists():
-        hint = f"; nearest: {_nearest(path.stem, known)}" if known else ""
+        hint = f"; nearest: {closest_name(path.stem, known)}" if known else ""
         raise ParamsError(f"params/{path.name} does not exist{hint}")
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -302,7 +303,7 @@ def _set_dotted(raw: dict, key: str, value: Any) -> None:
     for depth, part in enumerate(parts):
         if not isinstance(node, dict) or part not in node:
             options = list(node) if isinstance(node, dict) else []
-            nearest = ".".join([*parts[:depth], _nearest(part, options)] if options else parts[:depth])
+            nearest = ".".join([*parts[:depth], closest_name(part, options)] if options else parts[:depth])
             raise ParamsError(f"overrides: unknown key {key!r} (value {value!r}); nearest valid key: {nearest!r}")
         if depth < len(parts) - 1:
             node = node[part]
@@ -321,7 +322,7 @@ def _explain(schema: type[BaseModel], item: dict, where: str) -> str:
     if item["type"] == "extra_forbidden":
         fields = _fields_at(schema, item["loc"][:-1])
         parent = "".join(f"{part}." for part in item["loc"][:-1])
-        nearest = parent + _nearest(str(item["loc"][-1]), fields)
+        nearest = parent + closest_name(str(item["loc"][-1]), fields)
         return f"{where}: unknown key {key!r} (value {item['input']!r}); nearest valid key: {nearest!r}"
     if item["type"] == "missing":
         return f"{where}: key {key!r} is missing; add it (params/demo.yaml shows every key)"
@@ -341,6 +342,7 @@ def _fields_at(schema: type[BaseModel], loc: tuple) -> list[str]:
     return list(schema.model_fields)
 
 
-def _nearest(word: str, options: list[str]) -> str:
+def closest_name(word: str, options: Iterable[str]) -> str:
+    """The option most like a mistyped word, for the errors that name it."""
     found = difflib.get_close_matches(word, options, n=1, cutoff=0.0)
     return found[0] if found else "(none)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from lib.checks import NOT_RUN, Check
 from lib.gates import headline_notes
 from lib.judge.session import read_samples
 from lib.limits import bound
-from lib.params import ParamsError, Profile, load_profile
+from lib.params import ParamsError, Profile, closest_name, load_profile
 from lib.reflex import add_reflex_columns
 from lib.runs import Run, read_json
 from lib.tables import CAPABILITY_COLUMNS, SchemaError, validate_capability, validate_judgments
@@ -38,8 +37,8 @@ def check_arms(table: pd.DataFrame, **roles: str) -> None:
     arms = sorted(table["condition"].astype(str).unique())
     for role, name in roles.items():
         if name not in arms:
-            nearest = difflib.get_close_matches(name, arms, n=1, cutoff=0.0)[0]
-            raise ParamsError(f"{role} {name!r} has no judgments here; nearest: {nearest!r}; there are {', '.join(arms)}")
+            raise ParamsError(f"{role} {name!r} has no judgments here; nearest: {closest_name(name, arms)!r}; there are "
+                              f"{', '.join(arms)}")
 
 
 def target(run: Run, treatment: str, baseline: str, elsewhere: bool) -> Path:
