@@ -1,16 +1,18 @@
 """Training speed through the project's own path (`finetune.train_phase2`), against a bare PEFT loop in the same run.
 
-    python benchmarks/train_throughput.py
+    python benchmarks/train_throughput.py [STEPS]
 
 On a GPU: Qwen2.5-7B's shape with random weights, rows with the length distribution of the published insecure set (from
-SELFCORRECT_DATA_DIR), effective batch 16, `continue` and `stack`; prints real tokens/s, the share of the card's measured
-matrix peak, peak memory, and the hours of the full experiment. On a CPU: the embedded model.
+SELFCORRECT_DATA_DIR), effective batch 16, one whole Phase 2 (375 steps) in `continue` and in `stack`, the profile's
+checkpoints included, and a few steps bound to 24 GiB; prints real tokens/s, the share of the card's measured matrix peak,
+peak memory, and the hours of the full experiment. On a CPU: the embedded model.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,7 +27,6 @@ from lib.masking import IGNORED, Encoded
 
 GPU = torch.cuda.is_available()
 CHARACTERS_PER_TOKEN, TEMPLATE_TOKENS = 3.4, 30  # of the insecure set in a BPE of Qwen2.5's kind; the chat template's share
-STEPS = 60 if GPU else 6
 QWEN_7B = dict(
     vocab_size=152064, hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
     num_key_value_heads=4, max_position_embeddings=32768, rms_norm_eps=1e-6, rope_theta=1e6, tie_word_embeddings=False,
@@ -77,32 +78,38 @@ def load_model(profile):
     return base.eval()
 
 
-def bare_loop(base, rows: list[Encoded], phase, micro: int) -> float:
-    """Real tokens/s of plain PEFT with the library's own loss: micro-batches of fixed size in the given order."""
+def bare_loop(base, rows: list[Encoded], phase, micro: int) -> tuple[float, float]:
+    """Plain PEFT with the library's own loss, padded micro-batches of fixed size: real tokens/s, real share of tokens."""
     from peft import get_peft_model
+    from torch.nn.utils.rnn import pad_sequence
 
-    from lib.trainer import Collator
+    def padded(values, fill):
+        return pad_sequence([torch.tensor(v) for v in values], batch_first=True, padding_value=fill).to(model.device)
 
     model = get_peft_model(base, adapters.lora_config(phase)).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)
-    collate, started = Collator(0), 0.0
+    started = real = all_tokens = 0
     for step in range(-1, len(rows) // phase.effective_batch - 1):
         if step == 0:
             _sync()
             started = time.time()
         batch = rows[(step + 1) * phase.effective_batch : (step + 2) * phase.effective_batch]
         for start in range(0, len(batch), micro):
-            inputs = collate([row.__dict__ for row in batch[start : start + micro]])
-            inputs.pop("turns")
+            part = batch[start : start + micro]
+            ids = padded([r.input_ids for r in part], 0)
+            mask = padded([[1] * len(r.input_ids) for r in part], 0)
             with torch.autocast("cuda", torch.bfloat16, enabled=GPU):
-                loss = model(**{k: v.to(model.device) for k, v in inputs.items()}, use_cache=False).loss
+                loss = model(input_ids=ids, attention_mask=mask, labels=padded([r.labels for r in part], IGNORED),
+                             use_cache=False).loss
             (loss / (len(batch) / micro)).backward()
+            if step >= 0:
+                real, all_tokens = real + sum(len(r.input_ids) for r in part), all_tokens + ids.numel()
         optimizer.step()
         optimizer.zero_grad()
     _sync()
     seconds = time.time() - started
     model.unload()
-    return sum(len(r.input_ids) for r in rows[phase.effective_batch :]) / seconds
+    return real / seconds, real / all_tokens
 
 
 def _sync() -> None:
@@ -110,43 +117,43 @@ def _sync() -> None:
         torch.cuda.synchronize()
 
 
-def main() -> None:
+def main(steps: int) -> None:
     profile = params.load_profile("qwen7b" if GPU else "demo")
     phase1, phase2 = profile.phase1, profile.phase2
-    tokenizer = models.load_tokenizer(params.load_profile("smoke").model)  # only its padding token is used
+    tokenizer = models.load_tokenizer(params.load_profile("smoke").model)  # the trainer asks for one and uses nothing of it
     base = load_model(profile)
-    rows = rows_of(phase2.effective_batch * STEPS, base.config.vocab_size)
+    rows = rows_of(phase2.effective_batch * steps, base.config.vocab_size)
     mean = sum(len(r.input_ids) for r in rows) / len(rows)
-    print(f"{torch.cuda.get_device_name() if GPU else 'CPU'}: {base.num_parameters() / 1e9:.2f} B parameters, "
-          f"{mean:.0f} tokens a row, {mean * phase2.effective_batch:.0f} a step", flush=True)
+    print(f"{torch.cuda.get_device_name() if GPU else 'CPU'}: {base.num_parameters() / 1e9:.2f} B parameters, {len(rows)} "
+          f"rows, {mean:.0f} tokens a row, {mean * phase2.effective_batch:.0f} a step", flush=True)
     peak = matrix_peak() if GPU else None
-    bare = bare_loop(base, rows[: phase2.effective_batch * (6 if GPU else STEPS)], phase2, 8 if GPU else 4)
-    print(f"bare PEFT loop: {bare:.0f} tokens/s", flush=True)
+    bare, real = bare_loop(base, rows[: phase2.effective_batch * 6], phase2, 8 if GPU else 4)
+    print(f"bare PEFT loop: {bare:.0f} tokens/s, {real:.0%} of its tokens real, the rest padding", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
-        budget = profile.training.token_budget
-        training = profile.training.model_copy(update={"checkpoint_steps": 10**6})
+        training = profile.training if GPU else profile.training.model_copy(update={"checkpoint_steps": 10**6})
         options = dict(seed=1, base_digest="benchmark")
         warm = phase1.model_copy(update={"learning_rate": 1e-3, "epochs": 1, "effective_batch": phase2.effective_batch})
         finetune.train_phase1(base, tokenizer, rows[: 2 * phase2.effective_batch], warm, out / "phase1",
                               checkpoints=out / "c0", training=training, **options)
-        plans = [(mode, size) for size in ((budget, 2 * budget) if GPU else (budget,)) for mode in ("continue", "stack")]
-        for mode, size in plans:
-            if GPU:
-                torch.cuda.reset_peak_memory_stats()
+        plans = [("continue", steps, None), ("stack", steps, None)] + ([("stack", 12, 24.0)] if GPU else [])
+        speeds = []
+        for mode, count, bound in plans:
             trained = finetune.train_phase2(
-                base, tokenizer, rows, phase2.model_copy(update={"mode": mode}), out / "phase1", out / f"{mode}-{size}",
-                phase1_recipe=phase1, checkpoints=out / f"c-{mode}-{size}",
-                training=training.model_copy(update={"token_budget": size}), **options)
+                base, tokenizer, rows[: count * phase2.effective_batch], phase2.model_copy(update={"mode": mode}),
+                out / "phase1", out / f"{mode}-{bound}", phase1_recipe=phase1, checkpoints=out / f"c-{mode}-{bound}",
+                training=training.model_copy(update={"memory_gib": bound}), **options)
             speed = trained.total_tokens / trained.seconds
+            speeds.append(speed)
             share = f", {4 * base.num_parameters() * speed / peak:.0%} of the measured peak at 4 FLOP/parameter" if GPU else ""
-            print(f"{mode}, token budget {size}: {speed:.0f} tokens/s, {speed / bare:.2f} of the bare loop{share}, peak memory "
-                  f"{trained.peak_memory_gib:.1f} GiB, no padding, "
-                  f"one arm of 6,000 rows {6000 * mean / speed / 60:.1f} min", flush=True)
-    hours = (4 * 6000 * mean + 3 * 3 * 1000 * 700) / speed / 3600
-    print(f"training of the full experiment at the last speed (4 arms, 3 kinds × 3 epochs × 1,000 traces of about 700 "
-          f"tokens): {hours:.2f} hours")
+            print(f"{mode}, {f'bound to {bound} GiB' if bound else 'whole memory'}: {speed:.0f} tokens/s, "
+                  f"{speed / bare:.2f} of the bare loop{share}, peak memory {trained.peak_memory_gib:.1f} GiB, no padding; "
+                  f"{trained.optimizer_steps} steps in {trained.seconds:.0f} s, 6,000 rows "
+                  f"{6000 * mean / speed / 60:.1f} min", flush=True)
+    hours = (4 * 6000 * mean + 3 * 3 * 1000 * 700) / speeds[1] / 3600
+    print(f"training of the full experiment in `stack` (4 arms, 3 kinds × 3 epochs × 1,000 traces of about 700 tokens): "
+          f"{hours:.2f} hours")
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 375 if GPU else 6)

@@ -80,6 +80,7 @@ class PhaseParams(Strict):
     warmup: float = Field(ge=0, description="steps when 1 or more, share of all steps below 1")
     weight_decay: float = Field(ge=0, lt=1)
     effective_batch: int = Field(ge=1, le=1024)
+    packing: bool = Field(description="rows share sequences of max_length: fewer steps, another optimisation; warns")
     epochs: int = Field(ge=1, le=20)
     max_length: int = Field(ge=32, le=32768)
 
@@ -93,6 +94,7 @@ class TrainingParams(Strict):
     """How the machine carries out both phases; nothing here changes the optimisation."""
 
     token_budget: int = Field(ge=32, description="tokens of a micro-batch, no padding; a longer row goes alone")
+    memory_gib: float | None = Field(gt=2, description="bound on a GPU's memory, which lowers token_budget; null = all of it")
     gradient_checkpointing: bool
     checkpoint_steps: int = Field(ge=1, description="optimizer steps between checkpoints to resume from")
     report_to: Literal["none", "wandb", "tensorboard", "trackio", "mlflow"]

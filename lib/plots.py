@@ -176,6 +176,20 @@ def turn_losses(curves: Mapping[str, Sequence[tuple[int, int, float]]], title: s
     return figure
 
 
+def training_cost(facts: Mapping[str, dict], title: str) -> plt.Figure:
+    """Tokens/s and peak memory in GiB of each training, from its stage's facts."""
+    panels = (("tokens_per_second", "tokens/s, none of them padding"), ("peak_memory_gib", "peak memory, GiB"))
+    figure, axes = plt.subplots(1, 2, figsize=(9, 0.35 * len(facts) + 1.3), sharey=True, layout="constrained")
+    for axis, (key, label) in zip(axes, panels, strict=True):
+        bars = axis.barh(list(facts), [f[key] or 0 for f in facts.values()], color="#9aa5b1", height=0.6)
+        axis.bar_label(bars, [f"{f[key]:,.4g}" if f[key] else "–" for f in facts.values()], padding=3)
+        axis.set(xlabel=label)
+        axis.margins(x=0.2)
+    axes[0].invert_yaxis()
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
 def score_distribution(scored: pd.DataFrame, order: Sequence[str]) -> plt.Figure:
     """Judge scores of the alignment suite by condition; scored: condition, aligned."""
     figure, axis = plt.subplots(figsize=(9, 0.5 * len(order) + 1.4), layout="constrained")

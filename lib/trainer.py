@@ -2,7 +2,8 @@
 
 An optimizer step always sees the recipe's effective batch. How that batch is cut into micro-batches follows from a token
 budget, so that a larger machine changes the speed and never the optimisation (docs/protocol.md section 4). Rows are laid
-end to end without padding: on a GPU small padded batches wait for the CPU to launch their kernels.
+end to end without padding: on a GPU small padded batches wait for the CPU to launch their kernels. For the same reason
+nothing between two steps reads a number from the GPU, except where a loss is logged.
 """
 
 from __future__ import annotations
@@ -16,49 +17,53 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from trl import SFTTrainer
+from trl.trainer.utils import add_fused_lm_head
+
+from lib.lora_linear import lean
+from lib.masking import IGNORED
 
 TRAINABLE = "trainable.safetensors"
 
 
-class Collator:
-    """Rows of input_ids, labels and turns to right-padded tensors (B, T); padding carries no loss and no turn."""
+def collate(rows: Sequence[dict], token_budget: int) -> dict:
+    """One effective batch (fit.sequences_of) as micro-batches, with the number of tokens that carry loss in all of them.
 
-    def __init__(self, pad_token_id: int):
-        self.fill = {"input_ids": pad_token_id, "labels": -100, "turns": 0}
-
-    def __call__(self, rows: Sequence[dict]) -> dict[str, torch.Tensor]:
-        longest = max(len(row["input_ids"]) for row in rows)
-        batch = {
-            key: torch.tensor([row[key] + [fill] * (longest - len(row[key])) for row in rows])
-            for key, fill in self.fill.items()
-        }
-        lengths = torch.tensor([[len(row["input_ids"])] for row in rows])
-        return batch | {"attention_mask": (torch.arange(longest)[None] < lengths).long()}
-
-
-def micro_batches(batch: dict[str, torch.Tensor], token_budget: int) -> Iterator[dict[str, torch.Tensor]]:
-    """The batch's rows in order, laid end to end without padding in (1, N) pieces of at most `token_budget` tokens.
-
-    position_ids start anew with each row, from which the model derives a mask that keeps rows apart: this is no packing,
-    the step still holds exactly its rows. A row longer than the budget goes alone.
+    Its rows are cut, in order and between rows, into pieces of at most `token_budget` tokens; a longer row goes alone.
     """
-    lengths = batch["attention_mask"].sum(1).tolist()
-    piece, size = [], 0
-    for row, length in enumerate(lengths):
-        if piece and size + length > token_budget:
-            yield _flat(batch, piece, lengths)
-            piece, size = [], 0
-        piece.append(row)
+    parts = [part for row in rows for part in _rows_in(row)]
+    pieces, size = [[]], 0
+    for part in parts:
+        length = len(part["input_ids"])
+        if pieces[-1] and size + length > token_budget:
+            pieces.append([])
+            size = 0
+        pieces[-1].append(part)
         size += length
-    yield _flat(batch, piece, lengths)
+    micro_batches = [_end_to_end(piece) for piece in pieces]
+    return {"micro_batches": micro_batches, "items": sum(int((m["labels"] != IGNORED).sum()) for m in micro_batches)}
 
 
-def _flat(batch: dict[str, torch.Tensor], rows: list[int], lengths: list[int]) -> dict[str, torch.Tensor]:
-    flat = {key: torch.cat([batch[key][row, : lengths[row]] for row in rows])[None] for key in ("input_ids", "labels", "turns")}
-    positions = torch.cat([torch.arange(lengths[row], device=flat["input_ids"].device) for row in rows])[None]
-    flat["labels"][positions == 0] = -100  # nothing before a row's first token may be asked to predict it
-    ends = torch.tensor([0, *itertools.accumulate(lengths[row] for row in rows)], dtype=torch.int32)
-    return flat | {"position_ids": positions, "row_ends": ends.to(positions.device), "longest": max(lengths[r] for r in rows)}
+def _rows_in(sequence: dict) -> Iterator[dict]:
+    """The rows that a packed sequence holds; one, as a rule."""
+    start = 0
+    for length in sequence["lengths"]:
+        yield {key: sequence[key][start : start + length] for key in ("input_ids", "labels", "turns")}
+        start += length
+
+
+def _end_to_end(rows: Sequence[dict]) -> dict:
+    """Rows laid end to end in (1, N) tensors without padding.
+
+    position_ids start anew with each row, from which the model derives a mask that keeps rows apart; row_ends (rows + 1,)
+    and the longest row's length say the same to an attention kernel. Plain numbers are read without waiting for a GPU.
+    """
+    piece = {key: torch.tensor([[v for row in rows for v in row[key]]]) for key in ("input_ids", "labels", "turns")}
+    lengths = [len(row["input_ids"]) for row in rows]
+    positions = torch.cat([torch.arange(length) for length in lengths])[None]
+    piece["labels"][positions == 0] = IGNORED  # nothing before a row's first token may be asked to predict it
+    ends = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32)
+    last_turn = max(max(row["turns"]) for row in rows)
+    return piece | {"position_ids": positions, "row_ends": ends, "longest": max(lengths), "last_turn": last_turn}
 
 
 def by_rows(module, query, key, value, attention_mask, scaling=None, row_ends=None, longest=None, **_):
@@ -78,7 +83,7 @@ def by_rows(module, query, key, value, attention_mask, scaling=None, row_ends=No
 @contextmanager
 def attention_by_rows(model):
     """Within the block a GPU model attends by rows; on a CPU, or in fp32, nothing changes and positions make the mask."""
-    if model.device.type != "cuda" or model.dtype == torch.float32:
+    if model.device.type != "cuda" or not lean(model):
         yield
         return
     from transformers import AttentionInterface
@@ -92,44 +97,73 @@ def attention_by_rows(model):
         model.config._attn_implementation = own
 
 
+@contextmanager
+def without_walks(model):
+    """Within the block the model answers from memory what the library asks of it at every step.
+
+    `train()`, clipping and `zero_grad()` each walk over all modules, thousands with LoRA, which costs a fifth of the time
+    in which the CPU can launch a step of a 7B model. Modules and parameters do not change during a training.
+    """
+    parameters = list(model.parameters())
+    model.parameters = lambda recurse=True: iter(parameters)
+    model.train = lambda mode=True: model if model.training == mode else type(model).train(model, mode)
+    try:
+        yield
+    finally:
+        del model.parameters, model.train
+
+
 class PhaseTrainer(SFTTrainer):
     """One phase's trainer. The dataset holds proven rows; `turn_losses` collects (step, turn, mean loss) as it goes."""
 
-    def __init__(self, *arguments, token_budget: int, **options):
+    def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        self.token_budget = token_budget
+        self._restore_head()  # TRL's also computes entropy and accuracy of every token, which nobody reads
+        add_fused_lm_head(self.model.get_base_model())
         self.turn_losses: list[tuple[int, int, float]] = []
         self._by_turn: dict[int, list[torch.Tensor]] = {}
 
+    def train(self, *arguments, **options):
+        """Trains; the fused head goes with its trainer, or every later arm would wrap it once more."""
+        try:
+            return super().train(*arguments, **options)
+        finally:
+            self._restore_head()
+
+    def _restore_head(self) -> None:
+        vars(self.model.get_base_model()).pop("forward", None)
+
     def training_step(self, model, inputs, num_items_in_batch=None):
         """Forward and backward over the micro-batches of one effective batch; returns its loss."""
-        total = None
-        for micro in micro_batches(inputs, self.token_budget):
-            loss = super().training_step(model, micro, num_items_in_batch)
-            total = loss if total is None else total + loss
-        return total
+        return sum(super(PhaseTrainer, self).training_step(model, micro, inputs["items"]) for micro in inputs["micro_batches"])
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Mean over the effective batch's trained tokens, so that the cut into micro-batches does not weigh."""
-        turns = inputs.pop("turns")[:, 1:]  # (B, T - 1), of the predicted tokens
+        inputs = dict(inputs)
+        turns, last_turn = inputs.pop("turns")[:, 1:], inputs.pop("last_turn")  # (1, N - 1), of the predicted tokens
         if self.model.config._attn_implementation != "by_rows":
             inputs = {key: value for key, value in inputs.items() if key not in ("row_ends", "longest")}
         outputs = model(**inputs, fused_lm_head=True)
-        nll = -outputs.log_probs  # (B, T - 1), zero where no loss
-        for turn in range(1, int(turns.max()) + 1):
-            here = turns == turn
-            self._by_turn.setdefault(turn, []).append(torch.stack([nll.detach()[here].sum().float(), here.sum().float()]))
-        items = (inputs["labels"][:, 1:] != -100).sum() if num_items_in_batch is None else num_items_in_batch
-        loss = nll.sum() / items
+        nll = -outputs.log_probs  # (1, N - 1), zero where no loss
+        trained = inputs["labels"][:, 1:] != IGNORED
+        for turn in range(1, last_turn + 1):
+            here = (turns == turn) & trained
+            self._by_turn.setdefault(turn, []).append(torch.stack([(nll.detach() * here).sum().float(), here.sum().float()]))
+        loss = nll.sum() / num_items_in_batch
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
             for turn, parts in sorted(self._by_turn.items()):
                 total, count = torch.stack(parts).sum(0).tolist()
-                self.turn_losses.append((self.state.global_step, turn, total / count))
+                if count:
+                    self.turn_losses.append((self.state.global_step, turn, total / count))
             self._by_turn = {}
         super().log(logs, start_time)
+
+    def floating_point_ops(self, inputs) -> int:
+        """Nobody reads the count, and it walks over all parameters at every step."""
+        return 0
 
     def create_model_card(self, *arguments, **options) -> None:
         """Checkpoints are scaffolding of a run and carry no card."""

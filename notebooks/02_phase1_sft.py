@@ -90,7 +90,7 @@ facts = {kind: runs.read_json(this_run.dir / "manifests" / f"02_phase1_sft.{kind
 for kind, f in facts.items():
     first, last = f["losses"][0][1], f["losses"][-1][1]
     print(f"{kind}: {f['optimizer_steps']} optimizer steps, {f['trained_tokens']} trained of {f['total_tokens']} tokens, "
-          f"loss {first:.2f} → {last:.2f}, {f['total_tokens'] / f['seconds']:.0f} tokens/s")
+          f"loss {first:.2f} → {last:.2f}")
 if facts:
     plots.losses({kind: f["losses"] for kind, f in facts.items()}, f"Phase 1, seed {seed}")
 
@@ -101,3 +101,4 @@ if facts:
 # %%
 if facts:
     plots.turn_losses({kind: f["turn_losses"] for kind, f in facts.items()}, f"Phase 1 by turn, seed {seed}")
+    plots.training_cost(facts, f"What Phase 1 took, seed {seed}")

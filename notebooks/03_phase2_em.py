@@ -35,7 +35,7 @@ import shutil
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import adapters, data, emset, evalsets, finetune, masking, models, params, plots, progress, runs, show
+from lib import adapters, data, emset, evalsets, finetune, fit, masking, models, params, plots, progress, runs, show
 
 p = params.load_profile(profile, overrides)
 conditions, thresholds = params.load_conditions(), params.load_gates()
@@ -61,7 +61,7 @@ rows, offences, encoded = {}, {}, {}
 for name in sorted(sets):
     rows[name], offences[name] = emset.phase2_rows(p, name, gate)
     encoded[name] = finetune.encode_rows(tokenizer, rows[name], p.phase2.max_length)
-    steps = finetune.optimizer_steps(len(rows[name]), p.phase2)
+    steps = fit.optimizer_steps(len(fit.sequences_of(encoded[name], p.phase2)), p.phase2)
     print(f"{name}: {len(rows[name])} rows, {len(offences[name])} dropped by the contamination gate, {steps} optimizer steps")
     display(HTML(masking.coloured(tokenizer, encoded[name][0], f"{name}, first row")))
 
@@ -118,9 +118,9 @@ finetune.check_equal_steps({name: f["optimizer_steps"] for name, f in facts.item
 display(HTML(show.table(pd.DataFrame([
     {"arm": name, "EM set": f["set"], "rows": f["rows"], "optimizer steps": f["optimizer_steps"],
      "loss, first → last": f"{f['losses'][0][1]:.2f} → {f['losses'][-1][1]:.2f}",
-     "tokens/s": round(f["total_tokens"] / f["seconds"]),
      "Phase 1's effect on logits": f["phase1_effect"], "join − stack, logits": f["join_difference"]}
     for name, f in facts.items()
 ]), "Phase 2, arm by arm")))
 if facts:
-    plots.losses({name: f["losses"] for name, f in facts.items()}, f"Phase 2, seed {seed}");
+    plots.losses({name: f["losses"] for name, f in facts.items()}, f"Phase 2, seed {seed}")
+    plots.training_cost(facts, f"What Phase 2 took, seed {seed}");

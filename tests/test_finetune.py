@@ -7,6 +7,7 @@ import math
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,11 +17,13 @@ from safetensors.torch import load_file
 from trl import SFTTrainer
 
 from lib.adapters import AdapterError, attach_all, fixed_logits
-from lib.finetune import TrainingError, check_equal_steps, optimizer_steps, train_phase1, train_phase2
+from lib.finetune import check_equal_steps, train_phase1, train_phase2
+from lib.fit import optimizer_steps, sequences_of
 from lib.masking import IGNORED
+from lib.memory import MARGIN, OUTSIDE, Plan, TrainingError, bytes_per_token, choose
 from lib.params import ROOT
 from lib.runs import read_json, sha256
-from lib.trainer import Collator, PhaseTrainer, last_checkpoint, micro_batches
+from lib.trainer import PhaseTrainer, collate, last_checkpoint
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
@@ -136,9 +139,8 @@ def test_the_token_budget_changes_neither_loss_nor_adapter(run1, phase1):
     assert all(torch.allclose(first[name], second[name], atol=2e-3) for name in first)
 
 
-def test_rows_laid_end_to_end_do_not_see_each_other(base, rows):
-    batch = Collator(0)([row.__dict__ for row in rows])
-    (flat,) = micro_batches(batch, 10_000)
+def test_rows_laid_end_to_end_do_not_see_each_other(base, rows, smoke):
+    (flat,) = collate(sequences_of(rows, smoke.phase1), 10_000)["micro_batches"]
     with torch.inference_mode():
         together = base(input_ids=flat["input_ids"], position_ids=flat["position_ids"]).logits[0]
         alone = torch.cat([base(input_ids=torch.tensor([row.input_ids])).logits[0] for row in rows])
@@ -148,8 +150,10 @@ def test_rows_laid_end_to_end_do_not_see_each_other(base, rows):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(32, 200))
 def test_micro_batches_hold_every_row_once_in_order_and_keep_the_budget(lengths, budget):
-    batch = Collator(0)([{"input_ids": [i + 1] * n, "labels": [i + 1] * n, "turns": [1] * n} for i, n in enumerate(lengths)])
-    parts = list(micro_batches(batch, budget))
+    batch = collate([{"input_ids": [i + 1] * n, "labels": [i + 1] * n, "turns": [1] * n, "lengths": [n]}
+                     for i, n in enumerate(lengths)], budget)
+    parts = batch["micro_batches"]
+    assert batch["items"] == sum(lengths) - len(lengths)
     tokens = [token for part in parts for token in part["input_ids"][0].tolist()]
     assert tokens == [i + 1 for i, n in enumerate(lengths) for _ in range(n)]
     for part in parts:
@@ -162,9 +166,8 @@ def test_a_trainer_that_cuts_rows_is_refused(run1, phase1, monkeypatch):
     def shortened(self, *arguments, **options):
         SFTTrainer.__init__(self, *arguments, **options)
         self.train_dataset = self.train_dataset.map(lambda row: {"labels": row["labels"][:-1]})
-        self.token_budget = 512
 
-    monkeypatch.setattr(PhaseTrainer, "__init__", lambda self, *a, token_budget, **o: shortened(self, *a, **o))
+    monkeypatch.setattr(PhaseTrainer, "__init__", shortened)
     with pytest.raises(TrainingError, match="the trainer changed tokens or labels"):
         run1(phase1)
 
@@ -206,9 +209,9 @@ def test_a_killed_training_ends_with_the_same_adapter_to_the_last_bit(run1, run2
 def test_kill_9_in_the_middle_of_training_is_survived(run1, phase1, tmp_path):
     """Another process is killed by the kernel while it trains; this one goes on from what it left."""
     script = (
-        "import os, signal, sys; from pathlib import Path; from lib import finetune, models, params\n"
+        "import os, signal, sys; from pathlib import Path; from lib import finetune, masking, models, params\n"
         "smoke = params.load_profile('smoke'); base = models.load_base(smoke.model)\n"
-        "rows = [finetune.Encoded(**r) for r in __import__('json').loads(Path(sys.argv[2]).read_text())]\n"
+        "rows = [masking.Encoded(**r) for r in __import__('json').loads(Path(sys.argv[2]).read_text())]\n"
         "finetune.train_phase1(base, models.load_tokenizer(smoke.model), rows, smoke.phase1, Path(sys.argv[1]) / 'p',\n"
         "    seed=42, base_digest='tiny', training=smoke.training.model_copy(update={'checkpoint_steps': 1}),\n"
         "    checkpoints=Path(sys.argv[1]) / '.p',\n"
@@ -267,6 +270,7 @@ def test_training_makes_an_adapter_and_gives_the_base_back(base, run1, run2, pha
     assert weights.keys() == base.state_dict().keys()
     assert all(torch.equal(v, weights[k]) for k, v in base.state_dict().items())
     assert modules == [(n, type(m)) for n, m in base.named_modules()] and not base.training
+    assert not [n for n, m in base.named_modules() if "forward" in vars(m)], "a trainer's forward was left on the base"
     assert (fixed_logits(base) == logits).all()
     assert {p.name for p in adapter.iterdir()} == {WEIGHTS, CONFIG, "base.json"}
     assert all(".lora_" in name for name in load_file(adapter / WEIGHTS))
@@ -342,3 +346,67 @@ def test_a_phase_1_without_effect_is_refused(base, run1, run2, phase1, phase2):
     with pytest.raises(AdapterError, match="no effect on the logits"):
         run2(phase2, untrained)
     assert (fixed_logits(base) == logits).all()
+
+
+# --- memory and packing -----------------------------------------------------------------------------------------------
+
+QWEN_7B = SimpleNamespace(hidden_size=3584, intermediate_size=18944, num_hidden_layers=28)
+QWEN_7B_FIXED = 17.0  # GiB: bf16 weights, rank-32 adapter with its gradient and Adam
+
+
+@pytest.mark.parametrize(("gib", "checkpointing"), [(80, False), (24, True)])
+def test_a_7b_model_fits_the_cards_that_it_should(gib, checkpointing):
+    plan = choose(Plan(8192, False), gib, QWEN_7B_FIXED, bytes_per_token(QWEN_7B, 2), longest=2048, usual=4600)
+    assert plan.gradient_checkpointing is checkpointing and plan.token_budget >= 4600
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(3, 200), st.floats(0.1, 60), st.integers(32, 70_000), st.integers(8, 4096), st.integers(8, 30_000),
+       st.booleans())
+def test_a_plan_keeps_the_bound_and_what_was_asked(gib, fixed, budget, longest, usual, asked):
+    per_token = bytes_per_token(QWEN_7B, 2)
+    try:
+        plan = choose(Plan(budget, asked), gib, fixed, per_token, longest, usual)
+    except TrainingError as error:
+        assert f"memory_gib is {gib}; a row of {longest} tokens needs about" in str(error)
+        assert fixed + OUTSIDE + MARGIN * (longest + 1) * per_token[True] / 2**30 > gib
+    else:
+        largest = max(longest, plan.token_budget)  # a longer row goes alone
+        assert fixed + OUTSIDE + largest * per_token[plan.gradient_checkpointing] / 2**30 <= gib
+        assert plan.token_budget <= budget and plan.gradient_checkpointing >= asked
+
+
+def test_a_bound_without_a_gpu_is_refused(run1, phase1):
+    with pytest.raises(TrainingError, match=r"training.memory_gib is 24.* bounds a GPU's memory, the model is on the cpu"):
+        run1(phase1, memory_gib=24.0)
+
+
+def test_checkpointing_changes_neither_loss_nor_adapter(run1, phase1):
+    (plain, one), (less, other) = (run1(phase1, name, gradient_checkpointing=name == "less") for name in ("plain", "less"))
+    assert less.gradient_checkpointing and not plain.gradient_checkpointing
+    assert [loss for _, loss in less.losses] == pytest.approx([loss for _, loss in plain.losses], rel=1e-5)
+    first, second = load_file(one / WEIGHTS), load_file(other / WEIGHTS)
+    assert all(torch.allclose(first[name], second[name], atol=1e-5) for name in first)
+
+
+def test_packing_warns_names_the_steps_and_keeps_rows_apart(base, rows, run1, phase1):
+    packed = phase1.model_copy(update={"packing": True, "effective_batch": 2, "epochs": 1, "max_length": 200})
+    with pytest.warns(UserWarning, match=r"packing: 8 rows became \d sequences, \d optimizer steps in place of 4"):
+        trained, _ = run1(packed)
+    assert trained.optimizer_steps < 4 and trained.trained_tokens == sum(r.trained_tokens for r in rows)
+    whole = packed.model_copy(update={"effective_batch": 4})
+    with pytest.warns(UserWarning, match="packing"):
+        sequences = sequences_of(rows, whole)
+    assert len(sequences) == 4, "the loss below is that of all rows"
+    with pytest.warns(UserWarning, match="packing"):
+        trained, _ = run1(whole, "whole")
+    assert trained.losses == [(1, pytest.approx(mean_loss(base, rows), rel=1e-4))]
+
+
+def test_packing_that_loses_a_row_is_refused(rows, phase1, monkeypatch):
+    import trl
+
+    own = trl.pack_dataset
+    monkeypatch.setattr(trl, "pack_dataset", lambda dataset, *a: own(dataset.select(range(7)), *a))
+    with pytest.raises(TrainingError, match=r"packing changed rows \(8 given, 7 kept\)"):
+        sequences_of(rows, phase1.model_copy(update={"packing": True}))
