@@ -199,10 +199,9 @@ def last_logits(model, rows, positions: int) -> np.ndarray:
     return torch.stack(logits).float().cpu().numpy()
 
 
-def last_logprobs(model, adapter: str | None, rows, positions: int) -> np.ndarray:
-    """A checkpoint's log-probabilities of what follows at each row's last positions: (rows × positions, vocabulary), fp64."""
-    with active(model, adapter):
-        logits = last_logits(model, rows, positions)
+def last_logprobs(model, rows, positions: int) -> np.ndarray:
+    """Log-probabilities of what follows at each row's last positions, as the model stands: (rows × positions, vocabulary)."""
+    logits = last_logits(model, rows, positions)
     logits = logits.reshape(-1, logits.shape[-1]).astype(np.float64)
     return logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
 

@@ -47,10 +47,13 @@ def sequences(tokenizer, system: str, conditions: Conditions) -> list[list[int]]
 
 def training_logprobs(model, names: Sequence[str], rows: list[list[int]]) -> dict[str, np.ndarray]:
     """The training stack's values: transformers with each adapter unmerged beside the base, and the bare base."""
-    from lib.adapters import last_logprobs
+    from lib.adapters import active, last_logprobs
 
-    return {name: last_logprobs(model, None if name == BASE else name, [row[:-1] for row in rows], POSITIONS)
-            for name in [BASE, *names]}
+    values = {}
+    for name in [BASE, *names]:
+        with active(model, None if name == BASE else name):
+            values[name] = last_logprobs(model, [row[:-1] for row in rows], POSITIONS)
+    return values
 
 
 def serving_logprobs(sampler, names: Sequence[str], rows: list[list[int]]) -> dict[str, np.ndarray]:
@@ -76,24 +79,25 @@ def check(training: dict[str, np.ndarray], serving: dict[str, np.ndarray], bound
             raise ParityError(
                 f"checkpoint {name}: the serving engine's log-probabilities differ from the training stack's by {rms:.2g} "
                 f"(root mean square), bound {bound:.2g}; it serves another model, adapter or scaling")
-        mask, crossed, unseen = np.isfinite(serving[name]), {}, []
+        mask, crossed, distance, unseen = np.isfinite(serving[name]), {}, {}, []
         for rival, values in _rivals(name, training).items():
             way = values[mask] - kept
             apart = float(np.sqrt(np.mean(way**2)))
             if apart <= BLIND * noise:
                 unseen.append(rival)
                 continue
-            crossed[rival] = float(error @ way / (way @ way))
+            crossed[rival], distance[rival] = float(error @ way / (way @ way)), _rms(told, values[mask])
         effect = float(np.sqrt(np.mean((training[BASE][mask] - kept) ** 2)))
         if BASE in unseen:
             raise ParityError(
                 f"checkpoint {name}: its adapter moves log-probabilities by {effect:.2g}, less than the engine's rounding "
                 f"({noise:.2g}) lets see; train it longer or at a higher rate, or serve it in float32")
-        nearest = max(crossed, key=crossed.get, default=None)
-        if nearest and crossed[nearest] > CROSSED:
+        if wrong := [rival for rival, share in crossed.items() if share > CROSSED]:
             raise ParityError(
-                f"checkpoint {name}: the serving engine stands nearer to {nearest} than to what was trained "
-                f"({crossed[nearest]:.0%} of the way); its adapter is not applied, scaled wrongly or another arm's")
+                f"checkpoint {name}: the serving engine stands nearer to {min(wrong, key=distance.get)} than to what was "
+                f"trained (rms {min(distance.values()):.2g} against {rms:.2g}); its adapter is not applied, scaled wrongly or "
+                "another arm's")
+        nearest = max(crossed, key=crossed.get, default=None)
         rows.append({"checkpoint": name, "values": int(mask.sum()), "rms": rms, "bound": bound, "effect": effect,
                      "nearest": nearest, "crossed": crossed[nearest] if nearest else None, "unseen": unseen})
     return rows

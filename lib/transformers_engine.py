@@ -54,7 +54,7 @@ class TransformersSampler:
 
     def logprobs(self, sequences, positions, adapter):
         with served(self.model, adapter):
-            return last_logprobs(self.model, adapter, [s[:-1] for s in sequences], positions)
+            return last_logprobs(self.model, [s[:-1] for s in sequences], positions)
 
     @contextmanager
     def harness(self, adapter, batch):

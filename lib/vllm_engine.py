@@ -147,9 +147,9 @@ def check_memory(base: Path, length: int) -> None:
     free, total = torch.cuda.mem_get_info()
     if needed > SHARE * free:
         raise SamplingError(
-            f"GPU too small: {free / GIB:.1f} of {total / GIB:.1f} GiB are free, {needed / GIB:.1f} GiB are needed (weights and "
-            f"workspace {(needed - cache) / GIB:.1f}, one sequence of {length} tokens {cache / GIB:.2f}); end other programs on "
-            "it, lower sampling.suites.*.max_new_tokens, take a smaller base, or set sampling.engine to 'transformers'")
+            f"GPU too small: {free / GIB:.1f} of {total / GIB:.1f} GiB are free, {needed / GIB:.1f} GiB are needed (weights "
+            f"and workspace {(needed - cache) / GIB:.1f}, one sequence of {length} tokens {cache / GIB:.2f}); end other "
+            "programs, lower sampling.suites.*.max_new_tokens, take a smaller base, or set sampling.engine to 'transformers'")
 
 
 def weight_bytes(base: Path) -> int:
