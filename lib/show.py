@@ -96,7 +96,7 @@ def side_by_side(samples: pd.DataFrame, prompt_ids: Sequence[str], conditions: S
 FILTER = """<script>(() => {
 const box = document.getElementById("%s"), [condition, suite, prompt, words] = box.querySelectorAll("select, input");
 const rows = [...box.querySelectorAll("tbody tr")], count = box.querySelector("output");
-const texts = rows.map(row => row.textContent.toLowerCase());
+const texts = rows.map(row => row.cells[4].textContent.toLowerCase());
 const show = () => {
   const wanted = [condition.value, suite.value, prompt.value], word = words.value.toLowerCase();
   let shown = 0;
@@ -138,7 +138,8 @@ def filterable(samples: pd.DataFrame, openings: Sequence[str], at_most: int = 10
     head = "".join(f'<th style="{CELL};background:#f4f4f5;position:sticky;top:0">{h}</th>'
                    for h in ("condition", "suite", "prompt", "sample", "completion"))
     return (
-        f'<div id="{name}" style="font-size:12px">{choices}<input type="search" aria-label="text" placeholder="text"> '
+        f'<div id="{name}" style="font-size:12px">{choices}<input type="search" aria-label="text" '
+        'placeholder="text of the completion"> '
         f"<output>{len(picked)}</output> of {len(picked)} rows; {len(picked)} of {len(samples)} completions are in this table"
         f'<div style="max-height:44em;overflow:auto;margin:.4em 0"><table style="border-collapse:collapse;width:100%">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div></div>{FILTER % name}"

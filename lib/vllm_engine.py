@@ -20,8 +20,10 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM's max_lora_rank may 
 GIB = 2**30
 SHARE = 0.9  # of the free GPU memory, for weights, activations and KV cache
 WORKSPACE = 3 * GIB  # activations of a prefill and the logits of a batch
-# A process that has touched CUDA cannot be forked; neither top-k nor top-p is ever asked, so its kernels are not needed.
-ENVIRONMENT = {"VLLM_WORKER_MULTIPROC_METHOD": "spawn", "VLLM_USE_FLASHINFER_SAMPLER": "0", "VLLM_NO_USAGE_STATS": "1"}
+# A process that has touched CUDA cannot be forked; neither top-k nor top-p is ever asked, so FlashInfer's kernels for them
+# are not needed; nothing is reported to anybody; the engine's log would fill an executed notebook with folder names.
+ENVIRONMENT = {"VLLM_WORKER_MULTIPROC_METHOD": "spawn", "VLLM_USE_FLASHINFER_SAMPLER": "0", "VLLM_NO_USAGE_STATS": "1",
+               "VLLM_LOGGING_LEVEL": "WARNING"}
 
 
 class VllmSampler:
@@ -91,14 +93,17 @@ class VllmSampler:
 
     @contextmanager
     def harness(self, adapter, batch):
-        """lm-evaluation-harness's own vLLM model on the engine that already runs, instead of one of its own."""
+        """lm-evaluation-harness's own vLLM model on the engine that already runs, instead of one of its own.
+
+        batch is for the other engine: this one gets all items in one call and makes up its own batches.
+        """
         from lm_eval.api.model import TemplateLM
         from lm_eval.models.vllm_causallms import VLLM
 
         model = VLLM.__new__(VLLM)  # its __init__ would start an engine
         TemplateLM.__init__(model)
         vars(model).update(
-            model=self.llm, tokenizer=self.tokenizer, lora_request=self._lora(adapter), batch_size=batch,
+            model=self.llm, tokenizer=self.tokenizer, lora_request=self._lora(adapter), batch_size=10**6,
             data_parallel_size=1, tensor_parallel_size=1, add_bos_token=None, custom_prefix_token_id=None,
             enable_thinking=None, think_end_token=None, chat_template_args={}, hf_chat_template=None,
             truncation_side="left", _max_length=self.length, _max_gen_toks=1)
