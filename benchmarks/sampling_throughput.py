@@ -143,7 +143,7 @@ def on_gpu(folder: Path, batch: int) -> None:
           "directly (0.95 wanted)")
     same = [a == b for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True)]
     print(f"drawn again from the same seeds: {sum(same) / len(same):.0%} of {len(same)} completions the same to the letter "
-          "(the rest: roundings of other batches; all with VLLM_BATCH_INVARIANT=1)")
+          "(elsewhere a rounding of another batch tipped a token)")
     suites, n = profile.sampling.suites, len(prompts(profile))
     arms = len(profile.conditions)
     completions = n * (arms * suites["alignment"].samples + (arms - 1) * suites["benign"].samples)

@@ -46,7 +46,10 @@ def sequences(tokenizer, system: str, conditions: Conditions) -> list[list[int]]
 
 
 def training_logprobs(model, names: Sequence[str], rows: list[list[int]]) -> dict[str, np.ndarray]:
-    """The training stack's values: transformers with each adapter unmerged beside the base, and the bare base."""
+    """The training stack's values: transformers with each adapter unmerged beside the base, and the bare base.
+
+    A joined adapter stands for its stack here; notebook 03 has compared the two, layer by layer, when it joined them.
+    """
     from lib.adapters import active, last_logprobs
 
     values = {}
