@@ -25,7 +25,7 @@ def check_engine(profile: Profile, length: int, adapters: Mapping[str, Path] = {
     for path in adapters.values():
         check_base(path, base_digest)
     positions = getattr(AutoConfig.from_pretrained(base_dir(profile.model)), "max_position_embeddings", None)
-    if positions and length > positions:
+    if positions and length >= positions:
         raise SamplingError(f"the longest prompt and its completion take {length} tokens, the base has {positions} "
                             "positions; lower sampling.suites.*.max_new_tokens or traces.max_new_tokens")
     if profile.sampling.engine == "transformers":

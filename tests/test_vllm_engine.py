@@ -1,5 +1,6 @@
 """The vLLM engine against a stand-in for `vllm` that records what it is asked and computes log-probabilities itself."""
 
+import copy
 import importlib.metadata
 import json
 import shutil
@@ -180,10 +181,8 @@ def test_a_joined_adapters_rank_is_rounded_up_to_a_slot(start, served, vllm, ran
     assert vllm.made[0].options["max_lora_rank"] == slot
 
 
-def test_a_loaded_model_makes_room_first(vllm, gpu, tokenizer, base):
-    import copy
-
-    model = copy.deepcopy(base)
+def test_a_loaded_model_makes_room_first(vllm, gpu, tokenizer, base, served):
+    model = attach_all(copy.deepcopy(base), served, "tiny")
     serving.start(gpu, tokenizer, temperature=1.0, length=500, model=model)
     assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
 
@@ -318,6 +317,8 @@ def test_bad_settings_are_named_before_anything_starts(vllm, gpu, served, smoke,
         serving.check_engine(gpu, 500, served, "other")
     with pytest.raises(SamplingError, match=r"take 5000 tokens, the base has 2048 positions; lower sampling"):
         serving.check_engine(gpu, 5000)
+    with pytest.raises(SamplingError, match=r"take 2048 tokens, the base has 2048"):
+        serving.check_engine(gpu, 2048)  # the engine wants a place more than it fills
     with pytest.raises(SamplingError, match=r"serves adapters in bfloat16, model.dtype is 'float32'"):
         serving.check_engine(gpu.model_copy(update={"model": smoke.model}), 500)
     config = json.loads((served["second"] / "adapter_config.json").read_text())
