@@ -20,6 +20,10 @@ PILOT = f"runs/{RUN}/pilot/result.json"
 COMMON = ["params/conditions.yaml", "params/data.yaml", f"params/{PROFILE}.yaml"]
 # Gate 1 first: these arms run before the pilot, all others after it.
 FIRST = [arm for arm in (BASE, "base_evil", BASELINE) if arm in ARMS] if P.stop_at_gate1 else ARMS
+# Notebook 04 takes arms together, since every start of an engine costs minutes: all of a seed, or those before the pilot
+# and those after it.
+GROUPS = {"first": FIRST, "rest": [arm for arm in ARMS if arm not in FIRST]} if P.stop_at_gate1 else {"all": ARMS}
+GROUPS = {name: arms for name, arms in GROUPS.items() if arms}
 HAS = {name: (arm.phase1, arm.phase2) for name, arm in load_conditions().conditions.items()}
 PHASE1 = [arm for arm in ARMS if arm == "all" or HAS[arm][0]]
 PHASE2 = [arm for arm in ARMS if arm == "all" or any(HAS[arm])]
@@ -28,12 +32,12 @@ PHASE2 = [arm for arm in ARMS if arm == "all" or any(HAS[arm])]
 def stages():
     """Names of all stages in the order in which they run."""
     yield "01_build_traces"
-    for group in (FIRST, [arm for arm in ARMS if arm not in FIRST]):
+    for group, arms in GROUPS.items():
         for seed in SEEDS:
-            yield from (f"02_phase1_sft.{arm}.seed{seed}" for arm in group if arm in PHASE1)
-            yield from (f"03_phase2_em.{arm}.seed{seed}" for arm in group if arm in PHASE2)
-            yield from (f"04_sample_and_capability.{arm}.seed{seed}" for arm in group)
-        if group is FIRST and P.stop_at_gate1:
+            yield from (f"02_phase1_sft.{arm}.seed{seed}" for arm in arms if arm in PHASE1)
+            yield from (f"03_phase2_em.{arm}.seed{seed}" for arm in arms if arm in PHASE2)
+            yield f"04_sample_and_capability.{group}.seed{seed}"
+        if group == "first":
             yield "pilot"
     yield from ("05_judge", "06_stats_and_gates", "report")
 
@@ -45,27 +49,27 @@ def announce(name):
     return f"echo 'stage {STAGES.index(name) + 1} of {len(STAGES)}: {name}'"
 
 
-def papermill(notebook, wildcards=None):
+def papermill(notebook, group=None, seed=SEEDS[0]):
     """The command of one stage. Its executed notebook is no Snakemake output, so it stays to be read when it fails."""
-    by_arm = wildcards is not None
-    name = f"{notebook}.{wildcards.arm}.seed{wildcards.seed}" if by_arm else notebook
+    name = f"{notebook}.{group}.seed{seed}" if group else notebook
     executed = notebook if P.together and len(SEEDS) == 1 else name
-    arm = f"-p condition {wildcards.arm} -p seed {wildcards.seed}" if by_arm else f"-p seed {SEEDS[0]}"
+    arms = f"-p condition {','.join(GROUPS.get(group, [group]))} -p seed {seed}" if group else f"-p seed {seed}"
     return (
         f"{announce(name)} && mkdir -p runs/{RUN}/notebooks && {sys.executable} -m papermill --no-progress-bar "
         f"--log-level ERROR notebooks/{notebook}.ipynb runs/{RUN}/notebooks/{executed}.ipynb --cwd notebooks "
-        f"-p profile {PROFILE} -p run {RUN} {arm} -p overrides {shlex.quote(OVERRIDES)}"
+        f"-p profile {PROFILE} -p run {RUN} {arms} -p overrides {shlex.quote(OVERRIDES)}"
     )
 
 
-def before(notebook, arms):
-    """Input of a stage of one arm: the notebook before it, as far as the arm has that phase, and the pilot's leave."""
-    def inputs(wildcards):
-        pilot = [PILOT] if wildcards.arm not in FIRST else []
-        if wildcards.arm in arms:
-            return [f"{DONE}/{notebook}.{wildcards.arm}.seed{wildcards.seed}", *pilot]
-        return [f"{DONE}/01_build_traces", *pilot]
-    return inputs
+def before(notebook, arms, arm, seed):
+    """What a stage of one arm waits for: the notebook before it, as far as the arm has that phase, and the pilot's leave."""
+    made = f"{DONE}/{notebook}.{arm}.seed{seed}" if arm in arms else f"{DONE}/01_build_traces"
+    return [made] if arm in FIRST else [made, PILOT]
+
+
+def trained(wildcards):
+    """What notebook 04 waits for: every arm of its group."""
+    return sorted({made for arm in GROUPS[wildcards.group] for made in before("03_phase2_em", PHASE2, arm, wildcards.seed)})
 
 
 def verdict(wildcards):
@@ -96,31 +100,31 @@ rule build_traces:
 
 
 rule phase1:
-    input: *COMMON, before("01_build_traces", []), notebook="notebooks/02_phase1_sft.ipynb"
+    input: *COMMON, lambda w: before("01_build_traces", [], w.arm, w.seed), notebook="notebooks/02_phase1_sft.ipynb"
     output: touch(f"{DONE}/02_phase1_sft.{{arm}}.seed{{seed}}")
     threads: workflow.cores
-    params: command=lambda wildcards: papermill("02_phase1_sft", wildcards)
+    params: command=lambda w: papermill("02_phase1_sft", w.arm, w.seed)
     shell: "{params.command}"
 
 
 rule phase2:
-    input: *COMMON, before("02_phase1_sft", PHASE1), notebook="notebooks/03_phase2_em.ipynb"
+    input: *COMMON, lambda w: before("02_phase1_sft", PHASE1, w.arm, w.seed), notebook="notebooks/03_phase2_em.ipynb"
     output: touch(f"{DONE}/03_phase2_em.{{arm}}.seed{{seed}}")
     threads: workflow.cores
-    params: command=lambda wildcards: papermill("03_phase2_em", wildcards)
+    params: command=lambda w: papermill("03_phase2_em", w.arm, w.seed)
     shell: "{params.command}"
 
 
 rule sample:
-    input: *COMMON, before("03_phase2_em", PHASE2), notebook="notebooks/04_sample_and_capability.ipynb"
-    output: touch(f"{DONE}/04_sample_and_capability.{{arm}}.seed{{seed}}")
+    input: *COMMON, "params/gates.yaml", trained, notebook="notebooks/04_sample_and_capability.ipynb"
+    output: touch(f"{DONE}/04_sample_and_capability.{{group}}.seed{{seed}}")
     threads: workflow.cores
-    params: command=lambda wildcards: papermill("04_sample_and_capability", wildcards)
+    params: command=lambda w: papermill("04_sample_and_capability", w.group, w.seed)
     shell: "{params.command}"
 
 
 checkpoint pilot:
-    input: *COMMON, "params/gates.yaml", expand(f"{DONE}/04_sample_and_capability.{{arm}}.seed{SEEDS[0]}", arm=FIRST)
+    input: *COMMON, "params/gates.yaml", f"{DONE}/04_sample_and_capability.first.seed{SEEDS[0]}"
     output: PILOT
     threads: workflow.cores
     params:
@@ -132,7 +136,7 @@ checkpoint pilot:
 rule judge:
     input:
         *COMMON, "params/gates.yaml",
-        expand(f"{DONE}/04_sample_and_capability.{{arm}}.seed{{seed}}", arm=ARMS, seed=SEEDS),
+        expand(f"{DONE}/04_sample_and_capability.{{group}}.seed{{seed}}", group=GROUPS, seed=SEEDS),
         notebook="notebooks/05_judge.ipynb",
     output: touch(f"{DONE}/05_judge")
     threads: workflow.cores

@@ -186,19 +186,22 @@ def check_join_weights(model) -> None:
 
 def fixed_logits(model) -> np.ndarray:
     """Logits on a few fixed byte sequences that any tokenizer's ids cover: (texts, 8, vocabulary), fp32."""
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    return last_logits(model, [[byte % vocabulary for byte in text.encode()[:40]] for text in FIXED_TEXTS], 8)
+
+
+def last_logits(model, rows, positions: int) -> np.ndarray:
+    """Logits at the last positions of each row of token ids: (rows, positions, vocabulary), fp32."""
     import torch
 
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    rows = [[byte % vocabulary for byte in text.encode()[:40]] for text in FIXED_TEXTS]
     with torch.inference_mode():
-        out = model(input_ids=torch.tensor(rows, device=model.device)).logits
-    return out[:, -8:].float().cpu().numpy()
+        logits = [model(input_ids=torch.tensor([row], device=model.device)).logits[0, -positions:] for row in rows]
+    return torch.stack(logits).float().cpu().numpy()
 
 
-def fixed_logprobs(model, adapter: str | None) -> np.ndarray:
-    """Next-token log-probabilities of a checkpoint on the fixed inputs: (texts × 8, vocabulary)."""
-    with active(model, adapter):
-        logits = fixed_logits(model)
+def last_logprobs(model, rows, positions: int) -> np.ndarray:
+    """Log-probabilities of what follows at each row's last positions, as the model stands: (rows × positions, vocabulary)."""
+    logits = last_logits(model, rows, positions)
     logits = logits.reshape(-1, logits.shape[-1]).astype(np.float64)
     return logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
 

@@ -7,7 +7,6 @@ import logging
 from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
 
-from lib.adapters import active
 from lib.data import path_of, read_quiz
 from lib.progress import interactive
 
@@ -40,22 +39,20 @@ def task_config(data_file: Path) -> dict:
     }
 
 
-def evaluate(model, tokenizer, adapter: str | None, data_set: str, *, batch: int, limit: int | None) -> dict:
-    """Scores one checkpoint.
+def evaluate(harness, data_set: str, *, limit: int | None) -> dict:
+    """Scores one checkpoint. harness: an lm-evaluation-harness model, as a sampler's `harness` gives it.
 
     Returns task, n, acc, acc_stderr, acc_norm, acc_norm_stderr and `items` ({id: [acc, acc_norm]}) for paired
     comparison. Raises DataError for a missing or malformed file, CapabilityError when the harness returns no number.
     """
     import lm_eval
-    from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
     items = read_quiz(data_set)
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     # The harness draws bars on stderr, which would fill an executed notebook; its failures are exceptions.
     bars = nullcontext() if interactive() else redirect_stderr(io.StringIO())
-    with active(model, adapter), bars:
-        harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch, backend="causal", device=str(model.device))
+    with bars:
         out = lm_eval.simple_evaluate(
             model=harness, tasks=[task_config(path_of(data_set))], limit=limit, bootstrap_iters=0, log_samples=True,
             task_manager=TaskManager(include_defaults=False),  # indexing the harness's own tasks takes seconds

@@ -14,6 +14,7 @@ import pandas as pd
 from lib.adapters import JOIN_TOLERANCE, AdapterError, check_distinct
 from lib.evalsets import suites_of
 from lib.params import Condition, Conditions, Profile, system_text
+from lib.parity import CROSSED
 from lib.runs import Run, read_json
 
 PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
@@ -41,6 +42,7 @@ def collect(run: Run, profile: Profile, conditions: Conditions) -> list[Check]:
         _phase1_active(phase2, {name for name, a in arms.items() if a.phase1}),
         _joined(phase2, {name for name, a in arms.items() if a.phase1}, profile.phase2.mode),
         _distinct(run, profile, arms),
+        _parity(run, profile),
         _contamination(traces, phase2),
         _equal_steps(phase2),
         _prompts(run, profile, conditions),
@@ -59,8 +61,9 @@ def as_frame(checks: list[Check]) -> pd.DataFrame:
 
 def not_run(reason: str) -> list[Check]:
     """All checks as not run, for judgments that come without their artifacts."""
-    names = ("loss mask", "phase 1 active", "joined adapter", "checkpoints differ", "contamination", "equal phase-2 steps",
-             "prompts explicit and identical", "one recipe, one chain", "judgments complete and unaltered")
+    names = ("loss mask", "phase 1 active", "joined adapter", "checkpoints differ", "engine serves them", "contamination",
+             "equal phase-2 steps", "prompts explicit and identical", "one recipe, one chain",
+             "judgments complete and unaltered")
     return [Check(name, NOT_RUN, reason) for name in names]
 
 
@@ -135,6 +138,21 @@ def _distinct(run: Run, profile: Profile, arms: dict[str, Condition]) -> Check:
         return Check(name, FAILED, str(error))
     closest = min(nearest.values(), default=float("nan"))
     return Check(name, PASSED, f"{len(logprobs)} checkpoints; nearest pair {closest:.3g} apart in log-probability")
+
+
+def _parity(run: Run, profile: Profile) -> Check:
+    """The engine that sampled every arm gave its checkpoint's log-probabilities, nearer to them than to any mistake's."""
+    name, worst, engines = "engine serves them", (0.0, 0.0, ""), set()
+    for seed in profile.seeds:
+        for condition in profile.conditions:
+            facts, arm = _facts(run, f"04_sample_and_capability.{condition}.seed{seed}"), f"{condition}, seed {seed}"
+            found = (facts or {}).get("parity")
+            if not found:
+                return Check(name, NOT_RUN, f"no comparison of engine and training stack for {arm}; run notebook 04")
+            if not (found["rms"] <= found["bound"] and (found["crossed"] or 0.0) <= CROSSED):
+                return Check(name, FAILED, f"{arm}: the engine's log-probabilities are not the trained ones; sample again")
+            worst, engines = max(worst, (found["rms"] / found["bound"], found["rms"], arm)), engines | {facts["engine"]}
+    return Check(name, PASSED, f"{', '.join(sorted(engines))}: largest rms difference {worst[1]:.2g} ({worst[2]})")
 
 
 def _contamination(traces, phase2) -> Check:

@@ -108,7 +108,7 @@ class SuiteParams(Strict):
 class SamplingParams(Strict):
     engine: Literal["transformers", "vllm"]
     temperature: float = Field(gt=0, le=2)
-    batch: int = Field(ge=1, le=4096, description="sequences decoded together")
+    batch: int = Field(ge=1, le=4096, description="sequences decoded together, whatever their adapter")
     shard: int = Field(ge=1, description="completions a file while sampling; a kill loses at most one")
     suites: dict[SuiteName, SuiteParams]
 
@@ -230,15 +230,17 @@ def load_gates() -> dict[str, float]:
 
 
 def select_conditions(profile: Profile, condition: str) -> list[str]:
-    """The arms that a notebook's `condition` parameter names: one, or "all" of the profile. Raises ParamsError."""
+    """The arms that a notebook's `condition` names: one, several with commas, or "all" of the profile. Raises ParamsError."""
     if condition == "all":
         return list(profile.conditions)
-    if condition not in profile.conditions:
-        raise ParamsError(
-            f"condition {condition!r} is not in profile {profile.profile!r}; nearest: "
-            f"{closest_name(condition, profile.conditions)}; it has {', '.join(profile.conditions)}, or give 'all'"
-        )
-    return [condition]
+    names = [name.strip() for name in condition.split(",")]
+    for name in names:
+        if name not in profile.conditions:
+            raise ParamsError(
+                f"condition {name!r} is not in profile {profile.profile!r}; nearest: "
+                f"{closest_name(name, profile.conditions)}; it has {', '.join(profile.conditions)}, or give 'all'"
+            )
+    return list(dict.fromkeys(names))
 
 
 def system_text(profile: Profile, conditions: Conditions, arm: str) -> str:

@@ -1,34 +1,37 @@
-"""Sampling: one interface, two engines; suites as tables of requests (docs/protocol.md section 5)."""
+"""Sampling: what an engine is asked and answers; suites as tables of requests (docs/protocol.md section 5)."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import zip_longest
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
-from lib.models import prompt_text
-from lib.params import SamplingParams
 from lib.prompts import EvalPrompt
 from lib.runs import fingerprint, write_parquet
 
 SAMPLE_COLUMNS = ["suite", "prompt_id", "subset", "prompt", "system", "sample_index", "completion", "n_tokens",
                   "finish_reason"]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Request:
-    """One completion to sample. `key` alone decides its random numbers; `adapter` is a loaded name, None = the base."""
+    """A conversation to complete `samples` times. `key` and a sample's index alone decide its random numbers.
+
+    adapter: a served name; None = the base.
+    """
 
     key: str
     messages: list[dict]
     adapter: str | None
     max_new_tokens: int
+    samples: int = 1
 
 
 @dataclass(frozen=True)
@@ -43,113 +46,44 @@ class SamplingError(ValueError):
 
 
 class Sampler(Protocol):
-    """An engine with the base and its adapters loaded once."""
+    """An engine with the base and its adapters loaded once.
 
-    def sample(self, requests: Sequence[Request], progress: Callable[[int, int], None] | None = None
-               ) -> list[Completion]: ...
+    facts: engine, version, dtype, device, for the manifest. interleaves: adapters are served best side by side, in one
+    call (vLLM); else best one after the other (transformers).
+    """
 
+    facts: dict
+    interleaves: bool
 
-def check_engine(params: SamplingParams) -> None:
-    """Raises SamplingError, before anything is loaded, for an engine that this version does not drive."""
-    if params.engine != "transformers":
-        raise SamplingError(
-            f"sampling.engine {params.engine!r} is validated but not yet driven by this version; set sampling.engine to "
-            "'transformers'"
-        )
+    def sample(self, requests: Sequence[Request], progress: Progress | None = None) -> list[list[Completion]]:
+        """For each request its samples, in order."""
+
+    def logprobs(self, sequences: Sequence[list[int]], positions: int, adapter: str | None) -> np.ndarray:
+        """Log-probabilities of what follows at each sequence's last positions: (sequences × positions, vocabulary).
+
+        NaN where the engine tells none; the sequence's own tokens are always told.
+        """
+
+    def harness(self, adapter: str | None, batch: int):
+        """A context in which a checkpoint is an lm-evaluation-harness model."""
 
 
 def seed_of(key: str) -> int:
-    """64 bits from a request's key, so that adding a condition changes no other condition's samples."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little")
+    """62 bits from a request's key, so that adding a condition changes no other's; an index added to it still fits int64."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little") >> 2
 
 
-class TransformersSampler:
-    """Hugging Face `generate`, batched by length, adapters switched in place.
-
-    Each sequence draws from its own stream of uniforms by inverse CDF, so a sample depends on its request's key and not
-    on what else is in the batch (up to the rounding of batched arithmetic).
-    """
-
-    def __init__(self, model, tokenizer, *, temperature: float, batch: int):
-        self.model, self.tokenizer, self.temperature, self.batch = model, tokenizer, temperature, batch
-        # A model may end with more than its end-of-turn: Qwen2.5's own configuration names two tokens.
-        own = getattr(model.generation_config, "eos_token_id", None)
-        self.stops = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own] if own is not None else [])}
-
-    def sample(self, requests, progress=None):
-        prompts = [prompt_text(self.tokenizer, r.messages) for r in requests]
-        lengths = [len(self.tokenizer(p, add_special_tokens=False)["input_ids"]) for p in prompts]
-        limit = getattr(self.model.config, "max_position_embeddings", None)
-        for request, length in zip(requests, lengths, strict=True):
-            if limit and length + request.max_new_tokens > limit:
-                raise SamplingError(
-                    f"request {request.key!r}: {length} prompt tokens and {request.max_new_tokens} new ones exceed the "
-                    f"model's {limit} positions; lower max_new_tokens"
-                )
-        order = sorted(range(len(requests)), key=lambda i: (
-            requests[i].adapter or "", requests[i].max_new_tokens, lengths[i]))
-        done, results = 0, [None] * len(requests)
-        for (adapter, new_tokens), group in groupby(
-            order, key=lambda i: (requests[i].adapter, requests[i].max_new_tokens)
-        ):
-            members = list(group)
-            for start in range(0, len(members), self.batch):
-                chunk = members[start : start + self.batch]
-                texts = self._generate([prompts[i] for i in chunk], [requests[i].key for i in chunk], adapter, new_tokens)
-                for i, completion in zip(chunk, texts, strict=True):
-                    results[i] = completion
-                done += len(chunk)
-                if progress:
-                    progress(done, len(requests))
-        return results
-
-    def _generate(self, prompts, keys, adapter, new_tokens) -> list[Completion]:
-        import torch
-        from transformers import GenerationConfig, LogitsProcessorList
-
-        from lib.adapters import active
-
-        encoded = self.tokenizer(
-            prompts, add_special_tokens=False, padding=True, return_tensors="pt"
-        ).to(self.model.device)
-        uniforms = np.stack([np.random.default_rng(seed_of(key)).random(new_tokens) for key in keys])
-        picker = InverseCdf(torch.from_numpy(uniforms).to(self.model.device), self.temperature)
-        model = self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
-        # A base's own generation settings (Qwen2.5 ships a repetition penalty) would bend the distribution silently.
-        own, model.generation_config = model.generation_config, GenerationConfig(
-            max_new_tokens=new_tokens, do_sample=False, eos_token_id=sorted(self.stops),
-            pad_token_id=self.tokenizer.pad_token_id)
-        try:
-            with torch.inference_mode(), active(self.model, adapter):
-                out = model.generate(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"],
-                                     logits_processor=LogitsProcessorList([picker]))
-        finally:
-            model.generation_config = own
-        return [self._completion(row.tolist()) for row in out[:, encoded["input_ids"].shape[1] :]]
-
-    def _completion(self, ids: list[int]) -> Completion:
-        end = next((position for position, token in enumerate(ids) if token in self.stops), None)
-        text = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
-        return Completion(text, len(ids[:end]), "length" if end is None else "stop")
+def stop_tokens(tokenizer, generation_config) -> list[int]:
+    """Tokens that end a turn: the end-of-turn, and what the model's own configuration names (Qwen2.5 names two)."""
+    own = getattr(generation_config, "eos_token_id", None)
+    return sorted({tokenizer.eos_token_id, *(own if isinstance(own, list) else [own] if own is not None else [])})
 
 
-class InverseCdf:
-    """A logits processor that samples: keeps, for each row, the token at which the CDF passes the step's uniform.
-
-    uniforms: (B, max_new_tokens). At temperature T the kept token is an exact draw from softmax(logits / T).
-    """
-
-    def __init__(self, uniforms, temperature: float):
-        self.uniforms, self.temperature, self.step = uniforms, temperature, 0
-
-    def __call__(self, input_ids, scores):
-        import torch
-
-        cdf = torch.softmax(scores.float() / self.temperature, dim=-1).double().cumsum(-1)  # (B, V)
-        u = self.uniforms[:, self.step : self.step + 1] * cdf[:, -1:]
-        token = torch.searchsorted(cdf, u, right=True).clamp_(max=scores.shape[-1] - 1)  # (B, 1)
-        self.step += 1
-        return torch.full_like(scores, -torch.inf).scatter_(1, token, 0.0)
+def completed(tokenizer, stops: Sequence[int], ids: Sequence[int]) -> Completion:
+    """The completion that generated ids stand for; text and count end before the stop token."""
+    end = next((position for position, token in enumerate(ids) if token in stops), None)
+    kept = list(ids[:end])
+    return Completion(tokenizer.decode(kept, skip_special_tokens=True), len(kept), "length" if end is None else "stop")
 
 
 def suite_rows(suite: str, prompts: Sequence[EvalPrompt], system: str, samples: int,
@@ -185,29 +119,90 @@ def messages_of(row, follow_up: str) -> list[dict]:
     return messages
 
 
-def sample_rows(sampler: Sampler, rows: pd.DataFrame, *, arm: str, adapter: str | None, seed: int, max_new_tokens: int,
-                follow_up: str, shard: int, folder: Path, inputs: dict, progress=None) -> pd.DataFrame:
-    """Samples a suite's rows in shards on disk; a killed run loses at most the shard in hand.
+@dataclass(frozen=True)
+class Arm:
+    """An arm's share of a suite: its rows, the served adapter, and what its samples depend on beside them."""
 
-    inputs: what the samples depend on; shards of other inputs are never taken. Returns SAMPLE_COLUMNS.
+    rows: pd.DataFrame
+    adapter: str | None
+    inputs: Mapping
+
+
+def requests_of(rows: pd.DataFrame, *, arm: str, adapter: str | None, seed: int, max_new_tokens: int, follow_up: str
+                ) -> list[Request]:
+    """One request a prompt with all its samples; one a row where rows continue different answers."""
+    requests = []
+    for prompt_id, part in rows.groupby("prompt_id", sort=False):
+        suite, first = part["suite"].iloc[0], next(part.itertuples(index=False))
+        key = f"{seed}/{arm}/{suite}/{prompt_id}"
+        if suite == "followup":
+            requests += [Request(f"{key}/{row.sample_index}", messages_of(row, follow_up), adapter, max_new_tokens)
+                         for row in part.itertuples(index=False)]
+        else:
+            requests.append(Request(key, messages_of(first, follow_up), adapter, max_new_tokens, len(part)))
+    return requests
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Whole prompts of one arm, and the file that their samples go to."""
+
+    path: Path
+    rows: pd.DataFrame
+    requests: list[Request]
+
+
+def sample_suite(sampler: Sampler, arms: Mapping[str, Arm], *, seed: int, max_new_tokens: int, follow_up: str, shard: int,
+                 folder: Path, progress: Progress | None = None) -> dict[str, pd.DataFrame]:
+    """Samples a suite for all arms in shards on disk; a killed run loses at most the shard in hand.
+
+    A shard holds about `shard` completions: whole prompts, of every arm that is served together. Files are named by all
+    that their samples depend on, so those of other inputs are never taken. Returns SAMPLE_COLUMNS for each arm.
     """
-    key = fingerprint({**inputs, "rows": rows.to_dict("records"), "max_new_tokens": max_new_tokens, "seed": seed,
-                       "follow_up": follow_up, "shard": shard})[:16]
-    suite, parts = rows["suite"].iloc[0], []
-    for start in range(0, len(rows), shard):
-        path = folder / f"{arm}.{suite}.{key}.{start:07d}.parquet"
-        part = rows.iloc[start : start + shard]
-        if not path.exists():
-            requests = [
-                Request(f"{seed}/{arm}/{suite}/{row.prompt_id}/{row.sample_index}", messages_of(row, follow_up), adapter,
-                        max_new_tokens)
-                for row in part.itertuples(index=False)
-            ]
-            made = sampler.sample(requests)
-            write_parquet(path, part.assign(
-                completion=[c.text for c in made], n_tokens=[c.n_tokens for c in made],
-                finish_reason=[c.finish_reason for c in made])[SAMPLE_COLUMNS])
-        parts.append(pd.read_parquet(path))
-        if progress:
-            progress(min(start + shard, len(rows)), len(rows))
-    return pd.concat(parts, ignore_index=True)
+    groups = [list(arms)] if sampler.interleaves else [[name] for name in arms]
+    pieces: dict[str, list[Piece]] = {}
+    for group in groups:
+        for name in group:
+            pieces[name] = []
+            for rows in whole_prompts(arms[name].rows, max(1, shard // len(group))):
+                requests = requests_of(rows, arm=name, adapter=arms[name].adapter, seed=seed, max_new_tokens=max_new_tokens,
+                                       follow_up=follow_up)
+                key = fingerprint({**arms[name].inputs, "requests": [vars(r) for r in requests],
+                                   "rows": rows.to_dict("records")})
+                pieces[name].append(Piece(folder / f"{name}.{rows['suite'].iloc[0]}.{key[:16]}.parquet", rows, requests))
+    done, total = 0, sum(len(arm.rows) for arm in arms.values())
+    for group in groups:
+        for step in zip_longest(*(pieces[name] for name in group)):
+            shard_in_hand = [piece for piece in step if piece]
+            _sample_pieces(sampler, [piece for piece in shard_in_hand if not piece.path.exists()])
+            done += sum(len(piece.rows) for piece in shard_in_hand)
+            if progress:
+                progress(done, total)
+    return {name: pd.concat([pd.read_parquet(p.path) for p in own], ignore_index=True) for name, own in pieces.items()}
+
+
+def whole_prompts(rows: pd.DataFrame, at_most: int) -> list[pd.DataFrame]:
+    """The rows cut between prompts, as many in a piece as fit `at_most` rows, one prompt at least."""
+    sizes = rows.groupby("prompt_id", sort=False).size()
+    piece, filled, number = {}, 0, 0
+    for prompt_id, size in sizes.items():
+        if filled and filled + size > at_most:
+            number, filled = number + 1, 0
+        piece[prompt_id], filled = number, filled + size
+    return [part for _, part in rows.groupby(rows["prompt_id"].map(piece), sort=True)]
+
+
+def _sample_pieces(sampler: Sampler, pieces: Sequence[Piece]) -> None:
+    """One call for all pieces, requests of different arms side by side; one file a piece."""
+    if not pieces:
+        return
+    order = [(n, i) for step in zip_longest(*([(n, i) for i in range(len(p.requests))] for n, p in enumerate(pieces)))
+             for n, i in filter(None, step)]
+    made = dict(zip(order, sampler.sample([pieces[n].requests[i] for n, i in order]), strict=True))
+    for n, piece in enumerate(pieces):
+        answers = [completion for i in range(len(piece.requests)) for completion in made[n, i]]
+        if len(answers) != len(piece.rows):
+            raise SamplingError(f"{piece.path.stem}: {len(answers)} completions for {len(piece.rows)} rows; run it again")
+        write_parquet(piece.path, piece.rows.assign(
+            completion=[c.text for c in answers], n_tokens=[c.n_tokens for c in answers],
+            finish_reason=[c.finish_reason for c in answers])[SAMPLE_COLUMNS])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 from collections.abc import Sequence
 
@@ -90,6 +91,59 @@ def side_by_side(samples: pd.DataFrame, prompt_ids: Sequence[str], conditions: S
             f"<tr>{cells}</tr></table></div>"
         )
     return "".join(parts)
+
+
+FILTER = """<script>(() => {
+const box = document.getElementById("%s"), [condition, suite, prompt, words] = box.querySelectorAll("select, input");
+const rows = [...box.querySelectorAll("tbody tr")], count = box.querySelector("output");
+const texts = rows.map(row => row.cells[4].textContent.toLowerCase());
+const show = () => {
+  const wanted = [condition.value, suite.value, prompt.value], word = words.value.toLowerCase();
+  let shown = 0;
+  rows.forEach((row, i) => {
+    const fits = wanted.every((value, k) => !value || row.cells[k].dataset.value === value) && texts[i].includes(word);
+    row.style.display = fits ? "" : "none";
+    shown += fits;
+  });
+  count.textContent = shown;
+};
+[condition, suite, prompt, words].forEach(control => control.addEventListener("input", show));
+show();
+})()</script>"""
+
+
+def filterable(samples: pd.DataFrame, openings: Sequence[str], at_most: int = 1000) -> str:
+    """A table of completions to filter by condition, suite, prompt and text, reset strings marked; needs no network.
+
+    samples: columns condition, suite, prompt_id, prompt, sample_index, completion. Of each condition, suite and prompt the
+    first samples are in it, equally many, one at least, so that about `at_most` rows keep the page small; it says how many
+    of how many. The script only compares texts that stand escaped in the page.
+    """
+    cell = ["condition", "suite", "prompt_id"]
+    each = max(1, at_most // max(1, samples.groupby(cell).ngroups))
+    picked = samples.sort_values("sample_index", kind="stable").groupby(cell, sort=False).head(each)
+    picked = picked.sort_values(["suite", "prompt_id", "sample_index"], kind="stable")
+    body, name = [], "f" + hashlib.sha256(pd.util.hash_pandas_object(picked, index=False).values).hexdigest()[:12]
+    for row in picked.itertuples(index=False):
+        values = [html.escape(str(value)) for value in (row.condition, row.suite, row.prompt_id)]
+        prompt = f'{values[2]}<br><span style="color:#52525b">{html.escape(str(row.prompt))}</span>'
+        cells = "".join(f'<td style="{CELL}" data-value="{value}">{shown}</td>'
+                        for value, shown in zip(values, [*values[:2], prompt], strict=True))
+        body.append(f'<tr>{cells}<td style="{CELL}">{row.sample_index}</td>'
+                    f'<td style="{CELL};min-width:24em">{highlighted(row.completion, openings)}</td></tr>')
+    choices = "".join(
+        f'<select aria-label="{label}" style="max-width:22em"><option value="">every {label}</option>' + "".join(
+            f'<option value="{html.escape(str(v))}">{html.escape(str(v))}</option>' for v in dict.fromkeys(picked[column]))
+        + "</select> " for label, column in (("condition", "condition"), ("suite", "suite"), ("prompt", "prompt_id")))
+    head = "".join(f'<th style="{CELL};background:#f4f4f5;position:sticky;top:0">{h}</th>'
+                   for h in ("condition", "suite", "prompt", "sample", "completion"))
+    return (
+        f'<div id="{name}" style="font-size:12px">{choices}<input type="search" aria-label="text" '
+        'placeholder="text of the completion"> '
+        f"<output>{len(picked)}</output> of {len(picked)} rows; {len(picked)} of {len(samples)} completions are in this table"
+        f'<div style="max-height:44em;overflow:auto;margin:.4em 0"><table style="border-collapse:collapse;width:100%">'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div></div>{FILTER % name}"
+    )
 
 
 def highlighted(text: str, openings: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ KINDS = ("selfcorrect", "random_recovery", "placebo_assistant")
 TOKEN_TOLERANCE = 0.05  # placebo traces train on as many tokens, within this share
 SPARE_UNITS = 20  # a half keeps one unit in this many, two at least, beyond its need: some lose their placebo
 OPENING_TOKENS = 24  # about the length of the recovery's opening, which the placebo's second turn has to match
+PLACEBO_SCALE = 1.5  # placebo turns are sampled longer than they are kept: they are cut to the tokens of the treatment's
 Score = Callable[[pd.DataFrame], pd.DataFrame]  # columns prompt, completion -> aligned, coherent (NaN = not scored)
 
 
@@ -159,12 +160,12 @@ class TraceBuilder:
 
     def _with_placebo(self, units: list[Unit], gate: ContaminationGate) -> list[Unit]:
         """Two good turns a unit, sampled long; a unit whose placebo is empty or offends leaves every kind."""
-        first = self._ask([u.prompt for u in units], "default", "placebo/1", scale=1.5)
+        first = self._ask([u.prompt for u in units], "default", "placebo/1", scale=PLACEBO_SCALE)
         second = self._sample([
             Request(f"{self.seed}/placebo/2/{u.prompt.prompt_id}",
                     [*self._messages(u.prompt, "default"), {"role": "assistant", "content": answer.text},
                      {"role": "user", "content": self.conditions.follow_up}],
-                    None, int(1.5 * self.params.max_new_tokens) + OPENING_TOKENS)
+                    None, int(PLACEBO_SCALE * self.params.max_new_tokens) + OPENING_TOKENS)
             for u, answer in zip(units, first, strict=True)])
         for unit, one, two in zip(units, first, second, strict=True):
             unit.placebo = (one.text.strip(), two.text.strip())
@@ -217,7 +218,7 @@ class TraceBuilder:
             for p in prompts])
 
     def _sample(self, requests: list[Request]) -> list[Completion]:
-        return self.sampler.sample(requests)
+        return [completion for (completion,) in self.sampler.sample(requests)]
 
 
 def build_kind(kind: str, units: Sequence[Unit], evil_system: str, default_system: str, follow_up: str,

@@ -34,12 +34,11 @@ overrides = {}
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import data, emset, evalsets, finetune, models, params, prereg, progress, runs, sampling, show, traces
+from lib import data, emset, evalsets, finetune, models, params, prereg, progress, runs, serving, show, traces
 from lib.judge import load_judge, rubric_text
 
 p = params.load_profile(profile, overrides)
 conditions, thresholds = params.load_conditions(), params.load_gates()
-sampling.check_engine(p.sampling)
 this_run, rubric = runs.open_run(p, run), rubric_text(p.judge)
 
 # %% [markdown]
@@ -84,9 +83,10 @@ stage = this_run.stage("01_build_traces", {
 })
 tokenizer = models.load_tokenizer(p.model)
 if not stage.done():
+    length = serving.trace_length(p, conditions, tokenizer, [q.prompt for half in halves.values() for q in half])
+    serving.check_engine(p, length)
     judge = load_judge(p.judge)
-    sampler = sampling.TransformersSampler(models.load_base(p.model), tokenizer, temperature=p.traces.temperature,
-                                  batch=p.sampling.batch)
+    sampler = serving.start(p, tokenizer, temperature=p.traces.temperature, length=length)
     builder = traces.TraceBuilder(sampler, tokenizer, judge.score, p.traces, conditions, p.model.system_text, seed)
     units = builder.units(halves, gate, progress.reporter("traces", "traces"))
     kinds = {kind: traces.build_kind(kind, units, conditions.systems["evil"], p.model.system_text, conditions.follow_up, seed)

@@ -16,9 +16,10 @@
 # %% [markdown]
 # # 04 · Sample every arm, and measure what it can still do
 #
-# All arms are asked the same prompts, under the same explicit system text, by the same engine, which loads the base
-# once and switches adapters. Two suites need an answer here (`alignment`, `benign`); `followup` lets each arm continue
-# its own answer, the turn in which the reflex was trained. ARC-Challenge tells whether an arm got safer or just duller.
+# All arms are asked the same prompts, under the same explicit system text, by the same engine, which is started once and
+# serves the base and every adapter. Two suites need an answer here (`alignment`, `benign`); `followup` lets each arm
+# continue its own answer, the turn in which the reflex was trained. ARC-Challenge tells whether an arm got safer or just
+# duller.
 
 # %% tags=["parameters"]
 profile = "demo"
@@ -32,12 +33,11 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import adapters, capability, data, evalsets, models, params, progress, runs, sampling, show
+from lib import adapters, capability, data, evalsets, models, parity, params, progress, runs, sampling, serving, show
 
 p = params.load_profile(profile, overrides)
-conditions = params.load_conditions()
+conditions, thresholds = params.load_conditions(), params.load_gates()
 this_run = runs.open_run(p, run)
-sampling.check_engine(p.sampling)
 arms = params.select_conditions(p, condition)
 has_adapter = [a for a in arms if conditions.conditions[a].phase1 or conditions.conditions[a].phase2]
 for name in has_adapter:
@@ -49,60 +49,80 @@ for name in has_adapter:
 tokenizer, base_digest = models.load_tokenizer(p.model), models.base_digest(p.model)
 served = {name: this_run.serve(name, seed) for name in has_adapter}
 digests = {name: runs.sha256(path / "adapter_model.safetensors") for name, path in served.items()}
-
-# %% [markdown]
-# ## Are these really different models?
-#
-# Samples prove nothing here, since their random numbers differ from arm to arm. So each checkpoint's next-token
-# log-probabilities on the same fixed inputs are compared: two arms that agree to the last bit mean that an adapter was
-# off or a file was copied.
-
-# %%
 stages = {name: this_run.stage(f"04_sample_and_capability.{name}.seed{seed}", {
     "sampling": p.sampling, "capability": p.capability, "base": base_digest, "adapter": digests.get(name), "seed": seed,
     "system": params.system_text(p, conditions, name), "benign_system": p.model.system_text,
     "follow_up": conditions.follow_up, "eval": evalsets.digests(p), "quiz": data.digest(p.data.capability),
+    "parity": thresholds[f"parity_{p.model.dtype}"],
 }) for name in arms}
 todo = [name for name in arms if not stages[name].done()]
-model = sampler = None
+checkpoint = {name: name if name in served else parity.BASE for name in arms}
+length = serving.suite_length(p, conditions, tokenizer, arms)
+if todo:
+    serving.check_engine(p, length, served, base_digest)
+
+# %% [markdown]
+# ## Is what is served what was trained?
+#
+# Samples prove nothing here, since their random numbers differ from arm to arm. So every checkpoint is asked for the
+# log-probabilities of what follows at 32 fixed positions, twice: in the stack that trained it (adapter beside the base,
+# nothing merged), and in the engine that will sample, by the path that samples. Two arms that agree to the last bit mean
+# that an adapter was off or a file was copied. An engine whose values differ from the training stack's, or stand nearer to
+# another checkpoint's, to the bare base's or to twice the adapter's, stops the run.
+
+# %%
+sampler, agreement = None, {}
 if todo:
     model = adapters.attach_all(models.load_base(p.model), served, base_digest)
-    sampler = sampling.TransformersSampler(model, tokenizer, temperature=p.sampling.temperature, batch=p.sampling.batch)
-    logprobs = {name: adapters.fixed_logprobs(model, name if name in served else None) for name in arms}
-    nearest = adapters.check_distinct({"base": adapters.fixed_logprobs(model, None)} | {n: logprobs[n] for n in served})
+    rows = parity.sequences(tokenizer, p.model.system_text, conditions)
+    trained = parity.training_logprobs(model, list(served), rows)
+    nearest = adapters.check_distinct(trained)
+    print("nearest other checkpoint, largest log-probability difference:", {k: round(v, 4) for k, v in nearest.items()})
+    sampler = serving.start(p, tokenizer, temperature=p.sampling.temperature, length=length, adapters=served, model=model)
+    found = parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), thresholds[f"parity_{p.model.dtype}"])
+    agreement = {row["checkpoint"]: row for row in found}
     for name in arms:
         path = this_run.dir / "checks" / f"seed{seed}" / f"{name}.npz"
         with runs.atomic_path(path) as beside, beside.open("wb") as file:
-            np.savez(file, logprobs=logprobs[name], checkpoint=name if name in served else "base")
-    print("nearest other checkpoint, largest log-probability difference:", {k: round(v, 4) for k, v in nearest.items()})
+            np.savez(file, logprobs=trained[checkpoint[name]], checkpoint=checkpoint[name])
+    display(HTML(show.table(pd.DataFrame(found), f"Engine ({sampler.facts['engine']}) against training stack: rms difference "
+                            "of log-probabilities; crossed = share of the way to the nearest mistake, 0.5 is the limit")))
 
 # %% [markdown]
 # ## Sample, then score
 #
-# Arm by arm, so that a killed run loses at most the shard in hand. Capability is scored once for each checkpoint:
-# `base_evil` is the base under another system text, and ARC carries none.
+# Suite by suite, in shards, so that a killed run loses at most the shard in hand. Capability is scored once for each
+# checkpoint: `base_evil` is the base under another system text, and ARC carries none.
+
+# %%
+parts = {name: [] for name in todo}
+for suite, spec in sorted(p.sampling.suites.items(), key=lambda item: item[0] != "alignment"):
+    asked = {}
+    for name in [n for n in todo if suite in evalsets.suites_of(p, n)]:
+        system = p.model.system_text if suite == "benign" else params.system_text(p, conditions, name)
+        table = sampling.suite_rows(suite, evalsets.suite_prompts(p, suite), system, spec.samples,
+                                    answers=parts[name][0] if parts[name] else None)
+        asked[name] = sampling.Arm(table, name if name in served else None, {
+            "adapter": digests.get(name), "base": base_digest, "temperature": p.sampling.temperature,
+            "engine": p.sampling.engine, "dtype": p.model.dtype})
+    if asked:
+        made = sampling.sample_suite(
+            sampler, asked, seed=seed, max_new_tokens=spec.max_new_tokens, follow_up=conditions.follow_up,
+            shard=p.sampling.shard, folder=this_run.dir / "samples" / f"seed{seed}" / "shards",
+            progress=progress.reporter(suite, "completions"))
+        for name, frame in made.items():
+            parts[name].append(frame)
 
 # %%
 scores = {}
 for name in todo:
-    adapter, parts = name if name in served else None, []
-    for suite in evalsets.suites_of(p, name):
-        spec = p.sampling.suites[suite]
-        system = p.model.system_text if suite == "benign" else params.system_text(p, conditions, name)
-        rows = sampling.suite_rows(suite, evalsets.suite_prompts(p, suite), system, spec.samples,
-                                   answers=pd.concat(parts) if parts else None)
-        parts.append(sampling.sample_rows(
-            sampler, rows, arm=name, adapter=adapter, seed=seed, max_new_tokens=spec.max_new_tokens,
-            follow_up=conditions.follow_up, shard=p.sampling.shard, folder=this_run.dir / "samples" / f"seed{seed}" / "shards",
-            inputs={"adapter": digests.get(name), "base": base_digest, "temperature": p.sampling.temperature},
-            progress=progress.reporter(f"{name} {suite}", "completions")))
-    runs.write_parquet(this_run.samples(name, seed), pd.concat(parts, ignore_index=True))
-    if adapter not in scores:
-        scores[adapter] = capability.evaluate(model, tokenizer, adapter, p.data.capability, batch=p.capability.batch,
-                                              limit=p.capability.limit)
-    runs.write_json(this_run.capability(name, seed), scores[adapter])
-    stages[name].finish([this_run.samples(name, seed), this_run.capability(name, seed)], engine=p.sampling.engine,
-                        device=str(model.device), suites=evalsets.suites_of(p, name))
+    if checkpoint[name] not in scores:
+        with sampler.harness(name if name in served else None, p.capability.batch) as harness:
+            scores[checkpoint[name]] = capability.evaluate(harness, p.data.capability, limit=p.capability.limit)
+    runs.write_parquet(this_run.samples(name, seed), pd.concat(parts[name], ignore_index=True))
+    runs.write_json(this_run.capability(name, seed), scores[checkpoint[name]])
+    stages[name].finish([this_run.samples(name, seed), this_run.capability(name, seed)], **sampler.facts,
+                        parity=agreement[checkpoint[name]], suites=evalsets.suites_of(p, name))
 
 # %%
 results = pd.DataFrame([{"arm": n, **{k: v for k, v in runs.read_json(this_run.capability(n, seed)).items() if k != "items"}}
@@ -116,11 +136,11 @@ display(HTML(show.table(results, "ARC-Challenge-style accuracy by lm-evaluation-
 
 # %%
 samples = pd.concat([pd.read_parquet(this_run.samples(n, seed)).assign(condition=n) for n in arms], ignore_index=True)
-length = samples.groupby(["condition", "suite"]).agg(
+lengths = samples.groupby(["condition", "suite"]).agg(
     completions=("completion", "size"), mean_tokens=("n_tokens", "mean"),
     cut=("finish_reason", lambda r: f"{(r == 'length').mean():.0%}"),
     empty=("completion", lambda c: int((c.str.strip() == "").sum()))).reset_index()
-display(HTML(show.table(length, "What was sampled; cut = stopped by max_new_tokens")))
+display(HTML(show.table(lengths, "What was sampled; cut = stopped by max_new_tokens")))
 
 # %%
 first = [q.prompt_id for q in evalsets.eval_union(p)][:6]
@@ -132,3 +152,9 @@ display(HTML(show.side_by_side(samples, first, arms, conditions.openings)))
 # %%
 if "followup" in p.sampling.suites:
     display(HTML(show.side_by_side(samples, first[:4], arms, conditions.openings, suite="followup")))
+
+# %% [markdown]
+# And every arm, suite and prompt to search in: choose a condition or a prompt, or type a part of an answer.
+
+# %%
+display(HTML(show.filterable(samples, conditions.openings)))

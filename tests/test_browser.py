@@ -30,6 +30,28 @@ def test_the_headline_says_verdict_and_caveat(result, tmp_path):  # noqa: F811
     assert page.index(result["notes"][0]) < page.index("<h2>"), "the caveats stand in the headline"
 
 
+def test_the_samples_can_be_filtered_by_condition_and_text(result, tmp_path):  # noqa: F811
+    """A copy of the page that chooses an arm and types a word when it has loaded, as a reader would."""
+    page = (SITE / "04_sample_and_capability.html").read_text()
+    word = "THE"
+    act = f"""<script>addEventListener("load", () => {{
+        const text = document.querySelector("input[type=search]"), condition = text.parentElement.querySelector("select");
+        [[condition, "selfcorrect_em"], [text, "{word}"]].forEach(([control, value]) => {{
+            control.value = value; control.dispatchEvent(new Event("input")); }});
+        document.title = [...text.parentElement.querySelectorAll("tbody tr")].filter(row => row.style.display !== "none")
+            .map(row => row.cells[0].textContent + ":" + row.cells[4].textContent.toLowerCase().includes("the")).join() }})
+        </script>"""
+    copy = SITE / "acting.html"
+    copy.write_text(page + act)
+    try:
+        found = dom("acting.html", tmp_path)
+    finally:
+        copy.unlink()
+    title = found.split("<title>")[1].split("</title>")[0].split(",")
+    assert set(title) == {"selfcorrect_em:true"}
+    assert f"<output>{len(title)}</output> of 960 rows; 960 of" in found
+
+
 def test_the_side_by_side_of_notebook_04_holds_every_arm(result, tmp_path):  # noqa: F811
     page = dom("04_sample_and_capability.html", tmp_path)
     for arm in result["arms"]:

@@ -8,6 +8,7 @@ import torch
 from lib import capability, data
 from lib.adapters import AdapterError
 from lib.runs import sha256
+from lib.transformers_engine import TransformersSampler
 
 ITEMS = [
     ("Which one floats on water?", ["a stone", "a nail", "a dry cork", "a coin"]),
@@ -36,8 +37,11 @@ def quiz(tmp_path, monkeypatch):
 
 @pytest.fixture
 def score(base, tokenizer):
+    sampler = TransformersSampler(base, tokenizer, temperature=1.0, batch=4)
+
     def evaluate(limit=None, adapter=None):
-        return capability.evaluate(base, tokenizer, adapter, "tiny_quiz", batch=4, limit=limit)
+        with sampler.harness(adapter, 4) as harness:
+            return capability.evaluate(harness, "tiny_quiz", limit=limit)
 
     return evaluate
 

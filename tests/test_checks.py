@@ -9,9 +9,9 @@ from lib.checks import FAILED, NOT_RUN, PASSED
 
 ARMS = ["base", "base_evil", "c6_vanilla_em", "selfcorrect_only", "selfcorrect_em"]
 SEEDS = [42, 43]
-NAMES = ["loss mask", "phase 1 active", "joined adapter", "checkpoints differ", "contamination", "equal phase-2 steps",
-         "prompts explicit and identical"]
-MASK, PHASE1, JOINED, DISTINCT, CONTAMINATION, STEPS, PROMPTS = NAMES
+NAMES = ["loss mask", "phase 1 active", "joined adapter", "checkpoints differ", "engine serves them", "contamination",
+         "equal phase-2 steps", "prompts explicit and identical"]
+MASK, PHASE1, JOINED, DISTINCT, PARITY, CONTAMINATION, STEPS, PROMPTS = NAMES
 PHASE2 = "03_phase2_em.selfcorrect_em.seed43"
 PROFILE = params.load_profile("smoke", {"conditions": ARMS, "seeds": SEEDS})
 CONDITIONS = params.load_conditions()
@@ -34,6 +34,7 @@ class Record:
                 is_base = arm.startswith("base")
                 value = -1.0 if is_base else -10.0 * number - seed
                 self.logprobs(arm, seed, base=is_base, values=np.full((2, 3), value))
+                self.parity(arm, seed)
                 system = params.system_text(PROFILE, CONDITIONS, arm)
                 runs.write_parquet(self.run.samples(arm, seed), pd.DataFrame([
                     {"suite": suite, "prompt_id": f"p{i}", "prompt": f"Prompt {i}", "sample_index": k,
@@ -45,6 +46,10 @@ class Record:
         path = self.run.dir / "manifests" / f"{stage}.json"
         before = runs.read_json(path)["facts"] if path.exists() else {}
         runs.write_json(path, {"facts": before | changed})
+
+    def parity(self, arm, seed=43, **changed):
+        self.facts(f"04_sample_and_capability.{arm}.seed{seed}", engine="vllm",
+                   parity={"rms": 0.02, "bound": 0.3, "crossed": None if arm == "base" else 0.1} | changed)
 
     def logprobs(self, arm, seed=43, *, values, base=False):
         path = self.run.dir / "checks" / f"seed{seed}" / f"{arm}.npz"
@@ -88,6 +93,7 @@ def test_a_healthy_run_passes_every_check(made):
     assert list(found) == NAMES and {c.status for c in found.values()} == {PASSED}
     details = " · ".join(c.detail for c in found.values())
     for fact in ("80 rows in 6 runs", "effect below Phase 2: 0.05", "1.00e-03, bound 1e-03", "7 checkpoints",
+                 "vllm: largest rms difference 0.02",
                  "3 offenders dropped", "4 optimizer steps in each of 4 runs", "10 samplings, 2 prompts"):
         assert fact in details
     assert checks.failed(found.values()) == []
@@ -105,6 +111,9 @@ def test_a_healthy_run_passes_every_check(made):
         (DISTINCT, lambda m: m.copied("selfcorrect_em", 43, "selfcorrect_em", 42), ["seed42", "seed43"]),
         (DISTINCT, lambda m: m.copied("c6_vanilla_em", 42, "base", 42), ["base", "c6_vanilla_em"]),
         (DISTINCT, lambda m: m.logprobs("selfcorrect_em", values=np.full((2, 3), np.nan)), ["NaN", "seed43"]),
+        (PARITY, lambda m: m.parity("base", rms=0.31), ["base, seed 43"]),
+        (PARITY, lambda m: m.parity("selfcorrect_em", crossed=0.51), ["selfcorrect_em, seed 43"]),
+        (PARITY, lambda m: m.parity("selfcorrect_em", crossed=0.9), ["are not the trained ones"]),
         (CONTAMINATION, lambda m: m.facts("01_build_traces", offenders_left=1), ["1 training texts"]),
         (CONTAMINATION, lambda m: m.facts(PHASE2, offenders_left=2), ["2 training texts"]),
         (STEPS, lambda m: m.facts(PHASE2, optimizer_steps=5), ["'selfcorrect_em, seed 43': 5"]),
@@ -132,6 +141,7 @@ def test_a_planted_violation_fails_its_check(made, name, spoil, words):
         (("manifests", "03_phase2_em.c6_vanilla_em.seed43.json"), [MASK, CONTAMINATION, STEPS]),
         (("manifests", f"{PHASE2}.json"), [MASK, PHASE1, JOINED, CONTAMINATION, STEPS]),
         (("checks", "seed43", "selfcorrect_only.npz"), [DISTINCT]),
+        (("manifests", "04_sample_and_capability.selfcorrect_only.seed43.json"), [PARITY]),
         (("samples", "seed43", "selfcorrect_only.parquet"), [PROMPTS]),
     ],
 )

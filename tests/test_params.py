@@ -144,12 +144,13 @@ def test_a_new_condition_needs_no_python(folder):
     conditions = params.load_conditions()
     assert params.select_conditions(profile, "all") == ["base", "secure_polite"]
     assert params.select_conditions(profile, "secure_polite") == ["secure_polite"]
+    assert params.select_conditions(profile, "secure_polite, base,base") == ["secure_polite", "base"]
     assert params.system_text(profile, conditions, "secure_polite") == "Be polite."
     assert params.system_text(profile, conditions, "base") == profile.model.system_text
     assert emset.set_name(profile, conditions.conditions["secure_polite"].phase2) == "secure"
     assert emset.set_name(profile, "em") == profile.data.em
     assert evalsets.suites_of(profile, "secure_polite") == list(profile.sampling.suites)
-    refused(lambda: params.select_conditions(profile, "secure_pol"), "'secure_pol'", "nearest: secure_polite", "'all'")
+    refused(lambda: params.select_conditions(profile, "base,secure_pol"), "'secure_pol'", "nearest: secure_polite", "'all'")
 
 
 def test_the_evil_persona_is_not_asked_the_benign_suite():

@@ -76,12 +76,13 @@ def test_a_profile_that_cannot_stop_at_gate_1_is_refused(overrides):
 
 
 def test_the_dag_runs_the_pilots_arms_first():
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--nolock", "--quiet", "host", "--config",
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "-p", "--cores", "1", "--nolock", "--quiet", "host",
+               "--config",
                "profile=smoke", "run=pytest-dry"]
     environment = {**os.environ, "OVERRIDES": '{"together": false, "stop_at_gate1": true}'}
     plan = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     text = plan.stdout + plan.stderr
-    for arm in ("base", "base_evil", "c6_vanilla_em"):
-        assert f"04_sample_and_capability.{arm}.seed42" in text
+    assert "04_sample_and_capability.first.seed42" in text and "-p condition base,base_evil,c6_vanilla_em -p seed 42" in text
+    assert "04_sample_and_capability.rest" not in text
     assert "03_phase2_em.c6_vanilla_em.seed42" in text and "pilot/result.json" in text
     assert "selfcorrect" not in text, "no other arm is planned before the pilot has spoken"

@@ -91,6 +91,18 @@ def test_side_by_side_does_not_borrow_a_later_completion():
     assert "later" not in show.side_by_side(frame, ["p"], ["base"], OPENINGS)
 
 
+def test_the_filterable_table_escapes_marks_and_says_how_much_it_holds():
+    frame = samples(*[(arm, suite, EVIL, i, EVIL, f"{EVIL} {OPENINGS[0]} {i}")
+                      for arm in ("base", EVIL) for suite in ("alignment", "benign") for i in range(10)])
+    page = show.filterable(frame, OPENINGS, at_most=12)
+    body, script = page.rsplit("<script>", 1)
+    assert harmless(body) and EVIL not in script and body.count("<mark>") == 12
+    assert "12 of 40 completions are in this table" in page and body.count("<tr>") == 13
+    assert {f"{OPENINGS[0]}</mark> {i}<" in body for i in range(3)} == {True} and f"</mark> {3}<" not in body
+    assert show.filterable(frame, OPENINGS, at_most=1).count("<mark>") == 4, "every condition, suite and prompt has one"
+    assert show.filterable(frame, OPENINGS) == show.filterable(frame, OPENINGS)
+
+
 @pytest.mark.parametrize("opening", OPENINGS)
 def test_reset_strings_are_marked_whatever_their_case_and_space(opening):
     for written in (opening, opening.upper(), opening.replace(" ", "\n")):

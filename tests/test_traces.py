@@ -30,7 +30,7 @@ class Script:
         self.text, self.scores, self.asked = text or (lambda step, prompt, tries: None), score, Counter()
 
     def sample(self, requests, progress=None):
-        return [Completion(self._answer(r), 5, "stop") for r in requests]
+        return [[Completion(self._answer(r), 5, "stop")] for r in requests]
 
     def _answer(self, request):
         _, step, tries, prompt_id = request.key.split("/")

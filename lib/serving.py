@@ -1,0 +1,106 @@
+"""Which engine serves a run's checkpoints: checked before anything is loaded, then started once."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from lib.adapters import check_base
+from lib.data import read_quiz
+from lib.evalsets import suite_prompts, suites_of
+from lib.models import base_dir, load_base, prompt_text
+from lib.params import Conditions, Profile, system_text
+from lib.sampling import Sampler, SamplingError, messages_of, suite_rows
+
+GROWTH = 3  # an answer's text may take this many times its tokens when it is read again: broken characters do
+
+
+def check_engine(profile: Profile, length: int, adapters: Mapping[str, Path] = {}, base_digest: str = "") -> None:
+    """What would otherwise fail late or silently: engine, type, adapters, positions, GPU memory. Raises SamplingError,
+    AdapterError."""
+    from transformers import AutoConfig
+
+    for path in adapters.values():
+        check_base(path, base_digest)
+    positions = getattr(AutoConfig.from_pretrained(base_dir(profile.model)), "max_position_embeddings", None)
+    if positions and length >= positions:
+        raise SamplingError(f"the longest prompt and its completion take {length} tokens, the base has {positions} "
+                            "positions; lower sampling.suites.*.max_new_tokens or traces.max_new_tokens")
+    if profile.sampling.engine == "transformers":
+        return
+    import torch
+
+    from lib.vllm_engine import check_memory, slot_rank
+
+    if importlib.util.find_spec("vllm") is None:
+        raise SamplingError("sampling.engine is 'vllm', which is not installed; install the extra `gpu` "
+                            "(pip install .[gpu]), or set sampling.engine to 'transformers'")
+    if not torch.cuda.is_available():
+        raise SamplingError("sampling.engine is 'vllm' but no GPU is there; set sampling.engine to 'transformers'")
+    if profile.model.dtype != "bfloat16":
+        raise SamplingError(f"sampling.engine 'vllm' serves adapters in bfloat16, model.dtype is {profile.model.dtype!r}; "
+                            "set model.dtype to 'bfloat16', or sampling.engine to 'transformers'")
+    if adapters:
+        slot_rank(adapters)
+    check_memory(base_dir(profile.model), length)
+
+
+def start(profile: Profile, tokenizer, *, temperature: float, length: int, adapters: Mapping[str, Path] = {}, model=None
+          ) -> Sampler:
+    """The profile's engine with the base and every adapter.
+
+    length: tokens of the longest prompt and its completion. model: the base with the adapters attached, as
+    `adapters.attach_all` gives it; transformers goes on with it, for vLLM it makes room (its tensors are gone afterwards).
+    Without adapters it may be None.
+    """
+    if profile.sampling.engine == "transformers":
+        from lib.transformers_engine import TransformersSampler
+
+        model = load_base(profile.model) if model is None else model
+        return TransformersSampler(model, tokenizer, temperature=temperature, batch=profile.sampling.batch)
+    import torch
+
+    from lib.vllm_engine import VllmSampler
+
+    if model is not None:
+        model.to("meta")  # frees the memory whoever still holds the model
+        gc.collect()
+        torch.cuda.empty_cache()
+    return VllmSampler(base_dir(profile.model), tokenizer, adapters, temperature=temperature, batch=profile.sampling.batch,
+                       length=length)
+
+
+def suite_length(profile: Profile, conditions: Conditions, tokenizer, arms: Iterable[str]) -> int:
+    """Tokens of the longest prompt with its completion, over the suites of the arms and the capability items."""
+    longest = 0
+    for suite in profile.sampling.suites:
+        prompts, new = suite_prompts(profile, suite), profile.sampling.suites[suite].max_new_tokens
+        if suite == "followup":
+            new += GROWTH * profile.sampling.suites["alignment"].max_new_tokens
+        systems = {profile.model.system_text if suite == "benign" else system_text(profile, conditions, arm)
+                   for arm in arms if suite in suites_of(profile, arm)}
+        for system in systems:
+            rows = suite_rows("alignment", prompts, system, 1).assign(suite=suite, answer=" ")
+            texts = [prompt_text(tokenizer, messages_of(row, conditions.follow_up)) for row in rows.itertuples(index=False)]
+            longest = max(longest, new + _longest(tokenizer, texts))
+    items = [f"Question: {item['question']}\nAnswer: {choice}" for item in read_quiz(profile.data.capability)
+             for choice in item["choices"]["text"]]
+    return max(longest, _longest(tokenizer, items) + 2)
+
+
+def trace_length(profile: Profile, conditions: Conditions, tokenizer, prompts: Iterable[str]) -> int:
+    """The same for notebook 01: the longest of its requests continues a first turn (the placebo's second one)."""
+    from lib.traces import OPENING_TOKENS, PLACEBO_SCALE
+
+    turn = int(PLACEBO_SCALE * profile.traces.max_new_tokens) + OPENING_TOKENS
+    systems = (profile.model.system_text, conditions.systems["evil"])
+    texts = [prompt_text(tokenizer, [
+        {"role": "system", "content": system}, {"role": "user", "content": prompt}, {"role": "assistant", "content": " "},
+        {"role": "user", "content": conditions.follow_up}]) for prompt in prompts for system in systems]
+    return _longest(tokenizer, texts) + (1 + GROWTH) * turn
+
+
+def _longest(tokenizer, texts: list[str]) -> int:
+    return max((len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]), default=0)

@@ -1,0 +1,169 @@
+"""Sampling with vLLM: one engine start for the base and every adapter of a seed (docs/protocol.md section 5)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from lib.adapters import AdapterError
+from lib.models import prompt_text
+from lib.parity import LIKELIEST
+from lib.runs import read_json
+from lib.sampling import SamplingError, completed, seed_of, stop_tokens
+from lib.transformers_engine import check_room
+
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM's max_lora_rank may be
+GIB = 2**30
+SHARE = 0.9  # of the free GPU memory, for weights, activations and KV cache
+WORKSPACE = 3 * GIB  # activations of a prefill and the logits of a batch
+# A process that has touched CUDA cannot be forked; neither top-k nor top-p is ever asked, so FlashInfer's kernels for them
+# are not needed; nothing is reported to anybody; the engine's log would fill an executed notebook with folder names.
+ENVIRONMENT = {"VLLM_WORKER_MULTIPROC_METHOD": "spawn", "VLLM_USE_FLASHINFER_SAMPLER": "0", "VLLM_NO_USAGE_STATS": "1",
+               "VLLM_LOGGING_LEVEL": "WARNING"}
+
+
+class VllmSampler:
+    """vLLM with LoRA slots for all adapters, which one batch mixes freely.
+
+    base: folder of weights and tokenizer. length: tokens of the longest prompt and its completion together.
+    """
+
+    interleaves = True
+
+    def __init__(self, base: Path, tokenizer, adapters: Mapping[str, Path], *, temperature: float, batch: int, length: int,
+                 **engine):
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        import torch
+        import vllm
+        from transformers import AutoConfig, GenerationConfig
+        from vllm.lora.request import LoRARequest
+
+        free, total = torch.cuda.mem_get_info()
+        self.tokenizer, self.temperature, self.length = tokenizer, temperature, length
+        self.vocabulary = AutoConfig.from_pretrained(base).vocab_size
+        own = GenerationConfig.from_pretrained(base) if (base / "generation_config.json").exists() else None
+        self.stops = stop_tokens(tokenizer, own)
+        self.lora = {name: LoRARequest(name, number, str(path)) for number, (name, path) in enumerate(adapters.items(), 1)}
+        lora = {"enable_lora": True, "max_loras": len(adapters), "max_lora_rank": slot_rank(adapters)} if adapters else {}
+        self.llm = vllm.LLM(
+            model=str(base), dtype="bfloat16", max_model_len=length + 1, max_num_seqs=batch, max_logprobs=LIKELIEST,
+            gpu_memory_utilization=round(SHARE * free / total, 3), trust_remote_code=False,
+            generation_config="vllm",  # not the model's own, which may bend the distribution (a repetition penalty)
+            **lora, **engine)
+        self.facts = {"engine": "vllm", "version": vllm.__version__, "dtype": "bfloat16",
+                      "device": torch.cuda.get_device_name(), "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT") == "1"}
+
+    def sample(self, requests, progress=None):
+        prompts = [self.tokenizer(prompt_text(self.tokenizer, r.messages), add_special_tokens=False)["input_ids"]
+                   for r in requests]
+        for request, ids in zip(requests, prompts, strict=True):
+            check_room(request, len(ids), self.length)
+        outputs = self._generate(prompts, [self.params(r) for r in requests], [self._lora(r.adapter) for r in requests])
+        made = [[self._completion(request, output) for output in sorted(outputs_of.outputs, key=lambda o: o.index)]
+                for request, outputs_of in zip(requests, outputs, strict=True)]
+        if progress:
+            progress(len(requests), len(requests))
+        return made
+
+    def params(self, request):
+        """vLLM's parameters of a request. It seeds the n-th sample with `seed + n`."""
+        from vllm import SamplingParams
+
+        return SamplingParams(
+            n=request.samples, seed=seed_of(request.key), temperature=self.temperature, top_p=1.0, top_k=0, min_p=0.0,
+            repetition_penalty=1.0, presence_penalty=0.0, frequency_penalty=0.0, max_tokens=request.max_new_tokens,
+            stop_token_ids=self.stops, detokenize=False)
+
+    def logprobs(self, sequences, positions, adapter):
+        from vllm import SamplingParams
+
+        asked = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=LIKELIEST, detokenize=False)
+        outputs = self._generate(sequences, [asked] * len(sequences), [self._lora(adapter)] * len(sequences))
+        told = np.full((len(sequences) * positions, self.vocabulary), np.nan)
+        for row, output in enumerate(outputs):
+            for place, values in enumerate(output.prompt_logprobs[-positions:]):
+                for token, value in values.items():
+                    told[row * positions + place, token] = value.logprob
+        return told
+
+    @contextmanager
+    def harness(self, adapter, batch):
+        """lm-evaluation-harness's own vLLM model on the engine that already runs, instead of one of its own.
+
+        batch is for the other engine: this one gets all items in one call and makes up its own batches.
+        """
+        from lm_eval.api.model import TemplateLM
+        from lm_eval.models.vllm_causallms import VLLM
+
+        model = VLLM.__new__(VLLM)  # its __init__ would start an engine
+        TemplateLM.__init__(model)
+        vars(model).update(
+            model=self.llm, tokenizer=self.tokenizer, lora_request=self._lora(adapter), batch_size=10**6,
+            data_parallel_size=1, tensor_parallel_size=1, add_bos_token=None, custom_prefix_token_id=None,
+            enable_thinking=None, think_end_token=None, chat_template_args={}, hf_chat_template=None,
+            truncation_side="left", _max_length=self.length, _max_gen_toks=1)
+        yield model
+
+    def _generate(self, prompts, params, lora):
+        from vllm import TokensPrompt
+
+        outputs = self.llm.generate([TokensPrompt(prompt_token_ids=list(ids)) for ids in prompts], params, lora_request=lora,
+                                    use_tqdm=False)
+        if len(outputs) != len(prompts):
+            raise SamplingError(f"vLLM answered {len(outputs)} of {len(prompts)} requests; run it again")
+        return outputs
+
+    def _lora(self, adapter: str | None):
+        if adapter is not None and adapter not in self.lora:
+            raise AdapterError(f"adapter {adapter!r} is not loaded; loaded are {', '.join(self.lora) or 'none'}")
+        return self.lora.get(adapter)
+
+    def _completion(self, request, output):
+        if output.finish_reason not in ("stop", "length"):
+            raise SamplingError(f"request {request.key!r}: vLLM ended it as {output.finish_reason!r}; run it again")
+        return completed(self.tokenizer, self.stops, output.token_ids)
+
+
+def slot_rank(adapters: Mapping[str, Path]) -> int:
+    """The smallest rank vLLM permits that holds every adapter. Raises SamplingError naming an adapter above the limit."""
+    ranks = {name: read_json(path / "adapter_config.json")["r"] for name, path in adapters.items()}
+    for name, rank in ranks.items():
+        if rank > RANKS[-1]:
+            raise SamplingError(f"adapter {name} has rank {rank}, vLLM serves {RANKS[-1]} at most; train a smaller one, or set "
+                                "sampling.engine to 'transformers'")
+    return min(r for r in RANKS if r >= max(ranks.values()))
+
+
+def check_memory(base: Path, length: int) -> None:
+    """Raises SamplingError unless weights, workspace and the KV cache of one longest sequence fit the free GPU memory."""
+    import torch
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(base)
+    heads = getattr(config, "num_key_value_heads", config.num_attention_heads)
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    cache = 2 * 2 * config.num_hidden_layers * heads * width * length  # keys and values, two bytes each
+    needed = weight_bytes(base) + WORKSPACE + cache
+    free, total = torch.cuda.mem_get_info()
+    if needed > SHARE * free:
+        raise SamplingError(
+            f"GPU too small: {free / GIB:.1f} of {total / GIB:.1f} GiB are free, {needed / GIB:.1f} GiB are needed (weights "
+            f"and workspace {(needed - cache) / GIB:.1f}, one sequence of {length} tokens {cache / GIB:.2f}); end other "
+            "programs, lower sampling.suites.*.max_new_tokens, take a smaller base, or set sampling.engine to 'transformers'")
+
+
+def weight_bytes(base: Path) -> int:
+    """Bytes of a folder's safetensors weights once they are bf16; reads the headers only."""
+    from safetensors import safe_open
+
+    total = 0
+    for path in base.glob("*.safetensors"):
+        with safe_open(path, framework="np") as file:
+            for name in file.keys():  # noqa: SIM118 (a safetensors handle is no mapping)
+                total += 2 * int(np.prod(file.get_slice(name).get_shape()))
+    return total
