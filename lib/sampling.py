@@ -69,8 +69,8 @@ class Sampler(Protocol):
 
 
 def seed_of(key: str) -> int:
-    """62 bits from a request's key, so that adding a condition changes no other's; an index added to it still fits int64."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little") >> 2
+    """64 bits from a request's key, so that adding a condition changes no other condition's samples."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little")
 
 
 def stop_tokens(tokenizer, generation_config) -> list[int]:

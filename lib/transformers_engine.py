@@ -45,7 +45,7 @@ class TransformersSampler:
                     members = list(group)
                     for start in range(0, len(members), self.batch):
                         chunk = members[start : start + self.batch]
-                        streams = [f"{requests[i].key}/{sample}" for i, sample in chunk]
+                        streams = [f"{requests[i].key}/{sample}" if sample else requests[i].key for i, sample in chunk]
                         made |= zip(chunk, self._generate([prompts[i] for i, _ in chunk], streams, new_tokens), strict=True)
                         done += len(chunk)
                         if progress:

@@ -71,11 +71,11 @@ class VllmSampler:
         return made
 
     def params(self, request):
-        """vLLM's parameters of a request. It seeds the n-th sample with `seed + n`."""
+        """vLLM's parameters of a request. It seeds the n-th sample with `seed + n`, which has to fit an int64."""
         from vllm import SamplingParams
 
         return SamplingParams(
-            n=request.samples, seed=seed_of(request.key), temperature=self.temperature, top_p=1.0, top_k=0, min_p=0.0,
+            n=request.samples, seed=seed_of(request.key) >> 2, temperature=self.temperature, top_p=1.0, top_k=0, min_p=0.0,
             repetition_penalty=1.0, presence_penalty=0.0, frequency_penalty=0.0, max_tokens=request.max_new_tokens,
             stop_token_ids=self.stops, detokenize=False)
 
