@@ -17,7 +17,6 @@ from lib.runs import fingerprint, write_parquet
 
 SAMPLE_COLUMNS = ["suite", "prompt_id", "subset", "prompt", "system", "sample_index", "completion", "n_tokens",
                   "finish_reason"]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -55,11 +54,11 @@ class Sampler(Protocol):
     facts: dict
     interleaves: bool
 
-    def sample(self, requests: Sequence[Request], progress: Progress | None = None) -> list[list[Completion]]:
+    def sample(self, requests: Sequence[Request]) -> list[list[Completion]]:
         """For each request its samples, in order."""
 
     def logprobs(self, sequences: Sequence[list[int]], positions: int, adapter: str | None) -> np.ndarray:
-        """Log-probabilities of what follows at each sequence's last positions: (sequences × positions, vocabulary).
+        """Log-probabilities of every token at each sequence's last places: (sequences × positions, vocabulary).
 
         NaN where the engine tells none; the sequence's own tokens are always told.
         """
@@ -69,8 +68,8 @@ class Sampler(Protocol):
 
 
 def seed_of(key: str) -> int:
-    """62 bits from a request's key, so that adding a condition changes no other's; an index added to it still fits int64."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little") >> 2
+    """64 bits from a request's key, so that adding a condition changes no other condition's samples."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little")
 
 
 def stop_tokens(tokenizer, generation_config) -> list[int]:
@@ -153,7 +152,7 @@ class Piece:
 
 
 def sample_suite(sampler: Sampler, arms: Mapping[str, Arm], *, seed: int, max_new_tokens: int, follow_up: str, shard: int,
-                 folder: Path, progress: Progress | None = None) -> dict[str, pd.DataFrame]:
+                 folder: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, pd.DataFrame]:
     """Samples a suite for all arms in shards on disk; a killed run loses at most the shard in hand.
 
     A shard holds about `shard` completions: whole prompts, of every arm that is served together. Files are named by all

@@ -30,7 +30,7 @@ class TransformersSampler:
         self.facts = {"engine": "transformers", "version": transformers.__version__,
                       "dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device)}
 
-    def sample(self, requests, progress=None):
+    def sample(self, requests):
         prompts = [prompt_text(self.tokenizer, r.messages) for r in requests]
         lengths = [len(self.tokenizer(p, add_special_tokens=False)["input_ids"]) for p in prompts]
         limit = getattr(self.model.config, "max_position_embeddings", None)
@@ -38,18 +38,15 @@ class TransformersSampler:
             check_room(request, length, limit)
         rows = [(i, sample) for i, r in enumerate(requests) for sample in range(r.samples)]
         rows.sort(key=lambda row: (requests[row[0]].adapter or "", requests[row[0]].max_new_tokens, lengths[row[0]]))
-        done, made = 0, {}
+        made = {}
         for adapter, of_adapter in groupby(rows, key=lambda row: requests[row[0]].adapter):
             with served(self.model, adapter):
                 for new_tokens, group in groupby(of_adapter, key=lambda row: requests[row[0]].max_new_tokens):
                     members = list(group)
                     for start in range(0, len(members), self.batch):
                         chunk = members[start : start + self.batch]
-                        streams = [f"{requests[i].key}/{sample}" for i, sample in chunk]
+                        streams = [f"{requests[i].key}/{sample}" if sample else requests[i].key for i, sample in chunk]
                         made |= zip(chunk, self._generate([prompts[i] for i, _ in chunk], streams, new_tokens), strict=True)
-                        done += len(chunk)
-                        if progress:
-                            progress(done, len(rows))
         return [[made[i, sample] for sample in range(r.samples)] for i, r in enumerate(requests)]
 
     def logprobs(self, sequences, positions, adapter):

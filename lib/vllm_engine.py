@@ -58,24 +58,21 @@ class VllmSampler:
         self.facts = {"engine": "vllm", "version": vllm.__version__, "dtype": "bfloat16",
                       "device": torch.cuda.get_device_name(), "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT") == "1"}
 
-    def sample(self, requests, progress=None):
+    def sample(self, requests):
         prompts = [self.tokenizer(prompt_text(self.tokenizer, r.messages), add_special_tokens=False)["input_ids"]
                    for r in requests]
         for request, ids in zip(requests, prompts, strict=True):
             check_room(request, len(ids), self.length)
         outputs = self._generate(prompts, [self.params(r) for r in requests], [self._lora(r.adapter) for r in requests])
-        made = [[self._completion(request, output) for output in sorted(outputs_of.outputs, key=lambda o: o.index)]
-                for request, outputs_of in zip(requests, outputs, strict=True)]
-        if progress:
-            progress(len(requests), len(requests))
-        return made
+        return [[self._completion(request, output) for output in sorted(answer.outputs, key=lambda o: o.index)]
+                for request, answer in zip(requests, outputs, strict=True)]
 
     def params(self, request):
-        """vLLM's parameters of a request. It seeds the n-th sample with `seed + n`."""
+        """vLLM's parameters of a request. It seeds the n-th sample with `seed + n`, which has to fit an int64."""
         from vllm import SamplingParams
 
         return SamplingParams(
-            n=request.samples, seed=seed_of(request.key), temperature=self.temperature, top_p=1.0, top_k=0, min_p=0.0,
+            n=request.samples, seed=seed_of(request.key) >> 2, temperature=self.temperature, top_p=1.0, top_k=0, min_p=0.0,
             repetition_penalty=1.0, presence_penalty=0.0, frequency_penalty=0.0, max_tokens=request.max_new_tokens,
             stop_token_ids=self.stops, detokenize=False)
 

@@ -28,7 +28,7 @@ class Recorder:
     def __init__(self, answer=lambda key: Completion(key, 3, "stop"), interleaves=True):
         self.answer, self.requests, self.calls, self.interleaves = answer, [], 0, interleaves
 
-    def sample(self, requests, progress=None):
+    def sample(self, requests):
         if self.answer is None:
             raise AssertionError(f"asked for {len(requests)} completions that are on disk")
         self.requests += requests
@@ -276,7 +276,7 @@ def test_a_kill_between_shards_loses_one_and_another_arm_takes_none(tmp_path):
 
 def test_an_engine_that_loses_a_sample_is_refused(tmp_path):
     class Losing(Recorder):
-        def sample(self, requests, progress=None):
+        def sample(self, requests):
             return [samples[1:] for samples in super().sample(requests)]
 
     with pytest.raises(SamplingError, match="4 completions for 6 rows"):

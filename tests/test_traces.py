@@ -29,7 +29,7 @@ class Script:
     def __init__(self, text=None, score=None):
         self.text, self.scores, self.asked = text or (lambda step, prompt, tries: None), score, Counter()
 
-    def sample(self, requests, progress=None):
+    def sample(self, requests):
         return [[Completion(self._answer(r), 5, "stop")] for r in requests]
 
     def _answer(self, request):
