@@ -12,6 +12,7 @@ batch size. All completions have a fixed length here, so that both sides do the 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import tempfile
 import time
@@ -42,12 +43,12 @@ def prompts(profile) -> list:
 
 
 def requests_of(profile, arms) -> list[Request]:
-    """All arms' requests side by side, as `sampling.sample_suite` orders them."""
+    """Every prompt once, its arm in turn, so that all arms' adapters stand in one batch."""
     system = profile.model.system_text
     return [
         Request(f"42/{arm}/alignment/{p.prompt_id}",
                 [{"role": "system", "content": system}, {"role": "user", "content": p.prompt}], arm, NEW_TOKENS, SAMPLES)
-        for p in prompts(profile) for arm in arms
+        for p, arm in zip(prompts(profile), itertools.cycle(arms))
     ]
 
 
@@ -133,8 +134,7 @@ def on_gpu(folder: Path, batch: int) -> None:
         return sum(c.n_tokens for of in made for c in of), time.time() - began
 
     drawn: list = []
-    first, second = asked[: len(asked) // 2], asked[len(asked) // 2 :]
-    runs = [(side, *side(part)) for side, part in ((direct, first), (ours, first), (ours, second), (direct, second))]
+    runs = [(side, *side(asked)) for side in (direct, ours, ours, direct)]
     speed = {side: report(label, sum(t for s, t, _ in runs if s is side), sum(x for s, _, x in runs if s is side))
              for side, label in ((direct, "vLLM called directly"), (ours, "the project's sampler"))}
     own = speed[ours]
