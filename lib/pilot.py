@@ -50,7 +50,7 @@ def decide(run: Run, profile: Profile, judge) -> dict:
 
 def main(run_name: str, profile_name: str, overrides: str) -> None:
     run, profile = Run(run_name), load_profile(profile_name, overrides)
-    result = stats.plain(decide(run, profile, load_judge(profile.judge)))
+    result = stats.plain(decide(run, profile, load_judge(profile.judge, run.judge_store("pilot"))))
     if result["stop"]:
         write_json(run.result, result)
     write_json(run.dir / "pilot" / "result.json", result)
