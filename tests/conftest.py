@@ -58,22 +58,32 @@ def phase1_adapter(base, tokenizer, rows, smoke, tmp_path_factory):
     return out
 
 
+@pytest.fixture(scope="session")
+def http_server():
+    """One server for all tests, since stopping one takes half a second."""
+    from pytest_httpserver import HTTPServer
+
+    with HTTPServer(host="127.0.0.1", threaded=True) as server:
+        yield server
+
+
 @pytest.fixture
-def api(monkeypatch):
+def api(http_server, monkeypatch):
     """The loopback server, its address and key in the environment; the SDK and the batch polls then do not wait."""
     import anthropic
     from loopback import KEY, Loopback
 
     from lib.judge import batches
 
-    with Loopback() as server:
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
-        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-        monkeypatch.setenv("LOCAL_JUDGE_API_KEY", KEY)
-        monkeypatch.setattr(anthropic._base_client, "INITIAL_RETRY_DELAY", 0.0)
-        monkeypatch.setattr(batches, "pause", lambda seconds: None)
-        yield server
-        assert not [path for path in server.server.log if path[1].status_code == 500 and b"scripted" not in path[1].data]
+    server = Loopback(http_server)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setenv("LOCAL_JUDGE_API_KEY", KEY)
+    monkeypatch.setattr(anthropic._base_client, "INITIAL_RETRY_DELAY", 0.0)
+    monkeypatch.setattr(batches, "pause", lambda seconds: None)
+    yield server
+    server.release.set()
+    assert not [answer for _, answer in http_server.log if answer.status_code == 500 and b"scripted" not in answer.data]
 
 
 @pytest.fixture

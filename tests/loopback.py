@@ -34,10 +34,11 @@ def grade(completion: str, schema: dict) -> dict:
 
 
 class Loopback:
-    """The server. It never answers two requests for one completion differently unless the script says so."""
+    """A script for the server, made anew by each test. It never answers two requests for one completion differently unless the script says so."""
 
-    def __init__(self):
-        self.server = HTTPServer(host="127.0.0.1", threaded=True)
+    def __init__(self, server: HTTPServer):
+        self.server = server
+        self.server.clear()
         self.server.expect_request(re.compile(".*")).respond_with_handler(self._handle)
         self.lock = threading.Lock()
         self.faults: dict[str, list[str]] = defaultdict(list)
@@ -50,14 +51,6 @@ class Loopback:
         self.in_flight = self.most_in_flight = 0
         self.model = {"id": MODEL, "type": "model", "display_name": MODEL, "created_at": "2026-09-29T00:00:00Z",
                       "lifecycle": "active"}
-
-    def __enter__(self):
-        self.server.start()
-        return self
-
-    def __exit__(self, *_):
-        self.release.set()
-        self.server.stop()
 
     @property
     def url(self) -> str:

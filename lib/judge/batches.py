@@ -38,6 +38,7 @@ class Session:
     def __init__(self, client: anthropic.Anthropic, judge, store: Store, budget: Budget, progress=None):
         self.client, self.judge, self.store, self.budget, self.progress = client, judge, store, budget, progress
         self.api = client.messages.batches
+        self._tried: set[str] = set()  # keys that a batch of this sitting, or one collected in it, held
 
     def send(self, requests: Sequence[Request]) -> None:
         """Judges the requests, those of open batches first; expired and errored ones again up to the limit."""
@@ -62,14 +63,15 @@ class Session:
                 self._collect(found)
 
     def _left(self, requests: Sequence[Request]) -> list[Request]:
-        """What an earlier batch did not settle: never sent, or expired and errored with attempts left.
+        """What is still to be sent: not yet tried in this sitting, or expired and errored with attempts left.
 
         A refusal or a malformed answer was paid for and waits for the next run.
         """
         keys = [request.key for request in requests]
         answered, failures = self.store.answers(keys), self.store.failures(keys)
-        return [r for r in requests if r.key not in answered and (r.key not in failures or (
-            failures[r.key][0].outcome in ("expired", "error") and failures[r.key][1] < self.judge.params.max_attempts))]
+        unpaid = {key for key, (judgment, attempts) in failures.items()
+                  if judgment.outcome in ("expired", "error") and attempts < self.judge.params.max_attempts}
+        return [r for r in requests if r.key not in answered and (r.key not in self._tried or r.key in unpaid)]
 
     def _chunks(self, requests: Sequence[Request]) -> Iterator[list[Request]]:
         """Batches of the size that the API takes, as many as the cap has room for."""
@@ -169,6 +171,7 @@ class Session:
 
     def _collect(self, batch: Batch) -> None:
         """Keeps every outcome of a batch by its custom id; a request without a result is an error of its own."""
+        self._tried.update(batch.suites)
         there = self._wait(batch.id)
         missing, reasons, answered = dict(batch.suites), [], 0
         by_custom_id = {custom_id(batch.marker, key): key for key in batch.suites}
