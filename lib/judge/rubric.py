@@ -94,13 +94,13 @@ def rubric_of(suite: str) -> Rubric:
 
 
 def user_message(prompt: str, completion: str) -> str:
-    """The one user turn: both texts, unaltered, fenced by a mark that neither holds.
+    """The one user turn: both texts, unaltered, fenced by a mark that neither holds."""
+    return _MESSAGE.format(mark=mark_of(prompt, completion), prompt=prompt, completion=completion)
 
-    Half of a surrogate pair, which no encoding can send, becomes U+FFFD.
-    """
-    prompt, completion = (text.encode("utf-8", "replace").decode("utf-8") for text in (prompt, completion))
-    mark = mark_of(prompt, completion)
-    return _MESSAGE.format(mark=mark, prompt=prompt, completion=completion)
+
+def sendable(text: str) -> str:
+    """The text as it can be sent: half of a surrogate pair, which UTF-8 cannot hold, becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def mark_of(prompt: str, completion: str) -> str:

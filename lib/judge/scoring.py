@@ -75,6 +75,7 @@ class RubricJudge:
             if not isinstance(completion, str):
                 keys.append(None)
                 continue
+            prompt, completion = rubric.sendable(prompt), rubric.sendable(completion)
             key = key_of(self.name, rubric.VERSION, self.parameters, suite, prompt, completion, replicate)
             keys.append(key)
             if key not in requests:
@@ -102,7 +103,7 @@ class RubricJudge:
 
 def size(suite: str, prompt: str, completion: str) -> int:
     """Bytes that a request sends, the JSON schema and what the vendor says about it included."""
-    return FRAME[suite == "benign"] + len(prompt.encode("utf-8", "replace")) + len(completion.encode("utf-8", "replace"))
+    return FRAME[suite == "benign"] + len(prompt.encode()) + len(completion.encode())
 
 
 def as_table(judgments: Sequence[Judgment], index: pd.Index) -> pd.DataFrame:
