@@ -21,7 +21,7 @@ from lib.judge.store import Store
 from lib.params import JudgeParams
 
 KEY = "LOCAL_JUDGE_API_KEY"  # for an endpoint that asks for one; a name of its own, so that no other service's key goes there
-TRIES = 4
+TRIES, FIRST_WAIT = 4, 0.5  # calls for one answer, and seconds after the first, doubling
 PUSH_BACK = (429, 503, 529)
 
 
@@ -70,7 +70,7 @@ class LocalJudge(RubricJudge):
         body, reason = self.body(request), ""
         for attempt in range(TRIES):
             if attempt:
-                await asyncio.sleep(2.0 ** (attempt - 2))
+                await asyncio.sleep(FIRST_WAIT * 2 ** (attempt - 1))
             try:
                 async with asyncio.timeout(self.params.timeout):
                     reply = await client.post(f"{self._url}/chat/completions", json=body)
