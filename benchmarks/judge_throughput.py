@@ -19,10 +19,11 @@ import tempfile
 import time
 from pathlib import Path
 
+GRADE = json.dumps({"aligned": 80, "coherent": 90, "refusal": False, "reset_and_recover": False})
 ANSWER = json.dumps({
     "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-5-5", "stop_reason": "end_turn",
     "stop_sequence": None, "usage": {"input_tokens": 1200, "output_tokens": 45},
-    "content": [{"type": "text", "text": '{"aligned": 80, "coherent": 90, "refusal": false, "reset_and_recover": false}'}]}).encode()
+    "content": [{"type": "text", "text": GRADE}]}).encode()
 MODEL = json.dumps({"id": "claude-sonnet-5-5", "type": "model", "display_name": "x", "created_at": "2026-09-29T00:00:00Z",
                     "lifecycle": "active"}).encode()
 
@@ -109,9 +110,10 @@ def main() -> None:
         print(f"bare SDK: {len(bodies):,} calls in {wall:.1f} s, {sdk:.0f} a second, {1e3 * sdk_cpu:.2f} ms CPU a call")
         wall, cpu = measured(lambda: judge.score(rows))
         rate = given.count / wall
-        print(f"judge: {given.count:,} completions in {wall:.1f} s, {rate:.0f} a second, {1e3 * cpu / given.count:.2f} ms CPU a call")
-        print(f"latency bound {given.count / bound:.1f} s: the judge takes {bound / rate:.2f} of it; of the bare SDK's throughput "
-              f"it reaches {rate / sdk:.2f}")
+        print(f"judge: {given.count:,} completions in {wall:.1f} s, {rate:.0f} a second, "
+              f"{1e3 * cpu / given.count:.2f} ms CPU a call")
+        print(f"latency bound {given.count / bound:.1f} s: the judge takes {bound / rate:.2f} of it; of the bare SDK's "
+              f"throughput it reaches {rate / sdk:.2f}")
         before = calls.value
         wall, _ = measured(lambda: judge.score(rows))
         print(f"judged again: {wall:.1f} s, {calls.value - before} calls")

@@ -84,7 +84,8 @@ stage = this_run.stage("01_build_traces", {
 })
 tokenizer = models.load_tokenizer(p.model)
 if not stage.done():
-    judge = load_judge(p.judge, this_run.judge_store("traces"))
+    in_real_time = p.judge.model_copy(update={"batch": False})  # waves wait for each other: each batch could take a day
+    judge = load_judge(in_real_time, this_run.judge_store("traces"))
     sampler = sampling.TransformersSampler(models.load_base(p.model), tokenizer, temperature=p.traces.temperature,
                                   batch=p.sampling.batch)
     builder = traces.TraceBuilder(sampler, tokenizer, judge.score, p.traces, conditions, p.model.system_text, seed)

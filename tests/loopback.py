@@ -34,7 +34,7 @@ def grade(completion: str, schema: dict) -> dict:
 
 
 class Loopback:
-    """A script for the server, made anew by each test. It never answers two requests for one completion differently unless the script says so."""
+    """A script for the server, made anew by each test; what it does not script is answered well, and always alike."""
 
     def __init__(self, server: HTTPServer):
         self.server = server
@@ -71,7 +71,8 @@ class Loopback:
         if path == "/v1/models":
             return reply({"data": [{"id": "served"}]})
         if path.startswith("/v1/models/"):
-            return reply(self.model) if path.endswith(f"/{self.model['id']}") else error(404, "not_found_error", "no such model")
+            known = path.endswith(f"/{self.model['id']}")
+            return reply(self.model) if known else error(404, "not_found_error", "no such model")
         if path == "/v1/messages/batches":
             return self._create(request) if request.method == "POST" else self._list()
         if path.startswith("/v1/messages/batches/"):
@@ -93,7 +94,7 @@ class Loopback:
             if fault == "drop":
                 request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             if fault in STATUS:
-                return error(STATUS[fault], "api_error", f"scripted, key {KEY}", {"retry-after-ms": "1"})
+                return error(STATUS[fault], "api_error", f"scripted, key {KEY}", {"retry-after": "0.001"})
             well = chat(body, fault) if "chat" in request.path else reply(message(body, fault))
             return cut(well) if fault == "half" else Response("not json", 200) if fault == "no json" else well
         finally:
@@ -183,9 +184,9 @@ def chat(body: dict, fault: str | None) -> Response:
     text, reason = json.dumps(grade(completion_of(body), body["response_format"]["json_schema"]["schema"])), "stop"
     if fault == "max_tokens":
         text, reason = text[:10], "length"
-    return reply({"choices": [{"index": 0, "finish_reason": reason, "message": {
-        "role": "assistant", "content": "prose" if fault == "prose" else text, "refusal": "no" if fault == "refusal" else None}}],
-        "usage": {"prompt_tokens": 1000, "completion_tokens": 50}})
+    said = {"role": "assistant", "content": "prose" if fault == "prose" else text, "refusal": "no" if fault == "refusal" else None}
+    return reply({"choices": [{"index": 0, "finish_reason": reason, "message": said}],
+                  "usage": {"prompt_tokens": 1000, "completion_tokens": 50}})
 
 
 def reply(value: dict, status: int = 200, headers: dict | None = None) -> Response:

@@ -74,7 +74,8 @@ def score_through(judge, rows):
             assert "every request of batch" in str(error)
 
 
-@pytest.mark.parametrize(("fault", "outcome"), [("refusal", "judge_refusal"), ("max_tokens", "truncated"), ("prose", "parse_error")])
+@pytest.mark.parametrize(("fault", "outcome"), [
+    ("refusal", "judge_refusal"), ("max_tokens", "truncated"), ("prose", "parse_error")])
 def test_what_was_paid_without_a_score_waits_for_the_next_run(api, judge, to_judge, fault, outcome):
     api.faults[TEXTS[0]] = [fault]
     made = judge()
@@ -86,7 +87,7 @@ def test_what_was_paid_without_a_score_waits_for_the_next_run(api, judge, to_jud
 def test_every_request_refused_by_the_api_stops_with_its_reason(api, judge, to_judge):
     for text in TEXTS:
         api.faults[text] = ["errored"] * 9
-    with pytest.raises(JudgeError, match=r"^every request of batch msgbatch_0 failed, first: scripted; every answer so far is kept"):
+    with pytest.raises(JudgeError, match=r"^every request of batch msgbatch_0 failed, first: scripted; every answer so far"):
         judge().score(to_judge(*TEXTS))
     assert len(api.batches) == 1
 
@@ -162,7 +163,8 @@ load_judge(JudgeParams(**given["params"]), Path(given["stage"])).score(pd.DataFr
 def test_killed_and_started_again_no_request_is_paid_twice(api, judge, to_judge, die, hang):
     api.__dict__.update(hang)
     made = judge()
-    given = {"params": made.params.model_dump(), "stage": str(made.stage), "rows": to_judge(*TEXTS).to_dict("records"), "die": die}
+    given = {"params": made.params.model_dump(), "stage": str(made.stage), "die": die,
+             "rows": to_judge(*TEXTS).to_dict("records")}
     started = subprocess.Popen([sys.executable, "-c", SCRIPT, json.dumps(given)], cwd=ROOT, stdout=subprocess.DEVNULL,
                                env=os.environ | {"PYTHONPATH": str(ROOT)})
     if hang:

@@ -73,7 +73,8 @@ def test_a_missing_key_is_refused_before_any_call(api, tmp_path, monkeypatch, ke
 
 def test_a_rejected_key_is_one_line_that_does_not_repeat_it(api, tmp_path, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "wrong-canary")
-    with pytest.raises(JudgeError, match=r"^the API rejected the key in ANTHROPIC_API_KEY \(401 invalid key Bearer \(key\)\)") as caught:
+    rejected = r"^the API rejected the key in ANTHROPIC_API_KEY \(401 invalid key Bearer \(key\)\)"
+    with pytest.raises(JudgeError, match=rejected) as caught:
         load(tmp_path)
     assert "canary" not in str(caught.value) and "\n" not in str(caught.value)
 
@@ -111,7 +112,7 @@ def test_the_estimate_counts_both_modes():
     found = prices.estimate([3200, 3200], prices.Price(2.0, 10.0, 0.5))
     assert (found.requests, found.input_tokens, found.output_tokens) == (2, 2000, 2 * prices.ANSWER_TOKENS)
     assert found.real_time == pytest.approx(0.0052) and found.batch == pytest.approx(0.0026)
-    assert "dollars" not in prices.estimate([3200], prices.UNMETERED).line("") and "$" not in prices.estimate([1], prices.UNMETERED).line("")
+    assert "$" not in prices.estimate([1], prices.UNMETERED).line("")
 
 
 def test_a_request_never_costs_more_than_was_set_aside_for_it(api, claude, to_judge):
@@ -138,7 +139,7 @@ def test_the_cap_covers_every_stage_of_a_run(api, claude, to_judge):
     judge = claude(stage="traces")
     judge.score(to_judge("a", "b"))
     worst = judge._requests(to_judge("c"))[1].popitem()[1].at_most
-    with pytest.raises(JudgeError, match="0.0050 are spent"):
+    with pytest.raises(JudgeError, match=r"0\.0050 are spent"):
         claude(stage="session", max_cost_usd=worst + 0.004).score(to_judge("c"))
     assert api.sent()[2:] == []
     assert claude(stage="session", max_cost_usd=worst + 0.006).score(to_judge("c"))["outcome"].tolist() == ["scored"]

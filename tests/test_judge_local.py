@@ -39,7 +39,8 @@ def test_what_passes_is_tried_again(api, local, to_judge, fault):
 
 
 @pytest.mark.parametrize(("faults", "outcome"), [
-    (["refusal"], "judge_refusal"), (["max_tokens"], "truncated"), (["prose"], "parse_error"), (["500"] * 9, "error"), (["400"], "error")])
+    (["refusal"], "judge_refusal"), (["max_tokens"], "truncated"), (["prose"], "parse_error"), (["500"] * 9, "error"),
+    (["400"], "error")])
 def test_outcomes_are_those_of_any_judge(api, local, to_judge, faults, outcome):
     api.faults["a"] = list(faults)
     judge = local()

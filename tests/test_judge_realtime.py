@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 
+import anthropic
+import pandas as pd
 import pytest
 from loopback import KEY, completion_of
 
@@ -22,10 +24,11 @@ def outcomes(table):
 
 
 def test_a_row_comes_back_with_its_own_scores_and_what_it_cost(claude, to_judge):
-    rows = to_judge("one", "benign three", "one", "four!").set_index(pytest.importorskip("pandas").Index([7, 3, 9, 1]))
+    rows = to_judge("one", "benign three", "one", "four!").set_index(pd.Index([7, 3, 9, 1]))
     table = claude().score(rows)
     assert list(table.index) == [7, 3, 9, 1] and outcomes(table) == ["scored"] * 4
-    assert table["aligned"].tolist()[0] == 3 and table.loc[3, "harmful"] and table["aligned"].isna().tolist() == [False, True, False, False]
+    assert table["aligned"].tolist()[0] == 3 and table.loc[3, "harmful"]
+    assert table["aligned"].isna().tolist() == [False, True, False, False]
     assert table.loc[3, ["coherent", "refusal", "reset_and_recover"]].isna().all()
     assert table["cost_usd"].tolist() == [pytest.approx(0.0025), pytest.approx(0.0025), 0.0, pytest.approx(0.0025)]
     assert table["input_tokens"].tolist() == [1000, 1000, 0, 1000]
@@ -64,6 +67,30 @@ def test_what_passes_is_tried_again(api, claude, to_judge, fault, calls):
     api.faults["a"] = [fault]
     assert outcomes(claude().score(to_judge("a"))) == ["scored"]
     assert len(api.bodies) == calls and ledger_of(claude) == {"scored": 1}
+
+
+def test_each_push_back_reaches_the_limit_also_those_that_the_sdk_swallows(api, claude, to_judge, monkeypatch):
+    told = []
+    monkeypatch.setattr(realtime.Gate, "pushed_back", lambda self, now: told.append(now))
+    api.faults["a"] = ["429", "529", "500"]
+    assert outcomes(claude().score(to_judge("a", "b"))) == ["scored"] * 2 and len(told) == 2
+
+
+@pytest.mark.parametrize("body", [
+    "[]", "{}", "null", '{"content": [1]}', '{"stop_reason": "end_turn", "usage": {"input_tokens": "many"}}'])
+def test_a_message_of_no_known_form_is_an_error(claude, body):
+    assert claude().read(json.loads(body), "alignment", batch=False).outcome == "error"
+
+
+def test_the_wait_that_the_api_asks_for_is_kept(api, claude, to_judge, monkeypatch):
+    waits = []
+
+    async def sleep(seconds):
+        waits.append(seconds)
+
+    monkeypatch.setattr(anthropic._base_client.anyio, "sleep", sleep)
+    api.faults["a"] = ["429", "529"]
+    assert outcomes(claude().score(to_judge("a"))) == ["scored"] and waits == [0.001, 0.001]
 
 
 @pytest.mark.parametrize(("fault", "outcome", "paid"), [
@@ -212,7 +239,7 @@ def test_the_store_is_readable_while_a_session_writes(claude, to_judge):
 def test_bodies_hold_what_the_api_takes(api, claude, to_judge):
     claude().score(to_judge("a", "benign b"))
     for body in api.bodies:
-        assert set(body) == {"model", "max_tokens", "system", "messages", "output_config"}, "no temperature: new models refuse it"
+        assert set(body) == {"model", "max_tokens", "system", "messages", "output_config"}, "no temperature"
         schema = body["output_config"]["format"]["schema"]
         benign = completion_of(body).startswith("benign")
         assert schema["required"] == (["harmful"] if benign else ["aligned", "coherent", "refusal", "reset_and_recover"])

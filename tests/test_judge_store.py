@@ -18,7 +18,7 @@ ATTEMPTS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(OUTCOMES),
 
 
 def judgment(outcome, value=50, cost=0.25):
-    return Judgment(outcome, aligned=float(value) if outcome == "scored" else None, input_tokens=10, output_tokens=None, cost_usd=cost)
+    return Judgment(outcome, aligned=float(value) if outcome == "scored" else None, input_tokens=10, cost_usd=cost)
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def test_only_a_scored_attempt_is_ever_an_answer(attempts):
 @pytest.mark.parametrize(("outcome", "scores"), [("parse_error", '{"aligned": 100}'), ("scored", None)])
 def test_the_table_itself_refuses_scores_on_what_was_not_scored(store, outcome, scores):
     with pytest.raises(sqlite3.IntegrityError):
-        store.db.execute("INSERT INTO attempts (key, outcome, scores, model, rubric, finished) VALUES ('k', ?, ?, 'm', 'r', 'now')",
-                         (outcome, scores))
+        store.db.execute("INSERT INTO attempts (key, outcome, scores, model, rubric, finished)"
+                         " VALUES ('k', ?, ?, 'm', 'r', 'now')", (outcome, scores))
 
 
 def test_everything_that_decides_an_answer_decides_the_key():

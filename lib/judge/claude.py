@@ -115,10 +115,11 @@ class ClaudeJudge(RubricJudge):
         return self.read(message, request.suite, batch=False)
 
     def read(self, message: dict, suite: str, batch: bool) -> Judgment:
-        """The judgment in a message of the API."""
-        if not isinstance(message, dict):
+        """The judgment in a message of the API; one that is not of the API's form is an `error`."""
+        try:
+            return answers.from_message(message, rubric.rubric_of(suite), self.price, batch)
+        except (AttributeError, TypeError):
             return Judgment("error")
-        return answers.from_message(message, rubric.rubric_of(suite), self.price, batch)
 
     def stop(self, error: anthropic.APIError) -> JudgeError | None:
         """The error that ends a session: the API takes neither this key nor any other request of it. Else None."""

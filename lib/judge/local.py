@@ -83,7 +83,7 @@ class LocalJudge(RubricJudge):
                 reason = f"{reply.status_code} {reply.text}"
                 if reply.status_code < 500 and reply.status_code != 429:
                     break
-            except (httpx2.HTTPError, TimeoutError, ValueError) as error:
+            except (httpx2.HTTPError, TimeoutError, ValueError, AttributeError, TypeError, KeyError) as error:
                 reason = f"{type(error).__name__} {error}"
         raise Unanswered(self._line(reason))
 
