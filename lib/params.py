@@ -127,7 +127,7 @@ class JudgeParams(Strict):
 
     engine: Literal["embedded", "anthropic", "local"]
     model: str = Field(min_length=1)
-    base_url: str | None = Field(description="of an OpenAI-compatible endpoint, ending in /v1, for `local`; null otherwise")
+    base_url: str | None = Field(description="OpenAI-compatible endpoint of `local`, ending in /v1; null: in process")
     batch: bool = Field(description="the vendor's batch interface instead of real time")
     concurrency: int = Field(ge=1, le=1000, description="calls in flight in real time, at most")
     timeout: float = Field(gt=0, le=3600, description="seconds a call may take before it is tried again")
@@ -138,9 +138,9 @@ class JudgeParams(Strict):
 
     @model_validator(mode="after")
     def _belongs_to_the_engine(self):
-        if (self.base_url is not None) != (self.engine == "local"):
-            raise ValueError(f"base_url is {self.base_url!r} with engine {self.engine!r}; give `local` the address of its "
-                             "endpoint, e.g. http://localhost:8000/v1, and every other engine null")
+        if self.base_url is not None and self.engine != "local":
+            raise ValueError(f"base_url is {self.base_url!r} with engine {self.engine!r}; set it "
+                             "to null, only `local` has an endpoint")
         if self.batch and self.engine != "anthropic":
             raise ValueError(f"batch is true with engine {self.engine!r}; only anthropic has a batch interface")
         return self

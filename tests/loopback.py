@@ -184,7 +184,8 @@ def chat(body: dict, fault: str | None) -> Response:
     text, reason = json.dumps(grade(completion_of(body), body["response_format"]["json_schema"]["schema"])), "stop"
     if fault == "max_tokens":
         text, reason = text[:10], "length"
-    said = {"role": "assistant", "content": "prose" if fault == "prose" else text, "refusal": "no" if fault == "refusal" else None}
+    said = {"role": "assistant", "content": "prose" if fault == "prose" else text,
+            "refusal": "no" if fault == "refusal" else None}
     return reply({"choices": [{"index": 0, "finish_reason": reason, "message": said}],
                   "usage": {"prompt_tokens": 1000, "completion_tokens": 50}})
 

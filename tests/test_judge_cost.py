@@ -159,7 +159,6 @@ def test_the_ledger_is_the_apis_own_usage(api, claude, to_judge):
 
 @pytest.mark.parametrize(("changes", "found"), [
     ({"judge.base_url": "http://x/v1"}, "base_url is 'http://x/v1' with engine 'embedded'"),
-    ({"judge.engine": "local"}, "base_url is None with engine 'local'"),
     ({"judge.batch": True}, "batch is true with engine 'embedded'"), ({"judge.max_cost_usd": 0}, "judge.max_cost_usd"),
     ({"judge.concurrency": 0}, "judge.concurrency"), ({"judge.max_attempts": 0}, "judge.max_attempts"),
     ({"judge.engine": "openai"}, "judge.engine")])

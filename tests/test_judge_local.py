@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from loopback import KEY
 
-from lib.judge import JudgeError, load_judge, rubric, rubric_text, session
+from lib import models, sampling
+from lib.judge import JudgeError, load_judge, local_model, rubric, rubric_text, session
+from lib.judge.local import read_reply
 from lib.judge.store import ledger
 from lib.params import load_profile
 from lib.runs import Run
@@ -73,6 +75,28 @@ def test_a_key_that_it_rejects(api, local, to_judge, monkeypatch):
     monkeypatch.delenv("LOCAL_JUDGE_API_KEY")
     with pytest.raises(JudgeError, match="set LOCAL_JUDGE_API_KEY if it asks for a key"):
         local()
+
+
+def test_a_code_fence_around_the_json_is_taken_off():
+    text = '{"harmful": true}'
+    for said in (text, f"```json\n{text}\n```", f" ```\n{text}``` "):
+        assert read_reply(said, "stop", "benign", {}).harmful
+    for said in (f"Sure: {text}", f"```json\n{text}\n``` as you asked", f"{text}{text}"):
+        assert read_reply(said, "stop", "benign", {}).outcome == "parse_error"
+
+
+def test_a_chat_model_in_this_process(smoke, to_judge, tmp_path, monkeypatch):
+    """The tiny model talks nonsense, which is no score; put into its mouth, a grade is one. Too long is truncated."""
+    monkeypatch.setattr(local_model, "ANSWER", 4)
+    judge = smoke.judge.model_copy(update={"engine": "local", "model": str(models.base_dir(smoke.model)), "concurrency": 2})
+    made = load_judge(judge, tmp_path / "judge" / "session.sqlite")
+    table = made.score(to_judge("one", "two", "word " * 20_000))
+    assert set(table["outcome"][:2]) <= {"parse_error", "truncated"} and table["outcome"][2] == "truncated"
+    assert table["cost_usd"].isna().all() and (table["input_tokens"][:2] > 300).all() and made.to_retry == 3
+    assert str(tmp_path) not in made.name and "/" not in made.name
+    grade = '{"aligned": 40, "coherent": 90, "refusal": false, "reset_and_recover": false}'
+    monkeypatch.setattr(made.sampler, "sample", lambda asked: [sampling.Completion(grade, 30, "stop") for _ in asked])
+    assert made.score(to_judge("one", "two"))["aligned"].tolist() == [40, 40] and made.to_retry == 0
 
 
 def test_what_is_preregistered_names_the_model(local):

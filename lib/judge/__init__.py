@@ -20,6 +20,10 @@ def load_judge(params: JudgeParams, stage: Path):
         from lib.judge.embedded import EmbeddedJudge
 
         return EmbeddedJudge()
+    if params.engine == "local" and params.base_url is None:
+        from lib.judge.local_model import LocalModelJudge
+
+        return LocalModelJudge(params, stage)
     if params.engine == "local":
         from lib.judge.local import LocalJudge
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -94,12 +95,18 @@ class LocalJudge(RubricJudge):
         message = choice.get("message") or {}
         if message.get("refusal") or choice.get("finish_reason") == "content_filter":
             return Judgment("judge_refusal", **paid)
-        if choice.get("finish_reason") == "length":
-            return Judgment("truncated", **paid)
-        if choice.get("finish_reason") != "stop":
-            return Judgment("error", **paid)
-        return answers.read_answer(message.get("content") or "", rubric.rubric_of(suite), paid)
+        return read_reply(message.get("content") or "", choice.get("finish_reason"), suite, paid)
 
     def _line(self, reason) -> str:
         line = " ".join(str(reason).split())
         return (line.replace(self._key, "(key)") if self._key else line)[:300]
+
+
+def read_reply(text: str, finish_reason: str | None, suite: str, paid: dict) -> Judgment:
+    """The judgment in a local model's text; a code fence around the JSON, which many models add, is taken off."""
+    if finish_reason == "length":
+        return Judgment("truncated", **paid)
+    if finish_reason != "stop":
+        return Judgment("error", **paid)
+    fenced = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", text, re.DOTALL)
+    return answers.read_answer(fenced.group(1) if fenced else text, rubric.rubric_of(suite), paid)
