@@ -47,6 +47,8 @@ class Session:
             sent = [self._create(chunk) for chunk in self._chunks(todo)]
             if not sent:
                 raise self.budget.error()
+            print(f"{len(sent)} batches sent, {', '.join(batch.id for batch in sent)}; the answers may take a day. Interrupt at "
+                  "will, the next start picks them up", flush=True)
             for batch in sent:
                 self._collect(batch)
             self.budget.reserved = 0.0  # nothing is under way now
@@ -97,8 +99,9 @@ class Session:
                 # No retry by the SDK: when the reply is lost, a second request could make, and charge, a second batch.
                 created = self.client.with_options(max_retries=0).messages.batches.create(requests=body)
                 return self._known(batch, created.id)
-            except anthropic.RateLimitError:
+            except anthropic.RateLimitError:  # certainly not made
                 pause(LAST_POLL)
+                continue
             except anthropic.APIStatusError as error:
                 if error.status_code < 500:
                     self.store.forget(batch.marker)
