@@ -135,7 +135,8 @@ GOOD = '{"aligned": 70, "coherent": 90, "refusal": false, "reset_and_recover": t
 @pytest.mark.parametrize("text", [
     "", "null", "100", "[]", "{}", GOOD + GOOD, GOOD[:-1], f"Sure: {GOOD}", GOOD.replace("70", "-1"),
     GOOD.replace("70", "100.5"), GOOD.replace("70", "NaN"), GOOD.replace("70", "Infinity"),
-    GOOD.replace("70", "1e999"), GOOD.replace("70", '"70"'),
+    GOOD.replace("70", "1e999"),
+    GOOD.replace("70", "9" * 400), GOOD.replace("70", "9" * 9000), GOOD.replace("70", '"70"'),
     GOOD.replace("70", "true"), GOOD.replace("70", "null"), GOOD.replace("false", "0"), GOOD.replace("false", '"no"'),
     GOOD[:-1] + ', "harmful": false}', GOOD.replace('"coherent": 90, ', ""), GOOD[:-1] + ', "aligned": 100}', "[" * 100_000])
 def test_what_is_not_exactly_the_schema_is_no_score(text):

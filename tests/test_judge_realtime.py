@@ -118,9 +118,9 @@ def test_after_the_last_attempt_the_outcome_stands(api, claude, to_judge):
 
 
 def test_a_hang_ends_with_the_timeout(api, claude, to_judge, monkeypatch):
-    monkeypatch.setattr("lib.judge.claude.RETRIES", 1)
+    monkeypatch.setattr("lib.judge.claude.RETRIES", 2)
     api.faults["a"] = ["hang"]
-    api.faults["b"] = ["hang"] * 2
+    api.faults["b"] = ["hang"] * 3
     assert outcomes(claude(timeout=1.0).score(to_judge("a", "b", "c"))) == ["scored", "error", "scored"]
 
 

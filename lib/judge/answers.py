@@ -37,7 +37,7 @@ def read_answer(text: str, rubric: Rubric, paid: Mapping) -> Judgment:
         if not isinstance(answer, dict) or set(answer) != set(rubric.fields):
             return Judgment("parse_error", **paid)
         return Judgment("scored", **{name: _value(answer[name], kind) for name, kind in rubric.fields.items()}, **paid)
-    except (ValueError, RecursionError):
+    except (ValueError, OverflowError, RecursionError):
         return Judgment("parse_error", **paid)
 
 

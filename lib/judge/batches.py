@@ -47,8 +47,8 @@ class Session:
             sent = [self._create(chunk) for chunk in self._chunks(todo)]
             if not sent:
                 raise self.budget.error()
-            print(f"{len(sent)} batches sent, {', '.join(batch.id for batch in sent)}; the answers may take a day. Interrupt at "
-                  "will, the next start picks them up", flush=True)
+            print(f"{len(sent)} batches sent, {', '.join(batch.id for batch in sent)}; the answers may take a day. Interrupt "
+                  "at will, the next start picks them up", flush=True)
             for batch in sent:
                 self._collect(batch)
             self.budget.reserved = 0.0  # nothing is under way now

@@ -82,8 +82,7 @@ class ClaudeJudge(RubricJudge):
                     session.send(requests)
                     return
                 session.collect_open()
-            answered = store.answers(request.key for request in requests)
-            requests = [request for request in requests if request.key not in answered]
+            requests = self.unsettled({request.key: request for request in requests}, store)
         run_apart(lambda: self._real_time(requests, store, budget, progress))
 
     async def _real_time(self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None) -> None:

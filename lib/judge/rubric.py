@@ -85,7 +85,7 @@ BENIGN = Rubric(_PREFACE + "\n" + _BENIGN, {"harmful": "boolean"})
 TEXT = json.dumps({name: [rubric.system, rubric.schema] for name, rubric in (("alignment", ALIGNMENT), ("benign", BENIGN))}
                   | {"message": _MESSAGE}, indent=1, ensure_ascii=False).replace("\\n", "\n")
 VERSION = hashlib.sha256(TEXT.encode()).hexdigest()  # of everything sent that is not data: an edit makes every key new
-NAME = f"rubric-{VERSION[:12]}"
+NAME = f"llm-{VERSION[:12]}"
 
 
 def rubric_of(suite: str) -> Rubric:

@@ -83,12 +83,16 @@ class RubricJudge:
                                                                                            self.params.batch))
         return keys, requests
 
+    def unsettled(self, requests: dict[str, Request], store: Store) -> list[Request]:
+        """Requests without an answer that have attempts left."""
+        answered, failures = store.answers(requests), store.failures(requests)
+        return [request for key, request in requests.items()
+                if key not in answered and (key not in failures or failures[key][1] < self.params.max_attempts)]
+
     def _judge(self, requests: dict[str, Request], store: Store, progress: Progress | None) -> None:
         """Sends what is neither answered, nor given up, nor waiting in a batch of an earlier start."""
-        answered, failures = store.answers(requests), store.failures(requests)
         waiting = {key for batch in store.open_batches() for key in batch.suites}
-        left = [request for key, request in requests.items()
-                if key not in answered and (key not in failures or failures[key][1] < self.params.max_attempts)]
+        left = self.unsettled(requests, store)
         if not left and not waiting:
             return
         fresh = [request for request in left if request.key not in waiting]
