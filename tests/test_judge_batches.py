@@ -107,15 +107,16 @@ def test_a_refused_creation_is_one_line(api, judge, to_judge):
     assert Store(made.stage).open_batches() == []
 
 
-def test_someone_elses_batch_of_the_same_size_is_not_taken_for_ours(api, claude, judge, to_judge, tmp_path):
-    """Two runs with one key: the other's batch is as large and as new as the one that was lost."""
-    api.create_faults = ["lost"]
-    other = claude(stage="../other/session", batch=True)
-    api.create_faults = []
-    other.score(to_judge(*[f"other {k}" for k in range(6)]))
-    api.create_faults = ["lost"]
-    assert outcomes(judge().score(to_judge(*TEXTS))) == ["scored"] * 6
-    assert api.batched() == [*[f"other {k}" for k in range(6)], *TEXTS]
+@pytest.mark.parametrize("fault", ["lost", "500"])
+def test_someone_elses_batch_of_the_same_size_is_not_taken_for_ours(api, claude, judge, to_judge, fault):
+    """Two runs with one key: the other's batch is as large and as new as the one of which nothing was heard."""
+    others = [f"other {k}" for k in range(6)]
+    claude(stage="../other/session", batch=True).score(to_judge(*others))
+    api.create_faults = [fault]
+    made = judge()
+    assert outcomes(made.score(to_judge(*TEXTS))) == ["scored"] * 6
+    assert api.batched() == [*others, *TEXTS]
+    assert [(row["outcome"], row["requests"]) for row in ledger(made.stage.parent)] == [("scored", 6)]
 
 
 @pytest.mark.parametrize("faults", [["half"], ["half"] * 3])

@@ -140,6 +140,15 @@ def test_a_service_that_is_down_stops_the_session_and_keeps_what_came(api, claud
     assert "\n" not in str(caught.value)
 
 
+def test_failures_between_answers_are_no_service_that_is_down(api, claude, to_judge, monkeypatch):
+    monkeypatch.setattr("lib.judge.claude.RETRIES", 0)
+    monkeypatch.setattr(realtime, "FAILURES_IN_A_ROW", 3)
+    texts = [f"{kind} {k}" for k in range(6) for kind in ("good", "bad")]
+    for text in texts[1::2]:
+        api.faults[text] = ["500"]
+    assert outcomes(claude(concurrency=1).score(to_judge(*texts))) == ["scored", "error"] * 6
+
+
 def test_a_key_that_is_withdrawn_in_mid_session_stops_it(api, claude, to_judge):
     api.faults["b"] = ["401"]
     with pytest.raises(JudgeError, match="rejected the key in ANTHROPIC_API_KEY") as caught:
