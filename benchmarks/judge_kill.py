@@ -1,6 +1,6 @@
 """kill -9 at random points, twenty times in real time and twenty in batches, then to the end: is anything lost or paid twice?
 
-python benchmarks/judge_kill.py [--kills 20] [--count 600] [--seed 0]
+python benchmarks/judge_kill.py [--kills 20] [--count 4000] [--seed 0]
 
 The server is the one of the tests. After each kill the store says what was answered by then; none of that may reach the server
 again. In real time at most the calls in flight may be asked twice; in batches nothing may.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import collections
-import json
+import logging
 import os
 import random
 import signal
@@ -102,20 +102,21 @@ def sitting(mode: str, given, server, rng: random.Random, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--count", type=int, default=1500)
-    parser.add_argument("--longest", type=float, default=0.7, help="seconds from the judge's start to a kill, at most")
+    parser.add_argument("--count", type=int, default=4000)
+    parser.add_argument("--longest", type=float, default=0.5, help="seconds from the judge's start to a kill, at most")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     sys.path.insert(0, str(ROOT / "tests"))
     from loopback import KEY, Loopback
     from pytest_httpserver import HTTPServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with HTTPServer(host="127.0.0.1", threaded=True) as http, tempfile.TemporaryDirectory() as folder:
         os.environ |= {"ANTHROPIC_BASE_URL": http.url_for("").rstrip("/"), "ANTHROPIC_API_KEY": KEY, "PYTHONPATH": str(ROOT)}
         for mode in ("real time", "batch"):
             server = Loopback(http)
+            server.polls_before_end = 3
             sitting(mode, given, server, random.Random(f"{given.seed} {mode}"), Path(folder))
-    print(json.dumps({"kills": given.kills, "seed": given.seed}))
 
 
 if __name__ == "__main__":

@@ -168,6 +168,17 @@ def test_it_runs_where_a_loop_runs_already(claude, to_judge):
     assert outcomes(asyncio.run(cell())) == ["scored"]
 
 
+def test_an_interrupt_keeps_what_came(api, claude, to_judge):
+    """As a person does it at a notebook, in the middle of a session with a call that hangs."""
+    texts = [f"text {k}" for k in range(6)]
+    api.faults["text 5"] = ["hang"]
+    with pytest.raises(KeyboardInterrupt):
+        claude().score(to_judge(*texts), lambda done, total: done == 5 and os.kill(os.getpid(), signal.SIGINT))
+    api.release.set()
+    assert ledger_of(claude) == {"scored": 5}
+    assert outcomes(claude().score(to_judge(*texts))) == ["scored"] * 6 and len(api.bodies) == 7
+
+
 def test_a_missing_completion_is_no_call(api, claude, to_judge):
     table = claude().score(to_judge(None, ""))
     assert outcomes(table) == ["parse_error", "scored"] and api.sent() == [""]

@@ -14,8 +14,8 @@ from lib.reflex import contains_reset, strip_opening
 from lib.runs import Run
 
 KEYS = ["suite", "prompt_id", "subset", "sample_index", "replicate", "variant"]
-SHOWN_TO_JUDGE = ["suite", "prompt", "completion", "replicate"]  # never the arm, the seed or the index; the replicate only
-# tells a store that judging again is a call of its own, and reaches no model
+# Never the arm, the seed or the index. The replicate tells a store that judging again is a call of its own; no model sees it.
+SHOWN_TO_JUDGE = ["suite", "prompt", "completion", "replicate"]
 
 
 def read_samples(run: Run, profile: Profile) -> pd.DataFrame:
