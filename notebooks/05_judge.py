@@ -67,7 +67,8 @@ judged = pd.concat([pd.read_parquet(this_run.judgments(c, s)).assign(condition=c
 print(f"{facts['calls']} judgments by {facts['judge']}, rubric {facts['rubric']}, "
       f"{show.number(facts['cost_usd'], '.2f')} dollars")
 if facts["to_retry"]:
-    print(f"{facts['to_retry']} completions have no score and attempts left; run this notebook again to retry them")
+    print(f"{facts['to_retry']} completions have no score and attempts left; run this notebook again to retry them, or: "
+          f"rm runs/{this_run.name}/.done/05_judge, and make report")
 if facts["ledger"]:
     display(HTML(show.ledger(facts["ledger"])))
 

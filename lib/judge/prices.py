@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lib.params import ParamsError, closest_name, load_prices
 
 MAX_TOKENS = 1024  # of an answer, thinking included; the JSON itself takes about 40
-ANSWER_TOKENS = 60  # what an answer takes, for the estimate
+ANSWER_TOKENS = 60  # what an answer takes, for the estimate; what a model thinks before it comes on top
 CHARACTERS = 3.2  # a token, for the estimate; the newer tokenizers cut text into shorter pieces than four characters
 
 
