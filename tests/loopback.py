@@ -128,10 +128,10 @@ class Loopback:
         ended = batch["polls"] >= self.polls_before_end
         counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
         counts["succeeded" if ended else "processing"] = len(batch["requests"])
-        at = batch["created_at"].isoformat()
+        at, archived = batch["created_at"].isoformat(), batch.get("archived_at")
         return {"id": id, "type": "message_batch", "processing_status": "ended" if ended else "in_progress", "created_at": at,
-                "expires_at": at, "request_counts": counts, "archived_at": batch.get("archived_at"),
-                "results_url": f"{self.url}/v1/messages/batches/{id}/results" if ended else None}
+                "expires_at": at, "request_counts": counts, "archived_at": archived,
+                "results_url": f"{self.url}/v1/messages/batches/{id}/results" if ended and not archived else None}
 
     def _batch(self, request: Request, id: str, results: str = "") -> Response:
         batch = self.batches[id]

@@ -107,11 +107,13 @@ def test_a_refused_creation_is_one_line(api, judge, to_judge):
     assert Store(made.stage).open_batches() == []
 
 
+@pytest.mark.parametrize("archived", [None, "2026-01-01T00:00:00Z"])
 @pytest.mark.parametrize("fault", ["lost", "500"])
-def test_someone_elses_batch_of_the_same_size_is_not_taken_for_ours(api, claude, judge, to_judge, fault):
+def test_someone_elses_batch_of_the_same_size_is_not_taken_for_ours(api, claude, judge, to_judge, fault, archived):
     """Two runs with one key: the other's batch is as large and as new as the one of which nothing was heard."""
     others = [f"other {k}" for k in range(6)]
     claude(stage="../other/session", batch=True).score(to_judge(*others))
+    api.batches["msgbatch_0"]["archived_at"] = archived
     api.create_faults = [fault]
     made = judge()
     assert outcomes(made.score(to_judge(*TEXTS))) == ["scored"] * 6

@@ -125,8 +125,8 @@ class Session:
         for attempt in range(3):  # a list can lag behind
             for listed in self._listed(batch):
                 if listed not in foreign:
-                    self._wait(listed)
-                    if any(entry.custom_id.startswith(f"{batch.marker}-") for entry in self._results(listed)):
+                    entries = self._results(listed) if self._wait(listed) else []
+                    if any(entry.custom_id.startswith(f"{batch.marker}-") for entry in entries):
                         return self._known(batch, listed)
                     foreign.add(listed)
             pause(wait(attempt))
