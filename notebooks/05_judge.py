@@ -60,7 +60,7 @@ if not stage.done() or stage.record()["facts"]["to_retry"]:
     judged = session.judge_all(judge, table, progress.reporter("judging"))
     session.write(this_run, judged)
     stage.finish(paths, judge=judge.name, rubric=judge.rubric, calls=len(table), **session.spent(this_run, judged),
-                 to_retry=judge.to_retry, retest=session.retest(judged), validity=validity.of(judge))
+                 to_retry=getattr(judge, "to_retry", 0), retest=session.retest(judged), validity=validity.of(judge))
 facts = stage.record()["facts"]
 judged = pd.concat([pd.read_parquet(this_run.judgments(c, s)).assign(condition=c, seed=s)
                     for s in p.seeds for c in p.conditions], ignore_index=True)

@@ -11,10 +11,10 @@ __all__ = ["COLUMNS", "OUTCOMES", "JudgeError", "Judgment", "load_judge", "rubri
 
 
 def load_judge(params: JudgeParams, stage: Path):
-    """The judge that the profile names, with `name`, `rubric`, `to_retry` and `score(rows, progress)`.
+    """The judge that the profile names, with `name`, `rubric` and `score(rows, progress)`.
 
-    stage: where an LLM judge keeps what it was answered, `Run.judge_store`. What would stop it from judging, such as a
-    missing key, is an error here, before any work. Raises ParamsError, JudgeError.
+    stage: where an LLM judge keeps what it was answered, `Run.judge_store`; such a judge also counts `to_retry`. What would
+    stop it from judging, such as a missing key, is an error here, before any work. Raises ParamsError, JudgeError.
     """
     if params.engine == "embedded":
         from lib.judge.embedded import EmbeddedJudge

@@ -154,7 +154,6 @@ class EmbeddedJudge:
     """
 
     rubric = "embedded-1"
-    to_retry = 0  # its outcomes are final: the same text gets the same answer
 
     def __init__(self, folder: Path = HERE) -> None:
         self.heads, self.card = load_heads(Path(folder))
