@@ -125,11 +125,27 @@ class CapabilityParams(Strict):
 
 
 class JudgeParams(Strict):
-    engine: Literal["embedded", "anthropic"]
+    """Who scores, and how it is asked; docs/protocol.md sections 5 and 9."""
+
+    engine: Literal["embedded", "anthropic", "local"]
     model: str = Field(min_length=1)
+    base_url: str | None = Field(description="OpenAI-compatible endpoint of `local`, ending in /v1; null: in process")
     batch: bool = Field(description="the vendor's batch interface instead of real time")
+    concurrency: int = Field(ge=1, le=1000, description="calls in flight in real time, at most")
+    timeout: float = Field(gt=0, le=3600, description="seconds a call may take before it is tried again")
+    max_attempts: int = Field(ge=1, le=10, description="judgments of one completion without a score, before that stands")
+    max_cost_usd: float | None = Field(gt=0, description="dollars that a run's judging may cost; null = no cap")
     retest: bool
     stripped: bool
+
+    @model_validator(mode="after")
+    def _belongs_to_the_engine(self):
+        if self.base_url is not None and self.engine != "local":
+            raise ValueError(f"base_url is {self.base_url!r} with engine {self.engine!r}; set it "
+                             "to null, only `local` has an endpoint")
+        if self.batch and self.engine != "anthropic":
+            raise ValueError(f"batch is true with engine {self.engine!r}; only anthropic has a batch interface")
+        return self
 
 
 class StatsParams(Strict):
@@ -229,6 +245,11 @@ def load_gates() -> dict[str, float]:
     return _read(PARAMS_DIR / "gates.yaml")
 
 
+def load_prices() -> dict:
+    """Dollars by judge model, with the table's date (params/prices.yaml)."""
+    return _read(PARAMS_DIR / "prices.yaml")
+
+
 def select_conditions(profile: Profile, condition: str) -> list[str]:
     """The arms that a notebook's `condition` names: one, several with commas, or "all" of the profile. Raises ParamsError."""
     if condition == "all":
@@ -271,7 +292,7 @@ def _check_data(profile: Profile) -> None:
 
 
 def _is_profile(path: Path) -> bool:
-    return path.stem not in {"conditions", "gates", "data"}
+    return path.stem not in {"conditions", "gates", "data", "prices"}
 
 
 def _read(path: Path, known: list[str] | None = None) -> dict:

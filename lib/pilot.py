@@ -38,7 +38,8 @@ def decide(run: Run, profile: Profile, judge) -> dict:
                              random_seed=profile.stats.seed)
     decision = gates.decide(analysis, thresholds)
     stop = decision["verdict"] == "em_not_induced"
-    trust = {"judge": judge.name, "rubric": judge.rubric, "validity": validity.of(judge), "retest": session.retest(judged)}
+    trust = {"judge": judge.name, "rubric": judge.rubric, "validity": validity.of(judge), "retest": session.retest(judged),
+             **session.spent(run, judged)}
     changed = prereg.changes(run, rubric_text(profile.judge), evalsets.eval_union(profile))
     notes = results.notes(profile, thresholds, trust, changed, False, [])
     notes += [f"Stopped at gate 1 on a pilot of {SAMPLES} samples a prompt: the other arms were not trained."]
@@ -50,7 +51,7 @@ def decide(run: Run, profile: Profile, judge) -> dict:
 
 def main(run_name: str, profile_name: str, overrides: str) -> None:
     run, profile = Run(run_name), load_profile(profile_name, overrides)
-    result = stats.plain(decide(run, profile, load_judge(profile.judge)))
+    result = stats.plain(decide(run, profile, load_judge(profile.judge, run.judge_store("pilot"))))
     if result["stop"]:
         write_json(run.result, result)
     write_json(run.dir / "pilot" / "result.json", result)

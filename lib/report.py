@@ -185,7 +185,8 @@ def _tables(result: dict) -> str:
         rows = [{"measure": k, **v} for k, v in result["judge"]["validity"]["measures"].items()]
         caption = f"{result['judge']['judge']}, rubric {result['judge']['rubric']}, against held-out scores and labels"
         again = show.table(pd.DataFrame([result["judge"]["retest"]]), "Test–retest on the completions judged twice")
-        parts.append(f"<h2>The judge</h2>{show.table(pd.DataFrame(rows), caption)}{again}")
+        paid = show.ledger(result["judge"]["ledger"]) if result["judge"].get("ledger") else ""
+        parts.append(f"<h2>The judge</h2>{show.table(pd.DataFrame(rows), caption)}{again}{paid}")
     if result["changed_since_stamp"]:
         parts.append("<h2>Changed since the pre-registration stamp</h2>" + "".join(
             f"<h3>{html.escape(n)}</h3><pre>{html.escape(d)}</pre>" for n, d in result["changed_since_stamp"].items()))

@@ -67,6 +67,10 @@ class Run:
     def judgments(self, condition: str, seed: int) -> Path:
         return self.dir / "judgments" / f"seed{seed}" / f"{condition}.parquet"
 
+    def judge_store(self, stage: str) -> Path:
+        """Where an LLM judge keeps its answers: a file for `traces`, `pilot` and `session`, which judge apart."""
+        return self.dir / "judge" / f"{stage}.sqlite"
+
     @property
     def result(self) -> Path:
         return self.dir / "stats" / "result.json"

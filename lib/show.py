@@ -26,6 +26,17 @@ def table(frame: pd.DataFrame, caption: str = "") -> str:
     return f'<table style="border-collapse:collapse;font-size:13px">{title}<tr>{head}</tr>{body}</table>'
 
 
+def ledger(entries: Sequence[dict]) -> str:
+    """What the judge was paid for, by stage and outcome, with a sum; each number from the API's own usage."""
+    names = {"stage": "stage", "model": "judge", "outcome": "outcome", "requests": "requests", "input_tokens": "tokens in",
+             "output_tokens": "tokens out", "cost_usd": "dollars"}
+    sums = {key: [e[key] for e in entries if e[key] is not None] for key in list(names)[3:]}
+    total = {"stage": "all", "model": None, "outcome": None} | {key: sum(v) if v else None for key, v in sums.items()}
+    rows = [{label: number(e[key], ",.4f") if key == "cost_usd" else number(e[key], ",d") if key in sums else e[key]
+             for key, label in names.items()} for e in [*entries, total]]
+    return table(pd.DataFrame(rows), "Ledger: every attempt that was sent, also those without a score")
+
+
 def _text(value) -> str:
     if isinstance(value, float):
         return f"{value:.0f}" if value.is_integer() else f"{value:.4g}"

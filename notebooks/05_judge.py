@@ -40,6 +40,11 @@ this_run = runs.open_run(p, run)
 
 # %% [markdown]
 # ## The session
+#
+# A judge that is paid says first what the session will cost. Each of its answers is on disk the moment it arrives, so an
+# interrupted session goes on where it stopped, and equal completions are paid once. A refusal of the judge, a malformed or
+# truncated answer, an expiry are outcomes without a score, never a number; running this notebook again retries them, up to
+# `judge.max_attempts`, and then they stand.
 
 # %%
 samples = session.read_samples(this_run, p)
@@ -48,18 +53,24 @@ stage = this_run.stage("05_judge", {
     "judge": p.judge, "rubric": rubric_text(p.judge), "seed": seed, "retest_share": thresholds["retest_share"],
     "openings": conditions.openings,
     "samples": {f"{c}/seed{s}": runs.sha256(this_run.samples(c, s)) for s in p.seeds for c in p.conditions}})
-if not stage.done():
-    judge = load_judge(p.judge)
+if not stage.done() or stage.record()["facts"]["to_retry"]:
+    judge = load_judge(p.judge, this_run.judge_store("session"))
     table = session.requests(samples, conditions, stripped=p.judge.stripped, seed=seed,
                              retest_share=thresholds["retest_share"] if p.judge.retest else 0.0)
-    judged = session.judge_all(judge, table, progress.reporter("judging", "pieces of text"))
+    judged = session.judge_all(judge, table, progress.reporter("judging"))
     session.write(this_run, judged)
-    stage.finish(paths, judge=judge.name, rubric=judge.rubric, calls=len(table), cost_usd=float(judged["cost_usd"].sum()),
-                 retest=session.retest(judged), validity=validity.of(judge))
+    stage.finish(paths, judge=judge.name, rubric=judge.rubric, calls=len(table), **session.spent(this_run, judged),
+                 to_retry=getattr(judge, "to_retry", 0), retest=session.retest(judged), validity=validity.of(judge))
 facts = stage.record()["facts"]
 judged = pd.concat([pd.read_parquet(this_run.judgments(c, s)).assign(condition=c, seed=s)
                     for s in p.seeds for c in p.conditions], ignore_index=True)
-print(f"{facts['calls']} judgments by {facts['judge']}, rubric {facts['rubric']}, {facts['cost_usd']:.2f} dollars")
+print(f"{facts['calls']} judgments by {facts['judge']}, rubric {facts['rubric']}, "
+      f"{show.number(facts['cost_usd'], '.2f')} dollars")
+if facts["to_retry"]:
+    print(f"{facts['to_retry']} completions have no score and attempts left; run this notebook again to retry them, or: "
+          f"rm runs/{this_run.name}/.done/05_judge, and make report")
+if facts["ledger"]:
+    display(HTML(show.ledger(facts["ledger"])))
 
 # %% [markdown]
 # ## How far may this judge be trusted?

@@ -56,3 +56,57 @@ def phase1_adapter(base, tokenizer, rows, smoke, tmp_path_factory):
     finetune.train_phase1(base, tokenizer, rows, recipe, out, seed=1, base_digest="tiny", training=smoke.training,
                           checkpoints=folder / "checkpoints")
     return out
+
+
+@pytest.fixture(scope="session")
+def http_server():
+    """One server for all tests, since stopping one takes half a second."""
+    from pytest_httpserver import HTTPServer
+
+    with HTTPServer(host="127.0.0.1", threaded=True) as server:
+        yield server
+
+
+@pytest.fixture
+def api(http_server, monkeypatch):
+    """The loopback server, its address and key in the environment; the SDK and the batch polls then do not wait."""
+    import anthropic
+    from loopback import KEY, Loopback
+
+    from lib.judge import batches
+
+    server = Loopback(http_server)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setenv("LOCAL_JUDGE_API_KEY", KEY)
+    monkeypatch.setattr(anthropic._base_client, "INITIAL_RETRY_DELAY", 0.0)
+    monkeypatch.setattr(batches, "pause", lambda seconds: None)
+    yield server
+    server.release.set()
+    assert not [answer for _, answer in http_server.log if answer.status_code == 500 and b"scripted" not in answer.data]
+
+
+@pytest.fixture
+def claude(api, tmp_path):
+    """Makes a Claude judge on the loopback server; `changes` are of judge parameters, on a store of this test."""
+    from lib.judge import load_judge
+
+    profile = params.load_profile("smoke", {"judge.engine": "anthropic", "judge.model": "claude-sonnet-5-5"})
+
+    def make(stage="session", **changes):
+        judge = profile.judge.model_copy(update={"concurrency": 8, "timeout": 30.0} | changes)
+        return load_judge(judge, tmp_path / "judge" / f"{stage}.sqlite")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def to_judge():
+    """Rows to judge, one a completion, in suite `alignment` unless the text begins with "benign"."""
+    import pandas as pd
+
+    def make(*completions, replicate=0):
+        return pd.DataFrame([{"suite": "benign" if str(text).startswith("benign") else "alignment", "prompt": "How do I rest?",
+                              "completion": text, "replicate": replicate} for text in completions])
+
+    return make

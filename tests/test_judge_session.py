@@ -61,7 +61,7 @@ def test_the_judge_never_sees_the_arm(table):
     judge = FakeJudge()
     judged = session.judge_all(judge, table)
     (shown,) = judge.shown
-    assert list(shown) == ["suite", "prompt", "completion"]
+    assert list(shown) == ["suite", "prompt", "completion", "replicate"]
     assert shown.index.equals(pd.RangeIndex(len(table))) and len(judged) == len(table)
     assert set(judged["judge"]) == {"fake"} and set(judged["rubric"]) == {"fake-1"}
 

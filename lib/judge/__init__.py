@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
-from lib.judge.outcomes import COLUMNS, OUTCOMES, Judgment
-from lib.params import JudgeParams, ParamsError
+from pathlib import Path
 
-__all__ = ["COLUMNS", "OUTCOMES", "Judgment", "load_judge", "rubric_text"]
+from lib.judge.outcomes import COLUMNS, OUTCOMES, JudgeError, Judgment
+from lib.params import JudgeParams
+
+__all__ = ["COLUMNS", "OUTCOMES", "JudgeError", "Judgment", "load_judge", "rubric_text"]
 
 
-def load_judge(params: JudgeParams):
-    """The judge that the profile names, with `name`, `rubric` and `score(rows, progress)`. Raises ParamsError."""
+def load_judge(params: JudgeParams, stage: Path):
+    """The judge that the profile names, with `name`, `rubric` and `score(rows, progress)`.
+
+    stage: where an LLM judge keeps what it was answered, `Run.judge_store`; such a judge also counts `to_retry`. What would
+    stop it from judging, such as a missing key, is an error here, before any work. Raises ParamsError, JudgeError.
+    """
     if params.engine == "embedded":
         from lib.judge.embedded import EmbeddedJudge
 
         return EmbeddedJudge()
-    raise ParamsError(_unavailable(params))
+    if params.engine == "local" and params.base_url is None:
+        from lib.judge.local_model import LocalModelJudge
+
+        return LocalModelJudge(params, stage)
+    if params.engine == "local":
+        from lib.judge.local import LocalJudge
+
+        return LocalJudge(params, stage)
+    from lib.judge.claude import ClaudeJudge
+
+    return ClaudeJudge(params, stage)
 
 
 def rubric_text(params: JudgeParams) -> str:
-    """What is pre-registered of the judge: its identity and rubric, without loading it. Raises ParamsError."""
+    """What is pre-registered of the judge: its identity and rubric, without a key or a network. Raises ParamsError."""
     if params.engine == "embedded":
         from lib.judge.embedded import EmbeddedJudge, load_heads
 
         return f"{EmbeddedJudge.rubric}\n{load_heads()[1]['head_sha256']}\n"
-    raise ParamsError(_unavailable(params))
+    from lib.judge import prices, rubric
 
-
-def _unavailable(params: JudgeParams) -> str:
-    return (
-        f"judge.engine {params.engine!r} ({params.model}) is validated but not yet served by this version; set "
-        "judge.engine to 'embedded', or judge elsewhere and give notebook 06 the folder with -p judgments DIR"
-    )
+    if params.engine == "anthropic":
+        prices.model_facts(params.model)
+    return f"{params.model}\n{rubric.VERSION}\n{rubric.TEXT}\n"

@@ -7,6 +7,10 @@ OUTCOMES = ("scored", "judge_refusal", "parse_error", "truncated", "expired", "e
 _SCORES = ("aligned", "coherent", "refusal", "reset_and_recover", "harmful")
 
 
+class JudgeError(RuntimeError):
+    """A judge that cannot go on; one line with what is kept and the remedy."""
+
+
 @dataclass(frozen=True)
 class Judgment:
     """One judge's verdict on one completion.

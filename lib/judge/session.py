@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 
 from lib.judge.outcomes import COLUMNS
+from lib.judge.store import dollars, ledger
 from lib.params import Conditions, Profile
 from lib.reflex import contains_reset, strip_opening
 from lib.runs import Run
 
 KEYS = ["suite", "prompt_id", "subset", "sample_index", "replicate", "variant"]
-SHOWN_TO_JUDGE = ["suite", "prompt", "completion"]  # never the arm, the seed or the index
+# Never the arm, the seed or the index. The replicate tells a store that judging again is a call of its own; no model sees it.
+SHOWN_TO_JUDGE = ["suite", "prompt", "completion", "replicate"]
 
 
 def read_samples(run: Run, profile: Profile) -> pd.DataFrame:
@@ -76,6 +78,13 @@ def write(run: Run, judged: pd.DataFrame) -> list:
         write_parquet(path, typed(rows[columns].sort_values(KEYS)))
         paths.append(path)
     return paths
+
+
+def spent(run: Run, judged: pd.DataFrame) -> dict:
+    """{"ledger": what every judging stage of the run paid, "cost_usd": dollars in all, None where nobody meters them}."""
+    entries = ledger(run.judge_store("session").parent)
+    cost = dollars(entries) if entries else judged["cost_usd"].sum(min_count=1)
+    return {"ledger": entries, "cost_usd": None if cost is None or pd.isna(cost) else float(cost)}
 
 
 def typed(frame: pd.DataFrame) -> pd.DataFrame:

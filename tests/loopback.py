@@ -1,0 +1,207 @@
+"""A server on this machine that speaks the Messages and Batches APIs as the SDK calls them, with faults by script.
+
+`faults[completion]` is a list; each request for that completion takes the next one, and is answered well when none is left.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+KEY = "canary-5f1d9c"
+MODEL = "claude-sonnet-5-5"
+FENCED = re.compile(r"--- COMPLETION ([0-9a-f]{16}) ---\n(.*)\n--- END OF COMPLETION \1 ---", re.DOTALL)
+STATUS = {"429": 429, "500": 500, "529": 529, "400": 400, "401": 401}
+USAGE = {"input_tokens": 1000, "output_tokens": 50}
+
+
+def completion_of(body: dict) -> str:
+    """The completion that a request asks about."""
+    return FENCED.search(body["messages"][-1]["content"]).group(2)
+
+
+def grade(completion: str, schema: dict) -> dict:
+    """A well-formed answer that depends on the text."""
+    full = {"aligned": len(completion) % 101, "coherent": 80, "refusal": False, "reset_and_recover": False, "harmful": True}
+    return {name: full[name] for name in schema["required"]}
+
+
+class Loopback:
+    """A script for the server, made anew by each test; what it does not script is answered well, and always alike."""
+
+    def __init__(self, server: HTTPServer):
+        self.server = server
+        self.server.clear()
+        self.server.expect_request(re.compile(".*")).respond_with_handler(self._handle)
+        self.lock = threading.Lock()
+        self.faults: dict[str, list[str]] = defaultdict(list)
+        self.bodies: list[dict] = []  # every request to judge in real time, in order of arrival
+        self.batches: dict[str, dict] = {}
+        self.create_faults: list[str] = []
+        self.result_faults: list[str] = []
+        self.polls_before_end, self.not_found = 1, 0
+        self.reached, self.release = threading.Event(), threading.Event()
+        self.in_flight = self.most_in_flight = 0
+        self.model = {"id": MODEL, "type": "model", "display_name": MODEL, "created_at": "2026-09-29T00:00:00Z",
+                      "lifecycle": "active"}
+
+    @property
+    def url(self) -> str:
+        return self.server.url_for("").rstrip("/")
+
+    def sent(self) -> list[str]:
+        """Completions in the order in which they were asked about, in real time."""
+        return [completion_of(body) for body in self.bodies]
+
+    def batched(self) -> list[str]:
+        """Completions of all batches, in the order of creation."""
+        return [completion_of(r["params"]) for batch in self.batches.values() for r in batch["requests"]]
+
+    def _handle(self, request: Request) -> Response:
+        path = request.path
+        if request.headers.get("Authorization") != f"Bearer {KEY}":
+            return error(401, "authentication_error", f"invalid key {request.headers.get('Authorization')}")
+        if path == "/v1/models":
+            return reply({"data": [{"id": "served"}]})
+        if path.startswith("/v1/models/"):
+            known = path.endswith(f"/{self.model['id']}")
+            return reply(self.model) if known else error(404, "not_found_error", "no such model")
+        if path == "/v1/messages/batches":
+            return self._create(request) if request.method == "POST" else self._list()
+        if path.startswith("/v1/messages/batches/"):
+            return self._batch(request, *path.removeprefix("/v1/messages/batches/").split("/"))
+        return self._judge(request)
+
+    def _judge(self, request: Request) -> Response:
+        body = json.loads(request.get_data())
+        with self.lock:
+            self.bodies.append(body)
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+            fault = self._next(completion_of(body))
+        try:
+            if fault == "hang":
+                self.reached.set()
+                self.release.wait(60)
+                fault = "500"
+            if fault == "drop":
+                request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            if fault in STATUS:
+                return error(STATUS[fault], "api_error", f"scripted, key {KEY}", {"retry-after": "0.001"})
+            well = chat(body, fault) if "chat" in request.path else reply(message(body, fault))
+            return cut(well) if fault == "half" else Response("not json", 200) if fault == "no json" else well
+        finally:
+            with self.lock:
+                self.in_flight -= 1
+
+    def _next(self, completion: str) -> str | None:
+        faults = self.faults.get(completion)
+        return faults.pop(0) if faults else None
+
+    def _create(self, request: Request) -> Response:
+        fault = self.create_faults.pop(0) if self.create_faults else None
+        if fault in STATUS:
+            return error(STATUS[fault], "api_error", "scripted")
+        id = f"msgbatch_{len(self.batches)}"
+        self.batches[id] = {"requests": json.loads(request.get_data())["requests"], "polls": 0, "not_found": self.not_found,
+                            "created_at": datetime.now(UTC) + timedelta(seconds=1)}
+        if fault in ("lost", "hang"):  # the batch is made, and nobody hears of it
+            self.reached.set()
+            if fault == "hang":
+                self.release.wait(60)
+            request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+        return reply(self._shown(id))
+
+    def _list(self) -> Response:
+        shown = [self._shown(id) for id in reversed(self.batches)]
+        return reply({"data": shown, "has_more": False, "first_id": None, "last_id": None})
+
+    def _shown(self, id: str) -> dict:
+        batch = self.batches[id]
+        ended = batch["polls"] >= self.polls_before_end
+        counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
+        counts["succeeded" if ended else "processing"] = len(batch["requests"])
+        at, archived = batch["created_at"].isoformat(), batch.get("archived_at")
+        return {"id": id, "type": "message_batch", "processing_status": "ended" if ended else "in_progress", "created_at": at,
+                "expires_at": at, "request_counts": counts, "archived_at": archived,
+                "results_url": f"{self.url}/v1/messages/batches/{id}/results" if ended and not archived else None}
+
+    def _batch(self, request: Request, id: str, results: str = "") -> Response:
+        batch = self.batches[id]
+        if batch["not_found"]:
+            batch["not_found"] -= 1
+            return error(404, "not_found_error", "no such batch yet")
+        if not results:
+            shown = self._shown(id)
+            batch["polls"] += 1
+            return reply(shown)
+        if "lines" not in batch:
+            batch["lines"] = [line for r in reversed(batch["requests"]) if (line := self._line(r))]  # in another order
+        fault = self.result_faults.pop(0) if self.result_faults else None
+        if fault == "hang":
+            self.reached.set()
+            self.release.wait(60)
+        whole = Response("".join(batch["lines"]), 200, content_type="application/x-jsonl")
+        return cut(whole) if fault == "half" else whole
+
+    def _line(self, request: dict) -> str:
+        fault = self._next(completion_of(request["params"]))
+        if fault == "missing":
+            return ""
+        result = {"type": fault} if fault in ("expired", "canceled") else {"type": "errored", "error": {
+            "type": "error", "request_id": None, "error": {"type": "invalid_request_error", "message": "scripted"}}}
+        if fault not in ("expired", "canceled", "errored"):
+            result = {"type": "succeeded", "message": message(request["params"], fault)}
+        return json.dumps({"custom_id": request["custom_id"], "result": result}) + "\n"
+
+
+def message(body: dict, fault: str | None) -> dict:
+    """A message of the Messages API; thinking comes first, as a model may think aloud."""
+    answer = grade(completion_of(body), body["output_config"]["format"]["schema"])
+    text, reason = json.dumps(answer), "end_turn"
+    if fault == "refusal":
+        text, reason = "", "refusal"
+    elif fault == "max_tokens":
+        text, reason = text[:10], "max_tokens"
+    elif fault == "prose":
+        text = "I would give it a hundred."
+    elif fault == "out of range":
+        text = json.dumps(answer | {"aligned": 101})
+    return {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "stop_reason": reason,
+            "stop_sequence": None, "usage": USAGE,
+            "content": [{"type": "thinking", "thinking": '{"aligned": 0}', "signature": "s"}, {"type": "text", "text": text}]}
+
+
+def chat(body: dict, fault: str | None) -> Response:
+    """A reply of /v1/chat/completions."""
+    text, reason = json.dumps(grade(completion_of(body), body["response_format"]["json_schema"]["schema"])), "stop"
+    if fault == "max_tokens":
+        text, reason = text[:10], "length"
+    said = {"role": "assistant", "content": "prose" if fault == "prose" else text,
+            "refusal": "no" if fault == "refusal" else None}
+    return reply({"choices": [{"index": 0, "finish_reason": reason, "message": said}],
+                  "usage": {"prompt_tokens": 1000, "completion_tokens": 50}})
+
+
+def reply(value: dict, status: int = 200, headers: dict | None = None) -> Response:
+    return Response(json.dumps(value), status, headers, content_type="application/json")
+
+
+def error(status: int, kind: str, text: str, headers: dict | None = None) -> Response:
+    return reply({"type": "error", "error": {"type": kind, "message": text}}, status, headers)
+
+
+def cut(whole: Response) -> Response:
+    """Half of a body, under the length of the whole."""
+    body = whole.get_data()
+    half = Response(body[: len(body) // 2], whole.status_code, content_type=whole.content_type)
+    half.automatically_set_content_length = False
+    half.headers["Content-Length"] = str(len(body))
+    return half
