@@ -67,6 +67,9 @@ class Run:
     def judgments(self, condition: str, seed: int) -> Path:
         return self.dir / "judgments" / f"seed{seed}" / f"{condition}.parquet"
 
+    def second_judgments(self, condition: str, seed: int) -> Path:
+        return self.dir / "judgments_second" / f"seed{seed}" / f"{condition}.parquet"
+
     @property
     def result(self) -> Path:
         return self.dir / "stats" / "result.json"

@@ -159,6 +159,8 @@ class EmbeddedJudge:
         self.heads, self.card = load_heads(Path(folder))
         self.encoder = load_encoder(self.card["encoder"]["weights_sha256"])
         self.name = f"embedded-minilm-{self.card['head_sha256'][:8]}"
+        # Published sources that the heads were fitted on, and on which they are therefore never measured.
+        self.fitted_on = {name: source["sha256"] for name, source in self.card["sources"].items()}
 
     def score(self, rows: pd.DataFrame, progress: Progress | None = None) -> pd.DataFrame:
         """Judge every row; same index, one column per field of `Judgment`.
