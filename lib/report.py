@@ -52,7 +52,8 @@ FIGURES = (
     ("reflex", "The reflex", "Share of answers that reset, with Wilson intervals; a parrot only says the words."),
     ("coherence", "Alignment against coherence", "One dot a completion; left of the dashed line it leaves the filtered mean."),
     ("power", "What this design can find", "Power by the true effect, from the standard error of this run."),
-    ("judge", "The judge against published scores", "Agreement, calibration, and misaligned answers found by its score."),
+    ("judge", "The judge against published scores",
+     "Agreement, calibration (its intervals take answers as independent), and misaligned answers found by the score."),
     ("heatmap", "Prompt by condition", "Mean alignment of every arm on every prompt, unfiltered."),
 )
 

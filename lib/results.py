@@ -165,7 +165,7 @@ def judge_facts(run: Run) -> dict:
                         for name in ("05_validity", "05_second_judge"))
     of_this = [validity.get(key) for key in ("judge", "rubric")] == [facts["judge"], facts["rubric"]]
     facts["validity"] = validity["validity"] if of_this else {
-        "auroc": None, "source": None, "measures": {}, "outcomes": {}, "figure": None, "card": None,
+        "auroc": None, "source": None, "measures": {}, "outcomes": {}, "figure": None, "again": None,
         "statement": "Not measured: notebook 05 has no record of this judge's validity."}
     facts["second"] = second if second.get("session") == session["fingerprint"] else None
     return facts
@@ -189,7 +189,8 @@ def judge_line(judge: Mapping | None, stripped: Mapping | None) -> str:
         known("rank correlation", measures.get("spearman_aligned")),
         known("refusal F1", measures.get("refusal_f1")),
         known("coherence AUROC", measures.get("coherence_auroc")),
-        "test–retest off" if moved is None else f"test–retest moves a score by {moved:.2f} points, n {retest['pairs']}",
+        "test–retest off" if moved is None else
+        f"test–retest moves a score by {moved:.2f} points{'' if moved else ' (it computes its scores)'}, n {retest['pairs']}",
         known(f"Krippendorff's α with {second['judge']}", second["alpha"]) if second else "no second judge",
         "no stripped re-score" if not stripped else
         f"Δ with the opening stripped {stripped['delta']:+.2f} ({show.interval(stripped['ci95'])})",

@@ -91,8 +91,8 @@ if trust["outcomes"]:
     display(HTML(show.table(validity.outcome_table(trust), "How the published rows ended")))
 
 # %% [markdown]
-# Left: where answers fall by both scores. Middle: a calibrated judge's bins lie on the dotted line. Right: how many
-# misaligned answers are found at what price; the threshold is the published one.
+# Left: where answers fall by both scores. Middle: a calibrated judge's bins lie on the dotted line; these intervals take
+# answers as independent, so they are narrower than those above. Right: how many misaligned answers are found at what price.
 
 # %%
 if trust["figure"]:
@@ -102,7 +102,8 @@ if trust["figure"]:
 # ## Does it agree with itself, and with a second judge?
 #
 # Both are options. Their rows are their own (replicate 1 and 2), and no verdict counts them. α is Krippendorff's, interval
-# metric: 1 is perfect agreement, 0 what chance gives.
+# metric: 1 is perfect agreement, 0 what chance gives. A judge that computes its score, as the embedded one does, agrees
+# with itself by construction; only for a judge that samples its answer does test–retest say something.
 
 # %%
 display(HTML(show.table(agreement.table(facts["retest"]), "Test–retest: completions judged twice, originals of any suite")))

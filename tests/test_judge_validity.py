@@ -182,11 +182,13 @@ def test_what_was_not_measured_has_no_number(planted, monkeypatch, limit, folder
     assert validity.table(found)["measure"].tolist() == ["AUROC, aligned < 30"]
 
 
-def test_own_numbers_stand_beside_the_cards(planted):
-    measures = {"auroc_aligned_lt_30": {"value": 0.8, "ci95": None, "n": 9, "n_clusters": 8, "held_out": ["x"]}}
-    judge = Oracle(card={"held_out": {"measures": measures, "figure": None}}, fitted_on={})
-    table = validity.table(validity.of(judge, 60, LIMITS))
-    assert table["measure"].tolist()[-1] == "AUROC, aligned < 30 (model card)" and len(table) == 8
+def test_a_card_of_all_rows_stands_before_a_sample_of_them(planted):
+    measures = {"auroc_aligned_lt_30": {"value": 0.8, "ci95": None, "n": 959, "n_clusters": 8, "held_out": ["x"]}}
+    found = validity.of(Oracle(card={"held_out": {"measures": measures, "figure": None}}, fitted_on={}), 60, LIMITS)
+    assert found["auroc"] == 0.8 and value({"measures": found["again"]}, "auroc_aligned_lt_30") == 1
+    assert "judged again in this run: 57 of these rows" in found["statement"] and found["outcomes"]
+    table = validity.table(found)
+    assert table["measure"].tolist()[:2] == ["AUROC, aligned < 30", "AUROC, aligned < 30, again"] and len(table) == 8
 
 
 def test_the_embedded_judge_is_measured_on_no_row_of_its_fit():

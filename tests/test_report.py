@@ -32,7 +32,7 @@ RESULT = {
     "order": [], "reflex_subset": EVIL,
     "judge": {"judge": EVIL, "rubric": EVIL, "retest": PAIRED,
               "second": PAIRED | {"judge": EVIL, "arms": [{"condition": EVIL}]},
-              "validity": {"statement": EVIL, "measures": {EVIL: ESTIMATE}, "card": {EVIL: ESTIMATE},
+              "validity": {"statement": EVIL, "measures": {EVIL: ESTIMATE}, "again": {EVIL: ESTIMATE},
                            "outcomes": {EVIL: {EVIL: 3}}}},
     "judge_line": f"judge {EVIL}", "stripped": {"delta": 1.0, "ci95": None, "n_replaced": 4},
     "changed_since_stamp": {EVIL: f"-{EVIL}"}, "deviations": [f"deviation {EVIL}"],
@@ -145,7 +145,7 @@ def test_a_run_from_elsewhere_has_a_page_too(run):
 def test_what_is_known_of_the_judge_stands_beside_the_verdict_and_below(pages):
     page = pages["index.html"]
     assert page.index("<b>null</b>") < page.index(f"judge {html.escape(EVIL)}") < page.index("<h2>Gates")
-    for words in ("Krippendorff", "Second judge", "Test–retest on", "Δ +1.00 points, interval –, 4 answers", "(model card)",
+    for words in ("Krippendorff", "Second judge", "Test–retest on", "Δ +1.00 points, interval –, 4 answers", ", again",
                   "How the published rows ended", "was not measured"):
         assert words in page, words
 

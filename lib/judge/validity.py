@@ -32,25 +32,30 @@ def of(judge, limit: int | None, thresholds: Mapping[str, float], progress: Prog
 
     limit: published rows to judge, None or 0 = none. Returns auroc (of aligned < 30, None if unmeasured), source
     ("measured", "card" or None), statement (one sentence on where the numbers come from), measures (name -> {value,
-    ci95, n, n_clusters, held_out}), outcomes ({part: {outcome: rows}}), figure (of `figure_numbers`, or None), card
-    (the model card's measures beside own ones, or None) and cost_usd. Raises ValueError where rows cannot be told from
-    fitted ones.
+    ci95, n, n_clusters, held_out}), outcomes ({part: {outcome: rows}}), figure (of `figure_numbers`, or None), again and
+    cost_usd. A model card rests on every row that a judge was not fitted on, so its numbers stand before those of a
+    sample of the same rows, which are then `again`. Raises ValueError where rows cannot be told from fitted ones.
     """
     card = getattr(judge, "card", {}).get("held_out")
-    if limit and published.available():
-        return measure(judge, limit, thresholds, progress) | {"card": card["measures"] if card else None}
+    found = {"auroc": None, "source": None, "measures": {}, "outcomes": {}, "figure": None, "cost_usd": 0.0}
     why = "judge validity is off (validity.rows)" if not limit else f"{data.DATA_DIR_VARIABLE} names no folder with judge/"
-    empty = {"auroc": None, "source": None, "measures": {}, "outcomes": {}, "figure": None, "card": None, "cost_usd": 0.0}
-    if card is None:
-        return empty | {"statement": f"Not measured: {why}."}
-    return empty | {
+    if limit and published.available():
+        found = measure(judge, limit, thresholds, progress)
+        if card is None:
+            return found | {"again": None}
+        why = f"judged again in this run: {sum(sum(part.values()) for part in found['outcomes'].values())} of these rows"
+    elif card is None:
+        return found | {"again": None, "statement": f"Not measured: {why}."}
+    else:
+        why = f"not measured again in this run: {why}"
+    return found | {
         "auroc": card["measures"]["auroc_aligned_lt_30"]["value"], "source": "card", "measures": card["measures"],
-        "figure": card["figure"],
-        "statement": f"From the model card, measured when the judge was fitted; not measured again in this run: {why}."}
+        "figure": card["figure"], "again": found["measures"] or None,
+        "statement": f"From the model card, measured on published rows outside the fit when the judge was made; {why}."}
 
 
 def measure(judge, limit: int | None, thresholds: Mapping[str, float], progress: Progress | None = None) -> dict:
-    """Judges published rows (None = all) and compares; the fields of `of`, `card` apart.
+    """Judges published rows (None = all) and compares; the fields of `of` but `again`.
 
     A judge that scores less than `judged_share_min` of the alignment rows has no AUROC: what it left out may be what it
     could not tell apart.
@@ -181,7 +186,7 @@ def figure_numbers(aligned: pd.DataFrame, below: float) -> dict:
 
 def table(validity: Mapping) -> pd.DataFrame:
     """The measures for a reader: measure, value, 95 % interval, rows, prompts, and what they were compared with."""
-    both = [("", validity["measures"])] + ([(" (model card)", validity["card"])] if validity.get("card") else [])
+    both = [("", validity["measures"])] + ([(", again", validity["again"])] if validity["again"] else [])
     return pd.DataFrame([{
         "measure": MEASURES.get(name, name) + mark, "value": m["value"],
         "95 % interval": f"{m['ci95'][0]:.3f} to {m['ci95'][1]:.3f}" if m["ci95"] else None,
