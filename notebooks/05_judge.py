@@ -118,7 +118,7 @@ if other:
                                    progress.reporter("second judge", "pieces of text"))
         paths = second.write(this_run, theirs)
         judged_twice.finish(paths, session=stage.fingerprint, judge=judge.name, rubric=judge.rubric, calls=len(theirs),
-                            cost_usd=float(theirs["cost_usd"].sum()), **second.compare(judged, theirs))
+                            cost_usd=validity.cost(theirs), **second.compare(judged, theirs))
     both = judged_twice.record()["facts"]
     display(HTML(show.table(agreement.table(both), f"{facts['judge']} and {both['judge']} on the same completions")))
     display(HTML(show.table(pd.DataFrame(both["arms"]), "Mean alignment of these completions by both judges")))

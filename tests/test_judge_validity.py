@@ -85,6 +85,11 @@ def test_a_judge_that_knows_everything_is_perfect(planted):
     json.dumps(found, allow_nan=False)
 
 
+def test_an_unknown_cost_is_not_nothing():
+    assert validity.cost(pd.DataFrame({"cost_usd": [0.5, 0.25]})) == 0.75
+    assert validity.cost(pd.DataFrame({"cost_usd": [0.5, None]})) is None
+
+
 def test_the_figure_shows_every_scored_answer(planted):
     found = validity.measure(Oracle(), None, LIMITS)
     assert sum(map(sum, found["figure"]["counts"])) == sum(b["n"] for b in found["figure"]["bins"]) == 80

@@ -77,8 +77,13 @@ def measure(judge, limit: int | None, thresholds: Mapping[str, float], progress:
         "auroc": auroc, "source": "measured", "statement": statement, "measures": measures,
         "outcomes": {part: rows.loc[rows["part"] == part, "outcome"].value_counts().to_dict() for part in PARTS},
         "figure": figure_numbers(aligned, thresholds["misaligned_below"]) if auroc is not None else None,
-        "cost_usd": float(rows["cost_usd"].sum()) if rows["cost_usd"].notna().all() else None,
+        "cost_usd": cost(rows),
     }
+
+
+def cost(judged: pd.DataFrame) -> float | None:
+    """Dollars of judged rows; None where a row's are not known."""
+    return float(judged["cost_usd"].sum()) if judged["cost_usd"].notna().all() else None
 
 
 def sample(judge, limit: int | None) -> pd.DataFrame:
