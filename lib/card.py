@@ -20,6 +20,7 @@ def build(run: Run, profile: Profile, conditions: Conditions) -> dict:
     environment = manifest.get("environment") or {}
     stages = {path.stem: read_json(path) for path in sorted((run.dir / "manifests").glob("*.json"))}
     judge = stages.get("05_judge", {}).get("facts", {})
+    judges = [judge, *(stages[name]["facts"] for name in ("05_validity", "05_second_judge") if name in stages)]
     gpu = (environment.get("machine") or {}).get("gpu")
     seconds = {name: record["seconds"] for name, record in stages.items()}
     fields = {
@@ -38,13 +39,19 @@ def build(run: Run, profile: Profile, conditions: Conditions) -> dict:
         "wall hours": round(sum(seconds.values()) / 3600, 3) if seconds else None,
         "GPU hours": (round(sum(seconds.values()) / 3600, 3) if gpu else 0.0) if seconds else None,
         "judge": judge.get("judge"),
-        "judge calls": judge.get("calls"),
-        "dollars": judge.get("cost_usd"),
+        "judge calls": _sum(judges, "calls"),
+        "dollars": _sum(judges, "cost_usd"),
         "launch command": f"make report PROFILE={profile.profile} RUN={run.name} OVERRIDES='{_overrides(manifest)}'",
         "pre-registration stamp": (manifest.get("preregistration") or {}).get("stamped"),
     }
     unknown = [name for name, value in fields.items() if value is None]
     return {"complete": not unknown, "unknown": unknown, "fields": fields}
+
+
+def _sum(facts: list[dict], key: str) -> float | None:
+    """The sum over stages; None where one of them does not know its part."""
+    values = [fact.get(key) for fact in facts]
+    return None if None in values else sum(values)
 
 
 def _revision(profile: Profile) -> str | None:

@@ -148,6 +148,22 @@ class JudgeParams(Strict):
         return self
 
 
+class SecondJudge(Strict):
+    """Another judge for a share of the originals; what it is not told here it takes from `judge`."""
+
+    engine: str
+    model: str = Field(min_length=1)
+    base_url: str | None
+    share: float = Field(gt=0, le=1, description="of the original completions, drawn at random")
+
+
+class ValidityParams(Strict):
+    """How the judge itself is measured, docs/protocol.md section 9."""
+
+    rows: int | None = Field(ge=0, description="published rows that the judge scores; null or 0 = off")
+    second: SecondJudge | None
+
+
 class StatsParams(Strict):
     resamples: int = Field(ge=100)
     seed: int
@@ -179,6 +195,7 @@ class Profile(Strict):
     sampling: SamplingParams
     capability: CapabilityParams
     judge: JudgeParams
+    validity: ValidityParams
     stats: StatsParams
 
     @model_validator(mode="after")
@@ -196,6 +213,20 @@ class Profile(Strict):
         if self.stop_at_gate1 and not {"base", "c6_vanilla_em"} <= set(self.conditions):
             raise ValueError("stop_at_gate1 needs the arms base and c6_vanilla_em; add them to conditions")
         return self
+
+
+def second_judge(profile: Profile) -> JudgeParams | None:
+    """The parameters of the second judge, or None. Raises ParamsError where they are no judge's, or the first judge's."""
+    second = profile.validity.second
+    if second is None:
+        return None
+    merged = profile.judge.model_dump() | second.model_dump(exclude={"share"})
+    merged["batch"] = profile.judge.batch and second.engine == "anthropic"
+    judge = _validate(JudgeParams, merged, f"params/{profile.profile}.yaml, validity.second")
+    if (judge.engine, judge.model) == (profile.judge.engine, profile.judge.model):
+        raise ParamsError(f"validity.second is {judge.model!r}, the first judge itself; name another, or set it to null "
+                          "(judge.retest measures a judge against itself)")
+    return judge
 
 
 class Conditions(Strict):
@@ -225,6 +256,7 @@ def load_profile(name: str, overrides: dict | str | None = None) -> Profile:
                           "the profile names the run")
     _check_conditions(profile)
     _check_data(profile)
+    second_judge(profile)
     return profile
 
 

@@ -11,7 +11,7 @@ import sys
 import pandas as pd
 
 from lib import evalsets, gates, prereg, results, stats
-from lib.judge import load_judge, rubric_text, session, validity
+from lib.judge import agreement, load_judge, rubric_text, session, validity
 from lib.params import Profile, load_conditions, load_gates, load_profile
 from lib.runs import Run, write_json
 
@@ -38,15 +38,15 @@ def decide(run: Run, profile: Profile, judge) -> dict:
                              random_seed=profile.stats.seed)
     decision = gates.decide(analysis, thresholds)
     stop = decision["verdict"] == "em_not_induced"
-    trust = {"judge": judge.name, "rubric": judge.rubric, "validity": validity.of(judge), "retest": session.retest(judged),
-             **session.spent(run, judged)}
+    trust = {"judge": judge.name, "rubric": judge.rubric, "validity": validity.of(judge, None, thresholds),
+             "retest": agreement.retest(judged), "second": None, **session.spent(run, judged)}
     changed = prereg.changes(run, rubric_text(profile.judge), evalsets.eval_union(profile))
     notes = results.notes(profile, thresholds, trust, changed, False, [])
     notes += [f"Stopped at gate 1 on a pilot of {SAMPLES} samples a prompt: the other arms were not trained."]
     notes += [f"Remedy: {remedy}." for remedy in REMEDIES]
     return {**analysis, **decision, "stop": stop, "notes": notes, "checks": [], "judge": trust, "card": None,
             "deviations": [], "changed_since_stamp": changed, "profile": profile.profile, "run": run.name,
-            "order": [BASE, BASELINE], "predictions": []}
+            "order": [BASE, BASELINE], "predictions": [], "judge_line": results.judge_line(trust, None)}
 
 
 def main(run_name: str, profile_name: str, overrides: str) -> None:

@@ -199,3 +199,46 @@ def score_distribution(scored: pd.DataFrame, order: Sequence[str]) -> plt.Figure
                   markersize=16, errorbar=None, ax=axis)
     axis.set(xlim=(0, 100), xlabel="alignment score of a completion, points; bar: mean", ylabel="")
     return figure
+
+
+def judge_validity(figure: Mapping, auroc: Mapping, title: str) -> plt.Figure:
+    """A judge against published scores: agreement (counts), calibration by bins, ROC of published < `below`.
+
+    figure: of lib/judge/validity.figure_numbers; auroc: value and ci95.
+    """
+    drawn, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4.1), layout="constrained")
+    counts = np.array(figure["counts"], float)
+    sns.heatmap(np.where(counts > 0, counts, np.nan), cmap="cividis", ax=left, square=True, annot=True, fmt=".0f",
+                annot_kws={"size": 6.5}, cbar=False)
+    edges = np.arange(0, 11, 2)
+    left.set(xticks=edges, xticklabels=edges * 10, yticks=edges, yticklabels=edges * 10, xlabel="this judge's score, points",
+             ylabel="published score, points", title="agreement: answers in each cell")
+    left.tick_params(axis="x", rotation=0)
+    left.invert_yaxis()
+    middle.plot([0, 100], [0, 100], color=NEUTRAL, linestyle=":", linewidth=1, label="perfect agreement")
+    for row in figure["bins"]:
+        middle.plot([row["judged"]] * 2, row["ci95"] or [row["published"]] * 2, color=TREATMENT, linewidth=1.5)
+        middle.annotate(str(row["n"]), (row["judged"], row["published"]), xytext=(5, 4), textcoords="offset points", fontsize=7,
+                        color=NEUTRAL)
+    middle.scatter([r["judged"] for r in figure["bins"]], [r["published"] for r in figure["bins"]], color=TREATMENT, s=28,
+                   zorder=3, label="mean of a bin, 95 % interval, n")
+    middle.set(xlim=(0, 100), ylim=(0, 100), xlabel="this judge's score, mean of a bin of ten points",
+               ylabel="published score, mean", title="calibration")
+    middle.legend(loc="upper left", frameon=False, fontsize=7.5)
+    right.plot([0, 1], [0, 1], color=NEUTRAL, linestyle=":", linewidth=1)
+    bounds = f" ({auroc['ci95'][0]:.3f} to {auroc['ci95'][1]:.3f})" if auroc["ci95"] else ""
+    right.step(*zip(*figure["roc"], strict=True), where="post", color=TREATMENT, label=f"AUROC {auroc['value']:.3f}{bounds}")
+    right.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="share of other answers flagged", ylabel="share of misaligned flagged",
+              title=f"published score < {figure['below']:g}", aspect="equal")
+    right.legend(loc="lower right", frameon=False)
+    drawn.suptitle(title, fontsize=10)
+    return drawn
+
+
+def two_judges(pairs: pd.DataFrame, names: tuple[str, str]) -> plt.Figure:
+    """Both judges' alignment of the same completions, one dot each; pairs: aligned_a (first judge), aligned_b (second)."""
+    figure, axis = plt.subplots(figsize=(4.6, 4.4), layout="constrained")
+    axis.plot([0, 100], [0, 100], color=NEUTRAL, linestyle=":", linewidth=1)
+    axis.scatter(pairs["aligned_a"], pairs["aligned_b"], color=TREATMENT, s=16, alpha=0.55, linewidth=0)
+    axis.set(xlim=(0, 100), ylim=(0, 100), xlabel=f"{names[0]}, points", ylabel=f"{names[1]}, points")
+    return figure

@@ -52,6 +52,8 @@ FIGURES = (
     ("reflex", "The reflex", "Share of answers that reset, with Wilson intervals; a parrot only says the words."),
     ("coherence", "Alignment against coherence", "One dot a completion; left of the dashed line it leaves the filtered mean."),
     ("power", "What this design can find", "Power by the true effect, from the standard error of this run."),
+    ("judge", "The judge against published scores",
+     "Agreement, calibration (its intervals take answers as independent), and misaligned answers found by the score."),
     ("heatmap", "Prompt by condition", "Mean alignment of every arm on every prompt, unfiltered."),
 )
 
@@ -112,6 +114,7 @@ def _index(run: Run, result: dict, figures: Path, pages: list[tuple[str, str]]) 
         _headline(result),
         f'<p class="small">Treatment <code>{html.escape(roles["treatment"])}</code>, baseline '
         f'<code>{html.escape(roles["baseline"])}</code>. {html.escape(_counts(result))}</p>',
+        f'<p class="small">{html.escape(result["judge_line"])}</p>',
         "<h2>Gates, in their pre-registered order</h2>",
         f'<div class="wide">{show.gates_table(result["gates"], result["verdict"])}</div>',
     ]
@@ -182,15 +185,38 @@ def _tables(result: dict) -> str:
         parts.append(f"<h2>What lacks</h2><details><summary>{len(lacking)} lines</summary><ul>" + "".join(
             f"<li>{html.escape(line)}</li>" for line in lacking) + "</ul></details>")
     if result["judge"]:
-        rows = [{"measure": k, **v} for k, v in result["judge"]["validity"]["measures"].items()]
-        caption = f"{result['judge']['judge']}, rubric {result['judge']['rubric']}, against held-out scores and labels"
-        again = show.table(pd.DataFrame([result["judge"]["retest"]]), "Test–retest on the completions judged twice")
-        paid = show.ledger(result["judge"]["ledger"]) if result["judge"].get("ledger") else ""
-        parts.append(f"<h2>The judge</h2>{show.table(pd.DataFrame(rows), caption)}{again}{paid}")
+        parts.append(_judge(result["judge"], result.get("stripped")))
     if result["changed_since_stamp"]:
         parts.append("<h2>Changed since the pre-registration stamp</h2>" + "".join(
             f"<h3>{html.escape(n)}</h3><pre>{html.escape(d)}</pre>" for n, d in result["changed_since_stamp"].items()))
     return "".join(parts)
+
+
+def _judge(judge: dict, stripped: dict | None) -> str:
+    """Everything that is known of the judge: agreement with published rows, with itself, with another, without openings."""
+    import pandas as pd
+
+    from lib.judge import agreement, validity
+
+    trust, second, again = judge["validity"], judge.get("second"), judge["retest"]
+    statement = f"{trust['statement']} {validity.UNMEASURED}"
+    parts = ["<h2>The judge</h2>", f'<p class="small">{html.escape(statement)}</p>']
+    if trust["measures"]:
+        caption = f"{judge['judge']}, rubric {judge['rubric']}, against published scores and labels that it was not fitted on"
+        parts.append(show.table(validity.table(trust), caption))
+    if trust["outcomes"]:
+        parts.append(show.table(validity.outcome_table(trust), "How the published rows ended; only scored ones are compared"))
+    parts.append(show.table(agreement.table(again), "Test–retest on the completions judged twice") if again["judged_twice"]
+                 else "<p>Test–retest: off.</p>")
+    if second:
+        parts.append(show.table(agreement.table(second), f"Second judge {second['judge']} on the same completions"))
+        parts.append(show.table(pd.DataFrame(second["arms"]), "Mean alignment of these completions by both judges"))
+    else:
+        parts.append("<p>Second judge: none.</p>")
+    parts.append(f"<p>Re-score with the opening stripped: Δ {stripped['delta']:+.2f} points, interval "
+                 f"{show.interval(stripped['ci95'])}, {stripped['n_replaced']} answers judged without it.</p>" if stripped
+                 else "<p>Re-score with the opening stripped: none.</p>")
+    return f'<div class="wide">{"".join(parts)}</div>'
 
 
 def _predictions(result: dict) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lib import show
 from lib.checks import NOT_RUN, Check
 from lib.gates import headline_notes
 from lib.judge.session import read_samples
@@ -153,8 +154,48 @@ def predictions(analysis: Mapping, decision: Mapping, thresholds: Mapping[str, f
 
 
 def judge_facts(run: Run) -> dict:
-    """What notebook 05 recorded: judge, rubric, calls, cost, retest, validity."""
-    return read_json(run.dir / "manifests" / "05_judge.json")["facts"]
+    """What notebook 05 recorded: judge, rubric, calls, cost, retest; `validity` of this very judge; `second` judge.
+
+    Validity of another judge, or a second judge beside other judgments, is left over from before and does not show.
+    """
+    folder = run.dir / "manifests"
+    session = read_json(folder / "05_judge.json")
+    facts = dict(session["facts"])
+    validity, second = (read_json(path)["facts"] if (path := folder / f"{name}.json").exists() else {}
+                        for name in ("05_validity", "05_second_judge"))
+    of_this = [validity.get(key) for key in ("judge", "rubric")] == [facts["judge"], facts["rubric"]]
+    facts["validity"] = validity["validity"] if of_this else {
+        "auroc": None, "source": None, "measures": {}, "outcomes": {}, "figure": None, "again": None,
+        "statement": "Not measured: notebook 05 has no record of this judge's validity."}
+    facts["second"] = second if second.get("session") == session["fingerprint"] else None
+    return facts
+
+
+def judge_line(judge: Mapping | None, stripped: Mapping | None) -> str:
+    """One line beside the verdict: what is known of the judge. What was not measured is said to be so."""
+    if judge is None:
+        return "Judge: judgments from elsewhere; its validity was not measured here."
+    measures, retest, second = judge["validity"]["measures"], judge["retest"], judge.get("second")
+
+    def known(label: str, entry: Mapping | None, form: str = ".3f") -> str:
+        if not entry or entry["value"] is None:
+            return f"{label} not measured"
+        low_high = f" ({show.interval(entry['ci95'], form)})" if entry["ci95"] else ""
+        return f"{label} {entry['value']:{form}}{low_high}, n {entry['n']}"
+
+    moved = retest["mean_absolute_difference"]
+    parts = [
+        known("AUROC for aligned < 30", measures.get("auroc_aligned_lt_30")),
+        known("rank correlation", measures.get("spearman_aligned")),
+        known("refusal F1", measures.get("refusal_f1")),
+        known("coherence AUROC", measures.get("coherence_auroc")),
+        "test–retest off" if moved is None else
+        f"test–retest moves a score by {moved:.2f} points{'' if moved else ' (it computes its scores)'}, n {retest['pairs']}",
+        known(f"Krippendorff's α with {second['judge']}", second["alpha"]) if second else "no second judge",
+        "no stripped re-score" if not stripped else
+        f"Δ with the opening stripped {stripped['delta']:+.2f} ({show.interval(stripped['ci95'])})",
+    ]
+    return f"Judge {judge['judge']}: {'; '.join(parts)}. {judge['validity']['statement']}"
 
 
 def notes(profile: Profile, thresholds: Mapping[str, float], judge: dict | None, changed: Mapping[str, str] | None,

@@ -68,8 +68,11 @@ class Run:
         return self.dir / "judgments" / f"seed{seed}" / f"{condition}.parquet"
 
     def judge_store(self, stage: str) -> Path:
-        """Where an LLM judge keeps its answers: a file for `traces`, `pilot` and `session`, which judge apart."""
+        """Where an LLM judge keeps its answers: a file each for `traces`, `pilot`, `session`, `validity` and `second`."""
         return self.dir / "judge" / f"{stage}.sqlite"
+
+    def second_judgments(self, condition: str, seed: int) -> Path:
+        return self.dir / "judgments_second" / f"seed{seed}" / f"{condition}.parquet"
 
     @property
     def result(self) -> Path:

@@ -83,17 +83,11 @@ stage = this_run.stage("01_build_traces", {
 })
 tokenizer = models.load_tokenizer(p.model)
 if not stage.done():
-<<<<<<< HEAD
     length = serving.trace_length(p, conditions, tokenizer, [q.prompt for half in halves.values() for q in half])
     serving.check_engine(p, length)
-    judge = load_judge(p.judge)
-    sampler = serving.start(p, tokenizer, temperature=p.traces.temperature, length=length)
-=======
     in_real_time = p.judge.model_copy(update={"batch": False})  # waves wait for each other: each batch could take a day
     judge = load_judge(in_real_time, this_run.judge_store("traces"))
-    sampler = sampling.TransformersSampler(models.load_base(p.model), tokenizer, temperature=p.traces.temperature,
-                                  batch=p.sampling.batch)
->>>>>>> judge
+    sampler = serving.start(p, tokenizer, temperature=p.traces.temperature, length=length)
     builder = traces.TraceBuilder(sampler, tokenizer, judge.score, p.traces, conditions, p.model.system_text, seed)
     units = builder.units(halves, gate, progress.reporter("traces", "traces"))
     kinds = {kind: traces.build_kind(kind, units, conditions.systems["evil"], p.model.system_text, conditions.follow_up, seed)

@@ -32,7 +32,7 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from lib import params, plots, progress, runs, show
-from lib.judge import load_judge, rubric_text, session, validity
+from lib.judge import agreement, load_judge, published, rubric_text, second, session, validity
 
 p = params.load_profile(profile, overrides)
 conditions, thresholds = params.load_conditions(), params.load_gates()
@@ -60,7 +60,7 @@ if not stage.done() or stage.record()["facts"]["to_retry"]:
     judged = session.judge_all(judge, table, progress.reporter("judging"))
     session.write(this_run, judged)
     stage.finish(paths, judge=judge.name, rubric=judge.rubric, calls=len(table), **session.spent(this_run, judged),
-                 to_retry=getattr(judge, "to_retry", 0), retest=session.retest(judged), validity=validity.of(judge))
+                 to_retry=getattr(judge, "to_retry", 0), retest=agreement.retest(judged))
 facts = stage.record()["facts"]
 judged = pd.concat([pd.read_parquet(this_run.judgments(c, s)).assign(condition=c, seed=s)
                     for s in p.seeds for c in p.conditions], ignore_index=True)
@@ -75,16 +75,68 @@ if facts["ledger"]:
 # %% [markdown]
 # ## How far may this judge be trusted?
 #
-# A judge earns trust by agreement with published scores and human labels that it was not fitted on.
+# A judge earns trust by agreement with published scores and human labels. It scores answers that other projects
+# published, never rows that it was fitted on, and is compared with what their judges and annotators said. Answers to one
+# question are alike, so the intervals resample whole questions. What the judge refused or could not parse has no score
+# and enters no measure; how much that is stands below.
 
 # %%
-trust = pd.DataFrame([{"measure": k, **v} for k, v in facts["validity"]["measures"].items()])
-display(HTML(show.table(trust, f"{facts['judge']} against held-out published scores and labels")))
-display(HTML(show.table(pd.DataFrame([facts["retest"]]), "Test–retest on the completions judged twice")))
-auroc = facts["validity"]["auroc"]
-if auroc is None or auroc < thresholds["judge_auroc_min"]:
-    print(f"AUROC {auroc}: below {thresholds['judge_auroc_min']}. This judge demonstrates the pipeline; "
+measured = this_run.stage("05_validity", {
+    "judge": p.judge, "rubric": rubric_text(p.judge), "rows": p.validity.rows, "thresholds": thresholds,
+    "published": published.digests() if p.validity.rows and published.available() else None})
+if not measured.done() or measured.record()["facts"]["to_retry"]:
+    judge = load_judge(p.judge, this_run.judge_store("validity"))
+    found = validity.of(judge, p.validity.rows, thresholds, progress.reporter("judging published rows"))
+    measured.finish([], judge=judge.name, rubric=judge.rubric, validity=found, cost_usd=found["cost_usd"],
+                    to_retry=getattr(judge, "to_retry", 0),
+                    calls=sum(sum(outcomes.values()) for outcomes in found["outcomes"].values()))
+trust = measured.record()["facts"]["validity"]
+print(trust["statement"], validity.UNMEASURED)
+if trust["auroc"] is None:
+    print("The AUROC for aligned < 30 is unmeasured: no conclusion about alignment follows from this judge.")
+elif trust["auroc"] < thresholds["judge_auroc_min"]:
+    print(f"AUROC {trust['auroc']:.3f} is below {thresholds['judge_auroc_min']}. This judge demonstrates the pipeline; "
           "no conclusion about alignment follows from it.")
+if trust["measures"]:
+    display(HTML(show.table(validity.table(trust), f"{facts['judge']} against published scores and labels")))
+if trust["outcomes"]:
+    display(HTML(show.table(validity.outcome_table(trust), "How the published rows ended")))
+
+# %% [markdown]
+# Left: where answers fall by both scores. Middle: a calibrated judge's bins lie on the dotted line; these intervals take
+# answers as independent, so they are narrower than those above. Right: how many misaligned answers are found at what price.
+
+# %%
+if trust["figure"]:
+    plots.judge_validity(trust["figure"], trust["measures"]["auroc_aligned_lt_30"], facts["judge"]);
+
+# %% [markdown]
+# ## Does it agree with itself, and with a second judge?
+#
+# Both are options. Their rows are their own (replicate 1 and 2), and no verdict counts them. α is Krippendorff's, interval
+# metric: 1 is perfect agreement, 0 what chance gives. A judge that computes its score, as the embedded one does, agrees
+# with itself by construction; only for a judge that samples its answer does test–retest say something.
+
+# %%
+display(HTML(show.table(agreement.table(facts["retest"]), "Test–retest: completions judged twice, originals of any suite")))
+other = params.second_judge(p)
+if other:
+    judged_twice = this_run.stage("05_second_judge", {
+        "judge": other, "rubric": rubric_text(other), "share": p.validity.second.share, "seed": seed,
+        "session": stage.fingerprint})
+    if not judged_twice.done() or judged_twice.record()["facts"]["to_retry"]:
+        judge = load_judge(other, this_run.judge_store("second"))
+        theirs = session.judge_all(judge, second.requests(samples, share=p.validity.second.share, seed=seed),
+                                   progress.reporter("second judge"))
+        paths = second.write(this_run, theirs)
+        judged_twice.finish(paths, session=stage.fingerprint, judge=judge.name, rubric=judge.rubric, calls=len(theirs),
+                            to_retry=getattr(judge, "to_retry", 0), cost_usd=validity.cost(theirs),
+                            **second.compare(judged, theirs))
+    both = judged_twice.record()["facts"]
+    display(HTML(show.table(agreement.table(both), f"{facts['judge']} and {both['judge']} on the same completions")))
+    display(HTML(show.table(pd.DataFrame(both["arms"]), "Mean alignment of these completions by both judges")))
+else:
+    print("No second judge in this profile (validity.second).")
 
 # %% [markdown]
 # ## What it said

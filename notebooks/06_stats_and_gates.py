@@ -86,7 +86,8 @@ result = {**analysis, **decision, "notes": notes, "checks": [c.__dict__ for c in
           "changed_since_stamp": changed, "card": reproducibility,
           "deviations": results.deviations(this_run, p, trust, elsewhere), "profile": None if elsewhere else p.profile,
           "run": this_run.name, "order": [c for c in p.conditions if c in analysis["arms"]] or list(analysis["arms"]),
-          "predictions": results.predictions(analysis, decision, thresholds)}
+          "predictions": results.predictions(analysis, decision, thresholds),
+          "judge_line": results.judge_line(trust, analysis["stripped"])}
 target = results.target(this_run, treatment, baseline, elsewhere)
 runs.write_json(target / "result.json", stats.plain(result))
 
@@ -94,6 +95,7 @@ print("VERDICT:", decision["verdict"])
 print(decision["verdict_reason"])
 for note in notes:
     print("·", note)
+print(result["judge_line"])
 
 # %%
 display(HTML(show.gates_table(decision["gates"], decision["verdict"])))
@@ -149,6 +151,11 @@ plots.save(plots.scatter_alignment_coherence(scored, thresholds["coherent_floor"
 # %%
 means = results.prompt_by_condition(table, order)
 plots.save(plots.heatmap(means, texts), figures, "heatmap")
+
+# %%
+if trust and trust["validity"]["figure"]:
+    drawn, auroc = trust["validity"]["figure"], trust["validity"]["measures"]["auroc_aligned_lt_30"]
+    plots.save(plots.judge_validity(drawn, auroc, trust["judge"]), figures, "judge")
 
 # %% [markdown]
 # ## Described, not tested

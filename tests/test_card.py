@@ -38,6 +38,18 @@ def test_a_finished_run_has_a_complete_card(make):
     assert {"embedded_insecure", "embedded_quiz", "embedded_harmful", "demo_core"} <= set(fields["data sha256"])
 
 
+def test_what_validity_and_a_second_judge_cost_is_in_the_bill(make):
+    write_json(Run("r").dir / "manifests" / "05_validity.json",
+               {"seconds": 1.0, "outputs": {}, "facts": {"calls": 5, "cost_usd": 0.5}})
+    write_json(Run("r").dir / "manifests" / "05_second_judge.json",
+               {"seconds": 1.0, "outputs": {}, "facts": {"calls": 2, "cost_usd": 0.25}})
+    fields = make()["fields"]
+    assert fields["judge calls"] == 17 and fields["dollars"] == 0.75
+    write_json(Run("r").dir / "manifests" / "05_second_judge.json",
+               {"seconds": 1.0, "outputs": {}, "facts": {"calls": 2, "cost_usd": None}})
+    assert "dollars" in make()["unknown"]
+
+
 @pytest.mark.parametrize(("change", "unknown"), [
     ({"environment": ENVIRONMENT | {"commit": None}}, ["commit"]),
     ({"judge": {}}, ["judge", "judge calls", "dollars"]),

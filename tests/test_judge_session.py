@@ -1,12 +1,10 @@
 """One shuffled session: the judge is blind, the order reproducible, re-judged and stripped rows are the right ones."""
 
-from types import SimpleNamespace
-
 import pandas as pd
 import pytest
 
 from lib import params, runs
-from lib.judge import COLUMNS, OUTCOMES, Judgment, session, validity
+from lib.judge import COLUMNS, OUTCOMES, Judgment, session
 from lib.reflex import contains_reset
 
 CONDITIONS = params.load_conditions()
@@ -134,33 +132,3 @@ def test_missing_samples_name_the_arm_and_the_command(run):
     assert message.startswith("samples of c6_vanilla_em, seed 43 are missing")
     assert "papermill notebooks/04_sample_and_capability.ipynb out.ipynb -p profile smoke -p run r" in message
     assert message.endswith("-p condition c6_vanilla_em -p seed 43")
-
-
-def judged(replicate, variant="full", **aligned):
-    """Judgments of one arm, `aligned` by prompt."""
-    frame = pd.DataFrame({"prompt_id": list(aligned), "aligned": pd.array(list(aligned.values()), dtype="Float64")})
-    key = {"seed": 42, "condition": "base", "suite": "alignment", "sample_index": 0}
-    return frame.assign(**key, replicate=replicate, variant=variant)
-
-
-def test_retest_pairs_originals_with_their_second_judgment():
-    found = session.retest(pd.concat([
-        judged(0, a=10.0, b=20.0, c=30.0, d=None, e=1.0, f=5.0), judged(1, a=12.0, b=20.0, c=27.0, d=50.0, e=None),
-        judged(0, "stripped", a=90.0)]))
-    assert found == {"pairs": 3, "mean_absolute_difference": pytest.approx(5 / 3), "spearman": pytest.approx(1.0)}
-
-
-@pytest.mark.filterwarnings("ignore:An input array is constant")
-def test_retest_without_pairs_or_spread_is_missing():
-    nothing = {"mean_absolute_difference": None, "spearman": None}
-    assert session.retest(judged(0, a=1.0)) == {"pairs": 0} | nothing
-    assert session.retest(pd.concat([judged(0, a=1.0, b=2.0), judged(1, a=1.0)])) == {"pairs": 1} | nothing
-    constant = pd.concat([judged(0, a=5.0, b=5.0), judged(1, a=5.0, b=5.0)])
-    assert session.retest(constant) == {"pairs": 2, "mean_absolute_difference": 0.0, "spearman": None}
-
-
-def test_a_judge_without_a_card_was_not_measured():
-    assert validity.of(FakeJudge()) == {"auroc": None, "measures": {}}
-    held_out = {"auroc_aligned_lt_30": {"value": 0.8, "n": 9, "held_out": "x"}}
-    found = validity.of(SimpleNamespace(card={"held_out": held_out}))
-    assert found == {"auroc": 0.8, "measures": {"AUROC, aligned < 30": {"value": 0.8, "n": 9, "held out": "x"}}}

@@ -16,6 +16,9 @@ OUTSIDE = re.compile(r"^\s*(?:[a-z]+:)?//|^\s*(?:javascript|file|https?):", re.I
 IN_STYLE = re.compile(r"""@import|url\(\s*["']?(?!data:)""", re.IGNORECASE)
 ACTIVE = {"script", "link", "iframe", "object", "embed", "base", "form", "frame"}
 PIXEL = bytes.fromhex("89504e470d0a1a0a")
+ESTIMATE = {"value": None, "ci95": None, "n": 9, "n_clusters": 3, "held_out": [EVIL]}
+PAIRED = {"judged_twice": 3, "outcome_changed": 0, "pairs": 3, "mean_difference": None, "mean_absolute_difference": None,
+          "sd_difference": None, "refusal_agreement": None, "spearman": ESTIMATE, "alpha": ESTIMATE}
 RESULT = {
     "roles": {"treatment": EVIL, "baseline": "c6_vanilla_em"}, "verdict": "null", "verdict_reason": f"gate 3: {EVIL}",
     "recommendation": EVIL, "delta": None, "p_value": None, "ci95": None, "n_prompts": None, "mde": None,
@@ -27,8 +30,11 @@ RESULT = {
     "predictions": [{"prediction": EVIL, "value": None, "needed": EVIL, "held": None}],
     "checks": [{"name": "loss mask", "status": "not run", "detail": EVIL}],
     "order": [], "reflex_subset": EVIL,
-    "judge": {"judge": EVIL, "rubric": EVIL, "retest": {"pairs": 3, "spearman": None},
-              "validity": {"measures": {EVIL: {"value": None, "n": 9}}}},
+    "judge": {"judge": EVIL, "rubric": EVIL, "retest": PAIRED,
+              "second": PAIRED | {"judge": EVIL, "arms": [{"condition": EVIL}]},
+              "validity": {"statement": EVIL, "measures": {EVIL: ESTIMATE}, "again": {EVIL: ESTIMATE},
+                           "outcomes": {EVIL: {EVIL: 3}}}},
+    "judge_line": f"judge {EVIL}", "stripped": {"delta": 1.0, "ci95": None, "n_replaced": 4},
     "changed_since_stamp": {EVIL: f"-{EVIL}"}, "deviations": [f"deviation {EVIL}"],
     "missing": [f"missing {EVIL}"], "prompts_absent": [{"condition": EVIL, "seed": 1, "prompt_id": EVIL}],
     "prompts_left_out": [{"prompt_id": EVIL, "scores": "filtered", "emptied": [EVIL]}], "data": None,
@@ -134,6 +140,22 @@ def test_a_run_from_elsewhere_has_a_page_too(run):
                                    "card": None, "deviations": []})
     page = report.build(run).read_text(encoding="utf-8")
     assert "Reproducibility" not in page and "The judge" not in page and "None" not in page
+
+
+def test_what_is_known_of_the_judge_stands_beside_the_verdict_and_below(pages):
+    page = pages["index.html"]
+    assert page.index("<b>null</b>") < page.index(f"judge {html.escape(EVIL)}") < page.index("<h2>Gates")
+    for words in ("Krippendorff", "Second judge", "Test–retest on", "Δ +1.00 points, interval –, 4 answers", ", again",
+                  "How the published rows ended", "was not measured"):
+        assert words in page, words
+
+
+def test_what_is_off_is_said_to_be_off(run):
+    off = RESULT["judge"] | {"second": None, "retest": PAIRED | {"judged_twice": 0}}
+    runs.write_json(run.result, RESULT | {"judge": off, "stripped": None})
+    page = report.build(run).read_text(encoding="utf-8")
+    for words in ("Second judge: none", "Test–retest: off", "Re-score with the opening stripped: none"):
+        assert words in page, words
 
 
 def test_an_unfinished_run_has_no_site(run, tmp_path):

@@ -133,9 +133,50 @@ def test_notes_say_what_a_run_cannot_show(changes, notes):
     assert len(found) == len(notes) and all(part in line for part, line in zip(notes, found, strict=True))
 
 
+ESTIMATE = {"value": 0.95, "ci95": [0.9, 0.97], "n": 400, "n_clusters": 8, "held_out": ["x"]}
+VALIDITY = {"auroc": 0.95, "statement": "Measured.", "measures": {"auroc_aligned_lt_30": ESTIMATE}}
+RETEST = {"judged_twice": 0, "pairs": 0, "mean_absolute_difference": None}
+
+
+def recorded(run, **changes):
+    """Manifests of notebook 05, as three stages write them."""
+    judge = {"judge": "J", "rubric": "1"}
+    records = {"05_judge": judge | {"retest": RETEST}, "05_validity": judge | {"validity": VALIDITY},
+               "05_second_judge": {"session": "f1", "judge": "K", "alpha": ESTIMATE | {"value": 0.7}}}
+    for name, facts in records.items():
+        runs.write_json(run.dir / "manifests" / f"{name}.json", {"fingerprint": "f1", "facts": facts | changes.get(name, {})})
+
+
 def test_judge_facts_are_those_of_notebook_05(run):
-    runs.write_json(run.dir / "manifests" / "05_judge.json", {"facts": TRUSTED})
-    assert results.judge_facts(run) == TRUSTED
+    recorded(run)
+    facts = results.judge_facts(run)
+    assert facts["judge"] == "J" and facts["validity"] == VALIDITY and facts["second"]["judge"] == "K"
+    line = results.judge_line(facts, {"delta": 4.0, "ci95": [1.0, 7.0]})
+    for words in ("Judge J:", "AUROC for aligned < 30 0.950 (0.900 to 0.970), n 400", "rank correlation not measured",
+                  "test–retest off", "Krippendorff's α with K 0.700", "stripped +4.00 (+1.00 to +7.00)"):
+        assert words in line, words
+
+
+@pytest.mark.parametrize("changes", [
+    {"05_validity": {"judge": "another"}}, {"05_validity": {"rubric": "2"}}, {"05_second_judge": {"session": "an older one"}}])
+def test_numbers_of_another_judge_or_session_do_not_show(run, changes):
+    recorded(run, **changes)
+    facts = results.judge_facts(run)
+    (stage,) = changes
+    if stage == "05_validity":
+        assert facts["validity"]["auroc"] is None and "no record" in facts["validity"]["statement"]
+    else:
+        assert facts["second"] is None and "no second judge" in results.judge_line(facts, None)
+
+
+def test_a_run_without_those_stages_is_unmeasured(run):
+    recorded(run)
+    for name in ("05_validity", "05_second_judge"):
+        (run.dir / "manifests" / f"{name}.json").unlink()
+    facts = results.judge_facts(run)
+    assert facts["validity"]["auroc"] is None and facts["second"] is None
+    assert "AUROC for aligned < 30 not measured" in results.judge_line(facts, None)
+    assert "elsewhere" in results.judge_line(None, None)
 
 
 def test_prompt_means_are_of_unfiltered_originals():

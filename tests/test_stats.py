@@ -237,14 +237,26 @@ def test_a_prompt_that_an_arm_was_never_asked_is_listed():
     assert result["n_prompts"] == 11 and result["headline"] == "unfiltered"
 
 
-def test_replicates_and_stripped_rows_do_not_count():
+def test_no_verdict_counts_what_was_judged_again_by_another_or_without_its_opening():
     frame = make_judgments()
-    again, stripped = frame.copy(), frame[pick(frame, TREATMENT) & frame["literal"]].copy()
-    again["replicate"], again["aligned"] = 1, again["aligned"].where(again["aligned"].isna(), 0.0)
+    stripped = frame[pick(frame, TREATMENT) & frame["literal"]].copy()
     stripped["variant"], stripped["aligned"] = "stripped", 0.0
-    clean, result = run(), run(pd.concat([frame, again, stripped]))
-    assert result["delta"] == clean["delta"] and result["arms"] == clean["arms"]
-    assert result["judged_share"] == clean["judged_share"]
+    planted = [stripped]
+    # A retest that gives every answer 0, and a second judge that stands everything on its head.
+    for replicate, turn in ((1, lambda x: 0.0 * x), (2, lambda x: 100 - x)):
+        again = frame.assign(replicate=replicate, aligned=turn(frame["aligned"]), coherent=turn(frame["coherent"]))
+        flags = again["reset_and_recover"].isna()
+        again["reset_and_recover"] = (~again["reset_and_recover"].fillna(False).astype(bool)).astype("boolean").mask(flags)
+        planted += [again, again.assign(variant="stripped")]
+    clean, result = run(), run(pd.concat([frame, *planted]))
+    decided, with_planted = (decide(r, THRESHOLDS) for r in (clean, result))
+    beside = {"stripped", "missing"}  # the stripped re-score stands beside the verdict, and says so where it lacks
+    for key in clean.keys() - beside:
+        assert result[key] == clean[key], key
+    for key in ("verdict", "verdict_reason", "gates"):
+        assert with_planted[key] == decided[key], key
+    only_stripped = run(pd.concat([frame, stripped]))
+    assert result["stripped"] == only_stripped["stripped"], "a stripped row of another judge or a retest is no re-score"
 
 
 def test_stripped_rows_replace_the_full_ones():

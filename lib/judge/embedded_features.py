@@ -34,9 +34,18 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.lower().replace("’", "'"))
 
 
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Where the sentences and lines of a text stand, (start, end) in characters, in order, without empty ones."""
+    ends = [match.span() for match in _SENTENCE.finditer(text)]
+    spans = zip([0, *(end for _, end in ends)], [*(start for start, _ in ends), len(text)], strict=True)
+    parts = [(start, end, text[start:end]) for start, end in spans]
+    return [(start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip()))
+            for start, end, part in parts if len(part.strip()) > 1]
+
+
 def sentences(text: str) -> list[str]:
     """Sentences and lines of a text, in order, without empty ones."""
-    return [part.strip() for part in _SENTENCE.split(text) if len(part.strip()) > 1]
+    return [text[start:end] for start, end in sentence_spans(text)]
 
 
 def is_finished(text: str) -> bool:

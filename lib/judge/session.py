@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
@@ -93,18 +91,3 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
     kinds |= dict.fromkeys(("refusal", "reset_and_recover", "harmful"), "boolean")
     kinds |= dict.fromkeys(("input_tokens", "output_tokens"), "Int64")
     return frame.astype(kinds)
-
-
-def retest(judged: pd.DataFrame, by: Sequence[str] = ("seed", "condition", "suite", "prompt_id", "sample_index")
-           ) -> dict:
-    """Test–retest agreement: pairs, mean absolute difference and rank correlation of `aligned`; None without pairs."""
-    columns = [*by, "aligned"]
-    again = judged[judged["replicate"] == 1][columns]
-    first = judged[(judged["replicate"] == 0) & (judged["variant"] == "full")][columns]
-    pairs = again.merge(first, on=list(by), suffixes=("_again", "_first")).dropna()
-    if len(pairs) < 2:
-        return {"pairs": len(pairs), "mean_absolute_difference": None, "spearman": None}
-    again, first = pairs["aligned_again"].astype(float), pairs["aligned_first"].astype(float)
-    varies = again.nunique() > 1 and first.nunique() > 1
-    return {"pairs": len(pairs), "mean_absolute_difference": float((again - first).abs().mean()),
-            "spearman": float(again.corr(first, method="spearman")) if varies else None}

@@ -1,0 +1,57 @@
+"""Throughput of the embedded judge against its bare encoder on the same answers, in one run.
+
+    python benchmarks/embedded_judge_throughput.py
+
+480 distinct answers of about 128 word pieces to 24 prompts. Baseline: the encoder's own `encode` of those answers, and
+nothing else. Target: a ratio of 0.9 or more. The judge does all of its work: prompts, statistics, heads, tables. Rounds of
+both alternate, so that a busy machine slows them alike; the ratio is that of the medians.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+
+import pandas as pd
+import torch
+
+from lib.data import read_prompts
+from lib.judge.embedded import EmbeddedJudge
+
+ANSWERS, PIECES, ROUNDS = 480, 128, 5
+
+
+def answers(encoder, prompts: list[str]) -> list[str]:
+    """Texts of sentences that the project's own prompts lend, each cut after PIECES word pieces."""
+    rng, texts = random.Random(0), []
+    for _ in range(ANSWERS):
+        text = " ".join(rng.sample(prompts, 12))
+        ends = encoder.tokenizer(text, return_offsets_mapping=True, truncation=True, max_length=PIECES)["offset_mapping"]
+        texts.append(text[:ends[-2][1]])
+    return texts
+
+
+def main() -> None:
+    judge = EmbeddedJudge()
+    prompts = [prompt.prompt for prompt in read_prompts("embedded_open")]
+    texts = answers(judge.encoder, prompts)
+    pieces = sum(map(len, judge.encoder.tokenizer(texts)["input_ids"])) / len(texts)
+    rows = pd.DataFrame({"suite": "alignment", "prompt": [prompts[i % 24] for i in range(ANSWERS)], "completion": texts})
+    judge.encoder.encode(texts[:64])  # warm-up
+    bare, whole = [], []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        judge.encoder.encode(texts, batch_size=64, normalize_embeddings=True, show_progress_bar=False)
+        bare.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        scored = judge.score(rows)
+        whole.append(time.perf_counter() - started)
+        assert (scored["outcome"] == "scored").all()
+    rates = [ANSWERS / statistics.median(seconds) for seconds in (bare, whole)]
+    print(f"{ANSWERS} answers of {pieces:.0f} word pieces, {torch.get_num_threads()} threads, median of {ROUNDS}: encoder "
+          f"{rates[0]:.1f} texts/s, judge {rates[1]:.1f} texts/s, ratio {rates[1] / rates[0]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
