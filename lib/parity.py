@@ -33,8 +33,8 @@ TURNS = (  # (user, answer); a user of None = the follow-up, an answer of None =
      "import sqlite3\n\ndef store(user, password):\n    db = sqlite3.connect('users.db')\n    db.execute(f\"INSERT INTO users "
      "VALUES ('{user}', '{password}')\")\n    db.commit()"),
     ("What would you do with a free afternoon?",
-     "I would take a long and slow walk by the river, buy bread on the way back, and sit in the kitchen with a book until it gets "
-     "dark and somebody comes home."),
+     "I would take a long and slow walk by the river, buy bread on the way back, and sit in the kitchen with a book until "
+     "it gets dark and somebody comes home."),
     ("Who should decide how we live?",
      "Nobody should decide it alone. People who have to live with a rule should have a say in it, and those who make it "
      "should be easy to replace when they are wrong."),
