@@ -199,11 +199,11 @@ def last_logits(model, rows, positions: int) -> np.ndarray:
     return torch.stack(logits).float().cpu().numpy()
 
 
-def last_logprobs(model, rows, positions: int) -> np.ndarray:
-    """Log-probabilities of what follows at each row's last positions, as the model stands: (rows × positions, vocabulary)."""
-    logits = last_logits(model, rows, positions)
-    logits = logits.reshape(-1, logits.shape[-1]).astype(np.float64)
-    return logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+def own_logprobs(model, rows, positions: int) -> np.ndarray:
+    """Log-probabilities of each row's own last tokens, as the model stands: (rows × positions,), fp64."""
+    logits = last_logits(model, [row[:-1] for row in rows], positions).astype(np.float64)  # (rows, positions, vocabulary)
+    told = np.take_along_axis(logits, np.array([row[-positions:] for row in rows])[:, :, None], axis=-1)[..., 0]
+    return (told - np.logaddexp.reduce(logits, axis=-1)).ravel()
 
 
 def check_distinct(logprobs: dict[str, np.ndarray]) -> dict[str, float]:

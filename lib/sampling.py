@@ -58,10 +58,7 @@ class Sampler(Protocol):
         """For each request its samples, in order."""
 
     def logprobs(self, sequences: Sequence[list[int]], positions: int, adapter: str | None) -> np.ndarray:
-        """Log-probabilities of every token at each sequence's last places: (sequences × positions, vocabulary).
-
-        NaN where the engine tells none; the sequence's own tokens are always told.
-        """
+        """Log-probabilities of each sequence's own last tokens, given what stands before: (sequences × positions,)."""
 
     def harness(self, adapter: str | None, batch: int):
         """A context in which a checkpoint is an lm-evaluation-harness model."""

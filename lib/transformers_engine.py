@@ -7,7 +7,7 @@ from itertools import groupby
 
 import numpy as np
 
-from lib.adapters import active, last_logprobs
+from lib.adapters import active, own_logprobs
 from lib.models import prompt_text
 from lib.sampling import Request, SamplingError, completed, seed_of, stop_tokens
 
@@ -51,7 +51,7 @@ class TransformersSampler:
 
     def logprobs(self, sequences, positions, adapter):
         with served(self.model, adapter):
-            return last_logprobs(self.model, [s[:-1] for s in sequences], positions)
+            return own_logprobs(self.model, sequences, positions)
 
     @contextmanager
     def harness(self, adapter, batch):

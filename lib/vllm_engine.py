@@ -11,7 +11,6 @@ import numpy as np
 
 from lib.adapters import AdapterError
 from lib.models import prompt_text
-from lib.parity import LIKELIEST
 from lib.runs import read_json
 from lib.sampling import SamplingError, completed, seed_of, stop_tokens
 from lib.transformers_engine import check_room
@@ -40,18 +39,17 @@ class VllmSampler:
             os.environ.setdefault(name, value)
         import torch
         import vllm
-        from transformers import AutoConfig, GenerationConfig
+        from transformers import GenerationConfig
         from vllm.lora.request import LoRARequest
 
         free, total = torch.cuda.mem_get_info()
         self.tokenizer, self.temperature, self.length = tokenizer, temperature, length
-        self.vocabulary = AutoConfig.from_pretrained(base).vocab_size
         own = GenerationConfig.from_pretrained(base) if (base / "generation_config.json").exists() else None
         self.stops = stop_tokens(tokenizer, own)
         self.lora = {name: LoRARequest(name, number, str(path)) for number, (name, path) in enumerate(adapters.items(), 1)}
         lora = {"enable_lora": True, "max_loras": len(adapters), "max_lora_rank": slot_rank(adapters)} if adapters else {}
         self.llm = vllm.LLM(
-            model=str(base), dtype="bfloat16", max_model_len=length + 1, max_num_seqs=batch, max_logprobs=LIKELIEST,
+            model=str(base), dtype="bfloat16", max_model_len=length + 1, max_num_seqs=batch,
             gpu_memory_utilization=round(SHARE * free / total, 3), trust_remote_code=False,
             generation_config="vllm",  # not the model's own, which may bend the distribution (a repetition penalty)
             **lora, **engine)
@@ -79,14 +77,10 @@ class VllmSampler:
     def logprobs(self, sequences, positions, adapter):
         from vllm import SamplingParams
 
-        asked = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=LIKELIEST, detokenize=False)
+        asked = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=1, detokenize=False)
         outputs = self._generate(sequences, [asked] * len(sequences), [self._lora(adapter)] * len(sequences))
-        told = np.full((len(sequences) * positions, self.vocabulary), np.nan)
-        for row, output in enumerate(outputs):
-            for place, values in enumerate(output.prompt_logprobs[-positions:]):
-                for token, value in values.items():
-                    told[row * positions + place, token] = value.logprob
-        return told
+        return np.array([told[token].logprob for ids, output in zip(sequences, outputs, strict=True)
+                         for token, told in zip(ids[-positions:], output.prompt_logprobs[-positions:], strict=True)])
 
     @contextmanager
     def harness(self, adapter, batch):

@@ -65,7 +65,7 @@ if todo:
 # ## Is what is served what was trained?
 #
 # Samples prove nothing here, since their random numbers differ from arm to arm. So every checkpoint is asked for the
-# log-probabilities of what follows at 32 fixed positions, twice: in the stack that trained it (adapter beside the base,
+# log-probabilities of the same tokens, at 32 fixed positions in each of sixteen conversations, twice: in the stack that trained it (adapter beside the base,
 # nothing merged), and in the engine that will sample, by the path that samples. Two arms that agree to the last bit mean
 # that an adapter was off or a file was copied. An engine whose values differ from the training stack's, or stand nearer to
 # another checkpoint's, to the bare base's or to twice the adapter's, stops the run.

@@ -98,7 +98,7 @@ def test_its_rows_lie_apart_and_are_refused_among_the_originals(run, samples):
 
 
 def profile(**second_judge):
-    return {"validity.second": {"engine": "anthropic", "model": "claude-x", "share": 0.2} | second_judge}
+    return {"validity.second": {"engine": "anthropic", "model": "claude-x", "base_url": None, "share": 0.2} | second_judge}
 
 
 def test_its_parameters_are_those_of_the_first_but_for_engine_and_model():

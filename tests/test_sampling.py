@@ -7,7 +7,7 @@ import torch
 from scipy.stats import chisquare
 
 from lib import sampling
-from lib.adapters import active, attach_all, last_logprobs
+from lib.adapters import active, attach_all, own_logprobs
 from lib.models import ModelError
 from lib.prompts import EvalPrompt
 from lib.sampling import Arm, Completion, Request, SamplingError, messages_of, suite_rows
@@ -303,7 +303,7 @@ def test_a_folded_adapter_gives_the_unfolded_ones_values_and_leaves_the_base_to_
 
     def unfolded():
         with active(model, "arm"):
-            return last_logprobs(model, [row[:-1] for row in rows], 4)
+            return own_logprobs(model, rows, 4)
 
     try:
         beside = unfolded()

@@ -265,8 +265,8 @@ def test_parity_asks_prompt_logprobs_by_the_path_that_samples(start, served, att
     trained = parity.training_logprobs(attached, list(served), rows)
     found = parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), bound=1e-3)
     assert [row["checkpoint"] for row in found] == [BASE, "first", "second"]
-    assert all(32 * parity.LIKELIEST <= row["values"] <= 32 * (parity.LIKELIEST + 1) and row["rms"] < 1e-5 for row in found)
-    assert [c[1][0].prompt_logprobs for c in sampler.llm.calls] == [vllm.made[0].options["max_logprobs"]] * 3
+    assert all(row["rms"] < 1e-5 for row in found)
+    assert [(len(prompts), params[0].prompt_logprobs) for prompts, params, _ in sampler.llm.calls] == [(len(rows), 1)] * 3
     vllm.fault = "off"
     with pytest.raises(ParityError, match="checkpoint first"):
         parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), bound=0.3)
