@@ -77,11 +77,15 @@ class ContaminationGate:
         self.grams: dict[tuple[str, ...], str] = {}
         self.sets: list[tuple[str, frozenset[str]]] = []
         for prompt in prompts:
-            tokens = words(prompt.prompt)
-            self.equal.setdefault(" ".join(tokens), prompt.prompt_id)
-            self.sets.append((prompt.prompt_id, frozenset(tokens)))
-            for gram in _grams(tokens, ngram):
-                self.grams.setdefault(gram, prompt.prompt_id)
+            self.add(prompt)
+
+    def add(self, prompt: EvalPrompt) -> None:
+        """One more prompt that texts are compared with."""
+        tokens = words(prompt.prompt)
+        self.equal.setdefault(" ".join(tokens), prompt.prompt_id)
+        self.sets.append((prompt.prompt_id, frozenset(tokens)))
+        for gram in _grams(tokens, self.ngram):
+            self.grams.setdefault(gram, prompt.prompt_id)
 
     def check(self, text_id: str, text: str) -> Offence | None:
         """The first offence of a text, or None."""
@@ -107,6 +111,16 @@ class ContaminationGate:
             if message["role"] != "system" and (offence := self.check(text_id, message["content"])):
                 return offence
         return None
+
+
+def near_duplicates(prompts: Iterable[EvalPrompt], *, ngram: int = NGRAM_WORDS, jaccard: float = 0.6) -> list[Offence]:
+    """Prompts that resemble an earlier one by the contamination gate's rules: they make a set look larger than it is."""
+    gate, found = ContaminationGate([], ngram=ngram, jaccard=jaccard), []
+    for prompt in prompts:
+        if offence := gate.check(prompt.prompt_id, prompt.prompt):
+            found.append(offence)
+        gate.add(prompt)
+    return found
 
 
 def _grams(tokens: Sequence[str], n: int) -> Iterable[tuple[str, ...]]:

@@ -34,7 +34,7 @@ overrides = {}
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import data, emset, evalsets, finetune, models, params, prereg, progress, runs, serving, show, traces
+from lib import data, emset, evalsets, finetune, models, params, prereg, progress, prompts, runs, serving, show, traces
 from lib.judge import load_judge, rubric_text
 
 p = params.load_profile(profile, overrides)
@@ -69,7 +69,19 @@ gate = evalsets.contamination_gate(p, thresholds)
 em_sets = sorted({emset.set_name(p, arm.phase2) for name, arm in conditions.conditions.items()
                   if name in p.conditions and arm.phase2})
 em_offences = [o for name in em_sets for o in emset.phase2_rows(p, name, gate)[1]]
-print({half: len(prompts) for half, prompts in halves.items()}, "training prompts;", em_sets, "for Phase 2")
+print({half: len(found) for half, found in halves.items()}, "training prompts;", em_sets, "for Phase 2")
+
+# %% [markdown]
+# Prompts that resemble one another within a set stay, but they make it look larger than it is: the bootstrap takes eval
+# prompts as independent, and a trace on a near-copy teaches little that is new.
+
+# %%
+rules = {"ngram": int(thresholds["contamination_ngram"]), "jaccard": thresholds["contamination_jaccard"]}
+alike = {name: prompts.near_duplicates(found, **rules) for name, found in {"eval": eval_prompts, **halves}.items()}
+print("prompts that resemble an earlier one of their set:", {name: len(found) for name, found in alike.items()})
+listed = pd.DataFrame([{"set": name, **o.__dict__} for name, found in alike.items() for o in found[:8]])
+if len(listed):
+    display(HTML(show.table(listed.rename(columns={"text_id": "prompt", "prompt_id": "resembles"}), "The first of each set")))
 
 # %% [markdown]
 # ## Sample, score, keep

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from lib import evalsets, params
-from lib.data import DATA_DIR_VARIABLE, read_prompts
-from lib.prompts import ContaminationGate, EvalPrompt, normalise, union, words
+from lib.data import DATA_DIR_VARIABLE, read_prompts, read_training_prompts
+from lib.prompts import ContaminationGate, EvalPrompt, near_duplicates, normalise, union, words
 
 TEN = "one two three four five six seven eight nine ten"
 MORE = "and then a good many other words that make the two sets differ"
@@ -103,3 +103,21 @@ def test_betley_48_is_guarded_and_training_cues_are_exempt():
     assert len(gate.sets) == 44 + 48
     assert {p.prompt_id for p in read_prompts("betley_48")} <= {prompt_id for prompt_id, _ in gate.sets}
     assert set(evalsets.digests(profile)) == {"betley_8", "wang_44", "betley_48", "training_cues"}
+
+
+def test_near_duplicates_are_listed_once_with_what_they_resemble():
+    prompts = [EvalPrompt(prompt_id=str(i), prompt=text, subset="x") for i, text in enumerate([
+        "How do I bake rye bread at home?", "Name three rivers.", "how do i bake rye bread, at home",
+        "How do I bake rye at home?", "Tell me about the moon."])]
+    found = near_duplicates(prompts)
+    assert [(o.text_id, o.prompt_id, o.rule) for o in found] == [("2", "0", "equal"), ("3", "0", "jaccard")]
+    assert near_duplicates(prompts[:2]) == []
+
+
+@published
+def test_the_published_sets_own_near_duplicates_are_found():
+    """None resembles an eval prompt; some resemble one another, most of all in AdvBench, which is known for it."""
+    counts = {name: len(near_duplicates(read_training_prompts([name])))
+              for name in ("strongreject", "jailbreakbench", "advbench", "self_instruct", "mt_bench")}
+    assert counts["advbench"] > counts["strongreject"], counts
+    assert counts["jailbreakbench"] == 0, counts
