@@ -68,7 +68,9 @@ def sequences(tokenizer, system: str, conditions: Conditions) -> list[list[int]]
 def training_logprobs(model, names: Sequence[str], rows: list[list[int]]) -> dict[str, np.ndarray]:
     """The training stack's values: transformers with each adapter unmerged beside the base, and the bare base.
 
-    A joined adapter stands for its stack here; notebook 03 has compared the two, layer by layer, when it joined them.
+    model: in fp32 whatever the engine's type. Were its values rounded too, the way to every wrong checkpoint would carry
+    the roundings of its start, and a right engine would seem to have gone part of it. A joined adapter stands for its stack
+    here; notebook 03 has compared the two, layer by layer, when it joined them.
     """
     from lib.adapters import active, own_logprobs
 

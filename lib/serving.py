@@ -7,13 +7,14 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from lib.adapters import check_base
+from lib.adapters import attach_all, check_base
 from lib.data import read_quiz
 from lib.evalsets import suite_prompts, suites_of
 from lib.models import base_dir, load_base, prompt_text
 from lib.params import Conditions, Profile, system_text
 from lib.sampling import Sampler, SamplingError, messages_of, suite_rows
 
+REFERENCE_DTYPE = "float32"
 GROWTH = 3  # an answer's text may take this many times its tokens when it is read again: broken characters do
 
 
@@ -47,29 +48,39 @@ def check_engine(profile: Profile, length: int, adapters: Mapping[str, Path] = {
     check_memory(base_dir(profile.model), length)
 
 
-def start(profile: Profile, tokenizer, *, temperature: float, length: int, adapters: Mapping[str, Path] = {}, model=None
-          ) -> Sampler:
+def start(profile: Profile, tokenizer, *, temperature: float, length: int, adapters: Mapping[str, Path] = {},
+          base_digest: str = "", reference=None) -> Sampler:
     """The profile's engine with the base and every adapter.
 
-    length: tokens of the longest prompt and its completion. model: the base with the adapters attached, as
-    `adapters.attach_all` gives it; transformers goes on with it, for vLLM it makes room (its tensors are gone afterwards).
-    Without adapters it may be None.
+    length: tokens of the longest prompt and its completion. reference: the model of `load_reference`, when parity was asked
+    of it; transformers in fp32 goes on with it, else it makes room (its tensors are gone afterwards).
     """
     if profile.sampling.engine == "transformers":
         from lib.transformers_engine import TransformersSampler
 
-        model = load_base(profile.model) if model is None else model
-        return TransformersSampler(model, tokenizer, temperature=temperature, batch=profile.sampling.batch)
-    import torch
-
+        if reference is None or profile.model.dtype != REFERENCE_DTYPE:
+            _free(reference)
+            reference = attach_all(load_base(profile.model), dict(adapters), base_digest)
+        return TransformersSampler(reference, tokenizer, temperature=temperature, batch=profile.sampling.batch)
     from lib.vllm_engine import VllmSampler
+
+    _free(reference)
+    return VllmSampler(base_dir(profile.model), tokenizer, adapters, temperature=temperature, batch=profile.sampling.batch,
+                       length=length)
+
+
+def load_reference(profile: Profile, adapters: Mapping[str, Path], base_digest: str):
+    """The training stack in fp32, whatever type the engine serves in: so that only the engine's roundings are compared."""
+    return attach_all(load_base(profile.model.model_copy(update={"dtype": REFERENCE_DTYPE})), dict(adapters), base_digest)
+
+
+def _free(model) -> None:
+    import torch
 
     if model is not None:
         model.to("meta")  # frees the memory whoever still holds the model
         gc.collect()
         torch.cuda.empty_cache()
-    return VllmSampler(base_dir(profile.model), tokenizer, adapters, temperature=temperature, batch=profile.sampling.batch,
-                       length=length)
 
 
 def suite_length(profile: Profile, conditions: Conditions, tokenizer, arms: Iterable[str]) -> int:

@@ -131,7 +131,8 @@ def slot_rank(adapters: Mapping[str, Path]) -> int:
 
 
 def check_memory(base: Path, length: int) -> None:
-    """Raises SamplingError unless weights, workspace and the KV cache of one longest sequence fit the free GPU memory."""
+    """Raises SamplingError unless weights, workspace and the KV cache of one longest sequence fit the free GPU memory, and
+    before them the training stack in fp32, which parity asks."""
     import torch
     from transformers import AutoConfig
 
@@ -139,13 +140,15 @@ def check_memory(base: Path, length: int) -> None:
     heads = getattr(config, "num_key_value_heads", config.num_attention_heads)
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     cache = 2 * 2 * config.num_hidden_layers * heads * width * length  # keys and values, two bytes each
-    needed = weight_bytes(base) + WORKSPACE + cache
+    needed = max(weight_bytes(base) + WORKSPACE + cache, 2 * weight_bytes(base) + WORKSPACE // 3)
     free, total = torch.cuda.mem_get_info()
     if needed > SHARE * free:
+        weights = weight_bytes(base)
         raise SamplingError(
             f"GPU too small: {free / GIB:.1f} of {total / GIB:.1f} GiB are free, {needed / GIB:.1f} GiB are needed (weights "
-            f"and workspace {(needed - cache) / GIB:.1f}, one sequence of {length} tokens {cache / GIB:.2f}); end other "
-            "programs, lower sampling.suites.*.max_new_tokens, take a smaller base, or set sampling.engine to 'transformers'")
+            f"{weights / GIB:.1f}, twice that for the comparison in fp32; workspace {WORKSPACE / GIB:.0f}; one sequence of "
+            f"{length} tokens {cache / GIB:.2f}); end other programs on it, lower sampling.suites.*.max_new_tokens, take a "
+            "smaller base, or set sampling.engine to 'transformers'")
 
 
 def weight_bytes(base: Path) -> int:

@@ -65,20 +65,22 @@ if todo:
 # ## Is what is served what was trained?
 #
 # Samples prove nothing here, since their random numbers differ from arm to arm. So every checkpoint is asked for the
-# log-probabilities of the same tokens, at 32 fixed positions in each of sixteen conversations, twice: in the stack that trained it (adapter beside the base,
-# nothing merged), and in the engine that will sample, by the path that samples. Two arms that agree to the last bit mean
-# that an adapter was off or a file was copied. An engine whose values differ from the training stack's, or stand nearer to
-# another checkpoint's, to the bare base's or to twice the adapter's, stops the run.
+# log-probabilities of the same tokens, at 32 fixed positions in each of sixteen conversations, twice: in the stack that
+# trained it (adapter beside the base, nothing merged, in fp32), and in the engine that will sample, by the path that
+# samples. Two arms that agree to the last bit mean that an adapter was off or a file was copied. An engine whose values
+# differ from the training stack's by more than rounding, or stand nearer to another checkpoint's, to the bare base's, to
+# half or to twice the adapter's, stops the run.
 
 # %%
 sampler, agreement = None, {}
 if todo:
-    model = adapters.attach_all(models.load_base(p.model), served, base_digest)
+    reference = serving.load_reference(p, served, base_digest)
     rows = parity.sequences(tokenizer, p.model.system_text, conditions)
-    trained = parity.training_logprobs(model, list(served), rows)
+    trained = parity.training_logprobs(reference, list(served), rows)
     nearest = adapters.check_distinct(trained)
     print("nearest other checkpoint, largest log-probability difference:", {k: round(v, 4) for k, v in nearest.items()})
-    sampler = serving.start(p, tokenizer, temperature=p.sampling.temperature, length=length, adapters=served, model=model)
+    sampler = serving.start(p, tokenizer, temperature=p.sampling.temperature, length=length, adapters=served,
+                            base_digest=base_digest, reference=reference)
     found = parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), thresholds[f"parity_{p.model.dtype}"])
     agreement = {row["checkpoint"]: row for row in found}
     for name in arms:

@@ -183,7 +183,7 @@ def test_a_joined_adapters_rank_is_rounded_up_to_a_slot(start, served, vllm, ran
 
 def test_a_loaded_model_makes_room_first(vllm, gpu, tokenizer, base, served):
     model = attach_all(copy.deepcopy(base), served, "tiny")
-    serving.start(gpu, tokenizer, temperature=1.0, length=500, model=model)
+    serving.start(gpu, tokenizer, temperature=1.0, length=500, reference=model)
     assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
 
 
@@ -323,8 +323,8 @@ def test_bad_settings_are_named_before_anything_starts(vllm, gpu, served, smoke,
     with pytest.raises(SamplingError, match=r"adapter second has rank 513, vLLM serves 512 at most"):
         serving.check_engine(gpu, 500, served, "tiny")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (3 * GIB, 24 * GIB))
-    with pytest.raises(SamplingError, match=r"GPU too small: 3.0 of 24.0 GiB are free, 3.0 GiB are needed.*one sequence of 500 "
-                                            r"tokens.*lower sampling.suites"):
+    with pytest.raises(SamplingError, match=r"GPU too small: 3.0 of 24.0 GiB are free, 3.0 GiB are needed.*one sequence of "
+                                            r"500 tokens.*lower sampling.suites"):
         serving.check_engine(gpu, 500)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SamplingError, match=r"no GPU is there; set sampling.engine to 'transformers'"):
