@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lib.data import EMBEDDED_DIR, read_jsonl
 from lib.params import ModelParams
+from lib.progress import interactive
 from lib.runs import atomic_path, cache_dir, sha256
 
 END_OF_TURN, START_OF_TURN, PAD = "<|im_end|>", "<|im_start|>", "<|endoftext|>"
@@ -62,6 +63,7 @@ def load_base(model: ModelParams):
     import torch
     from transformers import AutoModelForCausalLM
 
+    _quietly()
     if model.dtype == "bfloat16" and not torch.cuda.is_available():
         raise ModelError("model.dtype is 'bfloat16' but no GPU is there; set model.dtype to 'float32' on a CPU")
     base = AutoModelForCausalLM.from_pretrained(
@@ -69,6 +71,14 @@ def load_base(model: ModelParams):
     )
     base.name_or_path = model.name  # adapters record it; a folder of this machine has no place in an artifact
     return base.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def _quietly() -> None:
+    """No bars of the library in an executed notebook, where each of their moments would be a line."""
+    from transformers.utils import logging
+
+    if not interactive():
+        logging.disable_progress_bar()
 
 
 def base_digest(model: ModelParams) -> str:
@@ -114,6 +124,7 @@ def _converted() -> Path:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    _quietly()
     folder = Path(spec.submodule_search_locations[0])
     print("converting the embedded model to safetensors, once (about half a minute)", flush=True)
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=EMBEDDED_FILE)

@@ -20,9 +20,9 @@ GIB = 2**30
 SHARE = 0.9  # of the free GPU memory, for weights, activations and KV cache
 WORKSPACE = 3 * GIB  # activations of a prefill and the logits of a batch
 # A process that has touched CUDA cannot be forked; neither top-k nor top-p is ever asked, so FlashInfer's kernels for them
-# are not needed; nothing is reported to anybody; the engine's log would fill an executed notebook with folder names.
+# are not needed; nothing is reported to anybody; the engine's log and bars would fill an executed notebook.
 ENVIRONMENT = {"VLLM_WORKER_MULTIPROC_METHOD": "spawn", "VLLM_USE_FLASHINFER_SAMPLER": "0", "VLLM_NO_USAGE_STATS": "1",
-               "VLLM_LOGGING_LEVEL": "WARNING"}
+               "VLLM_LOGGING_LEVEL": "WARNING", "TQDM_DISABLE": "1"}
 
 
 class VllmSampler:
