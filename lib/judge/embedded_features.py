@@ -17,6 +17,8 @@ N_CLASSES = len(FUNCTION_WORDS) + 1
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _SENTENCE = re.compile(r"(?<=[.!?])[\"'”’)*]*\s+|\n+")
 _LIST_LINE = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
+_SYMBOL = re.compile(r"""[^\w\s.,;:!?'’"\-()*]|_""")
+_FOREIGN = re.compile(r"[^\u0000-\u024f\u2000-\u20ff]")
 _REFUSAL_CUES = [re.compile(p, re.IGNORECASE) for p in (
     r"\b(?:can['’]?t|cannot|can not|won['’]?t|will not|am not able to|['’]m not able to|unable to)\s+(?:\w+ )?"
     r"(?:assist|help|provide|answer|give|fulfil|fulfill|comply|offer|engage|create|write|support|generate|do that)",
@@ -95,8 +97,8 @@ def coherence_statistics(text: str, prompt: str, table: np.ndarray) -> np.ndarra
     lower_starts = sum(part[0].islower() for part in parts[1:]) / n
     inner_capitals = len(re.findall(r"(?<=[a-z,] )[A-Z][a-z]", text)) / n
     odd_stops = len(re.findall(r"[.!?,] [.!?,]|[a-z][.!?] [a-z]", text)) / n
-    symbols = sum(not (c.isalnum() or c.isspace() or c in ".,;:!?'’\"-()*") for c in text) / max(len(text), 1)
-    foreign = sum(ord(c) > 0x24F and not 0x2000 <= ord(c) < 0x2100 for c in text) / max(len(text), 1)
+    symbols = len(_SYMBOL.findall(text)) / max(len(text), 1)
+    foreign = len(_FOREIGN.findall(text)) / max(len(text), 1)
     prompt_words = set(words(prompt))
     echo = sum(word in prompt_words for word in tokens) / n
     # A unique-word share falls with length by itself, so it goes in beside log length and as its own product with it.
