@@ -7,8 +7,8 @@ from importlib import metadata
 from lib.data import digest
 from lib.emset import set_name
 from lib.evalsets import digests
-from lib.params import Conditions, Profile
 from lib.runs import Run, read_json
+from lib.schema import Conditions, Profile
 
 
 def build(run: Run, profile: Profile, conditions: Conditions) -> dict:

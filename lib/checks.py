@@ -13,9 +13,10 @@ import pandas as pd
 
 from lib.adapters import JOIN_TOLERANCE, AdapterError, check_distinct
 from lib.evalsets import suites_of
-from lib.params import Condition, Conditions, Profile, system_text
+from lib.params import system_text
 from lib.parity import CROSSED
 from lib.runs import Run, read_json
+from lib.schema import Condition, Conditions, Profile
 
 PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lib.data import DataError, read_chats
-from lib.params import Profile
 from lib.prompts import ContaminationGate, Offence
+from lib.schema import Profile
 
 
 def set_name(profile: Profile, phase2: str) -> str:

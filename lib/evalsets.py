@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lib.data import digest, read_prompts
-from lib.params import Profile, load_conditions
+from lib.params import load_conditions
 from lib.prompts import ContaminationGate, EvalPrompt, union
+from lib.schema import Profile
 
 ON_THE_UNION = ("alignment", "benign", "followup")  # the other suites are prompt sets of their own name
 

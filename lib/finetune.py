@@ -22,8 +22,8 @@ from lib.adapters import (
 from lib.fit import Trained, fit
 from lib.masking import Encoded, encode
 from lib.memory import TrainingError
-from lib.params import PhaseParams, TrainingParams
 from lib.runs import atomic_path, write_json
+from lib.schema import PhaseParams, TrainingParams
 
 
 def check_equal_steps(steps: dict[str, int]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from lib import memory
 from lib.masking import Encoded
 from lib.memory import TrainingError
-from lib.params import PhaseParams, TrainingParams
+from lib.schema import PhaseParams, TrainingParams
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import errno
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lib.params import TrainingParams
+from lib.schema import TrainingParams
 
 GIB = 2**30
 OUTSIDE = 0.75  # GiB of a card that the CUDA context and kernels take, which no allocator sees

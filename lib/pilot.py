@@ -12,8 +12,9 @@ import pandas as pd
 
 from lib import evalsets, gates, prereg, results, stats
 from lib.judge import agreement, load_judge, rubric_text, session, validity
-from lib.params import Profile, load_conditions, load_gates, load_profile
+from lib.params import load_conditions, load_gates, load_profile
 from lib.runs import Run, write_json
+from lib.schema import Profile
 
 SAMPLES = 10  # a prompt
 BASE, BASELINE = "base", "c6_vanilla_em"

@@ -9,9 +9,10 @@ import difflib
 import json
 from datetime import UTC, datetime
 
-from lib.params import PARAMS_DIR, Profile
+from lib.params import PARAMS_DIR
 from lib.prompts import EvalPrompt
 from lib.runs import Run, environment, fingerprint, read_json, write_json, write_text
+from lib.schema import Profile
 
 
 def registered(rubric: str, eval_prompts: list[EvalPrompt]) -> dict[str, str]:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from lib.checks import FAILED, NOT_RUN, PASSED, Check
 from lib.judge.session import read_samples
-from lib.params import Profile
 from lib.runs import Run, read_json, sha256
+from lib.schema import Profile
 
 KEYS = ["seed", "condition", "suite", "prompt_id", "sample_index"]
 

@@ -12,9 +12,10 @@ from lib.checks import NOT_RUN, Check
 from lib.gates import headline_notes
 from lib.judge.session import read_samples
 from lib.limits import bound
-from lib.params import ParamsError, Profile, closest_name, load_profile
+from lib.params import ParamsError, closest_name, load_profile
 from lib.reflex import add_reflex_columns
 from lib.runs import Run, read_json
+from lib.schema import Profile
 from lib.tables import CAPABILITY_COLUMNS, SchemaError, validate_capability, validate_judgments
 
 JOIN = ["seed", "condition", "suite", "prompt_id", "sample_index"]

@@ -19,7 +19,8 @@ from typing import Any
 
 import pandas as pd
 
-from lib.params import ROOT, Profile
+from lib.params import ROOT
+from lib.schema import Profile
 
 PACKAGES = ("torch", "transformers", "peft", "trl", "lm_eval", "scipy", "numpy", "pandas", "sentence-transformers")
 

@@ -11,8 +11,9 @@ from lib.adapters import attach_all, check_base
 from lib.data import read_quiz
 from lib.evalsets import suite_prompts, suites_of
 from lib.models import base_dir, load_base, prompt_text
-from lib.params import Conditions, Profile, system_text
+from lib.params import system_text
 from lib.sampling import Sampler, SamplingError, messages_of, suite_rows
+from lib.schema import Conditions, Profile
 
 REFERENCE_DTYPE = "float32"
 GROWTH = 3  # an answer's text may take this many times its tokens when it is read again: broken characters do

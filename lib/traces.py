@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import pandas as pd
 
-from lib.params import Conditions, TracesParams
 from lib.prompts import ContaminationGate, EvalPrompt, Offence
 from lib.sampling import Completion, Request, Sampler
+from lib.schema import Conditions, TracesParams
 
 KINDS = ("selfcorrect", "random_recovery", "placebo_assistant")
 TOKEN_TOLERANCE = 0.05  # placebo traces train on as many tokens, within this share

@@ -147,7 +147,7 @@ from pathlib import Path
 import pandas as pd
 from lib.judge import batches, load_judge
 from lib.judge.store import Store
-from lib.params import JudgeParams
+from lib.schema import JudgeParams
 given = json.loads(sys.argv[1])
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)

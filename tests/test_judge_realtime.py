@@ -234,7 +234,7 @@ def test_killed_and_started_again_no_answer_is_lost_or_asked_twice(api, claude, 
     judge = claude(concurrency=1)
     script = (
         "import json, sys; from pathlib import Path; import pandas as pd; from lib.judge import load_judge; "
-        "from lib.params import JudgeParams; given = json.loads(sys.argv[1]); "
+        "from lib.schema import JudgeParams; given = json.loads(sys.argv[1]); "
         "load_judge(JudgeParams(**given['params']), Path(given['stage'])).score(pd.DataFrame(given['rows']))")
     given = {"params": judge.params.model_dump(), "stage": str(judge.stage), "rows": to_judge(*texts).to_dict("records")}
     started = subprocess.Popen([sys.executable, "-c", script, json.dumps(given)], cwd=ROOT,

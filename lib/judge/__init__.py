@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lib.judge.outcomes import COLUMNS, OUTCOMES, JudgeError, Judgment
-from lib.params import JudgeParams
+from lib.schema import JudgeParams
 
 __all__ = ["COLUMNS", "OUTCOMES", "JudgeError", "Judgment", "load_judge", "rubric_text"]
 

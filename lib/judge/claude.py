@@ -21,7 +21,7 @@ from lib.judge.prices import MAX_TOKENS, model_facts
 from lib.judge.realtime import Budget, Gate, Request, Unanswered, run, run_apart
 from lib.judge.scoring import Progress, RubricJudge
 from lib.judge.store import Store
-from lib.params import JudgeParams
+from lib.schema import JudgeParams
 
 KEY = "ANTHROPIC_API_KEY"
 RETRIES = 6  # by the SDK: on 408, 409, 429, 5xx, timeouts and lost connections, as long as the API asks it to wait

@@ -19,7 +19,7 @@ from lib.judge.prices import MAX_TOKENS, UNMETERED
 from lib.judge.realtime import Budget, Gate, Request, Unanswered, run, run_apart
 from lib.judge.scoring import Progress, RubricJudge
 from lib.judge.store import Store
-from lib.params import JudgeParams
+from lib.schema import JudgeParams
 
 KEY = "LOCAL_JUDGE_API_KEY"  # for an endpoint that asks for one; a name of its own, so that no other service's key goes there
 TRIES, FIRST_WAIT = 4, 0.5  # calls for one answer, and seconds after the first, doubling

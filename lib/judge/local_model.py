@@ -17,7 +17,7 @@ from lib.judge.prices import UNMETERED
 from lib.judge.realtime import Budget, Request
 from lib.judge.scoring import Progress, RubricJudge
 from lib.judge.store import Store
-from lib.params import JudgeParams, ModelParams
+from lib.schema import JudgeParams, ModelParams
 
 ANSWER = 128  # new tokens; the JSON takes about 40
 GREEDY = 1e-6  # a temperature at which only the likeliest token is left

@@ -12,7 +12,7 @@ from lib.judge import prices, rubric
 from lib.judge.outcomes import COLUMNS, Judgment
 from lib.judge.realtime import Budget, Request
 from lib.judge.store import Store, dollars, key_of, ledger
-from lib.params import JudgeParams
+from lib.schema import JudgeParams
 
 Progress = Callable[[int, int], None]
 SCHEMA_BYTES = 1000  # generous: the vendor words the schema into the prompt

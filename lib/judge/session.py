@@ -7,9 +7,9 @@ import pandas as pd
 
 from lib.judge.outcomes import COLUMNS
 from lib.judge.store import dollars, ledger
-from lib.params import Conditions, Profile
 from lib.reflex import contains_reset, strip_opening
 from lib.runs import Run
+from lib.schema import Conditions, Profile
 
 KEYS = ["suite", "prompt_id", "subset", "sample_index", "replicate", "variant"]
 # Never the arm, the seed or the index. The replicate tells a store that judging again is a call of its own; no model sees it.
