@@ -122,7 +122,8 @@ def paired(pairs: pd.DataFrame) -> dict:
 
 def table(found: Mapping) -> pd.DataFrame:
     """`paired` for a reader: measure, value, 95 % interval, number of pairs. What has no value is a dash."""
-    rows = [("completions with two judgments", found["judged_twice"], None, None), ("outcome changed", found["outcome_changed"], None, None),
+    rows = [("completions with two judgments", found["judged_twice"], None, None),
+            ("outcome changed", found["outcome_changed"], None, None),
             *((name, found[key], None, found["pairs"]) for name, key in (
                 ("mean difference, points", "mean_difference"),
                 ("mean absolute difference, points", "mean_absolute_difference"),
