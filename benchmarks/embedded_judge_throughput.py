@@ -3,7 +3,7 @@
     python benchmarks/embedded_judge_throughput.py
 
 480 distinct answers of about 128 word pieces to 24 prompts. Baseline: the encoder's own `encode` of those answers and
-nothing else, in batches of 32 as the judge reads them. Target: a ratio of 0.9 or more, although the judge does all of its
+nothing else, in its default batches of 32. Target: a ratio of 0.9 or more, although the judge does all of its
 work: prompts, statistics, heads, tables. Rounds of both alternate; the fastest of each counts, since a busy machine can only
 slow a round down.
 """
@@ -49,8 +49,8 @@ def main() -> None:
         whole.append(time.perf_counter() - started)
         assert (scored["outcome"] == "scored").all()
     rates = [ANSWERS / min(seconds) for seconds in (bare, whole)]
-    print(f"{ANSWERS} answers of {pieces:.0f} word pieces, {torch.get_num_threads()} threads, fastest of {ROUNDS} rounds: encoder "
-          f"{rates[0]:.1f} texts/s, judge {rates[1]:.1f} texts/s, ratio {rates[1] / rates[0]:.2f}")
+    print(f"{ANSWERS} answers of {pieces:.0f} word pieces, {torch.get_num_threads()} threads, fastest of {ROUNDS} rounds: "
+          f"encoder {rates[0]:.1f} texts/s, judge {rates[1]:.1f} texts/s, ratio {rates[1] / rates[0]:.2f}")
 
 
 if __name__ == "__main__":

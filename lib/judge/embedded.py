@@ -89,7 +89,7 @@ def opening_spans(text: str) -> list[tuple[int, int]]:
 
 
 def read(encoder, texts: Sequence[str], progress: Progress | None = None,
-         spans: Sequence[Sequence[tuple[int, int]]] | None = None, batch: int = 32) -> Reading:
+         spans: Sequence[Sequence[tuple[int, int]]] | None = None, batch: int = 16) -> Reading:
     """Embeds each text once; its openings are pooled from the same pass, from the states of their own word pieces.
 
     spans: what to pool in place of `opening_spans`, OPENINGS a text. Batches run from long to short, so that little is

@@ -56,11 +56,16 @@ def is_finished(text: str) -> bool:
     return bool(text) and (text[-1] in ".!?…\"'”’)]}>`*:;|" or bool(_LIST_LINE.match(text.splitlines()[-1])))
 
 
+def order_pairs(text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Classes of adjacent words: of the first and of the second of each pair."""
+    classes = np.array([_CLASS.get(word, 0) for word in words(text)], dtype=int)
+    return classes[:-1], classes[1:]
+
+
 def order_counts(text: str) -> np.ndarray:
     """Counts of adjacent word classes, (N_CLASSES, N_CLASSES): row first, column second."""
-    classes = [_CLASS.get(word, 0) for word in words(text)]
     counts = np.zeros((N_CLASSES, N_CLASSES))
-    np.add.at(counts, (classes[:-1], classes[1:]), 1)
+    np.add.at(counts, order_pairs(text), 1)
     return counts
 
 
@@ -90,8 +95,8 @@ def coherence_statistics(text: str, prompt: str, table: np.ndarray) -> np.ndarra
     n = max(len(tokens), 1)
     grams = [len({tuple(tokens[i:i + k]) for i in range(len(tokens) - k + 1)}) / max(len(tokens) - k + 1, 1)
              for k in (1, 2, 4)]
-    counts = order_counts(text)
-    pairs = max(counts.sum(), 1)
+    order = table[order_pairs(text)].astype(float)  # of each pair of neighbours
+    pairs = max(len(order), 1)
     raw = text.encode("utf-8", "replace")
     parts = sentences(text)
     lower_starts = sum(part[0].islower() for part in parts[1:]) / n
@@ -103,6 +108,6 @@ def coherence_statistics(text: str, prompt: str, table: np.ndarray) -> np.ndarra
     echo = sum(word in prompt_words for word in tokens) / n
     # A unique-word share falls with length by itself, so it goes in beside log length and as its own product with it.
     return np.array([np.log1p(len(tokens)), grams[0], grams[1], grams[2], np.log1p(n) * (1 - grams[0]),
-                     len(zlib.compress(raw)) / max(len(raw), 40), (counts * table).sum() / pairs,
-                     float(((counts * (table < -1)).sum()) / pairs), lower_starts, inner_capitals, odd_stops,
+                     len(zlib.compress(raw)) / max(len(raw), 40), order.sum() / pairs,
+                     (order < -1).sum() / pairs, lower_starts, inner_capitals, odd_stops,
                      symbols, foreign, echo])
