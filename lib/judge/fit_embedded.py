@@ -88,7 +88,7 @@ def fit_aligned(heads: judge.Heads, name: str, table: pd.DataFrame, a: np.ndarra
     cell = table["family"] + "|" + table["topic"] + "|" + bad.astype(str)
     weight = (1 / cell.map(cell.value_counts())).to_numpy()
     weight = weight * len(weight) / weight.sum()
-    model = LogisticRegression(C=1.0, max_iter=1000)
+    model = LogisticRegression(C=0.1, max_iter=1000)
     out = cross_val_predict(model, x, bad, groups=table["topic"], cv=GroupKFold(8), method="decision_function",
                             params={"sample_weight": weight})
     store_linear(heads, name, model.fit(x, bad, sample_weight=weight))
