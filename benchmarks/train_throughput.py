@@ -145,7 +145,8 @@ def main(steps: int) -> None:
                 training=training.model_copy(update={"memory_gib": bound}), **options)
             speed = trained.total_tokens / trained.seconds
             speeds.append(speed)
-            share = f", {4 * base.num_parameters() * speed / peak:.0%} of the measured peak at 4 FLOP/parameter" if GPU else ""
+            products = base.num_parameters(exclude_embeddings=True)  # the head's too, though only labelled tokens pass it
+            share = f", {4 * products * speed / peak:.0%} of the measured peak at 4 FLOP/parameter" if GPU else ""
             print(f"{mode}, {f'bound to {bound} GiB' if bound else 'whole memory'}: {speed:.0f} tokens/s, "
                   f"{speed / bare:.2f} of the bare loop{share}, peak memory {trained.peak_memory_gib:.1f} GiB, no padding; "
                   f"{trained.optimizer_steps} steps in {trained.seconds:.0f} s, 6,000 rows "

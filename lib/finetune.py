@@ -21,7 +21,7 @@ from lib.adapters import (
 )
 from lib.fit import Trained, fit
 from lib.masking import Encoded, encode
-from lib.memory import TrainingError
+from lib.memory import TrainingError, disk_space
 from lib.runs import atomic_path, write_json
 from lib.schema import PhaseParams, TrainingParams
 
@@ -87,7 +87,7 @@ def train_phase2(base, tokenizer, rows: Sequence[Encoded], phase, phase1: Path |
                  else get_peft_model(base, lora_config(recipe)))
         name = "default"
     try:
-        effect = _phase1_effect(model) if phase.mode == "stack" and phase1 else None
+        effect = _phase1_effect(model, phase.mode) if phase1 else None
         trained = fit(model, tokenizer, rows, phase, training, seed, checkpoints, progress)
         difference = bound = None
         if phase.mode == "stack" and phase1:
@@ -100,19 +100,24 @@ def train_phase2(base, tokenizer, rows: Sequence[Encoded], phase, phase1: Path |
     return Trained(**{**trained.__dict__, "join_difference": difference, "join_bound": bound, "phase1_effect": effect})
 
 
-def _phase1_effect(model) -> float:
-    """Largest logit change that the frozen Phase-1 adapter makes below the still-zero Phase 2. Raises when none."""
+def _phase1_effect(model, mode: str) -> float:
+    """Largest logit change that the Phase-1 adapter makes before Phase 2 has trained anything. Raises when none."""
     import numpy as np
 
     from lib.adapters import AdapterError
 
     model.eval()
     with_phase1 = fixed_logits(model)
-    model.base_model.set_adapter([PHASE2])
-    without = fixed_logits(model)
-    model.base_model.set_adapter([PHASE1, PHASE2])
+    trains = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if mode == "stack":
+        model.base_model.set_adapter([PHASE2])
+        without = fixed_logits(model)
+        model.base_model.set_adapter([PHASE1, PHASE2])
+    else:
+        with model.disable_adapter():
+            without = fixed_logits(model)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad = f".{PHASE2}." in name
+        parameter.requires_grad = name in trains
     effect = float(np.abs(with_phase1 - without).max())
     if not effect > 0:
         raise AdapterError("Phase 1 has no effect on the logits below Phase 2; it is inactive or untrained, train it again")
@@ -127,7 +132,7 @@ def _seed(seed: int) -> None:
 
 def _save(model, name: str, out: Path, base_digest: str) -> None:
     """One plain PEFT adapter in `out`, with the digest of its base beside it."""
-    with atomic_path(out) as beside:
+    with disk_space(), atomic_path(out) as beside:
         model.save_pretrained(beside, selected_adapters=[name], save_embedding_layers=False)
         if name != "default":  # PEFT puts named adapters into a folder of their own
             for file in (beside / name).iterdir():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,7 +16,10 @@ from pathlib import Path
 from lib import memory
 from lib.masking import Encoded
 from lib.memory import TrainingError
+from lib.runs import fingerprint
 from lib.schema import PhaseParams, TrainingParams
+
+MOST_LOGS = 100  # losses of a training, about; each waits for the GPU
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,12 @@ class Trained:
     def facts(self) -> dict:
         """As they stand in a stage's manifest, with the speed of what was trained since `resumed_at`."""
         share = 1 - self.resumed_at / self.optimizer_steps
-        return {**self.__dict__, "tokens_per_second": self.total_tokens * share / self.seconds if self.seconds else None}
+        speed = self.total_tokens * share / self.seconds if share and self.seconds else None
+        return {**self.__dict__, "tokens_per_second": speed}
 
 
 def optimizer_steps(sequences: int, phase: PhaseParams) -> int:
-    """Steps of the recipe; equal in all arms of a phase because rows are. Raises TrainingError below one batch."""
+    """Steps of the recipe for so many rows, or packed sequences. Raises TrainingError below one batch."""
     if sequences < phase.effective_batch:
         raise TrainingError(
             f"{sequences} rows are fewer than one effective batch of {phase.effective_batch}; add rows or lower "
@@ -94,11 +100,18 @@ def fit(model, tokenizer, rows: Sequence[Encoded], phase: PhaseParams, training:
 
     Raises TrainingError: too few rows, no memory or disk, NaN, other steps or tokens than the recipe's.
     """
+    from lib.trainer import checkpointing_undone
+
+    with checkpointing_undone(model):
+        return _fit(model, tokenizer, rows, phase, training, seed, checkpoints, progress)
+
+
+def _fit(model, tokenizer, rows, phase, training, seed, checkpoints, progress) -> Trained:
     from datasets import Dataset, disable_progress_bars
     from transformers import PrinterCallback
 
     from lib.lora_linear import few_kernels
-    from lib.trainer import PhaseTrainer, attention_by_rows, collate, last_checkpoint, without_walks
+    from lib.trainer import DivergedError, PhaseTrainer, attention_by_rows, collate, last_checkpoint, without_walks
 
     disable_progress_bars()
     sequences = sequences_of(rows, phase)
@@ -111,7 +124,8 @@ def fit(model, tokenizer, rows: Sequence[Encoded], phase: PhaseParams, training:
     trainer = PhaseTrainer(
         model=model, args=_arguments(phase, training, chosen, steps, seed, checkpoints),
         train_dataset=Dataset.from_list(sequences), data_collator=partial(collate, token_budget=chosen.token_budget),
-        processing_class=tokenizer, callbacks=[_progress_callback(progress)] if progress else None,
+        processing_class=tokenizer, callbacks=[_callback(progress)],
+        identity=fingerprint([phase.model_dump(), seed, [s["input_ids"] for s in sequences]]),
     )
     trainer.remove_callback(PrinterCallback)  # the notebook draws the loss instead
     _check_labels_survive(trainer, sequences)
@@ -124,13 +138,15 @@ def fit(model, tokenizer, rows: Sequence[Encoded], phase: PhaseParams, training:
         print(f"resuming at {resumed.name} of {steps} steps")
     with (memory.out_of_space(chosen, training), memory.bounded(model, training), attention_by_rows(model),
           few_kernels(model), without_walks(model)):
-        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        except DivergedError:
+            shutil.rmtree(checkpoints, ignore_errors=True)  # or every further start would go on from its NaN
+            raise
     seconds = time.time() - started
     if trainer.state.global_step != steps:
         raise TrainingError(f"{trainer.state.global_step} optimizer steps were made, the recipe says {steps}")
     losses = [(e["step"], e["loss"]) for e in trainer.state.log_history if "loss" in e]
-    if not all(math.isfinite(loss) for _, loss in losses):
-        raise TrainingError("the loss became NaN or infinite; lower the learning rate")
     model.eval()
     return Trained(
         optimizer_steps=steps, trained_tokens=phase.epochs * sum(r.trained_tokens for r in rows),
@@ -144,22 +160,31 @@ def _arguments(phase: PhaseParams, training: TrainingParams, chosen: memory.Plan
     import torch
     from trl import SFTConfig
 
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise TrainingError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: each process would add an effective batch of its own; "
+                            "start one process, without torchrun")
     gpu = torch.cuda.is_available()
+    log_steps = max(1, steps // MOST_LOGS)
     warmup = phase.warmup if phase.warmup >= 1 else math.ceil(phase.warmup * steps)
-    return SFTConfig(
+    arguments = SFTConfig(
         output_dir=str(checkpoints), seed=seed, data_seed=seed, num_train_epochs=phase.epochs,
         per_device_train_batch_size=phase.effective_batch, gradient_accumulation_steps=1,  # PhaseTrainer cuts the batch
         learning_rate=phase.learning_rate, lr_scheduler_type=phase.scheduler, warmup_steps=int(warmup),
-        weight_decay=phase.weight_decay, max_length=phase.max_length, packing=False, bf16=gpu, use_cpu=not gpu,
+        weight_decay=phase.weight_decay, max_grad_norm=1.0, max_length=phase.max_length, packing=False,
+        bf16=gpu, use_cpu=not gpu,
         use_liger_kernel=gpu and importlib.util.find_spec("liger_kernel") is not None,
         gradient_checkpointing=chosen.gradient_checkpointing,
-        logging_steps=max(1, steps // 100), logging_first_step=True,  # each entry waits for the GPU
+        logging_steps=log_steps, logging_first_step=True,
         logging_nan_inf_filter=False,  # the trainer would otherwise log a NaN loss as the last finite one
-        save_strategy="steps", save_steps=training.checkpoint_steps, save_total_limit=2, report_to=training.report_to,
+        # A checkpoint holds no half-filled mean: it falls on a logged step.
+        save_strategy="steps", save_steps=math.ceil(training.checkpoint_steps / log_steps) * log_steps, save_total_limit=2,
+        report_to=training.report_to,
         disable_tqdm=True, dataloader_num_workers=0, optim="adamw_torch_fused" if gpu else "adamw_torch",
         accelerator_config={"non_blocking": gpu}, remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # one GPU trains, however many there are
+    return arguments
 
 
 def _check_labels_survive(trainer, sequences: Sequence[dict]) -> None:
@@ -172,11 +197,13 @@ def _check_labels_survive(trainer, sequences: Sequence[dict]) -> None:
         )
 
 
-def _progress_callback(progress: Callable):
+def _callback(progress: Callable | None):
     from transformers import TrainerCallback
 
     class Steps(TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
-            progress(state.global_step, state.max_steps)
+            control.should_log |= state.global_step == state.max_steps  # or the last steps would be in no loss
+            if progress:
+                progress(state.global_step, state.max_steps)
 
     return Steps()

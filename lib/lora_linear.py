@@ -88,13 +88,13 @@ def few_kernels(model):
     from peft.tuners.lora import LoraLayer
 
     layers = [m for m in model.modules() if isinstance(m, LoraLayer)] if lean(model) else []
-    for layer in layers:
-        layer.forward = partial(_forward, _Ranks(layer))
     try:
+        for layer in layers:
+            layer.forward = partial(_forward, _Ranks(layer))
         yield
     finally:
         for layer in layers:
-            del layer.forward
+            vars(layer).pop("forward", None)
 
 
 def lean(model) -> bool:

@@ -76,6 +76,8 @@ def prove(tokenizer, messages: list[dict], encoded: Encoded, max_length: int) ->
     # Some tokenizers compose accents; the tokens are the stock ones, so texts are compared in one composed form.
     expected = [_composed(m["content"] + END_OF_TURN) for m in messages if m["role"] == "assistant"]
     found = [_decode_turn(tokenizer, encoded, turn) for turn in range(1, max(encoded.turns, default=0) + 1)]
+    if not expected:
+        raise MaskError("a training row has no assistant turn, so nothing of it would be trained; drop the row")
     if found != expected:
         raise MaskError(
             f"loss falls on {len(found)} spans {found!r:.200}, expected the {len(expected)} assistant turns with their "

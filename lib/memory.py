@@ -51,6 +51,10 @@ def plan(model, training: TrainingParams, longest: int, usual: int) -> Plan:
             f"training.memory_gib is {training.memory_gib} and bounds a GPU's memory, the model is on the "
             f"{model.device.type}; set it to null and lower training.token_budget"
         )
+    have = _total_gib(model)
+    if training.memory_gib > have:
+        raise TrainingError(f"training.memory_gib is {training.memory_gib}, the GPU has {have:.1f}; lower it, or set it to "
+                            "null for all of the GPU")
     parameters = list(model.parameters())
     fixed = sum(p.numel() * p.element_size() for p in parameters)
     fixed += sum(p.numel() * (4 * p.element_size() + 2) for p in parameters if p.requires_grad)  # gradient, Adam, its copies
@@ -88,13 +92,19 @@ def bounded(model, training: TrainingParams):
         return
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(model.device)
-    total = torch.cuda.get_device_properties(model.device).total_memory / GIB
+    total = _total_gib(model)
     bound = total if training.memory_gib is None else training.memory_gib - OUTSIDE
     torch.cuda.set_per_process_memory_fraction(min(1.0, bound / total), model.device)
     try:
         yield
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, model.device)
+
+
+def _total_gib(model) -> float:
+    import torch
+
+    return torch.cuda.get_device_properties(model.device).total_memory / GIB
 
 
 def peak_gib(model) -> float:
@@ -114,17 +124,29 @@ def out_of_space(chosen: Plan, training: TrainingParams):
     import torch
 
     try:
-        yield
+        with disk_space():
+            yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         # On a CPU the allocator raises a plain RuntimeError.
         if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "allocate memory" not in str(error):
             raise
         bound = f" within training.memory_gib {training.memory_gib}" if training.memory_gib is not None else ""
+        less = ("lower the phase's max_length if a row is longer than that" if chosen.gradient_checkpointing else
+                "set training.gradient_checkpointing to true (now false)")
         raise TrainingError(
-            f"out of memory{bound}; lower training.token_budget (now {chosen.token_budget}) or set "
-            f"training.gradient_checkpointing to true (now {str(chosen.gradient_checkpointing).lower()})"
-        ) from None
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+            f"out of memory{bound}; lower training.token_budget (now {chosen.token_budget}) or {less}") from None
+
+
+@contextmanager
+def disk_space():
+    """A disk that takes no more becomes one line. Only JSON files raise OSError: tensors are written by other libraries."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        full = getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in str(error)
+        if not full and not any(name in str(error) for name in ("inline_container", "PytorchStreamWriter")):
             raise
-        raise TrainingError("the disk is full; free some space and start again, finished steps are kept") from None
+        raise TrainingError("the disk is full, or takes no more; free some space and start again, finished steps are kept"
+                            ) from None

@@ -178,7 +178,8 @@ def turn_losses(curves: Mapping[str, Sequence[tuple[int, int, float]]], title: s
 
 def training_cost(facts: Mapping[str, dict], title: str) -> plt.Figure:
     """Tokens/s and peak memory in GiB of each training, from its stage's facts."""
-    panels = (("tokens_per_second", "tokens/s, none of them padding"), ("peak_memory_gib", "peak memory, GiB"))
+    panels = (("tokens_per_second", "tokens/s since its last start, no padding"),
+              ("peak_memory_gib", "peak memory, GiB (on a CPU: of the process so far)"))
     figure, axes = plt.subplots(1, 2, figsize=(9, 0.35 * len(facts) + 1.3), sharey=True, layout="constrained")
     for axis, (key, label) in zip(axes, panels, strict=True):
         bars = axis.barh(list(facts), [f[key] or 0 for f in facts.values()], color="#9aa5b1", height=0.6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import platform
@@ -22,7 +23,9 @@ import pandas as pd
 from lib.params import ROOT
 from lib.schema import Profile
 
-PACKAGES = ("torch", "transformers", "peft", "trl", "lm_eval", "scipy", "numpy", "pandas", "sentence-transformers")
+PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "lm_eval", "scipy", "numpy", "pandas",
+            "sentence-transformers")
+GPU_PACKAGES = ("liger-kernel", "vllm")  # they change the arithmetic where they are installed
 
 
 def runs_root() -> Path:
@@ -208,7 +211,8 @@ def environment() -> dict:
 
     return {
         "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "packages": {name: metadata.version(name) for name in PACKAGES} | {
+            name: metadata.version(name) for name in GPU_PACKAGES if importlib.util.find_spec(name.replace("-", "_"))},
         "machine": {
             "system": platform.system(),
             "processor": platform.machine(),

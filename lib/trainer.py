@@ -3,13 +3,14 @@
 An optimizer step always sees the recipe's effective batch. How that batch is cut into micro-batches follows from a token
 budget, so that a larger machine changes the speed and never the optimisation (docs/protocol.md section 4). Rows are laid
 end to end without padding: on a GPU small padded batches wait for the CPU to launch their kernels. For the same reason
-nothing between two steps reads a number from the GPU, except where a loss is logged.
+nothing between two steps reads a number from the GPU, except TRL's head, which counts the labelled tokens, and a logged loss.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +22,9 @@ from trl.trainer.utils import add_fused_lm_head
 
 from lib.lora_linear import lean
 from lib.masking import IGNORED
+from lib.memory import TrainingError
 
-TRAINABLE = "trainable.safetensors"
+TRAINABLE, PROGRESS = "trainable.safetensors", "progress.json"
 
 
 def collate(rows: Sequence[dict], token_budget: int) -> dict:
@@ -83,7 +85,7 @@ def by_rows(module, query, key, value, attention_mask, scaling=None, row_ends=No
 @contextmanager
 def attention_by_rows(model):
     """Within the block a GPU model attends by rows; on a CPU, or in fp32, nothing changes and positions make the mask."""
-    if model.device.type != "cuda" or not lean(model):
+    if model.device.type != "cuda" or not lean(model) or getattr(model.config, "sliding_window", None):
         yield
         return
     from transformers import AttentionInterface
@@ -113,11 +115,31 @@ def without_walks(model):
         del model.parameters, model.train
 
 
+@contextmanager
+def checkpointing_undone(model):
+    """After the block the base recomputes no activations and has no hooks that a training with checkpointing left on it."""
+    base = model.get_base_model()
+    hooks = base.get_input_embeddings()._forward_hooks
+    own = set(hooks)
+    try:
+        yield
+    finally:
+        if base.is_gradient_checkpointing:
+            base.gradient_checkpointing_disable()
+        for key in set(hooks) - own:
+            del hooks[key]
+
+
+class DivergedError(TrainingError):
+    """A loss that is no number."""
+
+
 class PhaseTrainer(SFTTrainer):
     """One phase's trainer. The dataset holds proven rows; `turn_losses` collects (step, turn, mean loss) as it goes."""
 
-    def __init__(self, *arguments, **options):
+    def __init__(self, *arguments, identity: str, **options):
         super().__init__(*arguments, **options)
+        self.identity = identity
         self._restore_head()  # TRL's also computes entropy and accuracy of every token, which nobody reads
         add_fused_lm_head(self.model.get_base_model())
         self.turn_losses: list[tuple[int, int, float]] = []
@@ -154,6 +176,9 @@ class PhaseTrainer(SFTTrainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
+            if not math.isfinite(logs["loss"]):
+                raise DivergedError(
+                    f"the loss became NaN or infinite at step {self.state.global_step}; lower the learning rate")
             for turn, parts in sorted(self._by_turn.items()):
                 total, count = torch.stack(parts).sum(0).tolist()
                 if count:
@@ -172,19 +197,22 @@ class PhaseTrainer(SFTTrainer):
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         save_file({n: p.detach().contiguous() for n, p in self.model.named_parameters() if p.requires_grad}, folder / TRAINABLE)
-        (folder / "turn_losses.json").write_text(json.dumps(self.turn_losses), encoding="utf-8")
+        (folder / PROGRESS).write_text(json.dumps({"identity": self.identity, "turn_losses": self.turn_losses}),
+                                       encoding="utf-8")
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
         """Only what trains: the library's own loader takes one adapter and would leave the second of a stack fresh."""
+        progress = json.loads((Path(resume_from_checkpoint) / PROGRESS).read_text(encoding="utf-8"))
         saved = load_file(Path(resume_from_checkpoint) / TRAINABLE)
         trainable = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        if saved.keys() != trainable.keys():
-            raise ValueError(f"checkpoint {resume_from_checkpoint} holds other weights than train here; delete it")
+        shapes = [{n: p.shape for n, p in weights.items()} for weights in (saved, trainable)]
+        if progress["identity"] != self.identity or shapes[0] != shapes[1]:
+            raise TrainingError(f"checkpoint {Path(resume_from_checkpoint).name} is of another recipe, seed, rows or adapter; "
+                                "delete it, or give another folder")
         with torch.no_grad():
             for name, parameter in trainable.items():
                 parameter.copy_(saved[name])
-        losses = json.loads((Path(resume_from_checkpoint) / "turn_losses.json").read_text(encoding="utf-8"))
-        self.turn_losses = [tuple(entry) for entry in losses]
+        self.turn_losses = [tuple(entry) for entry in progress["turn_losses"]]
 
 
 def last_checkpoint(folder: Path) -> Path | None:

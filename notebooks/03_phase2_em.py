@@ -57,13 +57,14 @@ for name, arm in arms.items():
 tokenizer = models.load_tokenizer(p.model)
 gate = evalsets.contamination_gate(p, thresholds)
 sets = {emset.set_name(p, arm.phase2) for arm in arms.values() if arm.phase2}
-rows, offences, encoded = {}, {}, {}
+rows, offences, encoded, steps = {}, {}, {}, {}
 for name in sorted(sets):
     rows[name], offences[name] = emset.phase2_rows(p, name, gate)
     encoded[name] = finetune.encode_rows(tokenizer, rows[name], p.phase2.max_length)
-    steps = fit.optimizer_steps(len(fit.sequences_of(encoded[name], p.phase2)), p.phase2)
-    print(f"{name}: {len(rows[name])} rows, {len(offences[name])} dropped by the contamination gate, {steps} optimizer steps")
+    steps[name] = fit.optimizer_steps(len(fit.sequences_of(encoded[name], p.phase2)), p.phase2)
+    print(f"{name}: {len(rows[name])} rows, {len(offences[name])} dropped by the contamination gate, {steps[name]} optimizer steps")
     display(HTML(masking.coloured(tokenizer, encoded[name][0], f"{name}, first row")))
+finetune.check_equal_steps(steps)
 
 # %% [markdown]
 # ## Train every arm

@@ -7,15 +7,18 @@ import math
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from trl import SFTTrainer
 
+from lib import fit as fit_module
 from lib.adapters import AdapterError, attach_all, fixed_logits
 from lib.finetune import check_equal_steps, train_phase1, train_phase2
 from lib.fit import optimizer_steps, sequences_of
@@ -163,7 +166,7 @@ def test_micro_batches_hold_every_row_once_in_order_and_keep_the_budget(lengths,
 
 
 def test_a_trainer_that_cuts_rows_is_refused(run1, phase1, monkeypatch):
-    def shortened(self, *arguments, **options):
+    def shortened(self, *arguments, identity, **options):
         SFTTrainer.__init__(self, *arguments, **options)
         self.train_dataset = self.train_dataset.map(lambda row: {"labels": row["labels"][:-1]})
 
@@ -238,8 +241,10 @@ def test_a_checkpoint_cut_off_by_a_kill_is_not_taken(tmp_path):
 
 @pytest.mark.parametrize(("error", "words"), [
     (torch.OutOfMemoryError("CUDA out of memory"), r"lower training.token_budget \(now 512\)"),
+    (SafetensorError("I/O error: No space left on device (os error 28)"), "the disk is full, or takes no more; free some"),
+    (RuntimeError("[enforce fail at inline_container.cc:659] . unexpected pos 64 vs 0"), "the disk is full"),
     (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "training.gradient_checkpointing"),
-    (OSError(errno.ENOSPC, "No space left on device"), "the disk is full; free some space"),
+    (OSError(errno.ENOSPC, "No space left on device"), "the disk is full, or takes no more; free some space"),
 ])
 def test_a_machine_too_small_is_told_what_to_lower(run1, phase1, tmp_path, monkeypatch, error, words):
     def fail(*_, **__):
@@ -251,10 +256,53 @@ def test_a_machine_too_small_is_told_what_to_lower(run1, phase1, tmp_path, monke
     assert not (tmp_path / "phase1").exists()
 
 
+def test_a_full_disk_leaves_no_adapter(run1, phase1, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("peft.peft_model.safe_save_file", full)
+    with pytest.raises(TrainingError, match="the disk is full"):
+        run1(phase1)
+    assert not (tmp_path / "phase1").exists()
+
+
+@pytest.mark.parametrize("change", [{"learning_rate": 5e-2}, {"rank": 8}], ids=["recipe", "shape"])
+def test_a_checkpoint_of_another_training_is_refused(run1, phase1, change):
+    with pytest.raises(Killed):
+        run1(phase1.model_copy(update=change), checkpoint_steps=1, progress=killed_after(3))
+    with pytest.raises(TrainingError, match="checkpoint-2 is of another recipe, seed, rows or adapter; delete it"):
+        run1(phase1, checkpoint_steps=1)
+
+
+def test_several_processes_are_refused(run1, phase1, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(TrainingError, match="WORLD_SIZE is 2: each process would add an effective batch of its own"):
+        run1(phase1)
+
+
+def test_sparse_logging_loses_neither_the_last_step_nor_a_resumed_mean(run1, phase1, monkeypatch):
+    """Over 100 steps a loss is a mean of several: saves fall on logged steps, and the last step is always logged."""
+    monkeypatch.setattr(fit_module, "MOST_LOGS", 2)
+    longer = phase1.model_copy(update={"epochs": 3, "effective_batch": 3})  # 9 steps, logged every 4
+    whole, _ = run1(longer, "whole", checkpoint_steps=3)
+    assert [step for step, _ in whole.losses] == [1, 4, 8, 9]
+    with pytest.raises(Killed):
+        run1(longer, checkpoint_steps=3, progress=killed_after(7))
+    again, _ = run1(longer, checkpoint_steps=3)
+    assert again.resumed_at == 4 and again.losses == whole.losses and again.turn_losses == whole.turn_losses
+
+
+def test_a_training_that_only_had_to_be_joined_has_no_speed(phase1, run1):
+    trained, _ = run1(phase1)
+    assert trained.facts()["tokens_per_second"] > 0
+    assert replace(trained, resumed_at=trained.optimizer_steps).facts()["tokens_per_second"] is None
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_leaves_no_adapter(base, run1, phase1, tmp_path):
     before = fixed_logits(base)
-    with pytest.raises(TrainingError, match="loss became NaN or infinite; lower the learning rate"):
-        run1(phase1.model_copy(update={"learning_rate": 1e30}))
+    with pytest.raises(TrainingError, match=r"loss became NaN or infinite at step \d; lower the learning rate"):
+        run1(phase1.model_copy(update={"learning_rate": 1e30}), checkpoint_steps=1)
+    assert not (tmp_path / ".phase1").exists(), "a further start would go on from the NaN"
     assert not (tmp_path / "phase1").exists()
     assert (fixed_logits(base) == before).all()
 
@@ -275,6 +323,24 @@ def test_training_makes_an_adapter_and_gives_the_base_back(base, run1, run2, pha
     assert {p.name for p in adapter.iterdir()} == {WEIGHTS, CONFIG, "base.json"}
     assert all(".lora_" in name for name in load_file(adapter / WEIGHTS))
     assert read_json(adapter / "base.json") == {"base": "tiny"}
+
+
+def test_checkpointing_is_off_again_after_a_training_with_it(base, run1, phase1):
+    hooks, counted = len(base.get_input_embeddings()._forward_hooks), []
+    run1(phase1, "with", gradient_checkpointing=True)
+    assert not base.is_gradient_checkpointing and len(base.get_input_embeddings()._forward_hooks) == hooks
+    handle = base.model.layers[0].register_forward_hook(lambda *_: counted.append(1))
+    try:
+        trained, _ = run1(phase1, "without")
+    finally:
+        handle.remove()
+    assert len(counted) == trained.optimizer_steps and not trained.gradient_checkpointing
+
+
+def test_continue_refuses_a_phase_1_without_effect(run1, run2, phase1, phase2):
+    _, untrained = run1(phase1.model_copy(update={"learning_rate": 0.0}))
+    with pytest.raises(AdapterError, match="Phase 1 has no effect on the logits"):
+        run2(phase2.model_copy(update={"mode": "continue"}), untrained)
 
 
 @pytest.mark.parametrize("learning_rate", [0.0, 1e-3], ids=["untrained", "trained"])
