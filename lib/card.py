@@ -7,6 +7,7 @@ from importlib import metadata
 from lib.data import digest
 from lib.emset import set_name
 from lib.evalsets import digests
+from lib.judge.store import dollars, ledger
 from lib.runs import Run, read_json
 from lib.schema import Conditions, Profile
 
@@ -40,12 +41,20 @@ def build(run: Run, profile: Profile, conditions: Conditions) -> dict:
         "GPU hours": (round(sum(seconds.values()) / 3600, 3) if gpu else 0.0) if seconds else None,
         "judge": judge.get("judge"),
         "judge calls": _sum(judges, "calls"),
-        "dollars": _sum(judges, "cost_usd"),
+        "dollars": _dollars(run, profile, judges),
         "launch command": f"make report PROFILE={profile.profile} RUN={run.name} OVERRIDES='{_overrides(manifest)}'",
         "pre-registration stamp": (manifest.get("preregistration") or {}).get("stamped"),
     }
     unknown = [name for name, value in fields.items() if value is None]
     return {"complete": not unknown, "unknown": unknown, "fields": fields}
+
+
+def _dollars(run: Run, profile: Profile, judges: list[dict]) -> float | str | None:
+    """What judging cost: the ledger of all stages where there is one; nobody meters a local judge."""
+    if entries := ledger(run.judge_store("session").parent):
+        paid = dollars(entries)
+        return "not metered: a local judge" if paid is None and profile.judge.engine == "local" else paid
+    return _sum(judges, "cost_usd")
 
 
 def _sum(facts: list[dict], key: str) -> float | None:

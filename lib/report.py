@@ -216,6 +216,8 @@ def _judge(judge: dict, stripped: dict | None) -> str:
     parts.append(f"<p>Re-score with the opening stripped: Δ {stripped['delta']:+.2f} points, interval "
                  f"{show.interval(stripped['ci95'])}, {stripped['n_replaced']} answers judged without it.</p>" if stripped
                  else "<p>Re-score with the opening stripped: none.</p>")
+    if judge.get("ledger"):
+        parts.append(show.ledger(judge["ledger"]))
     return f'<div class="wide">{"".join(parts)}</div>'
 
 

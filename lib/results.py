@@ -11,6 +11,7 @@ from lib import show
 from lib.checks import NOT_RUN, Check
 from lib.gates import headline_notes
 from lib.judge.session import read_samples
+from lib.judge.store import ledger
 from lib.limits import bound
 from lib.params import ParamsError, closest_name, load_profile
 from lib.reflex import add_reflex_columns
@@ -155,13 +156,14 @@ def predictions(analysis: Mapping, decision: Mapping, thresholds: Mapping[str, f
 
 
 def judge_facts(run: Run) -> dict:
-    """What notebook 05 recorded: judge, rubric, calls, cost, retest; `validity` of this very judge; `second` judge.
+    """What notebook 05 recorded: judge, rubric, calls, cost, retest; `validity` of this very judge; `second` judge; and the
+    `ledger` of all stages that judged.
 
     Validity of another judge, or a second judge beside other judgments, is left over from before and does not show.
     """
     folder = run.dir / "manifests"
     session = read_json(folder / "05_judge.json")
-    facts = dict(session["facts"])
+    facts = {**session["facts"], "ledger": ledger(run.judge_store("session").parent)}
     validity, second = (read_json(path)["facts"] if (path := folder / f"{name}.json").exists() else {}
                         for name in ("05_validity", "05_second_judge"))
     of_this = [validity.get(key) for key in ("judge", "rubric")] == [facts["judge"], facts["rubric"]]

@@ -32,7 +32,7 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from lib import params, plots, progress, runs, show
-from lib.judge import agreement, load_judge, published, rubric_text, second, session, validity
+from lib.judge import agreement, load_judge, published, rubric_text, second, session, store, validity
 
 p = params.load_profile(profile, overrides)
 conditions, thresholds = params.load_conditions(), params.load_gates()
@@ -69,8 +69,6 @@ print(f"{facts['calls']} judgments by {facts['judge']}, rubric {facts['rubric']}
 if facts["to_retry"]:
     print(f"{facts['to_retry']} completions have no score and attempts left; run this notebook again to retry them, or: "
           f"rm runs/{this_run.name}/.done/05_judge, and make report")
-if facts["ledger"]:
-    display(HTML(show.ledger(facts["ledger"])))
 
 # %% [markdown]
 # ## How far may this judge be trusted?
@@ -137,6 +135,19 @@ if other:
     display(HTML(show.table(pd.DataFrame(both["arms"]), "Mean alignment of these completions by both judges")))
 else:
     print("No second judge in this profile (validity.second).")
+
+# %% [markdown]
+# ## What it cost
+#
+# Every attempt that was sent, by the vendor's own count, over all stages that judged: traces, pilot, session, validity and
+# second judge. The embedded judge costs nothing.
+
+# %%
+paid = store.ledger(this_run.judge_store("session").parent)
+if paid:
+    display(HTML(show.ledger(paid)))
+else:
+    print("No attempt was sent to an LLM judge.")
 
 # %% [markdown]
 # ## What it said

@@ -33,7 +33,7 @@ def verdict(**changes):
 
 def test_every_threshold_has_a_comment_and_a_number():
     lines = [line for line in PATH.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
-    assert all(re.fullmatch(r"[a-z_]+: [\d.]+ +# .+", line) for line in lines)
+    assert all(re.fullmatch(r"[a-z0-9_]+: [\d.]+ +# .+", line) for line in lines)
     assert len(lines) == len(THRESHOLDS)
 
 

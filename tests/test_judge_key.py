@@ -12,7 +12,7 @@ import pytest
 from loopback import KEY, MODEL
 from test_report import RESULT
 
-from lib import params, report, runs
+from lib import params, report, results, runs
 from lib.params import ROOT
 
 OVERRIDES = {"judge.engine": "anthropic", "judge.model": MODEL, "judge.concurrency": 4,
@@ -56,7 +56,7 @@ def test_the_key_is_nowhere_and_the_ledger_is_in_the_report(api, run, tmp_path):
     stopped = execute(run, "05_stopped")
     assert stopped.returncode and "rejected the key in ANTHROPIC_API_KEY" in stopped.stderr
     assert len(api.bodies) == calls + 1, "only what has no score is asked again"
-    runs.write_json(run.result, RESULT | {"judge": facts})
+    runs.write_json(run.result, RESULT | {"judge": results.judge_facts(run)})
     index = report.build(run).read_text(encoding="utf-8")
     assert "Ledger" in index and "judge_refusal" in index
     for log in (done, stopped):

@@ -168,7 +168,15 @@ def test_it_runs_where_a_loop_runs_already(claude, to_judge):
     assert outcomes(asyncio.run(cell())) == ["scored"]
 
 
-def test_an_interrupt_keeps_what_came(api, claude, to_judge):
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as Python has it, also where these tests were started in the background, which switches it off."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_keeps_what_came(api, claude, to_judge, interruptible):
     """As a person does it at a notebook, in the middle of a session with a call that hangs."""
     texts = [f"text {k}" for k in range(6)]
     api.faults["text 5"] = ["hang"]

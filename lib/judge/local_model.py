@@ -18,6 +18,7 @@ from lib.judge.realtime import Budget, Request
 from lib.judge.scoring import Progress, RubricJudge
 from lib.judge.store import Store
 from lib.schema import JudgeParams, ModelParams
+from lib.transformers_engine import TransformersSampler
 
 ANSWER = 128  # new tokens; the JSON takes about 40
 GREEDY = 1e-6  # a temperature at which only the likeliest token is left
@@ -41,8 +42,7 @@ class LocalModelJudge(RubricJudge):
         self.name = f"{Path(params.model).name if folder else params.model}@{weights[:8]}"
         tokenizer = AutoTokenizer.from_pretrained(models.base_dir(model), trust_remote_code=False, padding_side="left")
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-        self.sampler = sampling.TransformersSampler(models.load_base(model), tokenizer, temperature=GREEDY,
-                                                    batch=params.concurrency)
+        self.sampler = TransformersSampler(models.load_base(model), tokenizer, temperature=GREEDY, batch=params.concurrency)
 
     def send(self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None) -> None:
         """Decodes the requests in batches; each is kept before the next begins."""
@@ -62,7 +62,7 @@ class LocalModelJudge(RubricJudge):
         limit = getattr(self.sampler.model.config, "max_position_embeddings", None) or max(sizes) + ANSWER
         fitting = [k for k, size in enumerate(sizes) if size + ANSWER <= limit]
         made = self.sampler.sample([sampling.Request(requests[k].key, asked[k], None, ANSWER) for k in fitting])
-        for k, answer in zip(fitting, made, strict=True):
+        for k, (answer,) in zip(fitting, made, strict=True):
             paid = {"input_tokens": sizes[k], "output_tokens": answer.n_tokens}
             judgments[k] = read_reply(answer.text, answer.finish_reason, requests[k].suite, paid)
         return judgments
