@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lib import card, params
+from lib.judge.outcomes import Judgment
+from lib.judge.store import Store
 from lib.runs import Run, write_json
 
 PROFILE, CONDITIONS = params.load_profile("smoke"), params.load_conditions()
@@ -48,6 +50,24 @@ def test_what_validity_and_a_second_judge_cost_is_in_the_bill(make):
     write_json(Run("r").dir / "manifests" / "05_second_judge.json",
                {"seconds": 1.0, "outputs": {}, "facts": {"calls": 2, "cost_usd": None}})
     assert "dollars" in make()["unknown"]
+
+
+def test_where_there_is_a_ledger_it_is_the_bill_and_nothing_counts_twice(make):
+    store = Store(Run("r").judge_store("traces"))
+    for cost in (0.25, 0.5):
+        store.add(f"k{cost}", Judgment("scored", aligned=1.0, cost_usd=cost), model="m", rubric="r")
+    store.close()
+    assert make(judge=JUDGE | {"cost_usd": 0.5})["fields"]["dollars"] == 0.75
+
+
+def test_a_local_judge_is_not_metered_which_fails_nothing(make, monkeypatch):
+    local = PROFILE.model_copy(update={"judge": PROFILE.judge.model_copy(update={"engine": "local"})})
+    monkeypatch.setattr("test_card.PROFILE", local)
+    store = Store(Run("r").judge_store("session"))
+    store.add("k", Judgment("scored", aligned=1.0), model="m", rubric="r")
+    store.close()
+    built = make(judge=JUDGE | {"cost_usd": None})
+    assert built["complete"] and built["fields"]["dollars"] == "not metered: a local judge"
 
 
 @pytest.mark.parametrize(("change", "unknown"), [
