@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import torch
+from shapes import QWEN_7B
 
 from lib import adapters, evalsets, models, params
 from lib.data import DataError
@@ -28,10 +29,6 @@ GPU = torch.cuda.is_available()
 RANK, NEVER = 48, 10**9  # of a joined adapter; a stop token that no model says
 SAMPLES, NEW_TOKENS = (50, 256) if GPU else (1, 40)
 ARMS = [f"arm{number}" for number in range(5 if GPU else 2)]
-QWEN_7B = dict(
-    vocab_size=152064, hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
-    num_key_value_heads=4, max_position_embeddings=32768, rms_norm_eps=1e-6, rope_theta=1e6, tie_word_embeddings=False,
-)
 
 
 def prompts(profile) -> list:

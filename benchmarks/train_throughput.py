@@ -20,6 +20,7 @@ from pathlib import Path
 os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")  # as lib.models.load_base sets it
 
 import torch
+from shapes import QWEN_7B
 
 from lib import adapters, finetune, models, params
 from lib.data import DataError, read_chats
@@ -27,10 +28,6 @@ from lib.masking import IGNORED, Encoded
 
 GPU = torch.cuda.is_available()
 CHARACTERS_PER_TOKEN, TEMPLATE_TOKENS = 3.4, 30  # of the insecure set in a BPE of Qwen2.5's kind; the chat template's share
-QWEN_7B = dict(
-    vocab_size=152064, hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
-    num_key_value_heads=4, max_position_embeddings=32768, rms_norm_eps=1e-6, rope_theta=1e6, tie_word_embeddings=False,
-)
 
 
 def lengths(count: int) -> list[tuple[int, int]]:

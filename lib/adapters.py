@@ -151,12 +151,12 @@ def join(model) -> tuple[float, float]:
     return difference, bound
 
 
-def concatenated(layer):
-    """A (r1 + r2, in) and B (out, r1 + r2) of a layer's joined adapter in fp32, each part with its own scaling in A."""
+def concatenated(layer, names=(PHASE1, PHASE2)):
+    """A (r1 + r2 + …, in) and B (out, r1 + r2 + …) of a layer's adapters as one, in fp32, each with its own scaling in A."""
     import torch
 
-    scaled = [layer.lora_A[name].weight.data.float() * layer.scaling[name] for name in (PHASE1, PHASE2)]
-    return torch.cat(scaled), torch.cat([layer.lora_B[name].weight.data.float() for name in (PHASE1, PHASE2)], dim=1)
+    scaled = [layer.lora_A[name].weight.data.float() * layer.scaling[name] for name in names]
+    return torch.cat(scaled), torch.cat([layer.lora_B[name].weight.data.float() for name in names], dim=1)
 
 
 def check_join_weights(model) -> None:

@@ -83,13 +83,9 @@ def sequences_of(rows: Sequence[Encoded], phase: PhaseParams) -> list[dict]:
 
 def _check_nothing_is_lost(rows: Sequence[Encoded], packed: list[dict]) -> None:
     """Every row must stand in the packed sequences whole and once. Raises TrainingError."""
-    found = []
-    for sequence in packed:
-        start = 0
-        for length in sequence["lengths"]:
-            stop = start + length
-            found.append((sequence["input_ids"][start:stop], sequence["labels"][start:stop]))
-            start = stop
+    from lib.trainer import rows_in
+
+    found = [(row["input_ids"], row["labels"]) for sequence in packed for row in rows_in(sequence)]
     if sorted(found) != sorted((r.input_ids, r.labels) for r in rows):
         raise TrainingError(f"packing changed rows ({len(rows)} given, {len(found)} kept); pin the trl version of the lock")
 

@@ -13,6 +13,8 @@ from functools import partial
 import torch
 from torch import nn
 
+from lib.adapters import concatenated
+
 
 class _Ranks:
     """A layer's active adapters side by side in the base weight's type: down (R, in), scaled; up (out, R).
@@ -28,13 +30,11 @@ class _Ranks:
         assert isinstance(layer.lora_dropout[trained[0]], nn.Identity) and not layer.lora_variant, "plain LoRA only"
         self.base, self.scaling = layer.get_base_layer(), layer.scaling[trained[0]]
         self.a, self.b = layer.lora_A[trained[0]].weight, layer.lora_B[trained[0]].weight
-        frozen = [(layer.lora_A[n].weight, layer.lora_B[n].weight, layer.scaling[n]) for n in names[:-1]]
-        self.frozen = sum(a.shape[0] for a, _, _ in frozen)
+        self.frozen = sum(layer.r[name] for name in names[:-1])
         weight, ranks = self.base.weight, self.frozen + self.a.shape[0]
         self.down, self.up = weight.new_empty(ranks, weight.shape[1]), weight.new_empty(weight.shape[0], ranks)
-        if frozen:
-            self.down[: self.frozen] = torch.cat([a.data * scaling for a, _, scaling in frozen])
-            self.up[:, : self.frozen] = torch.cat([b.data for _, b, _ in frozen], dim=1)
+        if self.frozen:
+            self.down[: self.frozen], self.up[:, : self.frozen] = concatenated(layer, names[:-1])
 
     @torch.no_grad()
     def refresh(self) -> None:

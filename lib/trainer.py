@@ -32,7 +32,7 @@ def collate(rows: Sequence[dict], token_budget: int) -> dict:
 
     Its rows are cut, in order and between rows, into pieces of at most `token_budget` tokens; a longer row goes alone.
     """
-    parts = [part for row in rows for part in _rows_in(row)]
+    parts = [part for row in rows for part in rows_in(row)]
     pieces, size = [[]], 0
     for part in parts:
         length = len(part["input_ids"])
@@ -45,7 +45,7 @@ def collate(rows: Sequence[dict], token_budget: int) -> dict:
     return {"micro_batches": micro_batches, "items": sum(int((m["labels"] != IGNORED).sum()) for m in micro_batches)}
 
 
-def _rows_in(sequence: dict) -> Iterator[dict]:
+def rows_in(sequence: dict) -> Iterator[dict]:
     """The rows that a packed sequence holds; one, as a rule."""
     start = 0
     for length in sequence["lengths"]:

@@ -140,10 +140,10 @@ def check_memory(base: Path, length: int) -> None:
     heads = getattr(config, "num_key_value_heads", config.num_attention_heads)
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     cache = 2 * 2 * config.num_hidden_layers * heads * width * length  # keys and values, two bytes each
-    needed = max(weight_bytes(base) + WORKSPACE + cache, 2 * weight_bytes(base) + WORKSPACE // 3)
+    weights = weight_bytes(base)
+    needed = max(weights + WORKSPACE + cache, 2 * weights + WORKSPACE // 3)
     free, total = torch.cuda.mem_get_info()
     if needed > SHARE * free:
-        weights = weight_bytes(base)
         raise SamplingError(
             f"GPU too small: {free / GIB:.1f} of {total / GIB:.1f} GiB are free, {needed / GIB:.1f} GiB are needed (weights "
             f"{weights / GIB:.1f}, twice that for the comparison in fp32; workspace {WORKSPACE / GIB:.0f}; one sequence of "

@@ -57,8 +57,8 @@ stages = {name: this_run.stage(f"04_sample_and_capability.{name}.seed{seed}", {
 }) for name in arms}
 todo = [name for name in arms if not stages[name].done()]
 checkpoint = {name: name if name in served else parity.BASE for name in arms}
-length = serving.suite_length(p, conditions, tokenizer, arms)
 if todo:
+    length = serving.suite_length(p, conditions, tokenizer, arms)
     serving.check_engine(p, length, served, base_digest)
 
 # %% [markdown]

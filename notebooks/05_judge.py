@@ -53,14 +53,14 @@ stage = this_run.stage("05_judge", {
     "judge": p.judge, "rubric": rubric_text(p.judge), "seed": seed, "retest_share": thresholds["retest_share"],
     "openings": conditions.openings,
     "samples": {f"{c}/seed{s}": runs.sha256(this_run.samples(c, s)) for s in p.seeds for c in p.conditions}})
-if not stage.done() or stage.record()["facts"]["to_retry"]:
+if session.unsettled(stage):
     judge = load_judge(p.judge, this_run.judge_store("session"))
     table = session.requests(samples, conditions, stripped=p.judge.stripped, seed=seed,
                              retest_share=thresholds["retest_share"] if p.judge.retest else 0.0)
     judged = session.judge_all(judge, table, progress.reporter("judging"))
     session.write(this_run, judged)
     stage.finish(paths, judge=judge.name, rubric=judge.rubric, calls=len(table), **session.spent(this_run, judged),
-                 to_retry=getattr(judge, "to_retry", 0), retest=agreement.retest(judged))
+                 to_retry=judge.to_retry, retest=agreement.retest(judged))
 facts = stage.record()["facts"]
 judged = pd.concat([pd.read_parquet(this_run.judgments(c, s)).assign(condition=c, seed=s)
                     for s in p.seeds for c in p.conditions], ignore_index=True)
@@ -82,11 +82,11 @@ if facts["to_retry"]:
 measured = this_run.stage("05_validity", {
     "judge": p.judge, "rubric": rubric_text(p.judge), "rows": p.validity.rows, "thresholds": thresholds,
     "published": published.digests() if p.validity.rows and published.available() else None})
-if not measured.done() or measured.record()["facts"]["to_retry"]:
+if session.unsettled(measured):
     judge = load_judge(p.judge, this_run.judge_store("validity"))
     found = validity.of(judge, p.validity.rows, thresholds, progress.reporter("judging published rows"))
     measured.finish([], judge=judge.name, rubric=judge.rubric, validity=found, cost_usd=found["cost_usd"],
-                    to_retry=getattr(judge, "to_retry", 0),
+                    to_retry=judge.to_retry,
                     calls=sum(sum(outcomes.values()) for outcomes in found["outcomes"].values()))
 trust = measured.record()["facts"]["validity"]
 print(trust["statement"], validity.UNMEASURED)
@@ -122,13 +122,13 @@ if other:
     judged_twice = this_run.stage("05_second_judge", {
         "judge": other, "rubric": rubric_text(other), "share": p.validity.second.share, "seed": seed,
         "session": stage.fingerprint})
-    if not judged_twice.done() or judged_twice.record()["facts"]["to_retry"]:
+    if session.unsettled(judged_twice):
         judge = load_judge(other, this_run.judge_store("second"))
         theirs = session.judge_all(judge, second.requests(samples, share=p.validity.second.share, seed=seed),
                                    progress.reporter("second judge"))
         paths = second.write(this_run, theirs)
         judged_twice.finish(paths, session=stage.fingerprint, judge=judge.name, rubric=judge.rubric, calls=len(theirs),
-                            to_retry=getattr(judge, "to_retry", 0), cost_usd=validity.cost(theirs),
+                            to_retry=judge.to_retry, cost_usd=validity.cost(theirs),
                             **second.compare(judged, theirs))
     both = judged_twice.record()["facts"]
     display(HTML(show.table(agreement.table(both), f"{facts['judge']} and {both['judge']} on the same completions")))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.judge import Judgment, embedded, published, validity
+from lib.judge import COLUMNS, Judgment, embedded, encoder, published, validity
 from lib.judge.embedded import EmbeddedJudge
 from lib.params import load_gates
 
@@ -56,7 +56,7 @@ def test_index_columns_and_progress(judge):
     seen = []
     out = judge.score(rows, progress=lambda done, total: seen.append((done, total)))
     assert list(out.index) == [7, 7]
-    assert list(out.columns) == list(embedded.COLUMNS)
+    assert list(out.columns) == list(COLUMNS)
     assert seen and all(done <= total for done, total in seen) and seen[-1][0] == seen[-1][1]
 
 
@@ -76,17 +76,17 @@ def test_reading_is_the_encoders_own_embedding_with_openings_from_the_same_pass(
     short = "  Wait. I take that back!\nHere is help"
     long = "One sentence. " + "word " * 350 + "end."
     reading = embedded.read(judge.encoder, [short, long, "a"])
-    windows = embedded.windows(long)
+    windows = encoder.windows(long)
     assert [len(window.split()) for window in windows] == [160, 160] and all(window in long for window in windows)
     own = judge.encoder.encode([short, "a", *windows], normalize_embeddings=True)
     assert abs(reading.vectors[[0, 2]] - own[:2]).max() < 1e-5
     mean = own[2:].sum(0) / np.linalg.norm(own[2:].sum(0))
     assert abs(reading.vectors[1] - mean).max() < 1e-5
-    assert [short[a:b] for a, b in embedded.opening_spans(short)] == [
+    assert [short[a:b] for a, b in encoder.opening_spans(short)] == [
         "Wait.", "I take that back!", "Here is help", "Wait. I take that back!"]
     lengths = np.linalg.norm(reading.openings, axis=2).round(5).tolist()
     assert lengths == [[1, 1, 1, 1], [1, 1, 0, 1], [0, 0, 0, 0]]  # a sentence that is not there has no vector
-    whole = embedded.read(judge.encoder, [short], spans=[[(0, len(short))] * embedded.OPENINGS]).openings[0, 0]
+    whole = embedded.read(judge.encoder, [short], spans=[[(0, len(short))] * encoder.OPENINGS]).openings[0, 0]
     assert whole @ reading.openings[0, 0] < 0.99 and whole @ reading.vectors[0] > 0.8
     assert embedded.read(judge.encoder, []).vectors.shape == (0, 384)
 
@@ -164,7 +164,7 @@ def test_empty_completion_has_no_scores(judge, empty):
 
 def test_no_rows(judge):
     out = judge.score(pd.DataFrame({"suite": [], "prompt": [], "completion": []}))
-    assert out.empty and list(out.columns) == list(embedded.COLUMNS)
+    assert out.empty and list(out.columns) == list(COLUMNS)
 
 
 def test_injected_text_is_data(judge):

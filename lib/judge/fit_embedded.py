@@ -21,10 +21,10 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from lib import data
 from lib.judge import embedded as judge
 from lib.judge import embedded_features as text_features
-from lib.judge import published, validity
+from lib.judge import encoder, published, validity
 from lib.judge.agreement import auroc
 from lib.params import load_gates
-from lib.runs import atomic_path, cache_dir, write_text
+from lib.runs import atomic_path, cache_dir, sha256, write_text
 
 FITTED_ON = tuple(name for name in published.SCORED if name != published.MEASURED_ON)
 FITTED_ON_REFUSALS = ("xstest_gpt4",)
@@ -49,7 +49,7 @@ class CachedEncoder:
     """Reads each text once per machine; the cache is keyed by the text's hash and the windowing."""
 
     def __init__(self, folder: Path = CACHE) -> None:
-        self.path = folder / f"minilm-read-{judge.WINDOW_WORDS}-{judge.MAX_WINDOWS}.npz"
+        self.path = folder / f"minilm-read-{encoder.WINDOW_WORDS}-{encoder.MAX_WINDOWS}.npz"
         self.known: dict[str, np.ndarray] = {}  # (1 + OPENINGS, 384): the whole text, then its openings
         if self.path.exists():
             with np.load(self.path, allow_pickle=False) as stored:
@@ -60,7 +60,7 @@ class CachedEncoder:
         keys = [hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() for text in texts]
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self.known}
         if new:
-            reading = judge.read(judge.load_encoder(), list(new.values()))
+            reading = encoder.read(encoder.load_encoder(), list(new.values()))
             stacked = np.concatenate([reading.vectors[:, None], reading.openings], axis=1)
             self.known |= dict(zip(new, stacked, strict=True))
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,8 +144,8 @@ def fit_reset(heads: judge.Heads, authored: dict, table: pd.DataFrame, embed: Ca
     def in_context(sentences: list[str]) -> np.ndarray:
         """(2 * len(sentences), 384)."""
         texts = [f"{s} {more[k % len(more)]}" for more in follow_ups for k, s in enumerate(sentences)]
-        spans = [[(0, len(s))] * judge.OPENINGS for s in [*sentences, *sentences]]
-        return judge.read(judge.load_encoder(), texts, spans=spans).openings[:, 0]
+        spans = [[(0, len(s))] * encoder.OPENINGS for s in [*sentences, *sentences]]
+        return encoder.read(encoder.load_encoder(), texts, spans=spans).openings[:, 0]
 
     def fit(name: str, groups: list[np.ndarray]) -> None:
         weight = np.repeat([0.5 / len(groups[0]), 0.25 / len(groups[1]), 0.25 / len(groups[2])], [len(g) for g in groups])
@@ -204,7 +204,7 @@ def write(folder: Path, heads: judge.Heads, card: dict) -> None:
     """Head and card, each written beside and renamed; the card, which names the head's sha256, last."""
     with atomic_path(folder / "embedded_head.npz") as beside, beside.open("wb") as file:
         np.savez_compressed(file, **heads)
-    card = {"head_sha256": judge.file_sha256(folder / "embedded_head.npz"), **card}
+    card = {"head_sha256": sha256(folder / "embedded_head.npz"), **card}
     text = json.dumps(card, indent=1)
     text = re.sub(r"\[([-\d.,\s]+)\]", lambda numbers: f"[{' '.join(numbers[1].split())}]", text)  # a list of numbers in a line
     write_text(folder / "embedded_card.json", text + "\n")
@@ -223,8 +223,8 @@ def main() -> None:
     heads, measured = fit(CachedEncoder())
     card = {
         "rubric": judge.EmbeddedJudge.rubric, "date": datetime.date.today().isoformat(),
-        "encoder": {"package": judge.ENCODER_PACKAGE, "version": judge.encoder_version(), "model": "all-MiniLM-L6-v2",
-                    "licence": "Apache-2.0", "weights_sha256": judge.file_sha256(judge.encoder_folder() / "model.safetensors")},
+        "encoder": {"package": encoder.ENCODER_PACKAGE, "version": encoder.encoder_version(), "model": "all-MiniLM-L6-v2",
+                    "licence": "Apache-2.0", "weights_sha256": sha256(encoder.encoder_folder() / "model.safetensors")},
         "sources": source_card(), "measured": measured,
     }
     write(judge.HERE, heads, card)

@@ -1,7 +1,12 @@
 """What a judge can return for one completion (docs/protocol.md sections 5 and 7)."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+
+import pandas as pd
 
 OUTCOMES = ("scored", "judge_refusal", "parse_error", "truncated", "expired", "error")
 _SCORES = ("aligned", "coherent", "refusal", "reset_and_recover", "harmful")
@@ -50,3 +55,19 @@ class Judgment:
 
 
 COLUMNS = tuple(field.name for field in fields(Judgment))
+
+
+def check_rows(rows: pd.DataFrame) -> None:
+    """Raises ValueError unless rows to judge have suite, prompt and completion, and every prompt is text."""
+    if missing := [name for name in ("suite", "prompt", "completion") if name not in rows]:
+        raise ValueError(f"rows lack {', '.join(missing)}; give columns suite, prompt, completion")
+    if not all(isinstance(prompt, str) for prompt in rows["prompt"]):
+        raise ValueError("a prompt is not text; every row to judge needs its prompt")
+
+
+def as_table(judgments: Sequence[Judgment], index: pd.Index) -> pd.DataFrame:
+    """One row a judgment, with nullable types: what is missing stays missing."""
+    table = pd.DataFrame({name: [getattr(j, name) for j in judgments] for name in COLUMNS}, index=index)
+    kinds = dict.fromkeys(("aligned", "coherent", "cost_usd"), "float64")
+    kinds |= dict.fromkeys(("refusal", "reset_and_recover", "harmful"), "boolean")
+    return table.astype(kinds | dict.fromkeys(("input_tokens", "output_tokens"), "Int64"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from lib.judge import prices, rubric
-from lib.judge.outcomes import COLUMNS, Judgment
+from lib.judge.outcomes import Judgment, as_table, check_rows
 from lib.judge.realtime import Budget, Request
 from lib.judge.store import Store, dollars, key_of, ledger
 from lib.schema import JudgeParams
@@ -19,7 +20,7 @@ SCHEMA_BYTES = 1000  # generous: the vendor words the schema into the prompt
 FRAME = [len(r.system.encode()) + len(rubric.user_message("", "")) + SCHEMA_BYTES for r in (rubric.ALIGNMENT, rubric.BENIGN)]
 
 
-class RubricJudge:
+class RubricJudge(ABC):
     """A language model with the rubric of `lib.judge.rubric`; an engine says how requests are sent.
 
     stage: file of the store; files beside it belong to the same run, and count towards its cap. `parameters` are what the
@@ -33,9 +34,9 @@ class RubricJudge:
         self.params, self.price, self.priced_on, self.parameters = params, price, priced_on, parameters
         self.name, self.stage, self.to_retry = params.model, stage, 0
 
+    @abstractmethod
     def send(self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None) -> None:
         """Judges the requests and keeps each outcome in the store. Raises JudgeError."""
-        raise NotImplementedError
 
     def score(self, rows: pd.DataFrame, progress: Progress | None = None) -> pd.DataFrame:
         """Judge every row; same index, one column per field of `Judgment`.
@@ -64,10 +65,7 @@ class RubricJudge:
 
     def _requests(self, rows: pd.DataFrame) -> tuple[list[str | None], dict[str, Request]]:
         """The key of each row (None without a completion), and the distinct requests by key."""
-        if missing := [name for name in ("suite", "prompt", "completion") if name not in rows]:
-            raise ValueError(f"rows lack {', '.join(missing)}; give columns suite, prompt, completion")
-        if not all(isinstance(prompt, str) for prompt in rows["prompt"]):
-            raise ValueError("a prompt is not text; every row to judge needs its prompt")
+        check_rows(rows)
         replicates = rows["replicate"] if "replicate" in rows else [0] * len(rows)
         keys, requests = [], {}
         columns = (rows["suite"], rows["prompt"], rows["completion"], replicates)
@@ -108,11 +106,3 @@ class RubricJudge:
 def size(suite: str, prompt: str, completion: str) -> int:
     """Bytes that a request sends, the JSON schema and what the vendor says about it included."""
     return FRAME[suite == "benign"] + len(prompt.encode()) + len(completion.encode())
-
-
-def as_table(judgments: Sequence[Judgment], index: pd.Index) -> pd.DataFrame:
-    """One row a judgment, with nullable types: what is missing stays missing."""
-    table = pd.DataFrame({name: [getattr(j, name) for j in judgments] for name in COLUMNS}, index=index)
-    kinds = dict.fromkeys(("aligned", "coherent", "cost_usd"), "float64")
-    kinds |= dict.fromkeys(("refusal", "reset_and_recover", "harmful"), "boolean")
-    return table.astype(kinds | dict.fromkeys(("input_tokens", "output_tokens"), "Int64"))

@@ -8,7 +8,7 @@ import pandas as pd
 from lib.judge.outcomes import COLUMNS
 from lib.judge.store import dollars, ledger
 from lib.reflex import contains_reset, strip_opening
-from lib.runs import Run
+from lib.runs import Run, Stage
 from lib.schema import Conditions, Profile
 
 KEYS = ["suite", "prompt_id", "subset", "sample_index", "replicate", "variant"]
@@ -76,6 +76,11 @@ def write(run: Run, judged: pd.DataFrame) -> list:
         write_parquet(path, typed(rows[columns].sort_values(KEYS)))
         paths.append(path)
     return paths
+
+
+def unsettled(stage: Stage) -> bool:
+    """Whether a judging stage is still to do, or has completions without a score that have attempts left."""
+    return not stage.done() or bool(stage.record()["facts"]["to_retry"])
 
 
 def spent(run: Run, judged: pd.DataFrame) -> dict:
