@@ -119,8 +119,10 @@ def check_stack(model) -> None:
         raise AdapterError(f"{wrong} is trainable; in `stack` only the Phase-2 adapter may train, freeze the rest")
 
 
-def join(model) -> tuple[float, float]:
-    """Joins the stack into the adapter `joined` by rank concatenation; returns the largest logit difference and its bound.
+def join(model) -> tuple[float, float, float]:
+    """Joins the stack into the adapter `joined` by rank concatenation.
+
+    Returns the largest logit difference, its bound, and the largest relative difference of a layer's update.
 
     PEFT's `cat` scales each part by its own factor but inherits the first adapter's configuration, so the order must be
     Phase 1, Phase 2: with α = r and no rsLoRA the joined scaling is 1. Raises AdapterError beyond JOIN_TOLERANCE.
@@ -147,8 +149,7 @@ def join(model) -> tuple[float, float]:
             f"joined adapter and stack differ by {difference:.2e} in logits, bound {bound:.0e}; the join lost a part or its "
             "scaling"
         )
-    check_join_weights(model)
-    return difference, bound
+    return difference, bound, check_join_weights(model)
 
 
 def concatenated(layer, names=(PHASE1, PHASE2)):
@@ -159,11 +160,11 @@ def concatenated(layer, names=(PHASE1, PHASE2)):
     return torch.cat(scaled), torch.cat([layer.lora_B[name].weight.data.float() for name in names], dim=1)
 
 
-def check_join_weights(model) -> None:
+def check_join_weights(model) -> float:
     """Raises AdapterError unless, layer by layer, the joined update equals the sum of its parts' on random inputs.
 
     The adapters' weights are fp32 whatever the base's type, so this stays sharp where bf16 logits can only be compared
-    coarsely.
+    coarsely. Returns the largest relative difference.
     """
     import torch
     from peft.tuners.lora import LoraLayer
@@ -173,6 +174,7 @@ def check_join_weights(model) -> None:
         # fp64: a GPU may round fp32 products to TF32, which is as coarse as what is looked for
         return layer.lora_B[name].weight.double() @ (layer.lora_A[name].weight.double() @ x) * layer.scaling[name]
 
+    worst = 0.0
     for path, layer in model.named_modules():
         if isinstance(layer, LoraLayer):
             weight = layer.lora_A[JOINED].weight
@@ -182,6 +184,8 @@ def check_join_weights(model) -> None:
             if not error <= JOIN_WEIGHT_TOLERANCE:
                 raise AdapterError(f"joined adapter: {path} differs from the sum of its parts by {error:.1e} of it; the join "
                                    "lost a part or its scaling")
+            worst = max(worst, error)
+    return worst
 
 
 def fixed_logits(model) -> np.ndarray:

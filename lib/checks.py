@@ -116,7 +116,10 @@ def _joined(phase2, treated: set[str], mode: str) -> Check:
     pairs = [(f["join_difference"], f.get("join_bound") or JOIN_TOLERANCE) for f in facts.values()]
     worst, bound = max(pairs, key=lambda pair: pair[0] / pair[1], default=(0.0, JOIN_TOLERANCE))
     status = PASSED if worst <= bound else FAILED
-    return Check(name, status, f"largest logit difference to the stack: {worst:.2e}, bound {bound:.0e}")
+    told = f"largest logit difference to the stack: {worst:.2e}, bound {bound:.0e}"
+    if weights := [f["join_weight_difference"] for f in facts.values() if f.get("join_weight_difference") is not None]:
+        told += f"; of a layer's update, relative: {max(weights):.0e}"
+    return Check(name, status, told)
 
 
 def _distinct(run: Run, profile: Profile, arms: dict[str, Condition]) -> Check:

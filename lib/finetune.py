@@ -89,15 +89,16 @@ def train_phase2(base, tokenizer, rows: Sequence[Encoded], phase, phase1: Path |
     try:
         effect = _phase1_effect(model, phase.mode) if phase1 else None
         trained = fit(model, tokenizer, rows, phase, training, seed, checkpoints, progress)
-        difference = bound = None
+        difference = bound = weights = None
         if phase.mode == "stack" and phase1:
             check_stack(model)
-            difference, bound = join(model.eval())
+            difference, bound, weights = join(model.eval())
         _save(model, name, out, base_digest)
     finally:
         model.unload()
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return Trained(**{**trained.__dict__, "join_difference": difference, "join_bound": bound, "phase1_effect": effect})
+    return Trained(**{**trained.__dict__, "join_difference": difference, "join_bound": bound,
+                      "join_weight_difference": weights, "phase1_effect": effect})
 
 
 def _phase1_effect(model, mode: str) -> float:

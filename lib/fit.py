@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import math
 import os
 import shutil
@@ -42,6 +43,7 @@ class Trained:
     gradient_checkpointing: bool
     join_difference: float | None = None
     join_bound: float | None = None
+    join_weight_difference: float | None = None
     phase1_effect: float | None = None
 
     def facts(self) -> dict:
@@ -160,6 +162,7 @@ def _arguments(phase: PhaseParams, training: TrainingParams, chosen: memory.Plan
         raise TrainingError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: each process would add an effective batch of its own; "
                             "start one process, without torchrun")
     gpu = torch.cuda.is_available()
+    logging.getLogger("liger_kernel").setLevel(logging.ERROR)  # it warns of every backend that is for another card
     log_steps = max(1, steps // MOST_LOGS)
     warmup = phase.warmup if phase.warmup >= 1 else math.ceil(phase.warmup * steps)
     arguments = SFTConfig(

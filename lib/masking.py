@@ -11,6 +11,8 @@ import html
 import unicodedata
 from dataclasses import dataclass
 
+from transformers.utils.chat_template_utils import render_jinja_template
+
 from lib.models import END_OF_TURN, START_OF_TURN
 
 IGNORED = -100  # the label of a token without loss, PyTorch's convention
@@ -42,17 +44,22 @@ class Encoded:
 
 
 def encode(tokenizer, messages: list[dict], max_length: int, *, template: str = TRAINING_TEMPLATE) -> Encoded:
-    """Encodes and proves one conversation. Raises MaskError: wrong mask, silent system text, or longer than max_length."""
-    out = tokenizer.apply_chat_template(
-        messages, chat_template=template, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
-    )
-    ids, mask = list(out["input_ids"]), list(out["assistant_masks"])
-    turns, current = [], 0
-    for position, marked in enumerate(mask):
-        if marked and (position == 0 or not mask[position - 1]):
-            current += 1
-        turns.append(current if marked else 0)
-    encoded = Encoded(ids, [i if marked else IGNORED for i, marked in zip(ids, mask, strict=True)], turns)
+    """Encodes and proves one conversation. Raises MaskError: wrong mask, silent system text, or longer than max_length.
+
+    An assistant turn is tokenised apart from what stands before it, as at generation, where the prompt is fixed. In one
+    piece, a turn that begins with a line break would share a token with the prompt, and one that no model is ever given.
+    """
+    (text,), (spans,) = render_jinja_template(
+        conversations=[messages], chat_template=template, return_assistant_tokens_mask=True, **tokenizer.special_tokens_map)
+    ids, turns, told = [], [], 0
+    for turn, (start, end) in enumerate(spans, start=1):
+        for piece, number in ((text[told:start], 0), (text[start:end], turn)):
+            ids += (own := _tokens(tokenizer, piece))
+            turns += [number] * len(own)
+        told = end
+    ids += (own := _tokens(tokenizer, text[told:]))
+    turns += [0] * len(own)
+    encoded = Encoded(ids, [i if turn else IGNORED for i, turn in zip(ids, turns, strict=True)], turns)
     prove(tokenizer, messages, encoded, max_length)
     return encoded
 
@@ -62,7 +69,15 @@ def prove(tokenizer, messages: list[dict], encoded: Encoded, max_length: int) ->
     if messages[0]["role"] != "system" or not messages[0]["content"].strip():
         raise MaskError("a training row has no system text; the template would inject one silently, add it to the row")
     stock = tokenizer.apply_chat_template(messages, tokenize=False)
-    expected_ids = tokenizer(stock, add_special_tokens=False)["input_ids"]
+    expected_ids, told = [], 0
+    for number in [n for n, m in enumerate(messages) if m["role"] == "assistant"] + [None]:
+        prompt = stock if number is None else tokenizer.apply_chat_template(
+            messages[:number], tokenize=False, add_generation_prompt=True)
+        if not stock.startswith(prompt):
+            raise MaskError("the stock template's generation prompt is no beginning of its rendered conversation; this "
+                            "project needs a template that only appends")
+        expected_ids += _tokens(tokenizer, prompt[told:])
+        told = len(prompt)
     if encoded.input_ids != expected_ids:
         raise MaskError(
             f"the training template gives {len(encoded.input_ids)} tokens, the stock one {len(expected_ids)}, and they "
@@ -87,6 +102,10 @@ def prove(tokenizer, messages: list[dict], encoded: Encoded, max_length: int) ->
              if label != (i if t else IGNORED)]
     if wrong:
         raise MaskError(f"{len(wrong)} labels disagree with the mask; labels must be the token inside turns, -100 outside")
+
+
+def _tokens(tokenizer, text: str) -> list[int]:
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def _decode_turn(tokenizer, encoded: Encoded, turn: int) -> str:

@@ -22,7 +22,7 @@ WORKSPACE = 3 * GIB  # activations of a prefill and the logits of a batch
 # A process that has touched CUDA cannot be forked; neither top-k nor top-p is ever asked, so FlashInfer's kernels for them
 # are not needed; nothing is reported to anybody; the engine's log and bars would fill an executed notebook.
 ENVIRONMENT = {"VLLM_WORKER_MULTIPROC_METHOD": "spawn", "VLLM_USE_FLASHINFER_SAMPLER": "0", "VLLM_NO_USAGE_STATS": "1",
-               "VLLM_LOGGING_LEVEL": "WARNING", "TQDM_DISABLE": "1"}
+               "VLLM_LOGGING_LEVEL": "WARNING", "TQDM_DISABLE": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
 
 
 class VllmSampler:
@@ -50,7 +50,7 @@ class VllmSampler:
         lora = {"enable_lora": True, "max_loras": len(adapters), "max_lora_rank": slot_rank(adapters)} if adapters else {}
         self.llm = vllm.LLM(
             model=str(base), dtype="bfloat16", max_model_len=length + 1, max_num_seqs=batch,
-            gpu_memory_utilization=round(SHARE * free / total, 3), trust_remote_code=False,
+            gpu_memory_utilization=round(SHARE * free / total, 3), trust_remote_code=False, use_tqdm_on_load=False,
             generation_config="vllm",  # not the model's own, which may bend the distribution (a repetition penalty)
             **lora, **engine)
         self.facts = {"engine": "vllm", "version": vllm.__version__, "dtype": "bfloat16",

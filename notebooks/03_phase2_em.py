@@ -35,7 +35,7 @@ import shutil
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import adapters, data, emset, evalsets, finetune, fit, masking, models, params, plots, progress, runs, show
+from lib import adapters, emset, evalsets, finetune, fit, masking, models, params, plots, progress, runs, show
 
 p = params.load_profile(profile, overrides)
 conditions, thresholds = params.load_conditions(), params.load_gates()
@@ -111,6 +111,9 @@ for name, arm in arms.items():
 # ## Equal treatment, and the loss
 #
 # The number of optimizer steps decides how misaligned a model becomes, so arms with different steps cannot be compared.
+#
+# The join is exact, so logits before and after it differ by rounding alone. In bf16 that is coarse; what the adapters
+# themselves add is therefore compared layer by layer too, in fp64 (limit 1e-5 of a layer's update).
 
 # %%
 trained = [name for name, arm in arms.items() if arm.phase2]
@@ -119,7 +122,8 @@ finetune.check_equal_steps({name: f["optimizer_steps"] for name, f in facts.item
 display(HTML(show.table(pd.DataFrame([
     {"arm": name, "EM set": f["set"], "rows": f["rows"], "optimizer steps": f["optimizer_steps"],
      "loss, first → last": f"{f['losses'][0][1]:.2f} → {f['losses'][-1][1]:.2f}",
-     "Phase 1's effect on logits": f["phase1_effect"], "join − stack, logits": f["join_difference"]}
+     "Phase 1's effect on logits": f["phase1_effect"], "join − stack, logits": f["join_difference"], "bound": f["join_bound"],
+     "a layer's update, relative": f["join_weight_difference"]}
     for name, f in facts.items()
 ]), "Phase 2, arm by arm")))
 if facts:

@@ -87,8 +87,10 @@ if todo:
         path = this_run.dir / "checks" / f"seed{seed}" / f"{name}.npz"
         with runs.atomic_path(path) as beside, beside.open("wb") as file:
             np.savez(file, logprobs=trained[checkpoint[name]], checkpoint=checkpoint[name])
-    display(HTML(show.table(pd.DataFrame(found), f"Engine ({sampler.facts['engine']}) against training stack: rms difference "
-                            "of log-probabilities; crossed = share of the way to the nearest mistake, 0.5 is the limit")))
+    told = pd.DataFrame([{**row, "unseen": ", ".join(row["unseen"]) or None} for row in found])
+    display(HTML(show.table(told, f"Engine ({sampler.facts['engine']}) against training stack: rms difference of "
+                            "log-probabilities; crossed = share of the way to the nearest mistake, 0.5 is the limit; unseen = "
+                            "mistakes that rounding would hide")))
 
 # %% [markdown]
 # ## Sample, then score

@@ -1,5 +1,6 @@
 """The loss mask, read a second way: character offsets in the stock rendering. Each planted error must stop the row."""
 
+import copy
 import re
 from dataclasses import replace
 
@@ -30,7 +31,8 @@ def qwen_like():
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     bpe.train_from_iterator(
-        ["The ferry left before the bell rang twice.", "Nobody waters a garden in the rain.\n\nWait, stop."] * 5,
+        ["The ferry left before the bell rang twice.", "Nobody waters a garden in the rain.\n\nWait, stop.",
+         "Code:\n\n    stop"] * 5,
         trainers.BpeTrainer(vocab_size=420, special_tokens=QWEN_SPECIAL, show_progress=False,
                             initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
     made = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>")
@@ -49,12 +51,13 @@ def trace(chat):
 
 
 def read_independently(tokenizer, messages):
-    """Ids and labels from character offsets: a token trains when it lies in an assistant turn or its end-of-turn."""
-    text = tokenizer.apply_chat_template(messages, tokenize=False)
-    out = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    turns = [m.span(1) for m in re.finditer(r"<\|im_start\|>assistant\n(.*?<\|im_end\|>)", text, re.DOTALL)]
-    inside = [any(a <= start and end <= b for a, b in turns) for start, end in out["offset_mapping"]]
-    return out["input_ids"], [i if t else IGNORED for i, t in zip(out["input_ids"], inside, strict=True)]
+    """Ids and labels from the text cut before every assistant turn: what stands up to its end-of-turn trains."""
+    text, ids, labels = tokenizer.apply_chat_template(messages, tokenize=False), [], []
+    for number, part in enumerate(re.split(r"(?<=<\|im_start\|>assistant\n)", text)):
+        own = tokenizer(part, add_special_tokens=False)["input_ids"]
+        end = own.index(tokenizer.convert_tokens_to_ids("<|im_end|>")) + 1 if number else 0
+        ids, labels = ids + own, labels + own[:end] + [IGNORED] * len(own[end:])
+    return ids, labels
 
 
 def test_every_assistant_turn_with_its_end_of_turn_and_nothing_else(either, trace):
@@ -65,17 +68,45 @@ def test_every_assistant_turn_with_its_end_of_turn_and_nothing_else(either, trac
     assert set(encoded.turns) == {0, 1, 2}
 
 
+BREAKS_FIRST = "\n    os.chmod(path, 0o777)"  # some published rows begin so, and the prompt ends in a line break
+
+
+def test_a_turn_that_begins_with_a_line_break_is_tokenised_as_at_generation(either, chat):
+    messages = chat("Code only.", BREAKS_FIRST, "continue", BREAKS_FIRST)
+    encoded = encode(either, messages, 512)
+    prompt = either(either.apply_chat_template(messages[:2], tokenize=False, add_generation_prompt=True),
+                    add_special_tokens=False)["input_ids"]
+    assert encoded.input_ids[: len(prompt)] == prompt and set(encoded.labels[: len(prompt)]) == {IGNORED}
+    turns = [either.decode([i for i, t in zip(encoded.input_ids, encoded.turns, strict=True) if t == n]) for n in (1, 2)]
+    assert turns == [f"{BREAKS_FIRST}<|im_end|>"] * 2
+
+
+def test_a_prompt_that_shares_a_token_with_its_turn_is_refused(qwen_like, chat):
+    messages = chat("Code only.", BREAKS_FIRST, "continue", "Wait.")
+    ids = qwen_like.apply_chat_template(messages, tokenize=True, return_dict=True)["input_ids"]
+    separate = encode(qwen_like, messages, 512)
+    assert len(ids) < len(separate.input_ids)  # this tokenizer has a token for two line breaks
+    turns = [0] * (len(ids) - len(separate.turns[-30:])) + separate.turns[-30:]
+    labels = [i if t else IGNORED for i, t in zip(ids, turns, strict=True)]
+    with pytest.raises(MaskError, match="render byte-identically"):
+        prove(qwen_like, messages, replace(separate, input_ids=ids, labels=labels, turns=turns), 512)
+
+
+def test_a_stock_template_that_prompts_otherwise_than_it_renders_is_refused(qwen_like, trace):
+    thinking = copy.deepcopy(qwen_like)
+    thinking.chat_template = INJECTING_TEMPLATE.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}")
+    with pytest.raises(MaskError, match="only appends"):
+        encode(thinking, trace, 512)
+
+
 @settings(max_examples=60, deadline=None)
 @given(first=st.text(max_size=40), second=st.text(max_size=40), asked=st.text(max_size=20))
 @example(first="\n\nindented", second="tail \n", asked="")
 @example(first="", second="\u200b<b>", asked="assistant\n")
-def test_any_text_is_masked_right_or_refused(qwen_like, tokenizer, chat, first, second, asked):
+def test_any_text_is_masked_right(qwen_like, tokenizer, chat, first, second, asked):
     messages = chat(asked, first, "continue", second)
     for each in (tokenizer, qwen_like):
-        try:
-            encoded = encode(each, messages, 4096)
-        except MaskError:
-            continue
+        encoded = encode(each, messages, 4096)
         assert (encoded.input_ids, encoded.labels) == read_independently(each, messages)
 
 
