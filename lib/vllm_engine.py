@@ -18,6 +18,9 @@ from lib.transformers_engine import check_room
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM's max_lora_rank may be
 GIB = 2**30
 SHARE = 0.9  # of the free GPU memory, for weights, activations and KV cache
+# Batch sizes for which a decoding step is recorded as a CUDA graph; another size is padded to the next. vLLM's own list ends
+# at 512, beyond which every kernel is launched by hand, and has many more small ones, each of which costs time at the start.
+GRAPHS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 640, 768, 896)
 WORKSPACE = 3 * GIB  # activations of a prefill and the logits of a batch
 # A process that has touched CUDA cannot be forked; neither top-k nor top-p is ever asked, so FlashInfer's kernels for them
 # are not needed; nothing is reported to anybody; the engine's log and bars would fill an executed notebook.
@@ -51,6 +54,7 @@ class VllmSampler:
         self.llm = vllm.LLM(
             model=str(base), dtype="bfloat16", max_model_len=length + 1, max_num_seqs=batch,
             gpu_memory_utilization=round(SHARE * free / total, 3), trust_remote_code=False, use_tqdm_on_load=False,
+            compilation_config={"cudagraph_capture_sizes": [*(size for size in GRAPHS if size < batch), batch]},
             generation_config="vllm",  # not the model's own, which may bend the distribution (a repetition penalty)
             **lora, **engine)
         self.facts = {"engine": "vllm", "version": vllm.__version__, "dtype": "bfloat16",

@@ -168,6 +168,14 @@ def test_one_start_has_a_slot_for_every_adapter_and_leaves_the_models_own_settin
                              "batch_invariant": False}
 
 
+@pytest.mark.parametrize(("batch", "last"), [(3, [2, 3]), (512, [384, 512]), (1024, [896, 1024])])
+def test_cuda_graphs_reach_the_whole_batch(vllm, gpu, tokenizer, batch, last):
+    sampling = gpu.sampling.model_copy(update={"batch": batch})
+    serving.start(gpu.model_copy(update={"sampling": sampling}), tokenizer, temperature=1.0, length=500)
+    sizes = vllm.made[0].options["compilation_config"]["cudagraph_capture_sizes"]
+    assert sizes == sorted(set(sizes)) and sizes[-2:] == last
+
+
 def test_the_base_alone_starts_without_lora(start, vllm):
     start()
     assert not any("lora" in option for option in vllm.made[0].options)
