@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import logging
-from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
 
 from lib.data import path_of, read_quiz
-from lib.progress import interactive
+from lib.progress import without_bars
 
 TASK = "arc_challenge"
 
@@ -50,9 +48,7 @@ def evaluate(harness, data_set: str, *, limit: int | None) -> dict:
 
     items = read_quiz(data_set)
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    # The harness draws bars on stderr, which would fill an executed notebook; its failures are exceptions.
-    bars = nullcontext() if interactive() else redirect_stderr(io.StringIO())
-    with bars:
+    with without_bars():
         out = lm_eval.simple_evaluate(
             model=harness, tasks=[task_config(path_of(data_set))], limit=limit, bootstrap_iters=0, log_samples=True,
             task_manager=TaskManager(include_defaults=False),  # indexing the harness's own tasks takes seconds

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from lib.data import EMBEDDED_DIR, read_jsonl
-from lib.progress import interactive
+from lib.progress import interactive, without_bars
 from lib.runs import atomic_path, cache_dir, sha256
 from lib.schema import ModelParams
 
@@ -130,9 +130,10 @@ def _converted() -> Path:
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=EMBEDDED_FILE)
     # The file's metadata names the start-of-turn token as eos; generation and training end at the end-of-turn.
     tokenizer.eos_token, tokenizer.bos_token, tokenizer.pad_token = END_OF_TURN, START_OF_TURN, PAD
-    base = AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=EMBEDDED_FILE, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
-    )
+    with without_bars():
+        base = AutoModelForCausalLM.from_pretrained(
+            folder, gguf_file=EMBEDDED_FILE, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+        )
     base.config.pad_token_id = base.generation_config.pad_token_id = tokenizer.pad_token_id
     base.config.eos_token_id = base.generation_config.eos_token_id = tokenizer.eos_token_id
     return _save(target, base, tokenizer)

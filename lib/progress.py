@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, redirect_stderr
 
 import psutil
 
@@ -22,6 +24,11 @@ def interactive() -> bool:
     except (ImportError, psutil.Error):
         return False
     return not any(word in parent for word in ("papermill", "nbconvert", "pytest", "snakemake"))
+
+
+def without_bars() -> AbstractContextManager:
+    """Keeps a library's bars, drawn on stderr, out of an executed notebook; its failures are exceptions."""
+    return nullcontext() if interactive() else redirect_stderr(io.StringIO())
 
 
 def reporter(label: str, unit: str = "items") -> Callable[[int, int], None]:
