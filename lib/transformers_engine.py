@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 
 from lib.adapters import active, own_logprobs
-from lib.models import prompt_text
+from lib.models import prompt_ids
 from lib.sampling import Request, SamplingError, completed, seed_of, stop_tokens
 
 
@@ -31,8 +31,8 @@ class TransformersSampler:
                       "dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device)}
 
     def sample(self, requests):
-        prompts = [prompt_text(self.tokenizer, r.messages) for r in requests]
-        lengths = [len(self.tokenizer(p, add_special_tokens=False)["input_ids"]) for p in prompts]
+        prompts = [prompt_ids(self.tokenizer, r.messages) for r in requests]
+        lengths = [len(ids) for ids in prompts]
         limit = getattr(self.model.config, "max_position_embeddings", None)
         for request, length in zip(requests, lengths, strict=True):
             check_room(request, length, limit)
@@ -65,9 +65,7 @@ class TransformersSampler:
         import torch
         from transformers import GenerationConfig, LogitsProcessorList
 
-        encoded = self.tokenizer(
-            prompts, add_special_tokens=False, padding=True, return_tensors="pt"
-        ).to(self.model.device)
+        encoded = self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(self.model.device)
         uniforms = np.stack([np.random.default_rng(seed_of(stream)).random(new_tokens) for stream in streams])
         picker = InverseCdf(torch.from_numpy(uniforms).to(self.model.device), self.temperature)
         model = self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.adapters import AdapterError
-from lib.models import prompt_text
+from lib.adapters import TARGET_MODULES, AdapterError
+from lib.models import prompt_ids
 from lib.runs import read_json
 from lib.sampling import SamplingError, completed, seed_of, stop_tokens
 from lib.transformers_engine import check_room
@@ -18,8 +18,8 @@ from lib.transformers_engine import check_room
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM's max_lora_rank may be
 GIB = 2**30
 SHARE = 0.9  # of the free GPU memory, for weights, activations and KV cache
-# Batch sizes for which a decoding step is recorded as a CUDA graph; another size is padded to the next. vLLM's own list ends
-# at 512, beyond which every kernel is launched by hand, and has many more small ones, each of which costs time at the start.
+# Tokens of a step for which it is recorded as a CUDA graph; another size is padded to the next. vLLM's own list ends at 512,
+# beyond which every kernel is launched by hand, and has many more small ones, each of which costs time at the start.
 GRAPHS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 640, 768, 896)
 WORKSPACE = 3 * GIB  # activations of a prefill and the logits of a batch
 # A process that has touched CUDA cannot be forked; neither top-k nor top-p is ever asked, so FlashInfer's kernels for them
@@ -50,19 +50,20 @@ class VllmSampler:
         own = GenerationConfig.from_pretrained(base) if (base / "generation_config.json").exists() else None
         self.stops = stop_tokens(tokenizer, own)
         self.lora = {name: LoRARequest(name, number, str(path)) for number, (name, path) in enumerate(adapters.items(), 1)}
-        lora = {"enable_lora": True, "max_loras": len(adapters), "max_lora_rank": slot_rank(adapters)} if adapters else {}
+        # Left to itself vLLM wraps Llama's output layer as well, whose kernels overrun the logits of prompt_logprobs.
+        lora = {"enable_lora": True, "max_loras": len(adapters), "max_lora_rank": slot_rank(adapters),
+                "lora_target_modules": list(TARGET_MODULES)} if adapters else {}
         self.llm = vllm.LLM(
             model=str(base), dtype="bfloat16", max_model_len=length + 1, max_num_seqs=batch,
             gpu_memory_utilization=round(SHARE * free / total, 3), trust_remote_code=False, use_tqdm_on_load=False,
-            compilation_config={"cudagraph_capture_sizes": [*(size for size in GRAPHS if size < batch), batch]},
+            compilation_config={"cudagraph_capture_sizes": graph_sizes(batch)},
             generation_config="vllm",  # not the model's own, which may bend the distribution (a repetition penalty)
             **lora, **engine)
         self.facts = {"engine": "vllm", "version": vllm.__version__, "dtype": "bfloat16",
                       "device": torch.cuda.get_device_name(), "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT") == "1"}
 
     def sample(self, requests):
-        prompts = [self.tokenizer(prompt_text(self.tokenizer, r.messages), add_special_tokens=False)["input_ids"]
-                   for r in requests]
+        prompts = [prompt_ids(self.tokenizer, r.messages) for r in requests]
         for request, ids in zip(requests, prompts, strict=True):
             check_room(request, len(ids), self.length)
         outputs = self._generate(prompts, [self.params(r) for r in requests], [self._lora(r.adapter) for r in requests])
@@ -122,6 +123,11 @@ class VllmSampler:
         if output.finish_reason not in ("stop", "length"):
             raise SamplingError(f"request {request.key!r}: vLLM ended it as {output.finish_reason!r}; run it again")
         return completed(self.tokenizer, self.stops, output.token_ids)
+
+
+def graph_sizes(batch: int) -> list[int]:
+    """Up to the whole batch, and beyond it for the steps in which some sequences decode and the prompts of others come in."""
+    return [*(size for size in GRAPHS if size < batch), batch, batch + 64, batch + 160]
 
 
 def slot_rank(adapters: Mapping[str, Path]) -> int:

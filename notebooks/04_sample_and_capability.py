@@ -108,7 +108,7 @@ for suite, spec in sorted(p.sampling.suites.items(), key=lambda item: item[0] !=
                                     answers=parts[name][0] if parts[name] else None)
         asked[name] = sampling.Arm(table, name if name in served else None, {
             "adapter": digests.get(name), "base": base_digest, "temperature": p.sampling.temperature,
-            "engine": p.sampling.engine, "dtype": p.model.dtype})
+            "engine": {key: value for key, value in sampler.facts.items() if key != "device"}})
     if asked:
         made = sampling.sample_suite(
             sampler, asked, seed=seed, max_new_tokens=spec.max_new_tokens, follow_up=conditions.follow_up,

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lib import capability, data, models, parity, serving
-from lib.adapters import AdapterError, active, attach_all
+from lib.adapters import TARGET_MODULES, AdapterError, active, attach_all
 from lib.parity import BASE, ParityError
 from lib.runs import sha256
 from lib.sampling import Completion, Request, SamplingError, seed_of
@@ -159,6 +159,7 @@ def test_one_start_has_a_slot_for_every_adapter_and_leaves_the_models_own_settin
     (llm,) = vllm.made
     options = llm.options
     assert (options["enable_lora"], options["max_loras"], options["max_lora_rank"]) == (True, 2, 8), "rank 4 needs a slot of 8"
+    assert set(options["lora_target_modules"]) == set(TARGET_MODULES)
     assert (options["generation_config"], options["dtype"], options["trust_remote_code"]) == ("vllm", "bfloat16", False)
     assert (options["max_model_len"], options["max_num_seqs"]) == (501, gpu.sampling.batch)
     assert options["gpu_memory_utilization"] == pytest.approx(0.9 * 78 / 80, abs=1e-3)
@@ -173,7 +174,7 @@ def test_cuda_graphs_reach_the_whole_batch(vllm, gpu, tokenizer, batch, last):
     sampling = gpu.sampling.model_copy(update={"batch": batch})
     serving.start(gpu.model_copy(update={"sampling": sampling}), tokenizer, temperature=1.0, length=500)
     sizes = vllm.made[0].options["compilation_config"]["cudagraph_capture_sizes"]
-    assert sizes == sorted(set(sizes)) and sizes[-2:] == last
+    assert sizes == sorted(set(sizes)) and sizes[-4:-2] == last and sizes[-1] == batch + 160
 
 
 def test_the_base_alone_starts_without_lora(start, vllm):
@@ -204,8 +205,7 @@ def test_one_call_carries_every_request_with_its_adapter_and_explicit_parameters
              request("42/b/alignment/p", "second", samples=2, new=7)]
     made = sampler.sample(asked)
     ((prompts, params, lora),) = sampler.llm.calls
-    assert [p["prompt_token_ids"] for p in prompts] == [
-        tokenizer(models.prompt_text(tokenizer, r.messages), add_special_tokens=False)["input_ids"] for r in asked]
+    assert [p["prompt_token_ids"] for p in prompts] == [models.prompt_ids(tokenizer, r.messages) for r in asked]
     assert [r and r.lora_name for r in lora] == ["first", None, "second"]
     assert [(p.n, p.seed, p.max_tokens) for p in params] == [(r.samples, seed_of(r.key) >> 2, r.max_new_tokens) for r in asked]
     assert all(0 <= p.seed < 2**62 for p in params)
@@ -347,9 +347,13 @@ def test_without_vllm_the_remedy_is_named(gpu, smoke):
 
 
 def test_the_length_covers_every_suite_and_a_follow_up_of_its_own_answer(smoke, conditions, tokenizer):
-    plain = serving.suite_length(smoke, conditions, tokenizer, smoke.conditions)
-    suites = smoke.sampling.suites
-    longer = suites | {"alignment": suites["alignment"].model_copy(update={"max_new_tokens": 400})}
-    profile = smoke.model_copy(update={"sampling": smoke.sampling.model_copy(update={"suites": longer})})
-    assert serving.suite_length(profile, conditions, tokenizer, smoke.conditions) - plain >= 3 * (400 - 16)
+    def length(new):
+        suites = smoke.sampling.suites
+        longer = suites | {"alignment": suites["alignment"].model_copy(update={"max_new_tokens": new})}
+        profile = smoke.model_copy(update={"sampling": smoke.sampling.model_copy(update={"suites": longer})})
+        return serving.suite_length(profile, conditions, tokenizer, smoke.conditions)
+
+    assert length(400) - length(200) >= 3 * 200
+    rows = parity.sequences(tokenizer, smoke.model.system_text, conditions)
+    assert length(1) > max(map(len, rows)), "the comparison with the training stack has to fit as well"
     assert serving.trace_length(smoke, conditions, tokenizer, ["Short.", "Long. " * 200]) > 400
