@@ -82,7 +82,7 @@ def training_logprobs(model, names: Sequence[str], rows: list[list[int]]) -> dic
 
 
 def serving_logprobs(sampler, names: Sequence[str], rows: list[list[int]]) -> dict[str, np.ndarray]:
-    """The engine's values, by the very path that samples."""
+    """The engine's values, read as a prompt; step-by-step decoding is not compared."""
     return {name: sampler.logprobs(rows, POSITIONS, None if name == BASE else name) for name in [BASE, *names]}
 
 

@@ -66,10 +66,14 @@ if todo:
 #
 # Samples prove nothing here, since their random numbers differ from arm to arm. So every checkpoint is asked for the
 # log-probabilities of the same tokens, at 32 fixed positions in each of sixteen conversations, twice: in the stack that
-# trained it (adapter beside the base, nothing merged, in fp32), and in the engine that will sample, by the path that
-# samples. Two arms that agree to the last bit mean that an adapter was off or a file was copied. An engine whose values
-# differ from the training stack's by more than rounding, or stand nearer to another checkpoint's, to the bare base's, to
-# half or to twice the adapter's, stops the run.
+# trained it (adapter beside the base, nothing merged, in fp32), and in the engine that will sample. Two arms that agree to
+# the last bit mean that an adapter was off or a file was copied. An engine whose values differ from the training stack's by
+# more than rounding, or stand nearer to another checkpoint's, to the bare base's, to half or to twice the adapter's, stops the
+# run.
+#
+# In the table, `rms` is the difference of the two, `effect` the adapter's own shift from the base, `crossed` the share of the
+# way to the `nearest` mistake (0.5 is the limit), and `unseen` names mistakes that rounding would hide. The engine reads these
+# tokens, it does not generate them: its step-by-step decoding is not compared.
 
 # %%
 sampler, agreement = None, {}
@@ -88,9 +92,7 @@ if todo:
         with runs.atomic_path(path) as beside, beside.open("wb") as file:
             np.savez(file, logprobs=trained[checkpoint[name]], checkpoint=checkpoint[name])
     told = pd.DataFrame([{**row, "unseen": ", ".join(row["unseen"]) or None} for row in found])
-    display(HTML(show.table(told, f"Engine ({sampler.facts['engine']}) against training stack: rms difference of "
-                            "log-probabilities; crossed = share of the way to the nearest mistake, 0.5 is the limit; unseen = "
-                            "mistakes that rounding would hide")))
+    display(HTML(show.table(told, f"Log-probabilities, engine ({sampler.facts['engine']}) against training stack")))
 
 # %% [markdown]
 # ## Sample, then score
