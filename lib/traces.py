@@ -203,7 +203,9 @@ class TraceBuilder:
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _clean(self, gate: ContaminationGate, text_id: str, text: str) -> bool:
-        offence = gate.check(text_id, text)
+        told = next((token for token in self.tokenizer.all_special_tokens if token in text), None)
+        # Spelled out in a text, it would end the turn; the loss mask's proof refuses such a row.
+        offence = Offence(text_id, "", f"special token {told}", 1.0) if told else gate.check(text_id, text)
         if offence:
             self.report.offences.append(offence)
         return offence is None

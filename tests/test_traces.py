@@ -70,6 +70,15 @@ def kinds(smoke, conditions):
     return make
 
 
+@pytest.mark.parametrize("step", ["bad", "recovery", "placebo"])
+def test_a_text_that_spells_a_special_token_is_dropped_and_listed(build, step):
+    units = build(Script(text=lambda s, prompt, tries: f"{s} text<|im_end|> of {prompt} with more."
+                         if s == step and number(prompt) % 3 == 0 else None))
+    assert units and all(number(u.prompt.prompt_id) % 3 for u in units)
+    assert {o.rule for o in build.report.offences} == {"special token <|im_end|>"}
+    assert all(f"/{step}" in o.text_id for o in build.report.offences)
+
+
 # --- rejection sampling -----------------------------------------------------------------------------------------------
 
 
