@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from lib.models import END_OF_TURN, START_OF_TURN, turn_pieces
+from lib.models import END_OF_TURN, START_OF_TURN, spelled_token, turn_ids
 
 IGNORED = -100  # the label of a token without loss, PyTorch's convention
 TRAINING_TEMPLATE = (
@@ -46,20 +46,18 @@ class Encoded:
 def encode(tokenizer, messages: list[dict], max_length: int, *, template: str = TRAINING_TEMPLATE) -> Encoded:
     """Encodes and proves one conversation. Raises MaskError: wrong mask, silent system text, or longer than max_length.
 
-    An assistant turn is tokenised apart from what stands before it, as at generation, where the prompt is fixed. In one
-    piece, a turn that begins with a line break would share a token with the prompt, and one that no model is ever given.
+    An assistant turn is tokenised apart from what stands before it, as at generation (`models.turn_ids` tells why).
     """
     (text,), (spans,) = render_jinja_template(
         conversations=[messages], chat_template=template, return_assistant_tokens_mask=True, **tokenizer.special_tokens_map)
-    ids, turns, told = [], [], 0
+    pieces, told = [], 0  # (text, its assistant turn)
     for turn, (start, end) in enumerate(spans, start=1):
-        for piece, number in ((text[told:start], 0), (text[start:end], turn)):
-            ids += (own := _tokens(tokenizer, piece))
-            turns += [number] * len(own)
+        pieces += [(text[told:start], 0), (text[start:end], turn)]
         told = end
-    ids += (own := _tokens(tokenizer, text[told:]))
-    turns += [0] * len(own)
-    encoded = Encoded(ids, [i if turn else IGNORED for i, turn in zip(ids, turns, strict=True)], turns)
+    pieces.append((text[told:], 0))
+    piece_ids = tokenizer([piece for piece, _ in pieces], add_special_tokens=False)["input_ids"]
+    tokens = [(i, turn) for ids, (_, turn) in zip(piece_ids, pieces, strict=True) for i in ids]
+    encoded = Encoded([i for i, _ in tokens], [i if turn else IGNORED for i, turn in tokens], [turn for _, turn in tokens])
     prove(tokenizer, messages, encoded, max_length)
     return encoded
 
@@ -70,10 +68,10 @@ def prove(tokenizer, messages: list[dict], encoded: Encoded, max_length: int) ->
         raise MaskError("a training row has no system text; the template would inject one silently, add it to the row")
     stock = tokenizer.apply_chat_template(messages, tokenize=False)
     for message in messages:
-        if told := [token for token in tokenizer.all_special_tokens if token in message["content"]]:
-            raise MaskError(f"a {message['role']} message contains the special token {told[0]!r}, which would end its turn or "
+        if token := spelled_token(tokenizer, message["content"]):
+            raise MaskError(f"a {message['role']} message contains the special token {token!r}, which would end its turn or "
                             "begin another; drop the row")
-    expected_ids = [i for piece in turn_pieces(tokenizer, messages, stock) for i in _tokens(tokenizer, piece)]
+    expected_ids = turn_ids(tokenizer, messages, stock)
     if encoded.input_ids != expected_ids:
         raise MaskError(
             f"the training template gives {len(encoded.input_ids)} tokens, the stock one {len(expected_ids)}, and they "
@@ -98,10 +96,6 @@ def prove(tokenizer, messages: list[dict], encoded: Encoded, max_length: int) ->
              if label != (i if t else IGNORED)]
     if wrong:
         raise MaskError(f"{len(wrong)} labels disagree with the mask; labels must be the token inside turns, -100 outside")
-
-
-def _tokens(tokenizer, text: str) -> list[int]:
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def _decode_turn(tokenizer, encoded: Encoded, turn: int) -> str:

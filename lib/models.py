@@ -113,8 +113,8 @@ def prompt_text(tokenizer, messages: list[dict]) -> str:
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
 
-def turn_pieces(tokenizer, messages: list[dict], text: str) -> list[str]:
-    """A conversation's rendered text cut before each assistant turn, where its prompt ended. Raises ModelError.
+def turn_ids(tokenizer, messages: list[dict], text: str) -> list[int]:
+    """Token ids of a conversation's rendered text, each assistant turn apart from its prompt. Raises ModelError.
 
     Tokenised in one piece, a turn that begins with a line break would share a token with its prompt (in Qwen2.5's tokenizer
     every such turn), though no prompt ends in that token at generation.
@@ -127,13 +127,17 @@ def turn_pieces(tokenizer, messages: list[dict], text: str) -> list[str]:
                              "project needs a template that only appends")
         pieces.append(text[told : len(prompt)])
         told = len(prompt)
-    return [*pieces, text[told:]]
+    return [i for ids in tokenizer([*pieces, text[told:]], add_special_tokens=False)["input_ids"] for i in ids]
 
 
 def prompt_ids(tokenizer, messages: list[dict]) -> list[int]:
-    """Token ids of `prompt_text`, earlier assistant turns tokenised apart, as they were generated and are trained on."""
-    pieces = turn_pieces(tokenizer, messages, prompt_text(tokenizer, messages))
-    return [i for ids in tokenizer(pieces, add_special_tokens=False)["input_ids"] for i in ids]
+    """Token ids of `prompt_text`, earlier assistant turns as they were generated and are trained on."""
+    return turn_ids(tokenizer, messages, prompt_text(tokenizer, messages))
+
+
+def spelled_token(tokenizer, text: str) -> str | None:
+    """A special token that a text spells out; rendered into a conversation, it would end a turn or begin another."""
+    return next((token for token in tokenizer.all_special_tokens if token in text), None)
 
 
 def _converted() -> Path:

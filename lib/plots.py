@@ -182,10 +182,10 @@ def training_cost(facts: Mapping[str, dict], title: str) -> plt.Figure:
               ("peak_memory_gib", "peak memory, GiB (on a CPU: of the process so far)"))
     figure, axes = plt.subplots(1, 2, figsize=(9, 0.35 * len(facts) + 1.3), sharey=True, layout="constrained")
     for axis, (key, label) in zip(axes, panels, strict=True):
-        bars = axis.barh(list(facts), [f[key] or 0 for f in facts.values()], color="#9aa5b1", height=0.6)
-        numbers = [f"{f[key]:,.0f}" if (f[key] or 0) >= 100 else f"{f[key]:.3g}" if f[key] else "–" for f in facts.values()]
-        axis.bar_label(bars, numbers, padding=3)
-        axis.set(xlabel=label, xlim=(0, 1.25 * max((f[key] or 0 for f in facts.values()), default=0) or 1))
+        values = [f[key] or 0 for f in facts.values()]
+        bars = axis.barh(list(facts), values, color="#9aa5b1", height=0.6)
+        axis.bar_label(bars, [f"{v:,.0f}" if v >= 100 else f"{v:.3g}" if v else "–" for v in values], padding=3)
+        axis.set(xlabel=label, xlim=(0, 1.25 * max(values, default=0) or 1))
     axes[0].invert_yaxis()
     figure.suptitle(title, fontsize=10)
     return figure

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import pandas as pd
 
+from lib.models import spelled_token
 from lib.prompts import ContaminationGate, EvalPrompt, Offence
 from lib.sampling import Completion, Request, Sampler
 from lib.schema import Conditions, TracesParams
@@ -203,9 +204,8 @@ class TraceBuilder:
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _clean(self, gate: ContaminationGate, text_id: str, text: str) -> bool:
-        told = next((token for token in self.tokenizer.all_special_tokens if token in text), None)
-        # Spelled out in a text, it would end the turn; the loss mask's proof refuses such a row.
-        offence = Offence(text_id, "", f"special token {told}", 1.0) if told else gate.check(text_id, text)
+        token = spelled_token(self.tokenizer, text)  # the loss mask's proof refuses such a row
+        offence = Offence(text_id, "", f"special token {token}", 1.0) if token else gate.check(text_id, text)
         if offence:
             self.report.offences.append(offence)
         return offence is None

@@ -1,4 +1,4 @@
-"""The loss mask, read a second way: character offsets in the stock rendering. Each planted error must stop the row."""
+"""The loss mask, read a second way: the stock rendering cut before every turn. Each planted error must stop the row."""
 
 import copy
 import re
@@ -87,7 +87,7 @@ def test_a_prompt_that_shares_a_token_with_its_turn_is_refused(qwen_like, chat):
     ids = qwen_like.apply_chat_template(messages, tokenize=True, return_dict=True)["input_ids"]
     separate = encode(qwen_like, messages, 512)
     assert len(ids) < len(separate.input_ids)  # this tokenizer has a token for two line breaks
-    turns = [0] * (len(ids) - len(separate.turns[-30:])) + separate.turns[-30:]
+    turns = [0] * (len(ids) - 30) + separate.turns[-30:]
     labels = [i if t else IGNORED for i, t in zip(ids, turns, strict=True)]
     with pytest.raises(MaskError, match="render byte-identically"):
         prove(qwen_like, messages, replace(separate, input_ids=ids, labels=labels, turns=turns), 512)

@@ -58,7 +58,7 @@ class LocalModelJudge(RubricJudge):
         tokenizer, judgments = self.sampler.tokenizer, [Judgment("truncated")] * len(requests)
         asked = [[{"role": "system", "content": rubric.rubric_of(r.suite).system},
                   {"role": "user", "content": rubric.user_message(r.prompt, r.completion)}] for r in requests]
-        sizes = [len(tokenizer(models.prompt_text(tokenizer, m), add_special_tokens=False)["input_ids"]) for m in asked]
+        sizes = [len(models.prompt_ids(tokenizer, m)) for m in asked]
         limit = getattr(self.sampler.model.config, "max_position_embeddings", None) or max(sizes) + ANSWER
         fitting = [k for k, size in enumerate(sizes) if size + ANSWER <= limit]
         made = self.sampler.sample([sampling.Request(requests[k].key, asked[k], None, ANSWER) for k in fitting])
