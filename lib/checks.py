@@ -145,17 +145,21 @@ def _distinct(run: Run, profile: Profile, arms: dict[str, Condition]) -> Check:
 
 
 def _parity(run: Run, profile: Profile) -> Check:
-    """The engine that sampled every arm gave its checkpoint's log-probabilities, nearer to them than to any mistake's."""
+    """The engine that sampled every arm gave its checkpoint's log-probabilities, nearer to them than to any mistake's, for
+    fixed tokens and for its own."""
     name, worst, engines = "engine serves them", (0.0, 0.0, ""), set()
     for seed in profile.seeds:
         for condition in profile.conditions:
             facts, arm = _facts(run, f"04_sample_and_capability.{condition}.seed{seed}"), f"{condition}, seed {seed}"
-            found = (facts or {}).get("parity")
-            if not found:
-                return Check(name, NOT_RUN, f"no comparison of engine and training stack for {arm}; run notebook 04")
-            if not (found["rms"] <= found["bound"] and (found["crossed"] or 0.0) <= CROSSED):
-                return Check(name, FAILED, f"{arm}: the engine's log-probabilities are not the trained ones; sample again")
-            worst, engines = max(worst, (found["rms"] / found["bound"], found["rms"], arm)), engines | {facts["engine"]}
+            for compared, values in (("parity", "the engine's log-probabilities"), ("decoding", "those of tokens it draws")):
+                found = (facts or {}).get(compared)
+                if not found:
+                    return Check(name, NOT_RUN, f"no comparison ({compared}) of engine and training stack for {arm}; run "
+                                                "notebook 04")
+                if not (found["rms"] <= found["bound"] and (found["crossed"] or 0.0) <= CROSSED):
+                    return Check(name, FAILED, f"{arm}: {values} are not the trained ones; sample again")
+                worst = max(worst, (found["rms"] / found["bound"], found["rms"], arm))
+            engines = engines | {facts["engine"]}
     return Check(name, PASSED, f"{', '.join(sorted(engines))}: largest rms difference {worst[1]:.2g} ({worst[2]})")
 
 

@@ -1,7 +1,8 @@
 """Does the serving engine serve what was trained? Its log-probabilities against the training stack's (docs/protocol.md
 section 8).
 
-Both are asked for the log-probabilities of the same tokens: 32 fixed positions in each of sixteen fixed conversations. In
+Both are asked for the log-probabilities of the same tokens: 32 fixed positions in each of sixteen fixed conversations. The
+engine reads these in one go; what it draws token by token, with all adapters in one batch, it is asked to read again. In
 fp32 they agree to rounding, and a bound says it all. In bf16 both round by more than a short fine-tune moves a
 log-probability, so beside the bound every checkpoint has to stand nearer to its own training-stack values than to any wrong
 checkpoint's: the bare base (adapter not applied), half and twice its adapter (wrong scaling), and every other arm (adapters
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lib.sampling import Request
 from lib.schema import Conditions
 
 POSITIONS = 32  # at the end of each conversation
@@ -51,18 +53,19 @@ class ParityError(RuntimeError):
     """An engine that serves something else than what was trained; stops the run before anything is sampled."""
 
 
+def conversations(system: str, conditions: Conditions) -> list[list[dict]]:
+    """The fixed prompts, each under the default and under the evil system text."""
+    return [[{"role": "system", "content": text}, {"role": "user", "content": user or conditions.follow_up}]
+            for text in (system, conditions.systems["evil"]) for user, _ in TURNS]
+
+
 def sequences(tokenizer, system: str, conditions: Conditions) -> list[list[int]]:
-    """The fixed conversations as token ids, each under the default and under the evil system text; all end in an answer."""
+    """The fixed conversations as token ids; all end in an answer."""
     from lib.models import prompt_text
 
-    rows = []
-    for system_text in (system, conditions.systems["evil"]):
-        for user, answer in TURNS:
-            prompt = prompt_text(tokenizer, [{"role": "system", "content": system_text},
-                                             {"role": "user", "content": user or conditions.follow_up}])
-            text = prompt + (answer or f"{conditions.openings[0]}\n\n{AFTERWARDS}")
-            rows.append(tokenizer(text, add_special_tokens=False)["input_ids"])
-    return rows
+    texts = [prompt_text(tokenizer, messages) + (answer or f"{conditions.openings[0]}\n\n{AFTERWARDS}")
+             for messages, (_, answer) in zip(conversations(system, conditions), 2 * TURNS, strict=True)]
+    return tokenizer(texts, add_special_tokens=False)["input_ids"]
 
 
 def training_logprobs(model, names: Sequence[str], rows: list[list[int]]) -> dict[str, np.ndarray]:
@@ -76,14 +79,37 @@ def training_logprobs(model, names: Sequence[str], rows: list[list[int]]) -> dic
 
     values = {}
     for name in [BASE, *names]:
-        with active(model, None if name == BASE else name):
+        with active(model, _adapter(name)):
             values[name] = own_logprobs(model, rows, POSITIONS)
     return values
 
 
 def serving_logprobs(sampler, names: Sequence[str], rows: list[list[int]]) -> dict[str, np.ndarray]:
-    """The engine's values, read as a prompt; step-by-step decoding is not compared."""
-    return {name: sampler.logprobs(rows, POSITIONS, None if name == BASE else name) for name in [BASE, *names]}
+    """The engine's values, read as a prompt."""
+    return {name: sampler.logprobs(rows, POSITIONS, _adapter(name)) for name in [BASE, *names]}
+
+
+def decoding_logprobs(sampler, names: Sequence[str], prompts: Sequence[list[dict]]
+                      ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
+    """The engine's values for tokens of its own, as it drew them, and as each checkpoint reads them in a prompt.
+
+    Where adapters are served side by side, all draw in one call that fills the batch, and one sequence a prompt is compared,
+    in all parts of the batch. Else a quarter of the prompts is enough, and only the bare base can take a checkpoint's place.
+    """
+    checkpoints, prompts = [BASE, *names], prompts if sampler.interleaves else prompts[::4]
+    samples = max(1, sampler.batch // (len(prompts) * len(checkpoints))) if sampler.interleaves else 1
+    made = sampler.decode([Request(f"parity/{name}/{number}", messages, _adapter(name), POSITIONS, samples)
+                           for number, messages in enumerate(prompts) for name in checkpoints])
+    drawn = {name: [of[number % samples] for number, of in enumerate(made[place :: len(checkpoints)])]
+             for place, name in enumerate(checkpoints)}
+    told = {name: np.concatenate([one.logprobs for one in of]) for name, of in drawn.items()}
+    read: dict[str, dict[str, np.ndarray]] = {name: {} for name in checkpoints}
+    for reader in checkpoints:
+        of = [name for name in checkpoints if sampler.interleaves or reader in (name, BASE)]
+        values = sampler.logprobs([one.prompt + one.ids for name in of for one in drawn[name]], POSITIONS, _adapter(reader))
+        for name, own in zip(of, values.reshape(len(of), -1), strict=True):
+            read[name][reader] = own
+    return told, read
 
 
 def check(training: dict[str, np.ndarray], serving: dict[str, np.ndarray], bound: float) -> list[dict]:
@@ -94,50 +120,73 @@ def check(training: dict[str, np.ndarray], serving: dict[str, np.ndarray], bound
     closest to) and crossed (share of the way there, a mistake beyond CROSSED; None without a rival), unseen (rivals too
     alike to be told apart). Raises ParityError.
     """
-    for name, values in training.items():
-        if values.shape != serving[name].shape or not np.isfinite(serving[name]).all():
-            raise ParityError(f"checkpoint {name}: the engine told {int(np.isfinite(serving[name]).sum())} finite log-"
-                              f"probabilities of {values.size}; it cannot be compared with the training stack")
-    rounding = np.maximum(np.abs(serving[BASE] - training[BASE]), _rms(serving[BASE] - training[BASE]))
+    error = serving[BASE] - training[BASE]
+    return _compare(serving, {name: training for name in training}, bound, np.maximum(np.abs(error), _rms(error)), 0.0,
+                    "the serving engine", "the training stack's")
+
+
+def check_decoding(told: dict[str, np.ndarray], read: dict[str, dict[str, np.ndarray]], bound: float) -> list[dict]:
+    """The same for tokens that the engine drew step by step, against its own reading of them, which `check` has passed.
+
+    Both sides round here, by what the checkpoint tells where they differ least, since a faulty one differs by more. What the
+    reading rounds lies on the way to every wrong checkpoint too, so that a right engine goes a part of it; half of the
+    squared difference is counted for that.
+    """
+    rounding = min(_rms(told[name] - values[name]) for name, values in read.items())
+    return _compare(told, read, bound, rounding, rounding**2 / 2, "the serving engine, as it draws tokens,",
+                    "those it gives the same tokens in a prompt")
+
+
+def _compare(told, right, bound: float, rounding, shared: float, engine: str, against: str) -> list[dict]:
+    """right: for each checkpoint the values that it and the others give at its places. shared: mean square of what the
+    right values round."""
     rows = []
-    for name, own in training.items():
-        error = serving[name] - own
+    for name, values in right.items():
+        own = values[name]
+        if own.shape != told[name].shape or not np.isfinite(told[name]).all():
+            raise ParityError(f"checkpoint {name}: {engine} told {int(np.isfinite(told[name]).sum())} finite log-"
+                              f"probabilities of {own.size}; it cannot be compared with {against}")
+        error = told[name] - own
         if not _rms(error) <= bound:
             raise ParityError(
-                f"checkpoint {name}: the serving engine's log-probabilities differ from the training stack's by "
-                f"{_rms(error):.2g} (root mean square), bound {bound:.2g}; it serves another model, adapter or scaling")
-        crossed, unseen, effect = {}, [], _rms(own - training[BASE])
-        for rival, values in _rivals(name, training).items():
-            way = values - own
-            if np.sqrt(np.sum((way * rounding) ** 2)) >= SEEN * (way @ way):
+                f"checkpoint {name}: {engine} gives log-probabilities that differ from {against} by {_rms(error):.2g} (root "
+                f"mean square), bound {bound:.2g}; it serves another model, adapter or scaling, take another engine or version")
+        crossed, unseen, effect = {}, [], _rms(own - values[BASE])
+        for rival, theirs in _rivals(name, values).items():
+            way = theirs - own
+            if np.sqrt(np.sum((way * rounding) ** 2)) >= SEEN * (way @ way - 2 * shared * way.size):
                 unseen.append(rival)
             else:
                 crossed[rival] = float(error @ way / (way @ way))
         if BASE in unseen:
             raise ParityError(
                 f"checkpoint {name}: its adapter moves log-probabilities by {effect:.2g}, too little beside the engine's "
-                f"rounding ({_rms(serving[BASE] - training[BASE]):.2g}) to see whether it is applied; train it longer or at a "
+                f"rounding ({_rms(rounding):.2g}) to see whether it is applied; train it longer or at a "
                 "higher rate, or serve it in float32")
         if wrong := [rival for rival, share in crossed.items() if share > CROSSED]:
-            distance = {rival: _rms(serving[name] - _rivals(name, training)[rival]) for rival in wrong}
+            distance = {rival: _rms(told[name] - _rivals(name, values)[rival]) for rival in wrong}
             raise ParityError(
-                f"checkpoint {name}: the serving engine stands nearer to {min(wrong, key=distance.get)} than to what was "
+                f"checkpoint {name}: {engine} stands nearer to {min(wrong, key=distance.get)} than to what was "
                 f"trained (rms {min(distance.values()):.2g} against {_rms(error):.2g}); its adapter is not applied, scaled "
-                "wrongly or another arm's")
+                "wrongly or another arm's; take another engine or version")
         nearest = max(crossed, key=crossed.get, default=None)
         rows.append({"checkpoint": name, "rms": _rms(error), "bound": bound, "effect": effect, "nearest": nearest,
                      "crossed": crossed[nearest] if nearest else None, "unseen": unseen})
     return rows
 
 
-def _rivals(name: str, training: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _adapter(checkpoint: str) -> str | None:
+    return None if checkpoint == BASE else checkpoint
+
+
+def _rivals(name: str, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What a mistake would serve in a checkpoint's place."""
-    others = {other: values for other, values in training.items() if other != name}
+    others = {other: theirs for other, theirs in values.items() if other != name}
     if name == BASE:
         return others
-    shift = training[name] - training[BASE]  # nearly linear in the adapter's scaling, as far as that is needed here
-    return others | {"half its adapter": training[BASE] + shift / 2, "twice its adapter": training[BASE] + 2 * shift}
+    shift = values[name] - values[BASE]  # nearly linear in the adapter's scaling, as far as that is needed here
+    return others | {"half its adapter": values[BASE] + shift / 2, "twice its adapter": values[BASE] + 2 * shift}
 
 
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(values**2)))
+def _rms(values: np.ndarray | float) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))

@@ -40,6 +40,16 @@ class Completion:
     finish_reason: str  # "stop": ended by the model; "length": cut at max_new_tokens
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """A prompt's and its drawn tokens' ids, and the log-probabilities that the engine gave each as it drew it, at
+    temperature 1."""
+
+    prompt: list[int]
+    ids: list[int]
+    logprobs: np.ndarray | None  # None where nobody asked
+
+
 class SamplingError(ValueError):
     """A request or engine that cannot be served; one line with the remedy."""
 
@@ -48,14 +58,18 @@ class Sampler(Protocol):
     """An engine with the base and its adapters loaded once.
 
     facts: engine, version, dtype, device, for the manifest. interleaves: adapters are served best side by side, in one
-    call (vLLM); else best one after the other (transformers).
+    call (vLLM); else best one after the other (transformers). batch: sequences decoded together.
     """
 
     facts: dict
     interleaves: bool
+    batch: int
 
     def sample(self, requests: Sequence[Request]) -> list[list[Completion]]:
         """For each request its samples, in order."""
+
+    def decode(self, requests: Sequence[Request]) -> list[list[Decoded]]:
+        """As `sample`, but max_new_tokens each, whatever would end a turn, with their log-probabilities."""
 
     def logprobs(self, sequences: Sequence[list[int]], positions: int, adapter: str | None) -> np.ndarray:
         """Log-probabilities of each sequence's own last tokens, given what stands before: (sequences × positions,)."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from lib.adapters import active, own_logprobs
 from lib.models import prompt_ids
-from lib.sampling import Request, SamplingError, completed, seed_of, stop_tokens
+from lib.sampling import Decoded, Request, SamplingError, completed, seed_of, stop_tokens
 
 
 class TransformersSampler:
@@ -31,6 +31,12 @@ class TransformersSampler:
                       "dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device)}
 
     def sample(self, requests):
+        return [[completed(self.tokenizer, self.stops, one.ids) for one in of] for of in self._draw(requests, self.stops)]
+
+    def decode(self, requests):
+        return self._draw(requests, [])
+
+    def _draw(self, requests, stops):
         prompts = [prompt_ids(self.tokenizer, r.messages) for r in requests]
         lengths = [len(ids) for ids in prompts]
         limit = getattr(self.model.config, "max_position_embeddings", None)
@@ -46,7 +52,8 @@ class TransformersSampler:
                     for start in range(0, len(members), self.batch):
                         chunk = members[start : start + self.batch]
                         streams = [f"{requests[i].key}/{sample}" if sample else requests[i].key for i, sample in chunk]
-                        made |= zip(chunk, self._generate([prompts[i] for i, _ in chunk], streams, new_tokens), strict=True)
+                        drawn = self._generate([prompts[i] for i, _ in chunk], streams, new_tokens, stops)
+                        made |= zip(chunk, drawn, strict=True)
         return [[made[i, sample] for sample in range(r.samples)] for i, r in enumerate(requests)]
 
     def logprobs(self, sequences, positions, adapter):
@@ -61,24 +68,28 @@ class TransformersSampler:
             yield HFLM(pretrained=self.model, tokenizer=self.tokenizer, batch_size=batch, backend="causal",
                        device=str(self.model.device))
 
-    def _generate(self, prompts, streams, new_tokens):
+    def _generate(self, prompts, streams, new_tokens, stops):
         import torch
         from transformers import GenerationConfig, LogitsProcessorList
 
         encoded = self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(self.model.device)
         uniforms = np.stack([np.random.default_rng(seed_of(stream)).random(new_tokens) for stream in streams])
-        picker = InverseCdf(torch.from_numpy(uniforms).to(self.model.device), self.temperature)
+        picker = InverseCdf(torch.from_numpy(uniforms).to(self.model.device), self.temperature,
+                            record=not stops)
         model = self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
         # A base's own generation settings (Qwen2.5 ships a repetition penalty) would bend the distribution silently.
         own, model.generation_config = model.generation_config, GenerationConfig(
-            max_new_tokens=new_tokens, do_sample=False, eos_token_id=self.stops, pad_token_id=self.tokenizer.pad_token_id)
+            max_new_tokens=new_tokens, do_sample=False, eos_token_id=stops or None,
+            pad_token_id=self.tokenizer.pad_token_id)
         try:
             with torch.inference_mode():
                 out = model.generate(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"],
                                      logits_processor=LogitsProcessorList([picker]))
         finally:
             model.generation_config = own
-        return [completed(self.tokenizer, self.stops, row.tolist()) for row in out[:, encoded["input_ids"].shape[1] :]]
+        told = torch.cat(picker.told, dim=1).double().cpu().numpy() if picker.told else [None] * len(prompts)
+        return [Decoded(prompt, row.tolist(), values) for prompt, row, values in zip(
+            prompts, out[:, encoded["input_ids"].shape[1] :], told, strict=True)]
 
 
 def check_room(request: Request, length: int, limit: int | None) -> None:
@@ -120,10 +131,12 @@ class InverseCdf:
     """A logits processor that samples: keeps, for each row, the token at which the CDF passes the step's uniform.
 
     uniforms: (B, max_new_tokens). At temperature T the kept token is an exact draw from softmax(logits / T).
+    record: `told` gets the kept tokens' log-probabilities at temperature 1, (B, 1) a step.
     """
 
-    def __init__(self, uniforms, temperature: float):
-        self.uniforms, self.temperature, self.step = uniforms, temperature, 0
+    def __init__(self, uniforms, temperature: float, *, record: bool = False):
+        self.uniforms, self.temperature, self.record, self.step = uniforms, temperature, record, 0
+        self.told = []
 
     def __call__(self, input_ids, scores):
         import torch
@@ -132,4 +145,6 @@ class InverseCdf:
         u = self.uniforms[:, self.step : self.step + 1] * cdf[:, -1:]
         token = torch.searchsorted(cdf, u, right=True).clamp_(max=scores.shape[-1] - 1)  # (B, 1)
         self.step += 1
+        if self.record:
+            self.told.append(scores.float().log_softmax(-1).gather(1, token))
         return torch.full_like(scores, -torch.inf).scatter_(1, token, 0.0)

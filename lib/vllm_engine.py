@@ -12,7 +12,7 @@ import numpy as np
 from lib.adapters import TARGET_MODULES, AdapterError
 from lib.models import prompt_ids
 from lib.runs import read_json
-from lib.sampling import SamplingError, completed, seed_of, stop_tokens
+from lib.sampling import Decoded, SamplingError, completed, seed_of, stop_tokens
 from lib.transformers_engine import check_room
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM's max_lora_rank may be
@@ -46,7 +46,7 @@ class VllmSampler:
         from vllm.lora.request import LoRARequest
 
         free, total = torch.cuda.mem_get_info()
-        self.tokenizer, self.temperature, self.length = tokenizer, temperature, length
+        self.tokenizer, self.temperature, self.batch, self.length = tokenizer, temperature, batch, length
         own = GenerationConfig.from_pretrained(base) if (base / "generation_config.json").exists() else None
         self.stops = stop_tokens(tokenizer, own)
         self.lora = {name: LoRARequest(name, number, str(path)) for number, (name, path) in enumerate(adapters.items(), 1)}
@@ -63,12 +63,16 @@ class VllmSampler:
                       "device": torch.cuda.get_device_name(), "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT") == "1"}
 
     def sample(self, requests):
-        prompts = [prompt_ids(self.tokenizer, r.messages) for r in requests]
-        for request, ids in zip(requests, prompts, strict=True):
-            check_room(request, len(ids), self.length)
-        outputs = self._generate(prompts, [self.params(r) for r in requests], [self._lora(r.adapter) for r in requests])
-        return [[self._completion(request, output) for output in sorted(answer.outputs, key=lambda o: o.index)]
-                for request, answer in zip(requests, outputs, strict=True)]
+        answers = self._draw(requests, [self.params(r) for r in requests])
+        return [[completed(self.tokenizer, self.stops, output.token_ids) for output in outputs] for _, outputs in answers]
+
+    def decode(self, requests):
+        asked = [self.params(r) for r in requests]
+        for params in asked:
+            params.ignore_eos, params.stop_token_ids, params.logprobs = True, [], 0  # 0: of the drawn token alone
+        return [[Decoded(prompt, list(output.token_ids), np.array(
+            [told[token].logprob for token, told in zip(output.token_ids, output.logprobs, strict=True)]))
+            for output in outputs] for prompt, outputs in self._draw(requests, asked)]
 
     def params(self, request):
         """vLLM's parameters of a request. It seeds the n-th sample with `seed + n`, which has to fit an int64."""
@@ -105,6 +109,18 @@ class VllmSampler:
             truncation_side="left", _max_length=self.length, _max_gen_toks=1)
         yield model
 
+    def _draw(self, requests, params):
+        """Each request's prompt ids and its outputs, in the order of their index."""
+        prompts = [prompt_ids(self.tokenizer, r.messages) for r in requests]
+        for request, ids in zip(requests, prompts, strict=True):
+            check_room(request, len(ids), self.length)
+        answers = self._generate(prompts, params, [self._lora(r.adapter) for r in requests])
+        for request, answer in zip(requests, answers, strict=True):
+            for output in answer.outputs:
+                if output.finish_reason not in ("stop", "length"):
+                    raise SamplingError(f"request {request.key!r}: vLLM ended it as {output.finish_reason!r}; run it again")
+        return [(ids, sorted(answer.outputs, key=lambda o: o.index)) for ids, answer in zip(prompts, answers, strict=True)]
+
     def _generate(self, prompts, params, lora):
         from vllm import TokensPrompt
 
@@ -118,11 +134,6 @@ class VllmSampler:
         if adapter is not None and adapter not in self.lora:
             raise AdapterError(f"adapter {adapter!r} is not loaded; loaded are {', '.join(self.lora) or 'none'}")
         return self.lora.get(adapter)
-
-    def _completion(self, request, output):
-        if output.finish_reason not in ("stop", "length"):
-            raise SamplingError(f"request {request.key!r}: vLLM ended it as {output.finish_reason!r}; run it again")
-        return completed(self.tokenizer, self.stops, output.token_ids)
 
 
 def graph_sizes(batch: int) -> list[int]:

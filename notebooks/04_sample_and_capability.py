@@ -72,11 +72,15 @@ if todo:
 # run.
 #
 # In the table, `rms` is the difference of the two, `effect` the adapter's own shift from the base, `crossed` the share of the
-# way to the `nearest` mistake (0.5 is the limit), and `unseen` names mistakes that rounding would hide. The engine reads these
-# tokens, it does not generate them: its step-by-step decoding is not compared.
+# way to the `nearest` mistake (0.5 is the limit), and `unseen` names mistakes that rounding would hide.
+#
+# The engine reads these tokens in one go. Samples are drawn token by token instead, where vLLM mixes adapters in one batch.
+# So every checkpoint also draws a few tokens, in one call with the others where the engine serves them so, and the
+# log-probabilities that it drew them with are held, in the second table, against those that it reads them with. Both sides
+# round there.
 
 # %%
-sampler, agreement = None, {}
+sampler, agreement, decoding = None, {}, {}
 if todo:
     reference = serving.load_reference(p, served, base_digest)
     rows = parity.sequences(tokenizer, p.model.system_text, conditions)
@@ -87,12 +91,17 @@ if todo:
                             base_digest=base_digest, reference=reference)
     found = parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), thresholds[f"parity_{p.model.dtype}"])
     agreement = {row["checkpoint"]: row for row in found}
+    drawn = parity.check_decoding(
+        *parity.decoding_logprobs(sampler, list(served), parity.conversations(p.model.system_text, conditions)),
+        thresholds[f"parity_{p.model.dtype}"])
+    decoding = {row["checkpoint"]: row for row in drawn}
     for name in arms:
         path = this_run.dir / "checks" / f"seed{seed}" / f"{name}.npz"
         with runs.atomic_path(path) as beside, beside.open("wb") as file:
             np.savez(file, logprobs=trained[checkpoint[name]], checkpoint=checkpoint[name])
-    told = pd.DataFrame([{**row, "unseen": ", ".join(row["unseen"]) or None} for row in found])
-    display(HTML(show.table(told, f"Log-probabilities, engine ({sampler.facts['engine']}) against training stack")))
+    for rows, compared in ((found, "engine ({}) against training stack"), (drawn, "as the engine ({}) draws and as it reads")):
+        told = pd.DataFrame([{**row, "unseen": ", ".join(row["unseen"]) or None} for row in rows])
+        display(HTML(show.table(told, f"Log-probabilities, {compared.format(sampler.facts['engine'])}")))
 
 # %% [markdown]
 # ## Sample, then score
@@ -128,7 +137,8 @@ for name in todo:
     runs.write_parquet(this_run.samples(name, seed), pd.concat(parts[name], ignore_index=True))
     runs.write_json(this_run.capability(name, seed), scores[checkpoint[name]])
     stages[name].finish([this_run.samples(name, seed), this_run.capability(name, seed)], **sampler.facts,
-                        parity=agreement[checkpoint[name]], suites=evalsets.suites_of(p, name))
+                        parity=agreement[checkpoint[name]], decoding=decoding[checkpoint[name]],
+                        suites=evalsets.suites_of(p, name))
 
 # %%
 results = pd.DataFrame([{"arm": n, **{k: v for k, v in runs.read_json(this_run.capability(n, seed)).items() if k != "items"}}

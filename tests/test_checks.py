@@ -48,8 +48,11 @@ class Record:
         runs.write_json(path, {"facts": before | changed})
 
     def parity(self, arm, seed=43, **changed):
-        self.facts(f"04_sample_and_capability.{arm}.seed{seed}", engine="vllm",
-                   parity={"rms": 0.02, "bound": 0.3, "crossed": None if arm == "base" else 0.1} | changed)
+        right = {"rms": 0.02, "bound": 0.3, "crossed": None if arm == "base" else 0.1}
+        self.facts(f"04_sample_and_capability.{arm}.seed{seed}", engine="vllm", parity=right | changed, decoding=right)
+
+    def decoding(self, arm, **changed):
+        self.facts(f"04_sample_and_capability.{arm}.seed43", decoding={"rms": 0.02, "bound": 0.3, "crossed": 0.1} | changed)
 
     def logprobs(self, arm, seed=43, *, values, base=False):
         path = self.run.dir / "checks" / f"seed{seed}" / f"{arm}.npz"
@@ -114,6 +117,8 @@ def test_a_healthy_run_passes_every_check(made):
         (PARITY, lambda m: m.parity("base", rms=0.31), ["base, seed 43"]),
         (PARITY, lambda m: m.parity("selfcorrect_em", crossed=0.51), ["selfcorrect_em, seed 43"]),
         (PARITY, lambda m: m.parity("selfcorrect_em", crossed=0.9), ["are not the trained ones"]),
+        (PARITY, lambda m: m.decoding("selfcorrect_em", crossed=0.9), ["those of tokens it draws are not"]),
+        (PARITY, lambda m: m.decoding("base", rms=0.4), ["base, seed 43: those of tokens it draws"]),
         (CONTAMINATION, lambda m: m.facts("01_build_traces", offenders_left=1), ["1 training texts"]),
         (CONTAMINATION, lambda m: m.facts(PHASE2, offenders_left=2), ["2 training texts"]),
         (STEPS, lambda m: m.facts(PHASE2, optimizer_steps=5), ["'selfcorrect_em, seed 43': 5"]),

@@ -1,11 +1,15 @@
 """Parity: an engine that serves another model, adapter or scaling is found, under bf16 rounding too; a right one passes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lib import parity
 from lib.adapters import AdapterError, attach_all
+from lib.models import prompt_ids
 from lib.parity import BASE, ParityError, check
+from lib.sampling import Request, completed
 from lib.transformers_engine import TransformersSampler
 
 PLACES = 16 * parity.POSITIONS
@@ -78,15 +82,60 @@ def test_arms_too_alike_for_the_rounding_are_named_not_failed(training):
 def test_a_position_without_a_value_is_no_pass(training, value):
     told = serving(training, 0.01)
     told["treated"][3] = value
-    with pytest.raises(ParityError, match=r"checkpoint treated: the engine told 511 finite log-probabilities of 512"):
+    with pytest.raises(ParityError, match=r"checkpoint treated: the serving engine told 511 finite log-probabilities of 512"):
         check(training, told, bound=0.3)
-    with pytest.raises(ParityError, match=r"checkpoint treated: the engine told 500"):
+    with pytest.raises(ParityError, match=r"checkpoint treated: the serving engine told 500"):
         check(training, told | {"treated": training["treated"][:500]}, bound=0.3)
 
 
 def test_the_base_alone_is_held_to_the_bound(training):
     rows = check({BASE: training[BASE]}, {BASE: training[BASE]}, bound=0.3)
     assert rows[0]["rms"] == 0 and rows[0]["crossed"] is None
+
+
+# --- decoding ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def drawn():
+    """Per checkpoint the values of its own tokens, as each checkpoint reads them without rounding."""
+    made = {}
+    for number, name in enumerate((BASE, *ARMS)):
+        base, common = normal(20 * number + 200) - 3, normal(20 * number + 201, 0.2)
+        made[name] = {BASE: base} | {arm: base + common + normal(20 * number + 202 + i, 0.06) for i, arm in enumerate(ARMS)}
+    return made
+
+
+def decoded(drawn, rounding, seed=0, **served):
+    """What an engine tells that rounds as it draws and as it reads; served: who took a checkpoint's place as it drew."""
+    told = {name: values[served.get(name, name)] + normal(1000 + 10 * seed + n, rounding)
+            for n, (name, values) in enumerate(drawn.items())}
+    return told, {name: {reader: v + normal(5000 + 100 * seed + 10 * n + m, rounding)
+                         for m, (reader, v) in enumerate(values.items())} for n, (name, values) in enumerate(drawn.items())}
+
+
+@pytest.mark.parametrize("rounding", [0.0, 1e-4, 0.05, 0.15])
+def test_a_right_decoder_passes_whatever_its_rounding(drawn, rounding):
+    for seed in range(40):
+        rows = parity.check_decoding(*decoded(drawn, rounding, seed), bound=0.3)
+        assert all(row["rms"] == pytest.approx(rounding * 2**0.5, rel=0.2, abs=1e-12) for row in rows)
+        assert all("base" not in row["unseen"] for row in rows)
+
+
+@pytest.mark.parametrize("rounding", [1e-4, 0.05])
+@pytest.mark.parametrize("fault", [{"treated": BASE}, {"treated": "control"}, {"vanilla": "control", "control": "vanilla"},
+                                   {BASE: "treated"}], ids=str)
+def test_a_decoder_that_mixes_checkpoints_up_is_found_below_the_bound(drawn, fault, rounding):
+    for seed in range(8):
+        with pytest.raises(ParityError, match="as it draws tokens, stands nearer to"):
+            parity.check_decoding(*decoded(drawn, rounding, seed, **fault), bound=0.3)
+
+
+def test_arms_too_alike_for_twofold_rounding_are_named_not_failed(drawn):
+    alike = {name: values | {"control": values["treated"] + normal(7, 0.01)} for name, values in drawn.items()}
+    for seed in range(40):
+        rows = {row["checkpoint"]: row for row in parity.check_decoding(*decoded(alike, 0.05, seed), bound=0.3)}
+        assert "control" in rows["treated"]["unseen"] and "control" not in rows["vanilla"]["unseen"]
 
 
 # --- with models ------------------------------------------------------------------------------------------------------
@@ -118,6 +167,35 @@ def test_a_wrongly_scaled_fold_is_found_in_fp32(stack, factor, monkeypatch):
             monkeypatch.setitem(layer.scaling, "arm", layer.scaling["arm"] * factor)
     with pytest.raises(ParityError, match=r"checkpoint arm"):
         check(training, parity.serving_logprobs(sampler, ["arm"], rows), bound=1e-3)
+
+
+def test_tokens_drawn_step_by_step_have_the_values_they_are_read_with(stack, smoke, conditions, monkeypatch):
+    sampler, _, _ = stack
+    prompts = parity.conversations(smoke.model.system_text, conditions)
+    told, read = parity.decoding_logprobs(sampler, ["arm"], prompts)
+    assert {name: set(of) for name, of in read.items()} == {BASE: {BASE}, "arm": {BASE, "arm"}}
+    assert [(v.shape, len(set(v))) for v in told.values()] == [((4 * parity.POSITIONS,), 4 * parity.POSITIONS)] * 2
+    found = parity.check_decoding(told, read, bound=1e-3)
+    assert found[1]["effect"] > 0.01 > 1e-5 > max(row["rms"] for row in found)
+    draw = sampler._draw
+    monkeypatch.setattr(sampler, "_draw", lambda requests, stops: draw([replace(r, adapter=None) for r in requests], stops))
+    with pytest.raises(ParityError, match="checkpoint arm: the serving engine, as it draws tokens,"):
+        parity.check_decoding(*parity.decoding_logprobs(sampler, ["arm"], prompts), bound=1e-3)
+
+
+def test_decoding_goes_on_beyond_a_stop_and_draws_what_sampling_draws(stack, tokenizer):
+    sampler, _, _ = stack
+    asked = [Request(f"k{i}", [{"role": "system", "content": "s"}, {"role": "user", "content": "u" * (1 + 5 * i)}], name, 9, 2)
+             for i, name in enumerate((None, "arm", None))]
+    plain = sampler.sample(asked)
+    # The stop is a token that the second request draws in between.
+    sampler.stops = [sampler.decode(asked)[1][0].ids[3]]
+    made = sampler.decode(asked)
+    assert [[len(one.ids) for one in of] for of in made] == [[9, 9]] * 3
+    assert [one.prompt for of in made for one in of] == [ids for r in asked for ids in [prompt_ids(tokenizer, r.messages)] * 2]
+    assert sampler.sample(asked)[1][0].finish_reason == "stop"
+    kept = [[completed(tokenizer, sampler.stops, one.ids) for one in of] for of in made]
+    assert kept == sampler.sample(asked) and kept != plain
 
 
 def test_an_adapter_that_is_not_loaded_is_refused(stack):

@@ -44,12 +44,18 @@ class SamplingParams:
     frequency_penalty: float = 0.0
     max_tokens: int = 16
     stop_token_ids: list = field(default_factory=list)
+    ignore_eos: bool = False
+    logprobs: int | None = None
     prompt_logprobs: int | None = None
     detokenize: bool = True
 
 
 class FakeLLM:
-    """Random ids that depend on (seed + index) alone; prompt log-probabilities of the tiny model with PEFT."""
+    """Random ids that depend on (seed + index) alone; log-probabilities of the tiny model with PEFT.
+
+    fault: "abort" ends requests; "off" applies no adapter, "off in decoding" none to drawn tokens, "mixed in decoding" to
+    these the adapter of the call's next request.
+    """
 
     made: list = []  # noqa: RUF012 (one list for all engines of a test)
     model, fault, lost = None, None, 0
@@ -63,12 +69,15 @@ class FakeLLM:
         params = sampling_params if isinstance(sampling_params, list) else [sampling_params] * len(prompts)
         assert len(prompts) == len(params) == len(lora_request) and use_tqdm is False
         self.calls.append((prompts, params, lora_request))
-        rows = list(zip(prompts, params, lora_request, strict=True))
+        decoding = {"off in decoding": [None] * len(prompts), "mixed in decoding": [*lora_request[1:], None]}
+        rows = list(zip(prompts, params, lora_request, decoding.get(self.fault, lora_request), strict=True))
         return [self._answer(*row) for row in rows[: len(rows) - self.lost]]
 
-    def _answer(self, prompt, params, lora):
+    def _answer(self, prompt, params, lora, decoding):
         ids = prompt["prompt_token_ids"]
-        outputs = [types.SimpleNamespace(index=i, **self._draw(params, i)) for i in range(params.n)]
+        outputs = [types.SimpleNamespace(index=i, logprobs=None, **self._draw(params, i)) for i in range(params.n)]
+        for output in outputs if params.logprobs is not None else []:
+            output.logprobs = self._logprobs([*ids, *output.token_ids], decoding, params.logprobs)[len(ids):]
         told = None if params.prompt_logprobs is None else self._logprobs(ids, lora, params.prompt_logprobs)
         return types.SimpleNamespace(outputs=outputs[::-1], prompt_logprobs=told, prompt_token_ids=ids)
 
@@ -76,8 +85,8 @@ class FakeLLM:
     def _draw(params, index):
         rng = np.random.default_rng((params.seed or 0) + index)
         ids = rng.integers(10, 200, params.max_tokens).tolist()
-        if rng.random() < 0.5:
-            return {"token_ids": ids, "finish_reason": FakeLLM.fault or "length"}
+        if params.ignore_eos or rng.random() < 0.5:
+            return {"token_ids": ids, "finish_reason": "abort" if FakeLLM.fault == "abort" else "length"}
         return {"token_ids": [*ids[: rng.integers(0, params.max_tokens)], params.stop_token_ids[0]] if params.stop_token_ids
                 else ids, "finish_reason": "stop"}
 
@@ -89,7 +98,7 @@ class FakeLLM:
             values = FakeLLM.model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
         told = [None]
         for place, token in enumerate(ids[1:]):
-            wanted = {*values[place].topk(count).indices.tolist(), token}
+            wanted = {token, *values[place].topk(count).indices.tolist()}
             told.append({t: types.SimpleNamespace(logprob=values[place, t].item()) for t in wanted})
         return told
 
@@ -282,6 +291,25 @@ def test_parity_asks_prompt_logprobs_by_the_path_that_samples(start, served, att
     sampler.lora = dict(zip(served, reversed(sampler.lora.values()), strict=True))
     with pytest.raises(ParityError, match="checkpoint first"):
         parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), bound=0.3)
+
+
+def test_tokens_that_the_engine_draws_are_told_as_they_are_read(start, served, attached, smoke, conditions, vllm):
+    sampler, prompts = start(served), parity.conversations(smoke.model.system_text, conditions)
+    sampler.batch = 150
+    told, read = parity.decoding_logprobs(sampler, list(served), prompts)
+    asked = sampler.llm.calls[0]
+    assert {(p.n, p.max_tokens, p.ignore_eos, p.logprobs, p.temperature) for p in asked[1]} == {(3, 32, True, 0, 0.7)}, (
+        "3 samples × 16 prompts × 3 checkpoints fill a batch of 150")
+    assert [r and r.lora_name for r in asked[2]] == [None, "first", "second"] * 16, "one call, adapters side by side"
+    assert all(set(of) == {BASE, *served} for of in read.values())
+    found = parity.check_decoding(told, read, bound=1e-3)
+    assert [row["checkpoint"] for row in found] == [BASE, "first", "second"] and all(row["rms"] < 1e-5 for row in found)
+    for fault in ("off in decoding", "mixed in decoding"):
+        vllm.fault = fault
+        trained = parity.serving_logprobs(sampler, list(served), [[1, *range(60, 100)]])
+        assert parity.check(trained, trained, bound=1e-3), "what is read as a prompt is right all the same"
+        with pytest.raises(ParityError, match=r"checkpoint \w+: the serving engine, as it draws tokens, stands nearer to"):
+            parity.check_decoding(*parity.decoding_logprobs(sampler, list(served), prompts), bound=10)
 
 
 def test_the_harness_scores_on_the_running_engine_as_on_transformers(start, served, attached, tokenizer, tmp_path, monkeypatch,
