@@ -122,6 +122,14 @@ def test_a_right_decoder_passes_whatever_its_rounding(drawn, rounding):
         assert all("base" not in row["unseen"] for row in rows)
 
 
+def test_a_base_that_rounds_alike_in_both_ways_makes_no_other_checkpoint_fail(drawn):
+    alike = {name: values | {"control": values["treated"] + normal(7, 0.03)} for name, values in drawn.items()}
+    for seed in range(40):
+        told, read = decoded(alike, 0.05, seed)
+        rows = {row["checkpoint"]: row for row in parity.check_decoding(told | {BASE: read[BASE][BASE]}, read, bound=0.3)}
+        assert rows[BASE]["rms"] == 0 and 0 < rows["vanilla"]["crossed"] < 0.5
+
+
 @pytest.mark.parametrize("rounding", [1e-4, 0.05])
 @pytest.mark.parametrize("fault", [{"treated": BASE}, {"treated": "control"}, {"vanilla": "control", "control": "vanilla"},
                                    {BASE: "treated"}], ids=str)
