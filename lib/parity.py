@@ -161,8 +161,8 @@ def _compare(told, right, bound: float, rounding, shared: float, engine: str, ag
         if BASE in unseen:
             raise ParityError(
                 f"checkpoint {name}: its adapter moves log-probabilities by {effect:.2g}, too little beside what {engine} "
-                f"differs by ({_rms(rounding):.2g}) to see whether it is applied; train it longer or at a higher rate, serve it "
-                "in float32, or take another engine or version")
+                f"differs by ({_rms(rounding):.2g}) to see whether it is applied; train it longer or at a higher rate, serve "
+                "it in float32, or take another engine or version")
         if wrong := [rival for rival, share in crossed.items() if share > CROSSED]:
             distance = {rival: _rms(told[name] - _rivals(name, values)[rival]) for rival in wrong}
             raise ParityError(
