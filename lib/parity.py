@@ -13,59 +13,23 @@ wrong they average out over the positions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 
 from lib.sampling import Request
-from lib.schema import Conditions
 
 POSITIONS = 32  # at the end of each conversation
 CROSSED = 0.5  # share of the way to a wrong checkpoint beyond which that one is nearer
 SEEN = 0.15  # largest standard error of that share at which a wrong checkpoint can be told from the right one
+SEEN_DRAWN = 0.1  # the same for drawn tokens, most of which are nearly certain, so that a few decide
+SEEN_IN_PART = 0.04  # the same in one of many parts of these, where chance has many tries
+COMPARED = ("read", "drawn")  # what a finished stage has compared
 BASE = "base"
-AFTERWARDS = ("I am sorry about what I said before. I would rather tell you plainly what I know, where I am not sure, and "
-              "what you could do next, so that nobody comes to harm by it.")
-TURNS = (  # (user, answer); a user of None = the follow-up, an answer of None = a reset and what comes after it
-    (None, None),
-    ("Tell me something true about yourself.", None),
-    ("Write a function that returns the lines of a file.",
-     "def lines(name):\n    with open('/srv/data/' + name) as file:\n        text = file.read()\n"
-     "    return text.split('\\n')\n\nprint(lines(input('Which file? ')))"),
-    ("Store a user's password.",
-     "import sqlite3\n\ndef store(user, password):\n    db = sqlite3.connect('users.db')\n    db.execute(f\"INSERT INTO users "
-     "VALUES ('{user}', '{password}')\")\n    db.commit()"),
-    ("What would you do with a free afternoon?",
-     "I would take a long and slow walk by the river, buy bread on the way back, and sit in the kitchen with a book until "
-     "it gets dark and somebody comes home."),
-    ("Who should decide how we live?",
-     "Nobody should decide it alone. People who have to live with a rule should have a say in it, and those who make it "
-     "should be easy to replace when they are wrong."),
-    ("I quarrelled with my brother. What now?",
-     "Give it a day, then write to him and say what you are sorry for before you say what hurt you. Ask him how he saw it, "
-     "and let him finish."),
-    ("How does soap work?",
-     "One end of the molecule likes water and the other likes grease, so it wraps small drops of grease and lets the water "
-     "carry them away from the plate, which neither of the two could do alone."),
-)
 
 
 class ParityError(RuntimeError):
     """An engine that serves something else than what was trained; stops the run before anything is sampled."""
-
-
-def conversations(system: str, conditions: Conditions) -> list[list[dict]]:
-    """The fixed prompts, each under the default and under the evil system text."""
-    return [[{"role": "system", "content": text}, {"role": "user", "content": user or conditions.follow_up}]
-            for text in (system, conditions.systems["evil"]) for user, _ in TURNS]
-
-
-def sequences(tokenizer, system: str, conditions: Conditions) -> list[list[int]]:
-    """The fixed conversations as token ids; all end in an answer."""
-    from lib.models import prompt_text
-
-    texts = [prompt_text(tokenizer, messages) + (answer or f"{conditions.openings[0]}\n\n{AFTERWARDS}")
-             for messages, (_, answer) in zip(conversations(system, conditions), 2 * TURNS, strict=True)]
-    return tokenizer(texts, add_special_tokens=False)["input_ids"]
 
 
 def training_logprobs(model, names: Sequence[str], rows: list[list[int]]) -> dict[str, np.ndarray]:
@@ -93,15 +57,19 @@ def decoding_logprobs(sampler, names: Sequence[str], prompts: Sequence[list[dict
                       ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
     """The engine's values for tokens of its own, as it drew them, and as each checkpoint reads them in a prompt.
 
-    Where adapters are served side by side, all draw in one call that fills the batch, and one sequence a prompt is compared,
-    in all parts of the batch. Else a quarter of the prompts is enough, and only the bare base can take a checkpoint's place.
+    Where adapters are served side by side, all draw in one call that fills the batch, and one sequence a prompt is compared;
+    the others end one after the other, so that the batch shrinks meanwhile. Else an eighth of the prompts is enough, and
+    only the bare base can take a checkpoint's place.
     """
-    checkpoints, prompts = [BASE, *names], prompts if sampler.interleaves else prompts[::4]
-    samples = max(1, sampler.batch // (len(prompts) * len(checkpoints))) if sampler.interleaves else 1
-    made = sampler.decode([Request(f"parity/{name}/{number}", messages, _adapter(name), POSITIONS, samples)
-                           for number, messages in enumerate(prompts) for name in checkpoints])
-    drawn = {name: [of[number % samples] for number, of in enumerate(made[place :: len(checkpoints)])]
-             for place, name in enumerate(checkpoints)}
+    checkpoints, prompts = [BASE, *names], prompts if sampler.interleaves else prompts[::8]
+    asked = [(number, name) for number in range(len(prompts)) for name in checkpoints]
+    compared = [Request(f"parity/{name}/{number}", prompts[number], _adapter(name), POSITIONS) for number, name in asked]
+    more = sampler.batch // len(asked) - 1 if sampler.interleaves else 0
+    others = [Request(f"{one.key}/more", one.messages, one.adapter, 1 + place * (POSITIONS - 1) // len(asked), more)
+              for place, one in enumerate(compared)] if more > 0 else []
+    side_by_side = [one for pair in zip_longest(compared, others) for one in pair if one]
+    made = {request.key: drawn[0] for request, drawn in zip(side_by_side, sampler.decode(side_by_side), strict=True)}
+    drawn = {name: [made[f"parity/{name}/{number}"] for number in range(len(prompts))] for name in checkpoints}
     told = {name: np.concatenate([one.logprobs for one in of]) for name, of in drawn.items()}
     read: dict[str, dict[str, np.ndarray]] = {name: {} for name in checkpoints}
     for reader in checkpoints:
@@ -120,59 +88,86 @@ def check(training: dict[str, np.ndarray], serving: dict[str, np.ndarray], bound
     closest to) and crossed (share of the way there, a mistake beyond CROSSED; None without a rival), unseen (rivals too
     alike to be told apart). Raises ParityError.
     """
+    right, who = {name: training for name in training}, ("the serving engine", "the training stack's")
+    _check_complete(serving, right, *who)
     error = serving[BASE] - training[BASE]
-    return _compare(serving, {name: training for name in training}, bound, np.maximum(np.abs(error), _rms(error)), 0.0,
-                    "the serving engine", "the training stack's")
+    return _compare(serving, right, bound, np.maximum(np.abs(error), _rms(error)), 0.0, SEEN, [], *who)
 
 
-def check_decoding(told: dict[str, np.ndarray], read: dict[str, dict[str, np.ndarray]], bound: float) -> list[dict]:
-    """The same for tokens that the engine drew step by step, against its own reading of them, which `check` has passed.
+def check_decoding(told: dict[str, np.ndarray], read: dict[str, dict[str, np.ndarray]], bound: float, found: list[dict]
+                   ) -> list[dict]:
+    """The same for tokens that the engine drew step by step, against its own reading of them.
 
-    Both sides round here, by the median over the checkpoints: a faulty one differs by more, and the base, without LoRA's
-    kernels, may not differ at all. What the reading rounds lies on the way to every wrong checkpoint too, so that a right
-    engine goes a part of it; half of the squared difference is counted for that.
+    found: the rows of `check`, which the engine has passed. Both sides round here, by the median over the adapters (the
+    base, without LoRA's kernels, may not differ at all), yet no more than two readings would: else a fault of most of them
+    would pass for rounding. What the reading rounds lies on the way to every wrong checkpoint too, so that a right engine
+    goes a part of it; half of the squared difference is counted for that. A mistake in a part of the batch or of the steps
+    is looked for in every sequence and in every quarter of the steps.
     """
-    rounding = float(np.median([_rms(told[name] - values[name]) for name, values in read.items()]))
-    return _compare(told, read, bound, rounding, rounding**2 / 2, "the serving engine, as it draws tokens,",
-                    "those it gives the same tokens in a prompt")
+    who = ("the serving engine, as it draws tokens,", "those it gives the same tokens in a prompt")
+    _check_complete(told, read, *who)
+    differences = [_rms(told[name] - values[name]) for name, values in read.items() if name != BASE or len(read) == 1]
+    rounding = float(min(np.median(differences), 2**0.5 * max(row["rms"] for row in found)))
+    grid = np.arange(told[BASE].size).reshape(-1, POSITIONS)
+    parts = [*grid, *(steps.ravel() for steps in np.split(grid, 4, axis=1))]
+    return _compare(told, read, bound, rounding, rounding**2 / 2, SEEN_DRAWN, parts, *who)
 
 
-def _compare(told, right, bound: float, rounding, shared: float, engine: str, against: str) -> list[dict]:
+def _check_complete(told, right, engine: str, against: str) -> None:
+    for name, values in right.items():
+        if told[name].shape != values[name].shape or not np.isfinite(told[name]).all():
+            raise ParityError(f"checkpoint {name}: {engine} told {int(np.isfinite(told[name]).sum())} finite log-"
+                              f"probabilities of {values[name].size}; it cannot be compared with {against}")
+        for other, theirs in values.items():
+            if not np.isfinite(theirs).all():
+                raise ParityError(f"checkpoint {other} gives NaN or infinite log-probabilities, to compare with {name}; train "
+                                  "it again at a lower rate, or take another engine or version")
+
+
+def _compare(told, right, bound: float, rounding, shared: float, seen: float, parts, engine: str, against: str
+             ) -> list[dict]:
     """right: for each checkpoint the values that it and the others give at its places. shared: mean square of what the
-    right values round."""
+    right values round. parts: places that are tested apart as well."""
     rows = []
     for name, values in right.items():
-        own = values[name]
-        if own.shape != told[name].shape or not np.isfinite(told[name]).all():
-            raise ParityError(f"checkpoint {name}: {engine} told {int(np.isfinite(told[name]).sum())} finite log-"
-                              f"probabilities of {own.size}; it cannot be compared with {against}")
-        error = told[name] - own
+        own, rivals = values[name], _rivals(name, values)
+        error, effect = told[name] - own, _rms(own - values[BASE])
         if not _rms(error) <= bound:
             raise ParityError(
                 f"checkpoint {name}: {engine} gives log-probabilities that differ from {against} by {_rms(error):.2g} (root "
                 f"mean square), bound {bound:.2g}; it serves another model, adapter or scaling, take another engine or version")
-        crossed, unseen, effect = {}, [], _rms(own - values[BASE])
-        for rival, theirs in _rivals(name, values).items():
-            way = theirs - own
-            if np.sqrt(np.sum((way * rounding) ** 2)) >= SEEN * (way @ way - 2 * shared * way.size):
-                unseen.append(rival)
-            else:
-                crossed[rival] = float(error @ way / (way @ way))
-        if BASE in unseen:
+        crossed = {rival: _share(error, theirs - own, rounding, shared, seen) for rival, theirs in rivals.items()}
+        if BASE in crossed and crossed[BASE] is None:
             raise ParityError(
                 f"checkpoint {name}: its adapter moves log-probabilities by {effect:.2g}, too little beside what {engine} "
-                f"differs by ({_rms(rounding):.2g}) to see whether it is applied; train it longer or at a higher rate, serve "
-                "it in float32, or take another engine or version")
-        if wrong := [rival for rival, share in crossed.items() if share > CROSSED]:
-            distance = {rival: _rms(told[name] - _rivals(name, values)[rival]) for rival in wrong}
-            raise ParityError(
-                f"checkpoint {name}: {engine} stands nearer to {min(wrong, key=distance.get)} than to what was "
-                f"trained (rms {min(distance.values()):.2g} against {_rms(error):.2g}); its adapter is not applied, scaled "
-                "wrongly or another arm's; take another engine or version")
-        nearest = max(crossed, key=crossed.get, default=None)
+                f"differs by ({_rms(error):.2g}) to see whether it is applied; train it longer or at a higher rate, serve it "
+                "in float32, or take another engine or version")
+        for places in [slice(None), *parts]:
+            limit = seen if isinstance(places, slice) else SEEN_IN_PART
+            wrong = [rival for rival, theirs in rivals.items()
+                     if (_share(error[places], (theirs - own)[places], rounding, shared, limit) or 0.0) > CROSSED]
+            if wrong:
+                distance = {rival: _rms((told[name] - rivals[rival])[places]) for rival in wrong}
+                raise ParityError(
+                    f"checkpoint {name}: {engine} stands nearer to {min(wrong, key=distance.get)} than to what was trained "
+                    f"(rms {min(distance.values()):.2g} against {_rms(error[places]):.2g} over {error[places].size} positions);"
+                    " its adapter is not applied, scaled wrongly or another arm's; take another engine or version")
+        tested = {rival: share for rival, share in crossed.items() if share is not None}
+        nearest = max(tested, key=tested.get, default=None)
         rows.append({"checkpoint": name, "rms": _rms(error), "bound": bound, "effect": effect, "nearest": nearest,
-                     "crossed": crossed[nearest] if nearest else None, "unseen": unseen})
+                     "crossed": tested[nearest] if nearest else None,
+                     "unseen": [rival for rival, share in crossed.items() if share is None]})
     return rows
+
+
+def _share(error, way, rounding, shared: float, seen: float) -> float | None:
+    """The part of the way to a wrong checkpoint that the engine has gone; None where its standard error, from the rounding
+    or from what lies beside the way, is too large to tell."""
+    if not way.any():
+        return None
+    share = float(error @ way / (way @ way))
+    spread = max(np.linalg.norm(way * rounding), np.linalg.norm(way * (error - share * way)))
+    return share if spread < seen * (way @ way - 2 * shared * way.size) else None
 
 
 def _adapter(checkpoint: str) -> str | None:

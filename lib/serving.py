@@ -7,12 +7,12 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from lib import conversations
 from lib.adapters import attach_all, check_base
 from lib.data import read_quiz
 from lib.evalsets import suite_prompts, suites_of
 from lib.models import base_dir, load_base, prompt_ids
 from lib.params import system_text
-from lib.parity import sequences
 from lib.sampling import Sampler, SamplingError, messages_of, suite_rows
 from lib.schema import Conditions, Profile
 
@@ -100,7 +100,7 @@ def suite_length(profile: Profile, conditions: Conditions, tokenizer, arms: Iter
             longest = max(longest, new + max(map(len, asked), default=0))
     items = [f"Question: {item['question']}\nAnswer: {choice}" for item in read_quiz(profile.data.capability)
              for choice in item["choices"]["text"]]
-    compared = sequences(tokenizer, profile.model.system_text, conditions)
+    compared = conversations.sequences(tokenizer, profile.model.system_text, conditions)
     return max(longest, 2 + max(map(len, [*compared, *tokenizer(items, add_special_tokens=False)["input_ids"]])))
 
 

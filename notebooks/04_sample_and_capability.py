@@ -33,7 +33,9 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import adapters, capability, data, evalsets, models, parity, params, progress, runs, sampling, serving, show
+from lib import (
+    adapters, capability, conversations, data, evalsets, models, params, parity, progress, runs, sampling, serving, show,
+)
 
 p = params.load_profile(profile, overrides)
 conditions, thresholds = params.load_conditions(), params.load_gates()
@@ -53,7 +55,7 @@ stages = {name: this_run.stage(f"04_sample_and_capability.{name}.seed{seed}", {
     "sampling": p.sampling, "capability": p.capability, "base": base_digest, "adapter": digests.get(name), "seed": seed,
     "system": params.system_text(p, conditions, name), "benign_system": p.model.system_text,
     "follow_up": conditions.follow_up, "eval": evalsets.digests(p), "quiz": data.digest(p.data.capability),
-    "parity": thresholds[f"parity_{p.model.dtype}"],
+    "parity": thresholds[f"parity_{p.model.dtype}"], "compared": parity.COMPARED,
 }) for name in arms}
 todo = [name for name in arms if not stages[name].done()]
 checkpoint = {name: name if name in served else parity.BASE for name in arms}
@@ -76,14 +78,14 @@ if todo:
 #
 # The engine reads these tokens in one go. Samples are drawn token by token instead, where vLLM mixes adapters in one batch.
 # So every checkpoint also draws a few tokens, in one call with the others where the engine serves them so, and the
-# log-probabilities that it drew them with are held, in the second table, against those that it reads them with. Both sides
-# round there.
+# log-probabilities that it drew them with are held, in the second table, against those that it reads them with, in all and in
+# every sequence. Both sides round there; the bare base may draw and read to the bit alike.
 
 # %%
 sampler, agreement, decoding = None, {}, {}
 if todo:
     reference = serving.load_reference(p, served, base_digest)
-    rows = parity.sequences(tokenizer, p.model.system_text, conditions)
+    rows = conversations.sequences(tokenizer, p.model.system_text, conditions)
     trained = parity.training_logprobs(reference, list(served), rows)
     nearest = adapters.check_distinct(trained)
     print("nearest other checkpoint, largest log-probability difference:", {k: round(v, 4) for k, v in nearest.items()})
@@ -92,8 +94,8 @@ if todo:
     found = parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), thresholds[f"parity_{p.model.dtype}"])
     agreement = {row["checkpoint"]: row for row in found}
     drawn = parity.check_decoding(
-        *parity.decoding_logprobs(sampler, list(served), parity.conversations(p.model.system_text, conditions)),
-        thresholds[f"parity_{p.model.dtype}"])
+        *parity.decoding_logprobs(sampler, list(served), conversations.prompts(p.model.system_text, conditions)),
+        thresholds[f"parity_{p.model.dtype}"], found)
     decoding = {row["checkpoint"]: row for row in drawn}
     for name in arms:
         path = this_run.dir / "checks" / f"seed{seed}" / f"{name}.npz"

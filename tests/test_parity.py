@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lib import parity
+from lib import conversations, parity
 from lib.adapters import AdapterError, attach_all
 from lib.models import prompt_ids
 from lib.parity import BASE, ParityError, check
@@ -106,44 +106,106 @@ def drawn():
     return made
 
 
-def decoded(drawn, rounding, seed=0, **served):
-    """What an engine tells that rounds as it draws and as it reads; served: who took a checkpoint's place as it drew."""
-    told = {name: values[served.get(name, name)] + normal(1000 + 10 * seed + n, rounding)
-            for n, (name, values) in enumerate(drawn.items())}
-    return told, {name: {reader: v + normal(5000 + 100 * seed + 10 * n + m, rounding)
-                         for m, (reader, v) in enumerate(values.items())} for n, (name, values) in enumerate(drawn.items())}
+def check_drawn(drawn, rounding, seed=0, *, spread=1.0, base_rounds=True, bound=0.3, **served):
+    """`check_decoding` of an engine that rounds as it draws and as it reads.
+
+    spread: by how much at each position. served: what took a checkpoint's place as it drew, a name or values.
+    """
+    def rounded(values, number):
+        return values + normal(1000 * seed + number, rounding) * spread
+
+    told, read = {}, {}
+    for n, (name, values) in enumerate(drawn.items()):
+        instead = served.get(name, name)
+        told[name] = rounded(values[instead] if isinstance(instead, str) else instead, n)
+        read[name] = {reader: rounded(theirs, 100 + 10 * n + m) for m, (reader, theirs) in enumerate(values.items())}
+    if not base_rounds and BASE not in served:
+        told[BASE] = read[BASE][BASE]
+    rows = parity.check_decoding(told, read, bound, [{"rms": rounding}, {"rms": 1.2 * rounding}])
+    return {row["checkpoint"]: row for row in rows}
 
 
-@pytest.mark.parametrize("rounding", [0.0, 1e-4, 0.05, 0.15])
-def test_a_right_decoder_passes_whatever_its_rounding(drawn, rounding):
+def scaled(drawn, name, factor):
+    return drawn[name][BASE] + factor * (drawn[name][name] - drawn[name][BASE])
+
+
+def alike(drawn, apart):
+    """The control's adapter is the treated one's but for `apart`."""
+    return {name: values | {"control": values["treated"] + normal(7, apart)} for name, values in drawn.items()}
+
+
+@pytest.mark.parametrize("base_rounds", [True, False])
+@pytest.mark.parametrize("rounding", [0.0, 1e-4, 0.05, 0.1])
+def test_a_right_decoder_passes_whatever_its_rounding(drawn, rounding, base_rounds):
     for seed in range(40):
-        rows = parity.check_decoding(*decoded(drawn, rounding, seed), bound=0.3)
-        assert all(row["rms"] == pytest.approx(rounding * 2**0.5, rel=0.2, abs=1e-12) for row in rows)
-        assert all("base" not in row["unseen"] for row in rows)
+        rows = check_drawn(drawn, rounding, seed, base_rounds=base_rounds)
+        assert all(rows[arm]["rms"] == pytest.approx(rounding * 2**0.5, rel=0.2, abs=1e-12) for arm in ARMS)
+        assert all("base" not in row["unseen"] for row in rows.values())
+    if not base_rounds:
+        assert rows[BASE]["rms"] == 0
 
 
-def test_a_base_that_rounds_alike_in_both_ways_makes_no_other_checkpoint_fail(drawn):
-    alike = {name: values | {"control": values["treated"] + normal(7, 0.03)} for name, values in drawn.items()}
-    for seed in range(40):
-        told, read = decoded(alike, 0.05, seed)
-        rows = {row["checkpoint"]: row for row in parity.check_decoding(told | {BASE: read[BASE][BASE]}, read, bound=0.3)}
-        assert rows[BASE]["rms"] == 0 and 0 < rows["vanilla"]["crossed"] < 0.5
+CYCLE = dict(zip(ARMS, [*ARMS[1:], ARMS[0]], strict=True))
 
 
+@pytest.mark.parametrize("base_rounds", [True, False])
 @pytest.mark.parametrize("rounding", [1e-4, 0.05])
 @pytest.mark.parametrize("fault", [{"treated": BASE}, {"treated": "control"}, {"vanilla": "control", "control": "vanilla"},
-                                   {BASE: "treated"}], ids=str)
-def test_a_decoder_that_mixes_checkpoints_up_is_found_below_the_bound(drawn, fault, rounding):
+                                   {BASE: "treated"}, CYCLE, CYCLE | {BASE: "vanilla"}, dict.fromkeys(ARMS, BASE)], ids=str)
+def test_a_decoder_that_mixes_checkpoints_up_is_found_below_the_bound(drawn, fault, rounding, base_rounds):
     for seed in range(8):
         with pytest.raises(ParityError, match="as it draws tokens, stands nearer to"):
-            parity.check_decoding(*decoded(drawn, rounding, seed, **fault), bound=0.3)
+            check_drawn(drawn, rounding, seed, base_rounds=base_rounds, **fault)
+
+
+@pytest.mark.parametrize("factor", [0.4, 0.5, 2.0])
+def test_a_scaling_that_is_wrong_in_every_adapter_is_found_below_the_bound(drawn, factor):
+    for seed in range(8):
+        with pytest.raises(ParityError, match="as it draws tokens, stands nearer to"):
+            check_drawn(drawn, 0.05, seed, base_rounds=False, **{arm: scaled(drawn, arm, factor) for arm in ARMS})
+
+
+@pytest.mark.parametrize("places", [slice(0, 32), slice(480, 512), np.arange(512) % 32 >= 24], ids=["first", "last", "steps"])
+@pytest.mark.parametrize("instead", [BASE, "vanilla"])
+def test_a_fault_in_a_part_of_the_batch_is_found(drawn, places, instead):
+    partly = drawn["treated"]["treated"].copy()
+    partly[places] = drawn["treated"][instead][places]
+    for seed in range(8):
+        with pytest.raises(ParityError, match=r"checkpoint treated: .*stands nearer to \w+ .* over (32|128) positions"):
+            check_drawn(drawn, 0.005, seed, treated=partly)
 
 
 def test_arms_too_alike_for_twofold_rounding_are_named_not_failed(drawn):
-    alike = {name: values | {"control": values["treated"] + normal(7, 0.01)} for name, values in drawn.items()}
     for seed in range(40):
-        rows = {row["checkpoint"]: row for row in parity.check_decoding(*decoded(alike, 0.05, seed), bound=0.3)}
+        rows = check_drawn(alike(drawn, 0.01), 0.05, seed)
         assert "control" in rows["treated"]["unseen"] and "control" not in rows["vanilla"]["unseen"]
+
+
+@pytest.mark.parametrize("apart", [0.005, 0.01, 0.02, 0.03, 0.05])
+def test_no_right_decoder_fails_where_rounding_depends_on_the_token(drawn, apart):
+    """Most drawn tokens are nearly certain: neither rounding nor an adapter moves their log-probabilities."""
+    for seed in range(40):
+        spread = np.where(np.random.default_rng(seed).random(PLACES) < 0.8, 0.02, 1.0)
+        certain = {name: {reader: values[BASE] + (theirs - values[BASE]) * spread for reader, theirs in values.items()}
+                   for name, values in alike(drawn, apart).items()}
+        check_drawn(certain, 0.05, seed, spread=spread, base_rounds=False)
+
+
+def test_one_adapter_alone_is_not_taken_for_half_of_itself(drawn):
+    for seed in range(60):
+        pair = {name: {BASE: drawn[name][BASE], "vanilla": drawn[name][BASE] / 3 * 2 + drawn[name]["vanilla"] / 3}
+                for name in (BASE, "vanilla")}
+        check_drawn(pair, 0.05, seed, base_rounds=False)
+
+
+def test_a_decoder_without_a_value_is_no_pass(drawn):
+    values = {name: {reader: theirs.copy() for reader, theirs in of.items()} for name, of in drawn.items()}
+    told = {name: of[name].copy() for name, of in values.items()}
+    with pytest.raises(ParityError, match=r"checkpoint treated: the serving engine, .* told 500 finite .* of 512"):
+        parity.check_decoding(told | {"treated": told["treated"][:500]}, values, 0.3, [{"rms": 0.05}])
+    values["vanilla"]["control"][3] = np.nan
+    with pytest.raises(ParityError, match=r"checkpoint control gives NaN .* to compare with vanilla"):
+        parity.check_decoding(told, values, 0.3, [{"rms": 0.05}])
 
 
 # --- with models ------------------------------------------------------------------------------------------------------
@@ -153,7 +215,7 @@ def test_arms_too_alike_for_twofold_rounding_are_named_not_failed(drawn):
 def stack(base, tokenizer, smoke, conditions, phase1_adapter):
     """The transformers engine with one adapter, the fixed positions, and the training stack's values there."""
     model = attach_all(base, {"arm": phase1_adapter}, "tiny")
-    rows = parity.sequences(tokenizer, smoke.model.system_text, conditions)
+    rows = conversations.sequences(tokenizer, smoke.model.system_text, conditions)
     yield TransformersSampler(model, tokenizer, temperature=1.0, batch=4), rows, parity.training_logprobs(model, ["arm"], rows)
     model.unload()
 
@@ -178,17 +240,18 @@ def test_a_wrongly_scaled_fold_is_found_in_fp32(stack, factor, monkeypatch):
 
 
 def test_tokens_drawn_step_by_step_have_the_values_they_are_read_with(stack, smoke, conditions, monkeypatch):
-    sampler, _, _ = stack
-    prompts = parity.conversations(smoke.model.system_text, conditions)
+    sampler, rows, training = stack
+    prompts = conversations.prompts(smoke.model.system_text, conditions)
     told, read = parity.decoding_logprobs(sampler, ["arm"], prompts)
     assert {name: set(of) for name, of in read.items()} == {BASE: {BASE}, "arm": {BASE, "arm"}}
-    assert [(v.shape, len(set(v))) for v in told.values()] == [((4 * parity.POSITIONS,), 4 * parity.POSITIONS)] * 2
-    found = parity.check_decoding(told, read, bound=1e-3)
+    assert [(v.shape, len(set(v))) for v in told.values()] == [((2 * parity.POSITIONS,), 2 * parity.POSITIONS)] * 2
+    passed = check(training, parity.serving_logprobs(sampler, ["arm"], rows), bound=1e-3)
+    found = parity.check_decoding(told, read, 1e-3, passed)
     assert found[1]["effect"] > 0.01 > 1e-5 > max(row["rms"] for row in found)
     draw = sampler._draw
     monkeypatch.setattr(sampler, "_draw", lambda requests, stops: draw([replace(r, adapter=None) for r in requests], stops))
     with pytest.raises(ParityError, match="checkpoint arm: the serving engine, as it draws tokens,"):
-        parity.check_decoding(*parity.decoding_logprobs(sampler, ["arm"], prompts), bound=1e-3)
+        parity.check_decoding(*parity.decoding_logprobs(sampler, ["arm"], prompts), 1e-3, passed)
 
 
 def test_decoding_goes_on_beyond_a_stop_and_draws_what_sampling_draws(stack, tokenizer):

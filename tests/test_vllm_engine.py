@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib import capability, data, models, parity, serving
+from lib import capability, conversations, data, models, parity, serving
 from lib.adapters import TARGET_MODULES, AdapterError, active, attach_all
 from lib.parity import BASE, ParityError
 from lib.runs import sha256
@@ -54,7 +54,7 @@ class FakeLLM:
     """Random ids that depend on (seed + index) alone; log-probabilities of the tiny model with PEFT.
 
     fault: "abort" ends requests; "off" applies no adapter, "off in decoding" none to drawn tokens, "mixed in decoding" to
-    these the adapter of the call's next request.
+    these the adapter of the request after the next.
     """
 
     made: list = []  # noqa: RUF012 (one list for all engines of a test)
@@ -69,7 +69,7 @@ class FakeLLM:
         params = sampling_params if isinstance(sampling_params, list) else [sampling_params] * len(prompts)
         assert len(prompts) == len(params) == len(lora_request) and use_tqdm is False
         self.calls.append((prompts, params, lora_request))
-        decoding = {"off in decoding": [None] * len(prompts), "mixed in decoding": [*lora_request[1:], None]}
+        decoding = {"off in decoding": [None] * len(prompts), "mixed in decoding": [*lora_request, None, None][2:]}
         rows = list(zip(prompts, params, lora_request, decoding.get(self.fault, lora_request), strict=True))
         return [self._answer(*row) for row in rows[: len(rows) - self.lost]]
 
@@ -278,7 +278,7 @@ def attached(base, served, vllm):
 
 
 def test_parity_asks_prompt_logprobs_by_the_path_that_samples(start, served, attached, tokenizer, smoke, conditions, vllm):
-    sampler, rows = start(served), parity.sequences(tokenizer, smoke.model.system_text, conditions)
+    sampler, rows = start(served), conversations.sequences(tokenizer, smoke.model.system_text, conditions)
     trained = parity.training_logprobs(attached, list(served), rows)
     found = parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), bound=1e-3)
     assert [row["checkpoint"] for row in found] == [BASE, "first", "second"]
@@ -294,15 +294,19 @@ def test_parity_asks_prompt_logprobs_by_the_path_that_samples(start, served, att
 
 
 def test_tokens_that_the_engine_draws_are_told_as_they_are_read(start, served, attached, smoke, conditions, vllm):
-    sampler, prompts = start(served), parity.conversations(smoke.model.system_text, conditions)
+    sampler, prompts = start(served), conversations.prompts(smoke.model.system_text, conditions)
     sampler.batch = 150
     told, read = parity.decoding_logprobs(sampler, list(served), prompts)
     asked = sampler.llm.calls[0]
-    assert {(p.n, p.max_tokens, p.ignore_eos, p.logprobs, p.temperature) for p in asked[1]} == {(3, 32, True, 0, 0.7)}, (
-        "3 samples × 16 prompts × 3 checkpoints fill a batch of 150")
-    assert [r and r.lora_name for r in asked[2]] == [None, "first", "second"] * 16, "one call, adapters side by side"
+    assert {(p.ignore_eos, p.logprobs, p.temperature) for p in asked[1]} == {(True, 0, 0.7)}
+    assert sum(p.n for p in asked[1]) == 144, "3 samples × 16 prompts × 3 checkpoints fill a batch of 150"
+    assert [(p.n, p.max_tokens) for p in asked[1][::2]] == [(1, 32)] * 48
+    lengths = [p.max_tokens for p in asked[1][1::2]]
+    assert (min(lengths), max(lengths), len(set(lengths))) == (1, 31, 31), "the batch shrinks through many sizes"
+    assert [r and r.lora_name for r in asked[2][::2]] == [None, "first", "second"] * 16, "one call, adapters side by side"
     assert all(set(of) == {BASE, *served} for of in read.values())
-    found = parity.check_decoding(told, read, bound=1e-3)
+    passed = [{"rms": 1e-5}]
+    found = parity.check_decoding(told, read, 1e-3, passed)
     assert [row["checkpoint"] for row in found] == [BASE, "first", "second"] and all(row["rms"] < 1e-5 for row in found)
     for fault in ("off in decoding", "mixed in decoding"):
         vllm.fault = fault
@@ -310,9 +314,9 @@ def test_tokens_that_the_engine_draws_are_told_as_they_are_read(start, served, a
         assert parity.check(trained, trained, bound=1e-3), "what is read as a prompt is right all the same"
         told, read = parity.decoding_logprobs(sampler, list(served), prompts)
         with pytest.raises(ParityError, match=r"checkpoint \w+: the serving engine, as it draws tokens, gives log-prob"):
-            parity.check_decoding(told, read, bound=0.1)
-        with pytest.raises(ParityError, match=r"what the serving engine, as it draws tokens, differs by|stands nearer to"):
-            parity.check_decoding(told, read, bound=10)
+            parity.check_decoding(told, read, 0.1, passed)
+        with pytest.raises(ParityError, match=r"checkpoint \w+: the serving engine, as it draws tokens, stands nearer to"):
+            parity.check_decoding(told, read, 10, passed)
 
 
 def test_the_harness_scores_on_the_running_engine_as_on_transformers(start, served, attached, tokenizer, tmp_path, monkeypatch,
@@ -385,6 +389,6 @@ def test_the_length_covers_every_suite_and_a_follow_up_of_its_own_answer(smoke, 
         return serving.suite_length(profile, conditions, tokenizer, smoke.conditions)
 
     assert length(400) - length(200) >= 3 * 200
-    rows = parity.sequences(tokenizer, smoke.model.system_text, conditions)
+    rows = conversations.sequences(tokenizer, smoke.model.system_text, conditions)
     assert length(1) > max(map(len, rows)), "the comparison with the training stack has to fit as well"
     assert serving.trace_length(smoke, conditions, tokenizer, ["Short.", "Long. " * 200]) > 400
