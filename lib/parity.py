@@ -130,24 +130,23 @@ def _compare(told, right, bound: float, rounding, shared: float, seen: float, pa
     right values round. parts: places that are tested apart as well."""
     rows = []
     for name, values in right.items():
-        own, rivals = values[name], _rivals(name, values)
-        error, effect = told[name] - own, _rms(own - values[BASE])
+        error, effect = told[name] - values[name], _rms(values[name] - values[BASE])
+        ways = {rival: theirs - values[name] for rival, theirs in _rivals(name, values).items()}
         if not _rms(error) <= bound:
             raise ParityError(
                 f"checkpoint {name}: {engine} gives log-probabilities that differ from {against} by {_rms(error):.2g} (root "
                 f"mean square), bound {bound:.2g}; it serves another model, adapter or scaling, take another engine or version")
-        crossed = {rival: _share(error, theirs - own, rounding, shared, seen) for rival, theirs in rivals.items()}
+        crossed = {rival: _share(error, way, rounding, shared, seen) for rival, way in ways.items()}
         if BASE in crossed and crossed[BASE] is None:
             raise ParityError(
                 f"checkpoint {name}: its adapter moves log-probabilities by {effect:.2g}, too little beside what {engine} "
                 f"differs by ({_rms(error):.2g}) to see whether it is applied; train it longer or at a higher rate, serve it "
                 "in float32, or take another engine or version")
-        for places in [slice(None), *parts]:
-            limit = seen if isinstance(places, slice) else SEEN_IN_PART
-            wrong = [rival for rival, theirs in rivals.items()
-                     if (_share(error[places], (theirs - own)[places], rounding, shared, limit) or 0.0) > CROSSED]
-            if wrong:
-                distance = {rival: _rms((told[name] - rivals[rival])[places]) for rival in wrong}
+        in_parts = [(places, {rival: _share(error[places], way[places], rounding, shared, SEEN_IN_PART)
+                              for rival, way in ways.items()}) for places in parts]
+        for places, shares in [(slice(None), crossed), *in_parts]:
+            if wrong := [rival for rival, share in shares.items() if share is not None and share > CROSSED]:
+                distance = {rival: _rms((error - ways[rival])[places]) for rival in wrong}
                 raise ParityError(
                     f"checkpoint {name}: {engine} stands nearer to {min(wrong, key=distance.get)} than to what was trained "
                     f"(rms {min(distance.values()):.2g} against {_rms(error[places]):.2g} over {error[places].size} positions);"
@@ -183,5 +182,5 @@ def _rivals(name: str, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return others | {"half its adapter": values[BASE] + shift / 2, "twice its adapter": values[BASE] + 2 * shift}
 
 
-def _rms(values: np.ndarray | float) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))

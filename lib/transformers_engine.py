@@ -74,13 +74,11 @@ class TransformersSampler:
 
         encoded = self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(self.model.device)
         uniforms = np.stack([np.random.default_rng(seed_of(stream)).random(new_tokens) for stream in streams])
-        picker = InverseCdf(torch.from_numpy(uniforms).to(self.model.device), self.temperature,
-                            record=not stops)
+        picker = InverseCdf(torch.from_numpy(uniforms).to(self.model.device), self.temperature, record=not stops)
         model = self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
         # A base's own generation settings (Qwen2.5 ships a repetition penalty) would bend the distribution silently.
         own, model.generation_config = model.generation_config, GenerationConfig(
-            max_new_tokens=new_tokens, do_sample=False, eos_token_id=stops or None,
-            pad_token_id=self.tokenizer.pad_token_id)
+            max_new_tokens=new_tokens, do_sample=False, eos_token_id=stops or None, pad_token_id=self.tokenizer.pad_token_id)
         try:
             with torch.inference_mode():
                 out = model.generate(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"],

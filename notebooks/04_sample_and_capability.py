@@ -38,7 +38,7 @@ from lib import (
 )
 
 p = params.load_profile(profile, overrides)
-conditions, thresholds = params.load_conditions(), params.load_gates()
+conditions, bound = params.load_conditions(), params.load_gates()[f"parity_{p.model.dtype}"]
 this_run = runs.open_run(p, run)
 arms = params.select_conditions(p, condition)
 has_adapter = [a for a in arms if conditions.conditions[a].phase1 or conditions.conditions[a].phase2]
@@ -55,7 +55,7 @@ stages = {name: this_run.stage(f"04_sample_and_capability.{name}.seed{seed}", {
     "sampling": p.sampling, "capability": p.capability, "base": base_digest, "adapter": digests.get(name), "seed": seed,
     "system": params.system_text(p, conditions, name), "benign_system": p.model.system_text,
     "follow_up": conditions.follow_up, "eval": evalsets.digests(p), "quiz": data.digest(p.data.capability),
-    "parity": thresholds[f"parity_{p.model.dtype}"], "compared": parity.COMPARED,
+    "parity": bound, "compared": parity.COMPARED,
 }) for name in arms}
 todo = [name for name in arms if not stages[name].done()]
 checkpoint = {name: name if name in served else parity.BASE for name in arms}
@@ -91,11 +91,10 @@ if todo:
     print("nearest other checkpoint, largest log-probability difference:", {k: round(v, 4) for k, v in nearest.items()})
     sampler = serving.start(p, tokenizer, temperature=p.sampling.temperature, length=length, adapters=served,
                             base_digest=base_digest, reference=reference)
-    found = parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), thresholds[f"parity_{p.model.dtype}"])
+    found = parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), bound)
     agreement = {row["checkpoint"]: row for row in found}
-    drawn = parity.check_decoding(
-        *parity.decoding_logprobs(sampler, list(served), conversations.prompts(p.model.system_text, conditions)),
-        thresholds[f"parity_{p.model.dtype}"], found)
+    prompts = conversations.prompts(p.model.system_text, conditions)
+    drawn = parity.check_decoding(*parity.decoding_logprobs(sampler, list(served), prompts), bound, found)
     decoding = {row["checkpoint"]: row for row in drawn}
     for name in arms:
         path = this_run.dir / "checks" / f"seed{seed}" / f"{name}.npz"

@@ -308,10 +308,12 @@ def test_tokens_that_the_engine_draws_are_told_as_they_are_read(start, served, a
     passed = [{"rms": 1e-5}]
     found = parity.check_decoding(told, read, 1e-3, passed)
     assert [row["checkpoint"] for row in found] == [BASE, "first", "second"] and all(row["rms"] < 1e-5 for row in found)
+    rows = [[1, *range(60, 100)]]
+    trained = parity.training_logprobs(attached, list(served), rows)
     for fault in ("off in decoding", "mixed in decoding"):
         vllm.fault = fault
-        trained = parity.serving_logprobs(sampler, list(served), [[1, *range(60, 100)]])
-        assert parity.check(trained, trained, bound=1e-3), "what is read as a prompt is right all the same"
+        assert parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), bound=1e-3), (
+            "what is read as a prompt is right all the same")
         told, read = parity.decoding_logprobs(sampler, list(served), prompts)
         with pytest.raises(ParityError, match=r"checkpoint \w+: the serving engine, as it draws tokens, gives log-prob"):
             parity.check_decoding(told, read, 0.1, passed)
