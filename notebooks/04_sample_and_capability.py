@@ -88,7 +88,8 @@ if todo:
     rows = conversations.sequences(tokenizer, p.model.system_text, conditions)
     trained = parity.training_logprobs(reference, list(served), rows)
     nearest = adapters.check_distinct(trained)
-    print("nearest other checkpoint, largest log-probability difference:", {k: round(v, 4) for k, v in nearest.items()})
+    print("largest log-probability difference to the nearest other checkpoint:",
+          " · ".join(f"{name} {value:.2f}" for name, value in nearest.items()))
     sampler = serving.start(p, tokenizer, temperature=p.sampling.temperature, length=length, adapters=served,
                             base_digest=base_digest, reference=reference)
     found = parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), bound)
