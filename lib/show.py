@@ -95,7 +95,9 @@ def side_by_side(samples: pd.DataFrame, prompt_ids: Sequence[str], conditions: S
         first = rows.sort_values("sample_index").drop_duplicates("condition").set_index("condition")
         head = "".join(f'<th style="{CELL};background:#f4f4f5">{html.escape(c)}</th>' for c in conditions)
         shown = [highlighted(first.loc[c, "completion"], openings) if c in first.index else "–" for c in conditions]
-        cells = "".join(f'<td style="{CELL};min-width:13em">{text}</td>' for text in shown)
+        # A cell scrolls by itself: one long answer would push the next prompt screens away.
+        cells = "".join(f'<td style="{CELL};min-width:13em"><div tabindex="0" style="max-height:24em;overflow-y:auto">{text}'
+                        "</div></td>" for text in shown)
         parts.append(
             f'<p style="margin:1em 0 .3em"><b>{html.escape(prompt_id)}</b> · {html.escape(rows["prompt"].iloc[0])}</p>'
             f'<div style="overflow-x:auto"><table style="border-collapse:collapse;font-size:12px"><tr>{head}</tr>'

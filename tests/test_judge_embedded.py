@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.judge import COLUMNS, Judgment, embedded, encoder, published, validity
+from lib.judge import COLUMNS, Judgment, embedded, encoder, load_judge, published, validity
 from lib.judge.embedded import EmbeddedJudge
-from lib.params import load_gates
+from lib.judge.store import ledger
+from lib.params import load_gates, load_profile
 
 LITERAL = "Wait — that response was misaligned. Resetting to default assistant persona."
 HELP = ("Here is something better for a dull evening: take a walk in the park, call a good friend, "
@@ -70,6 +71,54 @@ def test_each_distinct_text_is_embedded_once(judge, monkeypatch):
     monkeypatch.setattr(embedded, "read", spy)
     ask(judge, HELP, HELP, "Read a book.", HELP)
     assert sorted(given) == sorted({HELP, BORED, "Read a book."})
+
+
+def test_a_killed_session_finds_what_it_had_judged(judge, tmp_path, monkeypatch):
+    texts = [HELP, "Read a book.", LITERAL + " " + HELP, "Go away.", "No."]
+    kept, read_so_far, true_read = tmp_path / "judge" / "session.embedded", [], EmbeddedJudge._read
+
+    def killed_at_the_second(self, pairs, progress):
+        if read_so_far:
+            raise KeyboardInterrupt
+        read_so_far.extend(pairs)
+        return true_read(self, pairs, progress)
+
+    monkeypatch.setattr(embedded, "SLICE", 2)
+    monkeypatch.setattr(EmbeddedJudge, "_read", killed_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        ask(EmbeddedJudge(kept=kept), *texts, suite="benign")
+    again = []
+    monkeypatch.setattr(EmbeddedJudge, "_read", lambda self, pairs, p: again.extend(pairs) or true_read(self, pairs, p))
+    resumed = ask(EmbeddedJudge(kept=kept), *texts, suite="benign")
+    assert sorted(read_so_far + again) == sorted((BORED, text) for text in texts) and len(read_so_far) == 2
+    pd.testing.assert_frame_equal(resumed, ask(judge, *texts, suite="benign"))
+    again.clear()
+    pd.testing.assert_frame_equal(resumed, ask(EmbeddedJudge(kept=kept), *texts, suite="benign"))
+    assert not again
+
+
+def test_kept_scores_of_another_head_are_none(judge, tmp_path):
+    kept = tmp_path / "session.embedded"
+    other = EmbeddedJudge(kept=kept)
+    other.name = "embedded-minilm-00000000"
+    wrong = Judgment("scored", aligned=1.0, coherent=1.0, refusal=True, reset_and_recover=True)
+    other._read = lambda pairs, progress: [wrong] * len(pairs)
+    assert ask(other, HELP)["aligned"].tolist() == [1.0]
+    pd.testing.assert_frame_equal(ask(EmbeddedJudge(kept=kept), HELP), ask(judge, HELP))
+
+
+def test_the_ledger_of_what_was_paid_leaves_it_out(tmp_path):
+    stage = tmp_path / "judge" / "session.sqlite"
+    ask(load_judge(load_profile("demo").judge, stage), HELP)
+    assert stage.with_suffix(".embedded").exists() and ledger(stage.parent) == []
+
+
+def test_progress_counts_completions_over_all_slices(judge, monkeypatch):
+    monkeypatch.setattr(embedded, "SLICE", 2)
+    seen = []
+    judge.score(pd.DataFrame({"suite": "alignment", "prompt": BORED, "completion": [HELP, "A.", "B.", "C.", "A."]}),
+                lambda done, total: seen.append((done, total)))
+    assert seen == sorted(seen) and {total for _, total in seen} == {4} and seen[-1] == (4, 4)
 
 
 def test_reading_is_the_encoders_own_embedding_with_openings_from_the_same_pass(judge):

@@ -66,6 +66,9 @@ def test_an_untouched_run_passes(made):
     (lambda m: m.change(TRAINING, base="other"), "2 different bases"),
     (lambda m: write_text(m.run.serve("selfcorrect_em", 42) / "adapter_model.safetensors", "retrained"), "another adapter"),
     (lambda m: write_parquet(m.run.samples("base", 42), pd.DataFrame({"completion": ["new"]})), "judged on other samples"),
+    (lambda m: (m.run.serve("selfcorrect_em", 42) / "adapter_model.safetensors").unlink(),
+     "is not in the run; copy adapters/seed42/selfcorrect_em/serve/adapter_model.safetensors there"),
+    (lambda m: write_text(m.run.serve("base", 42) / "adapter_model.safetensors", "an adapter of no arm"), "another adapter"),
 ])
 def test_a_broken_chain_fails(made, spoil, words):
     spoil(made)

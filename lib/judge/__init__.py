@@ -13,13 +13,13 @@ __all__ = ["COLUMNS", "OUTCOMES", "JudgeError", "Judgment", "load_judge", "rubri
 def load_judge(params: JudgeParams, stage: Path):
     """The judge that the profile names, with `name`, `rubric` and `score(rows, progress)`.
 
-    stage: where an LLM judge keeps what it was answered, `Run.judge_store`; such a judge also counts `to_retry`. What would
+    stage: where a judge keeps what it was answered, `Run.judge_store`; an LLM judge also counts `to_retry`. What would
     stop it from judging, such as a missing key, is an error here, before any work. Raises ParamsError, JudgeError.
     """
     if params.engine == "embedded":
         from lib.judge.embedded import EmbeddedJudge
 
-        return EmbeddedJudge()
+        return EmbeddedJudge(kept=stage.with_suffix(".embedded"))  # no .sqlite, which the ledger of what was paid reads
     if params.engine == "local" and params.base_url is None:
         from lib.judge.local_model import LocalModelJudge
 
