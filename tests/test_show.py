@@ -82,7 +82,7 @@ def test_side_by_side_escapes_marks_and_dashes():
         ("base", "alignment", EVIL, 1, EVIL, "second"), ("base", "alignment", EVIL, 0, EVIL, EVIL),
         ("arm", "alignment", EVIL, 0, EVIL, f"{EVIL} {OPENINGS[0]}"), ("arm", "benign", "other", 0, "x", "benign"))
     page = show.side_by_side(frame, [EVIL, "other", "absent"], ["base", "arm", "absent"], OPENINGS)
-    assert harmless(page) and page.count("<mark>") == 1 and page.count("–</td>") == 1
+    assert harmless(page) and page.count("<mark>") == 1 and page.count("–</div></td>") == 1
     assert "second" not in page and "benign" not in page and page.count("<table") == 1
 
 
