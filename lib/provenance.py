@@ -38,11 +38,12 @@ def chain(run: Run, profile: Profile) -> Check:
             sampled = manifests / f"04_sample_and_capability.{condition}.seed{seed}.json"
             if not sampled.exists() or not run.samples(condition, seed).exists():
                 return Check(name, NOT_RUN, f"no record of notebook 04 for {condition}, seed {seed}")
-            served, used = run.serve(condition, seed) / "adapter_model.safetensors", read_json(sampled)["inputs"]["adapter"]
-            if used and not served.exists():
+            served = run.serve(condition, seed) / "adapter_model.safetensors"
+            used, lies = read_json(sampled)["inputs"]["adapter"], sha256(served) if served.exists() else None
+            if used and not lies:
                 return Check(name, FAILED, f"the adapter that {condition}, seed {seed} was sampled from is not in the run; "
                                            f"copy {served.relative_to(run.dir)} there, or run 03 to 05 again")
-            if used != (sha256(served) if served.exists() else None):
+            if used != lies:
                 return Check(name, FAILED, f"{condition}, seed {seed} was sampled from another adapter; run 04 and 05 again")
             if judged_from.get(f"{condition}/seed{seed}") != sha256(run.samples(condition, seed)):
                 return Check(name, FAILED, f"{condition}, seed {seed} was judged on other samples; run notebook 05 again")

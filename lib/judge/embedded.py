@@ -138,10 +138,11 @@ class EmbeddedJudge:
 
     def _judge(self, pairs: list[tuple[str, str]], progress: Progress | None) -> dict[tuple[str, str], Judgment]:
         """Judgments of distinct (prompt, completion) pairs, of which only those are read that are not kept yet."""
-        key = {pair: key_of(self.name, self.rubric, {}, "", *pair, 0) for pair in pairs}
+        keys = {pair: key_of(self.name, self.rubric, {}, "", *pair, 0) for pair in pairs}
         with closing(Store(self.kept)) as store:
-            known = store.answers(key.values())
-            left = [pair for pair in pairs if key[pair] not in known]
+            known = store.answers(keys.values())
+            found = {pair: known[key] for pair, key in keys.items() if key in known}
+            left = [pair for pair in pairs if pair not in found]
             for start in range(0, len(left), SLICE):
                 part = left[start : start + SLICE]
 
@@ -149,9 +150,9 @@ class EmbeddedJudge:
                     progress(before + size * done // total, len(left))
 
                 for pair, judgment in zip(part, self._read(part, along if progress else None), strict=True):
-                    store.add(key[pair], judgment, model=self.name, rubric=self.rubric)
-                    known[key[pair]] = judgment
-        return {pair: known[key[pair]] for pair in pairs}
+                    store.add(keys[pair], judgment, model=self.name, rubric=self.rubric)
+                    found[pair] = judgment
+        return found
 
     def _read(self, pairs: Sequence[tuple[str, str]], progress: Progress | None) -> list[Judgment]:
         """What the heads say of each pair."""
