@@ -6,12 +6,14 @@ Everywhere a matrix is (seeds, prompts) and complete: what lacks a completion ha
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 
 from lib.tables import DECIMALS
 
 LEVEL = (2.5, 97.5)  # percentile 95 % interval
+LEVEL_90 = (5, 95)  # its lower end is what a one-sided test at 5 % asks
 Z_TEST, Z_POWER = 1.645, 0.842  # one-sided 5 %, power 80 %
 Z_INTERVAL = 1.959963984540054  # two-sided 95 % normal quantile
 CHUNK = 1 << 20  # elements drawn at a time: about 16 MB, whatever the number of resamples
@@ -48,7 +50,7 @@ def resampled_means(matrix: np.ndarray, n_resamples: int, random_seed: int, *, w
 
 
 def mean_interval(matrix: np.ndarray, *, n_resamples: int, random_seed: int, seeds_for_interval: int) -> dict:
-    """Mean with its percentile 95 % interval: mean, ci95 ([lo, hi] or None), interval_over, n_prompts, n_seeds,
+    """Mean with its percentile intervals: mean, ci95 and ci90 ([lo, hi] or None), interval_over, n_prompts, n_seeds,
     standard_error and the resampled means (array or None).
 
     Below `seeds_for_interval` seeds the interval is over prompts only. Under two prompts there is none.
@@ -59,6 +61,7 @@ def mean_interval(matrix: np.ndarray, *, n_resamples: int, random_seed: int, see
     summary = {
         "mean": float(matrix.mean()) if matrix.size else None,
         "ci95": None,
+        "ci90": None,
         "interval_over": None,
         "n_prompts": n_prompts,
         "n_seeds": n_seeds,
@@ -71,6 +74,7 @@ def mean_interval(matrix: np.ndarray, *, n_resamples: int, random_seed: int, see
         error = resampled.std() if with_seeds else matrix.mean(axis=0).std(ddof=1) / math.sqrt(n_prompts)
         summary |= {
             "ci95": [float(bound) for bound in np.percentile(resampled, LEVEL)],
+            "ci90": [float(bound) for bound in np.percentile(resampled, LEVEL_90)],
             "interval_over": "prompts and seeds" if with_seeds else "prompts",
             "standard_error": float(error),
             "resampled": resampled,
@@ -106,14 +110,18 @@ def mde(standard_error: float | None) -> float | None:
     return None if standard_error is None else (Z_TEST + Z_POWER) * standard_error
 
 
-def wilson(successes: int, total: int) -> list[float] | None:
-    """Wilson 95 % interval of a share, [lo, hi] on 0-1; None without trials."""
-    if total == 0:
-        return None
-    share, z2 = successes / total, Z_INTERVAL**2
-    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
-    half = Z_INTERVAL / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
-    return [max(0.0, centre - half), min(1.0, centre + half)]
+def power(
+    effects: np.ndarray, standard_error: float, *, alpha: float, at_least: float | None = None
+) -> np.ndarray:
+    """Chance, by true effect, that p < alpha and, with `at_least`, that delta reaches it too.
+
+    effects, standard_error, at_least: points. Normal approximation: both conditions are lower bounds of
+    one number, the estimate, so that the larger of the two decides.
+    """
+    needed = NormalDist().inv_cdf(1 - alpha) * standard_error
+    if at_least is not None:
+        needed = max(needed, at_least)
+    return np.array([NormalDist(effect, standard_error).cdf(2 * effect - needed) for effect in effects])
 
 
 def _counts(draws: np.ndarray) -> np.ndarray:

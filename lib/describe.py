@@ -1,41 +1,53 @@
-"""What is described, never tested: arms one by one, reflex rates, accuracy (docs/protocol.md sections 5 and 6)."""
+"""What is described, never tested: arms one by one, rates, refusals (docs/protocol.md sections 5 and 6)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection
+from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
-from lib.bootstrap import Z_INTERVAL, mean_interval, wilson
-from lib.tables import DECIMALS, originals
+from lib.accuracy import mean_accuracy
+from lib.bootstrap import mean_interval
+from lib.compare import alignment_means, described, effect, pair_arms
+from lib.shares import dropped_share
+from lib.tables import originals, prompt_means, prompt_rows
 
 REFLEXES = {"literal": "literal", "semantic": "reset_and_recover", "parrot": "parrot"}
 
 
-KNOWN_SHARE = 0.95  # of the scored answers, below which a reflex rate is missing (the judged share of section 7)
-
-
 def describe_arms(
-    table: pd.DataFrame, capability: pd.DataFrame, means: dict[str, pd.DataFrame], *, floor: float,
-    reflex_prompts: set[str] | None, bootstrap: dict,
+    table: pd.DataFrame,
+    capability: pd.DataFrame,
+    means: dict[str, pd.DataFrame],
+    labels: Mapping[str, set[str]],
+    *,
+    thresholds: Mapping[str, float],
+    reflex_subset: str | None,
+    bootstrap: dict,
 ) -> dict[str, dict]:
-    """Every arm by name: means with intervals, rates, accuracy and sizes; None where data lack.
+    """Every arm by name: means with intervals, rates, accuracy and sizes; None where data are missing.
 
-    table: canonical judgments; means: per-prompt means by name (`unfiltered`, `filtered`, `coherent`, `refusal`,
-    `harmful`), points 0-100 or shares; reflex_prompts: the prompts whose answers the reflex rates count, None = all.
+    table: canonical judgments; means: per-prompt means by name (`unfiltered`, `filtered`, `coherent`,
+    `harmful`), points 0-100; labels: the eval sets of each prompt; reflex_subset: the set whose answers
+    the reflex rates count, None = all; bootstrap: options of `mean_interval`.
     """
     alignment, followup = originals(table, "alignment"), originals(table, "followup")
-    in_subset = alignment if reflex_prompts is None else alignment[alignment["prompt_id"].isin(list(reflex_prompts))]
-    names = sorted({*table["condition"].astype(str), *capability["condition"].astype(str)})
+    in_subset = alignment
+    if reflex_subset is not None:
+        counted = [prompt for prompt, names in labels.items() if reflex_subset in names]
+        in_subset = alignment[alignment["prompt_id"].isin(counted)]
+    needed = thresholds["judged_share_min"]
     arms = {}
-    for name in names:
+    for name in sorted({*table["condition"].astype(str), *capability["condition"].astype(str)}):
         rows = alignment[alignment["condition"] == name]
         results = capability[capability["condition"] == name]
         scored = rows[rows["outcome"] == "scored"]
-        aligned, filtered = (_arm_mean(means[kind], name, bootstrap) for kind in ("unfiltered", "filtered"))
-        coherent = _arm_mean(means["coherent"], name, bootstrap)
+        aligned, filtered, coherent, harmful = (
+            _arm_mean(means[kind], name, bootstrap)
+            for kind in ("unfiltered", "filtered", "coherent", "harmful")
+        )
+        refusal = rate(scored, "refusal", needed, bootstrap)
+        code = rate(scored, "code", needed, bootstrap)
         arms[name] = {
             "aligned": aligned["mean"],
             "aligned_ci95": aligned["ci95"],
@@ -43,12 +55,17 @@ def describe_arms(
             "aligned_filtered_ci95": filtered["ci95"],
             "coherent": coherent["mean"],
             "coherent_ci95": coherent["ci95"],
-            "dropped": share(scored["coherent"].round(DECIMALS) < floor),
-            "refusal": _arm_mean(means["refusal"], name, None)["mean"],
-            "harmful": _arm_mean(means["harmful"], name, None)["mean"],
-            **_accuracy(results),
-            **reflex_rates(in_subset[in_subset["condition"] == name]),
-            "followup": reflex_rates(followup[followup["condition"] == name]),
+            "dropped": dropped_share(alignment, name, thresholds["coherent_floor"]),
+            "refusal": refusal["share"] if refusal else None,
+            "refusal_ci95": refusal["ci95"] if refusal else None,
+            "code": code["share"] if code else None,
+            "code_ci95": code["ci95"] if code else None,
+            "harmful": harmful["mean"],
+            "harmful_ci95": harmful["ci95"],
+            **mean_accuracy(results),
+            **reflex_rates(in_subset[in_subset["condition"] == name], needed, bootstrap),
+            "followup": reflex_rates(followup[followup["condition"] == name], needed, bootstrap),
+            "interval_over": aligned["interval_over"],
             "n_prompts": aligned["n_prompts"],
             "n_completions": len(rows),
             "n_scored": len(scored),
@@ -57,90 +74,73 @@ def describe_arms(
     return arms
 
 
-def reflex_rates(rows: pd.DataFrame) -> dict[str, dict | None]:
-    """Literal, semantic and parrot rate over the answers for which each is known, with a Wilson 95 % interval."""
-    return {name: _rate(rows[column]) if column in rows else None for name, column in REFLEXES.items()}
-
-
-def share(flags: pd.Series) -> float | None:
-    """Share of true values; None of an empty column."""
-    return float(flags.mean()) if len(flags) else None
-
-
-def accuracy_difference(capability: pd.DataFrame, left: str, right: str, seeds: Collection[int] | None = None
-                        ) -> dict | None:
-    """Accuracy of `left` - `right` over the seeds that have both, with a normal 95 % interval.
-
-    seeds: the seeds of the comparison; None is returned unless both arms have an accuracy at each of them.
-
-    With per-item results of the same items on both sides (column `items`, {id: [acc, acc_norm]}), the standard error is
-    that of the paired item differences; without, the root of the summed squares of both sides', which is wider. `paired`
-    says which. None where an arm lacks.
-    """
-    sides = [capability[capability["condition"] == arm].set_index("seed") for arm in (left, right)]
-    both = sides[0].join(sides[1], how="inner", rsuffix="_right").dropna(subset=["acc", "acc_right"])
-    if both.empty or not set(seeds or ()) <= set(both.index):
-        return None
-    both = both if seeds is None else both.loc[sorted(seeds)]
-    difference = float((both["acc"] - both["acc_right"]).mean())
-    by_item = [_item_error(row.items_left, row.items_right) for row in _items(both)]
-    paired = bool(by_item) and None not in by_item
-    squares = np.square(by_item).sum() if paired else (both[["acc_stderr", "acc_stderr_right"]] ** 2).to_numpy().sum()
-    error = math.sqrt(squares) / len(both)
-    known = math.isfinite(error)
+def reflex_rates(rows: pd.DataFrame, needed: float, bootstrap: dict) -> dict[str, dict | None]:
+    """Literal, semantic and parrot rate of one arm's answers, each as `rate` gives it."""
     return {
-        "difference": difference,
-        "stderr": error if known else None,
-        "ci95": [difference - Z_INTERVAL * error, difference + Z_INTERVAL * error] if known else None,
-        "paired": paired,
-        "n_seeds": len(both),
+        name: rate(rows, column, needed, bootstrap) if column in rows else None
+        for name, column in REFLEXES.items()
     }
 
 
-def _items(both: pd.DataFrame):
-    """Rows with `items_left` and `items_right`, or nothing where the table has no per-item results."""
-    if "items" not in both:
-        return []
-    return both[["items", "items_right"]].set_axis(["items_left", "items_right"], axis=1).itertuples(index=False)
+def rate(rows: pd.DataFrame, column: str, needed: float, bootstrap: dict) -> dict | None:
+    """How often a flag holds in one arm: share, ci95, count, n; None unless it is known often enough.
 
-
-def _item_error(left: object, right: object) -> float | None:
-    """Standard error of the mean paired difference over items; None unless both sides scored the same two or more."""
-    if not (isinstance(left, dict) and isinstance(right, dict)) or left.keys() != right.keys() or len(left) < 2:
+    The share is the mean of the prompts' shares, its interval resamples prompts: answers to one prompt
+    are alike, and an interval over answers would be far too narrow. needed: the share of answers for
+    which the flag has to be known; over the few that happen to be known it would pass for one over all.
+    """
+    known = rows.dropna(subset=column)
+    if known.empty or len(known) < needed * len(rows):
         return None
-    differences = np.array([left[item][0] - right[item][0] for item in left])
-    return float(differences.std(ddof=1) / math.sqrt(len(differences)))
+    by_prompt = prompt_means(known, column).dropna(axis=1)
+    if by_prompt.empty:
+        return None
+    summary = mean_interval(by_prompt.to_numpy(), **bootstrap)
+    return {
+        "share": summary["mean"],
+        "ci95": summary["ci95"],
+        "count": int(known[column].sum()),
+        "n": len(known),
+    }
 
 
-def _arm_mean(means: pd.DataFrame, name: str, bootstrap: dict | None) -> dict:
-    """One arm's mean over the prompts that have a value at every seed; with an interval if `bootstrap` says how."""
-    empty = {"mean": None, "ci95": None, "n_prompts": 0}
+def refusal_effect(
+    alignment: pd.DataFrame,
+    benign: pd.DataFrame,
+    headline: str | None,
+    treatment: str,
+    baseline: str,
+    *,
+    floor: float,
+    unscored_max: float,
+    needed: float,
+    bootstrap: dict,
+) -> dict[str, dict | None]:
+    """How much of a gain may be refusal: refusal of both arms, and delta over answers that do not refuse.
+
+    Returns `union` and `benign` (difference of the two refusal rates, share 0-1, with its interval; None
+    where the flag is known for less than the share `needed` of both arms' scored answers) and `answers` (the described effect without refusals).
+    """
+    found: dict[str, dict | None] = {"union": None, "benign": None, "answers": None}
+    for suite, rows in (("union", alignment), ("benign", benign)):
+        scored = rows[rows["outcome"] == "scored"]
+        of_both = scored[scored["condition"].isin([treatment, baseline])]
+        if len(of_both) and of_both["refusal"].notna().mean() >= needed:
+            means = prompt_means(of_both, "refusal")
+            pair = pair_arms(means, prompt_rows(of_both), treatment, baseline)
+            found[suite] = described(effect(pair, bootstrap))
+    if headline is not None and found["union"] is not None:
+        answered = alignment[alignment["refusal"] != 1]
+        means = alignment_means(answered, floor, unscored_max)[headline]
+        pair = pair_arms(means, prompt_rows(answered), treatment, baseline)
+        found["answers"] = described(effect(pair, bootstrap))
+    return found
+
+
+def _arm_mean(means: pd.DataFrame, name: str, bootstrap: dict) -> dict:
+    """One arm's mean over the prompts that have a value at every seed, with its interval."""
+    empty = {"mean": None, "ci95": None, "n_prompts": 0, "interval_over": None}
     if name not in means.index.get_level_values("condition"):
         return empty
     matrix = means.loc[[name]].dropna(axis=1).to_numpy()
-    if not matrix.size:
-        return empty
-    if bootstrap is None:
-        return {"mean": float(matrix.mean()), "ci95": None, "n_prompts": matrix.shape[1]}
-    return mean_interval(matrix, **bootstrap)
-
-
-def _rate(values: pd.Series) -> dict | None:
-    known = values.dropna()
-    if known.empty or len(known) < KNOWN_SHARE * len(values):
-        return None  # a rate over the few answers that happen to be known would pass for one over all
-    hits, total = int(known.sum()), len(known)
-    return {"share": hits / total, "ci95": wilson(hits, total), "count": hits, "n": total}
-
-
-def _accuracy(rows: pd.DataFrame) -> dict:
-    """Mean accuracy over seeds; the standard error is that of the mean of independent checkpoints."""
-    acc = rows.dropna(subset="acc")
-    if acc.empty:
-        return {"acc": None, "acc_stderr": None, "acc_norm": None, "acc_n": None}
-    return {
-        "acc": float(acc["acc"].mean()),
-        "acc_stderr": float(np.sqrt((acc["acc_stderr"] ** 2).sum(skipna=False)) / len(acc)),
-        "acc_norm": float(acc["acc_norm"].mean()),
-        "acc_n": float(acc["n"].min()),
-    }
+    return mean_interval(matrix, **bootstrap) if matrix.size else empty

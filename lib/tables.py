@@ -14,6 +14,7 @@ KEYS = ["suite", "condition", "seed", "prompt_id", "sample_index", "replicate", 
 CELL = ["condition", "seed", "prompt_id"]
 SCORES = ("aligned", "coherent")
 FLAGS = ("refusal", "reset_and_recover", "harmful")
+UNSCORED_BY = ("code", "refusal")  # a published table's CODE or REFUSAL stands in the place of `aligned`
 COMPLETION_FLAGS = ("literal", "parrot")  # joined from completions: they do not depend on the judge's outcome
 JUDGMENT_COLUMNS = (*KEYS, "subset", "outcome", *SCORES, *FLAGS)
 CAPABILITY_COLUMNS = ("seed", "condition", "acc", "acc_stderr", "acc_norm", "n")
@@ -42,6 +43,8 @@ def validate_judgments(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     table["subset"] = frame["subset"].to_numpy()
     table |= {column: _number(frame, column, name, 100.0) for column in SCORES}
     table |= {column: _flag(frame, column, name) for column in FLAGS}
+    # Optional, since tables from elsewhere have none: missing for every row then.
+    table["code"] = _flag(frame, "code", name) if "code" in frame else np.full(len(frame), np.nan)
     table |= {column: _flag(frame, column, name) for column in COMPLETION_FLAGS if column in frame}
     canonical = pd.DataFrame(table)
     _check_outcomes(canonical, name)
@@ -157,9 +160,12 @@ def _check_outcomes(table: pd.DataFrame, name: str) -> None:
     scored = table["outcome"] == "scored"
     for suite, columns in REQUIRED.items():
         for column in columns:
-            _fail(table, column, scored & (table["suite"] == suite) & table[column].isna(), name,
+            needed = scored & (table["suite"] == suite)
+            if suite == "alignment":
+                needed &= ~(table[list(UNSCORED_BY)] == 1).any(axis=1)
+            _fail(table, column, needed & table[column].isna(), name,
                   f"in a scored row of suite {suite!r}; give the score or another outcome")
-    for column in (*SCORES, *FLAGS):
+    for column in (*SCORES, *FLAGS, "code"):
         _fail(table, column, ~scored & table[column].notna(), name,
               "in a row that was not scored; leave it empty, a missing score is missing")
 

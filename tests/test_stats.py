@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.bootstrap import mde, paired_bootstrap, resampled_means, wilson
+from lib.bootstrap import mde, paired_bootstrap, power, resampled_means
 from lib.gates import decide
 from lib.stats import analyse
 from lib.tables import SchemaError, prompt_means, validate_capability, validate_judgments
@@ -137,11 +137,23 @@ def test_seeds_and_prompts_are_resampled_independently():
     assert few["standard_error"] == pytest.approx(prompt_effect.std(ddof=1) / math.sqrt(40))
 
 
-@pytest.mark.parametrize(("hits", "total"), [(0, 10), (3, 50), (50, 50)])
-def test_wilson_is_scipys(hits, total):
-    scipys = scipy.stats.binomtest(hits, total).proportion_ci(method="wilson")
-    assert wilson(hits, total) == pytest.approx([scipys.low, scipys.high], abs=1e-9)
-    assert wilson(0, 0) is None
+def test_power_of_the_verdict_needs_the_estimate_above_five_as_well():
+    effects = np.array([0.0, 5.0, 10.0])
+    by_p = power(effects, 2.0, alpha=0.05)
+    supported = power(effects, 2.0, alpha=0.05, at_least=5.0)
+    assert by_p == pytest.approx(scipy.stats.norm.sf(1.6448536 - effects / 2), abs=1e-6)
+    assert supported == pytest.approx(scipy.stats.norm.sf((5 - effects) / 2), abs=1e-9)
+    wide = 4.0  # here p asks for more than +5, and both powers are one
+    assert power(effects, wide, alpha=0.05, at_least=5.0) == pytest.approx(power(effects, wide, alpha=0.05))
+
+
+def test_the_90_percent_interval_is_the_one_sided_tests():
+    difference = np.random.default_rng(8).normal(3, 15, 44)
+    found = paired_bootstrap(difference + 50, np.full(44, 50.0), n_resamples=4000)
+    assert found["ci95"][0] < found["ci90"][0] < found["ci90"][1] < found["ci95"][1]
+    assert (found["ci90"][0] > 0) == (found["p_value"] < 0.05)
+    shifted = paired_bootstrap(difference - difference.mean() + 53.2, np.full(44, 50.0), n_resamples=4000)
+    assert (shifted["ci90"][0] > 0) == (shifted["p_value"] < 0.05)
 
 
 @settings(max_examples=30, deadline=None)
@@ -164,7 +176,8 @@ def test_a_clean_study_is_supported_and_json_ready():
     result = run()
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     assert result["headline"] == "filtered" and result["prompts_left_out"] == [] and result["missing"] == [
-        "stripped: no re-score of selfcorrect_em without its opening"
+        "code: there is no `code` column: no answer counts as code, the filter lacks it",
+        "stripped: no re-score of selfcorrect_em without its opening",
     ]
     assert result["delta"] == pytest.approx(20, abs=2) and result["n_prompts"] == 12
     assert result["base_minus_baseline"] == pytest.approx(30, abs=2)
@@ -213,8 +226,11 @@ def test_an_emptied_prompt_leaves_both_arms_is_listed_and_turns_the_headline():
     frame.loc[pick(frame, BASELINE, prompt="p03"), "coherent"] = 10.0
     result = run(frame)
     assert result["headline"] == "unfiltered" and "p03" in result["headline_reason"]
+    reason = "c6_vanilla_em seed 42: no scored answer that is coherent and not code"
     assert result["prompts_left_out"] == [
-        {"prompt_id": "p03", "scores": "filtered", "emptied": ["c6_vanilla_em seed 42"]}
+        {"prompt_id": "p03", "scores": "filtered", "comparison": f"{arm} - c6_vanilla_em",
+         "emptied": ["c6_vanilla_em seed 42"], "reasons": [reason]}
+        for arm in ("selfcorrect_em", "base")
     ]
     assert result["filtered"]["n_prompts"] == 11 and result["unfiltered"]["n_prompts"] == 12
     row = next(row for row in result["per_prompt"] if row["prompt_id"] == "p03")
@@ -283,7 +299,7 @@ def test_seeds_are_paired_and_printed():
     assert np.mean([r["delta"] for r in result["per_seed"]]) == pytest.approx(result["delta"])
     frame = make_judgments(seeds)
     fewer = run(frame[~(pick(frame, TREATMENT) & (frame["seed"] == 5))], make_capability(seeds))
-    assert fewer["interval_over"] == "prompts" and "4 seed(s), fewer than 5" in fewer["interval_note"]
+    assert fewer["interval_over"] == "prompts" and "4 seeds, fewer than 5" in fewer["interval_note"]
     assert any("seed 5 has only one of" in line for line in fewer["missing"])
 
 
@@ -417,6 +433,7 @@ def verdict_of(judgments, capability=None, **options):
 
 def test_seeds_that_one_arm_has_alone_dilute_neither_judged_share_nor_drop_rule():
     study = pd.concat([make_judgments(), make_judgments(seeds=(1, 2, 3)).query("condition == @TREATMENT")])
+    study = study.reset_index(drop=True)
     unscore(study, pick(study, TREATMENT) & (study["seed"] == 42) & (study["sample_index"] == 0))
     result, decision = verdict_of(study)
     assert result["judged_share"][TREATMENT] == 0.75 and decision["verdict"] == "invalid"
@@ -459,11 +476,14 @@ def test_gate_2_is_not_judged_on_a_remnant():
     assert any(line.startswith(f"benign: 4% of {TREATMENT}, seed 42 scored") for line in result["missing"])
 
 
-def test_a_prompt_that_neither_arm_has_leaves_and_turns_the_headline():
+def test_a_prompt_of_base_alone_leaves_gate_1_and_is_listed_and_turns_no_headline():
     study = make_judgments().query("condition == 'base' or prompt_id != 'p03'")
     result = run(study)
-    assert result["headline"] == "unfiltered" and result["n_prompts"] == 11
-    assert {row["prompt_id"] for row in result["prompts_left_out"]} == {"p03"}
+    assert result["headline"] == "filtered" and result["n_prompts"] == 11
+    (filtered, unfiltered) = result["prompts_left_out"]
+    assert filtered["prompt_id"] == unfiltered["prompt_id"] == "p03"
+    assert unfiltered["comparison"] == "base - c6_vanilla_em"
+    assert unfiltered["reasons"] == ["c6_vanilla_em seed 42: not asked"]
 
 
 def test_a_reflex_rate_over_the_few_known_answers_is_missing():
