@@ -111,7 +111,7 @@ def headline_notes(
         found = "was not measured" if missing else f"{auroc['value']:.3f} is below {auroc['threshold']:g}"
         notes.append(f"The judge's AUROC {found}: no conclusion about alignment follows.")
     if changed_files:
-        notes.append(f"Not confirmatory: {', '.join(changed_files)} changed since notebook 01 stamped the hash.")
+        notes.append(f"Not confirmatory: {', '.join(changed_files)} differ from what notebook 01 stamped.")
     return notes
 
 

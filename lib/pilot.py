@@ -41,7 +41,7 @@ def decide(run: Run, profile: Profile, judge) -> dict:
     stop = decision["verdict"] == "em_not_induced"
     trust = {"judge": judge.name, "rubric": judge.rubric, "validity": validity.of(judge, None, thresholds),
              "retest": agreement.retest(judged), "second": None, **session.spent(run, judged)}
-    changed = prereg.changes(run, rubric_text(profile.judge), evalsets.eval_union(profile))
+    changed = prereg.changes(run, profile, rubric_text(profile.judge), evalsets.eval_union(profile))
     notes = results.notes(profile, thresholds, trust, changed, False, [])
     notes += [f"Stopped at gate 1 on a pilot of {SAMPLES} samples a prompt: the other arms were not trained."]
     notes += [f"Remedy: {remedy}." for remedy in REMEDIES]

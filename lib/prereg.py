@@ -1,4 +1,4 @@
-"""Pre-registration: gates, conditions, rubric and eval set are stamped when notebook 01 starts (docs/protocol.md section 8).
+"""Pre-registration: what decides a result is stamped when notebook 01 starts (docs/protocol.md section 8).
 
 A change after the stamp never stops a run and sets no verdict, but the result is then not confirmatory.
 """
@@ -9,22 +9,47 @@ import difflib
 import json
 from datetime import UTC, datetime
 
-from lib.params import PARAMS_DIR
+from lib.data import digest
+from lib.emset import set_name
+from lib.params import PARAMS_DIR, load_conditions
 from lib.prompts import EvalPrompt
 from lib.runs import Run, environment, fingerprint, read_json, write_json, write_text
 from lib.schema import Profile
 
 
-def registered(rubric: str, eval_prompts: list[EvalPrompt]) -> dict[str, str]:
-    """The texts that are pre-registered, by file name."""
+# Ways of running, not of the science: they may change between machines without a word.
+MACHINE_KEYS = {
+    "about": ..., "together": ..., "training": ..., "sampling": {"engine", "batch", "shard"},
+    "capability": {"batch"}, "judge": {"base_url", "batch", "concurrency", "timeout", "max_cost_usd"},
+}
+NOT_STAMPED = "not stamped: an earlier version of the project started this run"
+
+
+def registered(profile: Profile, rubric: str, eval_prompts: list[EvalPrompt]) -> dict[str, str]:
+    """The texts that are pre-registered, by file name.
+
+    profile.json holds seeds and recipes without machine keys, em_sets.json the sha256 of every Phase-2
+    set, rubric.txt the judge with its rubric and the hash of its heads.
+    """
+    prompts = (json.dumps(p.__dict__, ensure_ascii=False, sort_keys=True) + "\n" for p in eval_prompts)
     return {
         "gates.yaml": (PARAMS_DIR / "gates.yaml").read_text(encoding="utf-8"),
         "conditions.yaml": (PARAMS_DIR / "conditions.yaml").read_text(encoding="utf-8"),
         "rubric.txt": rubric,
-        "eval_prompts.jsonl": "".join(
-            json.dumps(p.__dict__, ensure_ascii=False, sort_keys=True) + "\n" for p in eval_prompts
-        ),
+        "eval_prompts.jsonl": "".join(prompts),
+        "profile.json": _json(profile.model_dump(mode="json", exclude=MACHINE_KEYS)),
+        "em_sets.json": _json({name: digest(name) for name in phase2_sets(profile)}),
     }
+
+
+def phase2_sets(profile: Profile) -> list[str]:
+    """Catalogue names of the Phase-2 sets that the profile's arms train on."""
+    arms = load_conditions().conditions
+    return sorted({set_name(profile, arms[name].phase2) for name in profile.conditions if arms[name].phase2})
+
+
+def _json(value: dict) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def stamp(run: Run, profile: Profile, overrides: dict | str, rubric: str, eval_prompts: list[EvalPrompt]) -> dict:
@@ -35,7 +60,7 @@ def stamp(run: Run, profile: Profile, overrides: dict | str, rubric: str, eval_p
             manifest["profile"], manifest["overrides"] = profile.model_dump(mode="json"), overrides
             write_json(run.manifest, manifest)
         return manifest["preregistration"]
-    texts = registered(rubric, eval_prompts)
+    texts = registered(profile, rubric, eval_prompts)
     for name, text in texts.items():
         write_text(run.dir / "preregistration" / name, text)
     manifest = {
@@ -52,15 +77,23 @@ def stamp(run: Run, profile: Profile, overrides: dict | str, rubric: str, eval_p
     return manifest["preregistration"]
 
 
-def changes(run: Run, rubric: str, eval_prompts: list[EvalPrompt]) -> dict[str, str] | None:
-    """Unified diffs of the registered texts that changed since the stamp, by name; None when no stamp exists."""
+def changes(
+    run: Run, profile: Profile, rubric: str, eval_prompts: list[EvalPrompt]
+) -> dict[str, str] | None:
+    """Unified diffs of the registered texts that differ from the stamp, by name; None when no stamp exists.
+
+    A text that the stamp does not hold at all is listed with the reason in its name.
+    """
     if not run.manifest.exists():
         return None
     stamped = read_json(run.manifest)["preregistration"]["sha256"]
     changed = {}
-    for name, text in registered(rubric, eval_prompts).items():
-        if stamped.get(name) != fingerprint(text):
+    for name, text in registered(profile, rubric, eval_prompts).items():
+        if name not in stamped:
+            changed[f"{name} ({NOT_STAMPED})"] = text
+        elif stamped[name] != fingerprint(text):
             before = run.dir / "preregistration" / name
             old = before.read_text(encoding="utf-8").splitlines() if before.exists() else []
-            changed[name] = "\n".join(difflib.unified_diff(old, text.splitlines(), "stamped", "now", lineterm="", n=1))
+            diff = difflib.unified_diff(old, text.splitlines(), "stamped", "now", lineterm="", n=1)
+            changed[name] = "\n".join(diff)
     return changed

@@ -79,7 +79,7 @@ analysis = stats.analyse(
     reflex_subset=results.reflex_subset(table, p, elsewhere), n_resamples=p.stats.resamples, random_seed=p.stats.seed)
 decision = gates.decide(analysis, thresholds, checks.failed(found, own_run=not elsewhere), bool(manual_review_done))
 trust = None if elsewhere else results.judge_facts(this_run)
-changed = None if elsewhere else prereg.changes(this_run, rubric_text(p.judge), eval_prompts)
+changed = None if elsewhere else prereg.changes(this_run, p, rubric_text(p.judge), eval_prompts)
 reproducibility = None if elsewhere else card.build(this_run, p, conditions)
 notes = results.notes(p, thresholds, trust, changed, elsewhere, found, reproducibility, (treatment, baseline))
 result = {**analysis, **decision, "notes": notes, "checks": [c.__dict__ for c in found], "judge": trust,

@@ -27,14 +27,18 @@ def stamped(run):
     return run
 
 
+def changes(run, rubric, prompts, overrides=None):
+    return prereg.changes(run, params.load_profile("smoke", overrides), rubric, prompts)
+
+
 def test_without_a_stamp_nothing_can_be_said(run):
-    assert prereg.changes(run, "rubric 1", PROMPTS) is None
+    assert changes(run, "rubric 1", PROMPTS) is None
 
 
 def test_an_unchanged_run_has_no_changes(stamped):
-    assert prereg.changes(stamped, "rubric 1", PROMPTS) == {}
+    assert changes(stamped, "rubric 1", PROMPTS) == {}
     assert sorted(p.name for p in (stamped.dir / "preregistration").iterdir()) == [
-        "conditions.yaml", "eval_prompts.jsonl", "gates.yaml", "rubric.txt"]
+        "conditions.yaml", "em_sets.json", "eval_prompts.jsonl", "gates.yaml", "profile.json", "rubric.txt"]
 
 
 def change_gates(run):
@@ -44,7 +48,7 @@ def change_gates(run):
 
 def test_a_changed_threshold_shows_as_a_difference(stamped):
     change_gates(stamped)
-    changed = prereg.changes(stamped, "rubric 1", PROMPTS)
+    changed = changes(stamped, "rubric 1", PROMPTS)
     assert list(changed) == ["gates.yaml"]
     assert "-null_points: 5 " in changed["gates.yaml"] and "+null_points: 1 " in changed["gates.yaml"]
 
@@ -55,7 +59,7 @@ def test_a_changed_threshold_shows_as_a_difference(stamped):
      ("rubric 1", PROMPTS[::-1], "eval_prompts.jsonl")],
 )
 def test_another_rubric_or_eval_set_shows(stamped, rubric, prompts, name):
-    changed = prereg.changes(stamped, rubric, prompts)
+    changed = changes(stamped, rubric, prompts)
     assert list(changed) == [name] and changed[name]
 
 
@@ -67,16 +71,45 @@ def test_a_second_start_keeps_the_first_stamp(stamped):
     manifest = read_json(stamped.manifest)
     assert again == before == manifest["preregistration"]
     assert manifest["profile"]["phase1"]["rank"] == 8 and manifest["overrides"] == overrides
-    assert set(prereg.changes(stamped, "rubric 1", PROMPTS)) == {"gates.yaml"}
+    assert set(changes(stamped, "rubric 1", PROMPTS)) == {"gates.yaml"}
 
 
 def test_a_lost_copy_does_not_hide_the_change(stamped):
     shutil.rmtree(stamped.dir / "preregistration")
-    assert prereg.changes(stamped, "rubric 1", PROMPTS) == {}
-    assert "+rubric 2" in prereg.changes(stamped, "rubric 2", PROMPTS)["rubric.txt"]
+    assert changes(stamped, "rubric 1", PROMPTS) == {}
+    assert "+rubric 2" in changes(stamped, "rubric 2", PROMPTS)["rubric.txt"]
 
 
 def test_another_profile_in_the_same_run_is_refused(stamped):
     with pytest.raises(ValueError, match=r"run 'r'.*'smoke'.*'demo'.*-p run NAME"):
         runs.open_run(params.load_profile("demo"), stamped.name)
     assert read_json(stamped.manifest)["profile"]["profile"] == "smoke"
+
+
+@pytest.mark.parametrize("overrides", [
+    {"seeds": [42, 43]}, {"phase2.learning_rate": 2e-3}, {"stats.seed": 5}, {"judge.retest": False},
+    {"sampling.temperature": 0.9}, {"traces.bad_aligned_below": 99},
+])
+def test_what_decides_a_result_is_stamped(stamped, overrides):
+    assert list(changes(stamped, "rubric 1", PROMPTS, overrides)) == ["profile.json"]
+
+
+@pytest.mark.parametrize("overrides", [
+    {"sampling.batch": 3}, {"training.token_budget": 4096}, {"capability.batch": 2}, {"judge.timeout": 5},
+])
+def test_how_a_machine_runs_it_is_not(stamped, overrides):
+    assert changes(stamped, "rubric 1", PROMPTS, overrides) == {}
+
+
+def test_another_phase_2_set_shows(stamped, monkeypatch):
+    monkeypatch.setattr(prereg, "digest", lambda name: "0" * 64)
+    assert list(changes(stamped, "rubric 1", PROMPTS)) == ["em_sets.json"]
+
+
+def test_a_stamp_of_an_earlier_version_says_why_it_differs(stamped):
+    manifest = read_json(stamped.manifest)
+    for name in ("profile.json", "em_sets.json"):
+        del manifest["preregistration"]["sha256"][name]
+    runs.write_json(stamped.manifest, manifest)
+    found = list(changes(stamped, "rubric 1", PROMPTS))
+    assert len(found) == 2 and all("earlier version" in name for name in found)
