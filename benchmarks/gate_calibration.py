@@ -47,6 +47,21 @@ def power(threshold: np.ndarray, delta: float) -> float:
     return float((delta > threshold).mean())
 
 
+def bootstrap_t_threshold(differences: np.ndarray, resamples: int = 2_000) -> np.ndarray:
+    """The same for the one-sided bootstrap-t (Efron 1981), as a reference: it studentises every resample."""
+    n = differences.shape[1]
+    draws = np.random.default_rng(0).integers(0, n, (resamples, n))
+    counts = np.stack([np.bincount(draw, minlength=n) for draw in draws], axis=1) / n  # (prompts, resamples)
+    thresholds = []
+    for part in np.array_split(differences, max(1, len(differences) // 1_000)):
+        mean, error = part.mean(1, keepdims=True), part.std(1, keepdims=True) / np.sqrt(n)
+        resampled = part @ counts  # (studies, resamples)
+        spread = np.sqrt(np.maximum(part**2 @ counts - resampled**2, 1e-12) / n)
+        quantile = np.quantile((resampled - mean) / spread, 1 - ALPHA, axis=1, keepdims=True)
+        thresholds.append((quantile * error - mean)[:, 0])
+    return np.concatenate(thresholds)
+
+
 def t_threshold(differences: np.ndarray) -> np.ndarray:
     """The same for the one-sided paired t-test, as a reference."""
     from scipy.stats import t
@@ -58,8 +73,11 @@ def t_threshold(differences: np.ndarray) -> np.ndarray:
 def one_seed(rng, prompts: int, samples: int = SAMPLES, studies: int = 20_000, shape: str = "normal") -> np.ndarray:
     """Studies of one seed; the seed effect is left out: one seed cannot tell it from Δ (hence the LOW confidence)."""
     differences = noise(rng, prompts, 1, samples, studies, PROMPT_SD, 0.0)[:, 0]
-    if shape == "skewed":  # most prompts hardly move, a few move much: exponential effects with the same sd
+    # Most prompts hardly move and a few move much, up or down: exponential effects with the same sd.
+    if shape == "right skew":
         differences = PROMPT_SD * (rng.exponential(1, differences.shape) - 1)
+    if shape == "left skew":
+        differences = PROMPT_SD * (1 - rng.exponential(1, differences.shape))
     return differences
 
 
@@ -71,6 +89,19 @@ def many_seeds(rng, prompts: int, seeds: int, studies: int, resamples: int = 2_0
             p = paired_bootstrap(study + delta, np.zeros_like(study), n_resamples=resamples, random_seed=0)["p_value"]
             hits[delta] += p < ALPHA
     return hits[0] / studies, hits[10] / studies
+
+
+def false_alarms(rng, seeds: int, seed_sd: float, prompts: int = 44, studies: int = 4_000) -> float:
+    """Type-I error over studies that train anew: the method has no effect, yet seeds scatter by `seed_sd` points.
+
+    Below five seeds the verdict's interval is over prompts only, so the seeds' scatter is not in it.
+    """
+    study = noise(rng, prompts, seeds, SAMPLES, studies, PROMPT_SD, seed_sd)
+    if seeds < 5:
+        return power(thresholds_one_seed(study.mean(1)), 0.0)
+    zero = np.zeros(study.shape[1:])
+    found = [paired_bootstrap(one, zero, n_resamples=2_000, random_seed=0)["p_value"] for one in study]
+    return float((np.array(found) < ALPHA).mean())
 
 
 def figure(curves: dict[str, list[float]], deltas: np.ndarray) -> None:
@@ -87,14 +118,21 @@ def main() -> None:
     rng, started = np.random.default_rng(1), time.time()
     rows = []
     for prompts in (20, 44, 100, 200):
-        for shape in ("normal", "skewed"):
+        for shape in ("normal", "right skew", "left skew"):
             d = one_seed(rng, prompts, shape=shape)
             threshold, reference = thresholds_one_seed(d), t_threshold(d)
+            studentised = bootstrap_t_threshold(d)
             rows.append({"prompts": prompts, "effects": shape, "type I, bootstrap": power(threshold, 0.0),
-                         "type I, t-test": power(reference, 0.0), "power at 5": power(threshold, 5.0),
+                         "type I, t-test": power(reference, 0.0),
+                         "type I, bootstrap-t": power(studentised, 0.0), "power at 5": power(threshold, 5.0),
                          "power at 10": power(threshold, 10.0)})
     print(pd.DataFrame(rows).to_string(index=False, float_format="{:.3f}".format))
     print(f"simulation error of a share near 0.05: ±{1.96 * (0.05 * 0.95 / 20_000) ** 0.5:.3f}")
+
+    rows = [{"seeds": seeds} | {f"sd {sd:g}": false_alarms(rng, seeds, sd) for sd in (0.0, 2.0, 4.0, 8.0)}
+            for seeds in (1, 2, 3, 4, 5)]
+    print("type I over studies that train anew, by seeds and the scatter of seeds in points")
+    print(pd.DataFrame(rows).to_string(index=False, float_format="{:.3f}".format))
 
     deltas = np.linspace(0, 20, 41)
     curves = {}
