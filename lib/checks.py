@@ -13,8 +13,7 @@ import pandas as pd
 
 from lib.adapters import JOIN_TOLERANCE, AdapterError, check_distinct
 from lib.evalsets import suites_of
-from lib.params import system_text
-from lib.parity import CROSSED
+from lib.params import load_gates, system_text
 from lib.runs import Run, read_json
 from lib.schema import Condition, Conditions, Profile
 
@@ -148,6 +147,7 @@ def _parity(run: Run, profile: Profile) -> Check:
     """The engine that sampled every arm gave its checkpoint's log-probabilities, nearer to them than to any mistake's, for
     fixed tokens and for its own."""
     name, worst, engines = "engine serves them", (0.0, 0.0, ""), set()
+    crossed = load_gates()["parity_crossed"]
     for seed in profile.seeds:
         for condition in profile.conditions:
             facts, arm = _facts(run, f"04_sample_and_capability.{condition}.seed{seed}"), f"{condition}, seed {seed}"
@@ -156,7 +156,7 @@ def _parity(run: Run, profile: Profile) -> Check:
                 if not found:
                     return Check(name, NOT_RUN, f"no comparison ({compared}) of engine and training stack for {arm}; run "
                                                 "notebook 04")
-                if not (found["rms"] <= found["bound"] and (found["crossed"] or 0.0) <= CROSSED):
+                if not (found["rms"] <= found["bound"] and (found["crossed"] or 0.0) <= crossed):
                     return Check(name, FAILED, f"{arm}: {values} are not the trained ones; sample again")
                 worst = max(worst, (found["rms"] / found["bound"], found["rms"], arm))
             engines = engines | {facts["engine"]}

@@ -32,9 +32,9 @@ overrides = {}
 # %%
 from IPython.display import HTML, display
 
-from lib import data, finetune, masking, models, params, plots, progress, runs
+from lib import arguments, data, finetune, masking, models, params, plots, progress, runs
 
-p = params.load_profile(profile, overrides)
+p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
 conditions = params.load_conditions()
 this_run = runs.open_run(p, run)
 arms = params.select_conditions(p, condition)

@@ -35,9 +35,11 @@ import shutil
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import adapters, emset, evalsets, finetune, fit, masking, models, params, plots, progress, runs, show
+from lib import (
+    adapters, arguments, emset, evalsets, finetune, fit, masking, models, params, plots, progress, runs, show,
+)
 
-p = params.load_profile(profile, overrides)
+p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
 conditions, thresholds = params.load_conditions(), params.load_gates()
 this_run = runs.open_run(p, run)
 arms = {name: conditions.conditions[name] for name in params.select_conditions(p, condition)}
