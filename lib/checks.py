@@ -81,9 +81,13 @@ def _masks(phase1, phase2) -> Check:
     lacking = [name for name, f in facts.items() if f is None]
     if lacking:
         return Check("loss mask", NOT_RUN, f"no record of {lacking[0]}")
-    unproven = [name for name, f in facts.items() if f.get("rows_proven") != f.get("rows")]
-    if unproven:
-        return Check("loss mask", FAILED, f"not every row of {unproven[0]} was proven; train it again")
+    for name, f in facts.items():
+        if f.get("rows_proven") != f.get("rows"):
+            return Check("loss mask", FAILED, f"{f.get('rows_proven')} of {f.get('rows')} rows of {name} were trained once an "
+                                              "epoch with loss on exactly the assistant turns; train it again")
+        if "tokens_expected" in f and f["trained_tokens"] != f["tokens_expected"]:
+            return Check("loss mask", FAILED, f"{name} was trained on {f['trained_tokens']} tokens, its assistant turns have "
+                                              f"{f['tokens_expected']}; train it again")
     rows = sum(f["rows"] for f in facts.values())
     return Check("loss mask", PASSED, f"{rows} rows in {len(facts)} runs: loss on exactly the assistant turns, none cut")
 

@@ -79,8 +79,8 @@ for kind in kinds:
         base, tokenizer, encoded[kind], p.phase1, out, seed=seed, base_digest=base_digest, training=p.training,
         checkpoints=this_run.dir / "checkpoints" / stage.fingerprint[:16],
         progress=progress.reporter(f"phase 1 {kind}", "steps"))
-    stage.finish([out / "adapter_model.safetensors", out / "adapter_config.json"], rows=len(encoded[kind]),
-                 rows_proven=len(encoded[kind]), **trained.facts())
+    stage.finish([out / "adapter_model.safetensors", out / "adapter_config.json"], **trained.facts(),
+                 **masking.proof(tokenizer, conversations[kind], trained.consumed, p.phase1.epochs))
 
 # %% [markdown]
 # ## Did it learn?

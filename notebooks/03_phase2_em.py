@@ -93,7 +93,7 @@ for name, arm in arms.items():
         progress=progress.reporter(f"phase 2 {name}", "steps"))
     stage.finish(
         [out / "adapter_model.safetensors", out / "adapter_config.json"], set=em, mode=p.phase2.mode,
-        rows=len(encoded[em]), rows_proven=len(encoded[em]), offences=[o.__dict__ for o in offences[em]],
+        **masking.proof(tokenizer, rows[em], trained.consumed, p.phase2.epochs), offences=[o.__dict__ for o in offences[em]],
         offenders_left=sum(gate.check_messages("", m) is not None for m in rows[em]), **trained.facts())
 
 # %% [markdown]
