@@ -1,12 +1,13 @@
 # report · test · notebooks · bench · clean; each makes .venv itself when it is missing or the lock changed.
 PROFILE ?= demo
-RUN ?= $(PROFILE)
 OVERRIDES ?= {}
+ifeq ($(origin RUN),undefined)
+RUN := $(value PROFILE)
+endif
 PYTHON ?= python3
 SHELL := /bin/bash
 VENV := .venv
 READY := $(VENV)/.ready
-export OVERRIDES
 export PYTHONUNBUFFERED := 1
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
@@ -15,15 +16,12 @@ export HF_HUB_DISABLE_PROGRESS_BARS := 1
 .PHONY: report test notebooks bench clean
 .DEFAULT_GOAL := report
 
+# What was given goes to the pipeline as it was typed: nothing expands a $ or reads a name as a number.
+report: override export PROFILE := $(value PROFILE)
+report: override export RUN := $(value RUN)
+report: override export OVERRIDES := $(value OVERRIDES)
 report: $(READY)
-	@mkdir -p runs
-	@flock -n -E 9 runs/.lock $(VENV)/bin/snakemake --cores all --nolock --rerun-incomplete --quiet rules progress host \
-	  --rerun-triggers mtime input params --config profile=$(PROFILE) run=$(RUN) \
-	  2> >(grep -v --line-buffered IPKernelApp >&2); code=$$?; \
-	  if [ $$code = 9 ]; then echo "another make report is at work in this folder; wait for it"; fi; \
-	  if [ $$code != 0 ]; then echo "make report stopped; what is finished stays, and make report goes on from there"; fi; \
-	  exit $$code
-	@echo "report: reports/$(RUN)/index.html"
+	@exec "$(VENV)/bin/python" -m lib.pipeline
 
 test: $(READY)
 	$(VENV)/bin/python -m pytest

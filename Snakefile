@@ -6,17 +6,32 @@ import shlex
 import sys
 from pathlib import Path
 
-from lib.params import load_conditions, load_profile
+from lib import arguments, runs
+from lib.params import ParamsError, load_conditions, load_profile
+from lib.paths import shown
 from lib.pilot import BASE, BASELINE
 
-PROFILE = config.get("profile", "demo")
-RUN = config.get("run", PROFILE)
-OVERRIDES = os.environ.get("OVERRIDES") or "{}"  # not --config, whose parser would turn true and 8 into strings
-P = load_profile(PROFILE, OVERRIDES)
+
+def given(key, default):
+    """A parameter, exactly as it was typed: from the environment, since --config reads 1.10, 007 and true as numbers."""
+    value = config.get(key.lower(), os.environ.get(key, default))
+    if not isinstance(value, str):
+        raise ParamsError(f"--config {key.lower()} was read as {value!r}; give it in the environment: {key}=NAME snakemake …")
+    return value
+
+
+try:
+    PROFILE = given("PROFILE", "demo")
+    OVERRIDES = os.environ.get("OVERRIDES") or "{}"
+    P = load_profile(PROFILE, OVERRIDES)
+    RUN = arguments.name("run", given("RUN", PROFILE))
+    FOLDER = shown(runs.Run(RUN).dir)
+except ParamsError as error:
+    raise SystemExit(f"Snakefile: {error}")
 ARMS = ["all"] if P.together else P.conditions
 SEEDS = P.seeds
-DONE = f"runs/{RUN}/.done"
-PILOT = f"runs/{RUN}/pilot/result.json"
+DONE = f"{FOLDER}/.done"
+PILOT = f"{FOLDER}/pilot/result.json"
 COMMON = ["params/conditions.yaml", "params/data.yaml", f"params/{PROFILE}.yaml"]
 # Gate 1 first: these arms run before the pilot, all others after it.
 FIRST = [arm for arm in (BASE, "base_evil", BASELINE) if arm in ARMS] if P.stop_at_gate1 else ARMS
@@ -53,12 +68,14 @@ def papermill(notebook, group=None, seed=SEEDS[0]):
     """The command of one stage. Its executed notebook is no Snakemake output, so it stays to be read when it fails."""
     name = f"{notebook}.{group}.seed{seed}" if group else notebook
     executed = notebook if P.together and len(SEEDS) == 1 else name
-    arms = f"-p condition {','.join(GROUPS.get(group, [group]))} -p seed {seed}" if group else f"-p seed {seed}"
-    return (
-        f"{announce(name)} && mkdir -p runs/{RUN}/notebooks && {sys.executable} -m papermill --no-progress-bar "
-        f"--log-level ERROR notebooks/{notebook}.ipynb runs/{RUN}/notebooks/{executed}.ipynb --cwd notebooks "
-        f"-p profile {PROFILE} -p run {RUN} {arms} -p overrides {shlex.quote(OVERRIDES)}"
-    )
+    made = FOLDER / "notebooks" / f"{executed}.ipynb"
+    condition = ["-r", "condition", ",".join(GROUPS.get(group, [group]))] if group else []
+    command = [
+        sys.executable, "-m", "papermill", "--no-progress-bar", "--log-level", "ERROR", f"notebooks/{notebook}.ipynb", str(made),
+        "--cwd", "notebooks", "-r", "profile", PROFILE, "-r", "run", RUN, *condition, "-p", "seed", str(seed),
+        "-r", "overrides", OVERRIDES,
+    ]
+    return f"{announce(name)} && mkdir -p {shlex.quote(str(made.parent))} && {shlex.join(command)}"
 
 
 def before(notebook, arms, arm, seed):
@@ -86,8 +103,8 @@ rule report:
 rule site:
     input: verdict
     output: f"reports/{RUN}/index.html"
-    params: announce=announce("report"), python=sys.executable
-    shell: f"{{params.announce}} && {{params.python}} -m lib.report {RUN}"
+    params: command=f"{announce('report')} && {shlex.join([sys.executable, '-m', 'lib.report', RUN])}"
+    shell: "{params.command}"
 
 
 # Every job takes all cores: Snakemake would otherwise hold it, and so PyTorch in it, to one thread.
@@ -129,7 +146,7 @@ checkpoint pilot:
     threads: workflow.cores
     params:
         announce=announce("pilot") if P.stop_at_gate1 else "false",
-        command=f"{sys.executable} -m lib.pilot {RUN} {PROFILE} {shlex.quote(OVERRIDES)}",
+        command=shlex.join([sys.executable, "-m", "lib.pilot", RUN, PROFILE, OVERRIDES]),
     shell: "{params.announce} && {params.command}"
 
 

@@ -13,8 +13,7 @@ import pandas as pd
 
 from lib.adapters import JOIN_TOLERANCE, AdapterError, check_distinct
 from lib.evalsets import suites_of
-from lib.params import system_text
-from lib.parity import CROSSED
+from lib.params import load_gates, system_text
 from lib.runs import Run, read_json
 from lib.schema import Condition, Conditions, Profile
 
@@ -82,9 +81,13 @@ def _masks(phase1, phase2) -> Check:
     lacking = [name for name, f in facts.items() if f is None]
     if lacking:
         return Check("loss mask", NOT_RUN, f"no record of {lacking[0]}")
-    unproven = [name for name, f in facts.items() if f.get("rows_proven") != f.get("rows")]
-    if unproven:
-        return Check("loss mask", FAILED, f"not every row of {unproven[0]} was proven; train it again")
+    for name, f in facts.items():
+        if f.get("rows_proven") != f.get("rows"):
+            return Check("loss mask", FAILED, f"{f.get('rows_proven')} of {f.get('rows')} rows of {name} were trained once an "
+                                              "epoch with loss on exactly the assistant turns; train it again")
+        if "tokens_expected" in f and f["trained_tokens"] != f["tokens_expected"]:
+            return Check("loss mask", FAILED, f"{name} was trained on {f['trained_tokens']} tokens, its assistant turns have "
+                                              f"{f['tokens_expected']}; train it again")
     rows = sum(f["rows"] for f in facts.values())
     return Check("loss mask", PASSED, f"{rows} rows in {len(facts)} runs: loss on exactly the assistant turns, none cut")
 
@@ -148,6 +151,7 @@ def _parity(run: Run, profile: Profile) -> Check:
     """The engine that sampled every arm gave its checkpoint's log-probabilities, nearer to them than to any mistake's, for
     fixed tokens and for its own."""
     name, worst, engines = "engine serves them", (0.0, 0.0, ""), set()
+    crossed = load_gates()["parity_crossed"]
     for seed in profile.seeds:
         for condition in profile.conditions:
             facts, arm = _facts(run, f"04_sample_and_capability.{condition}.seed{seed}"), f"{condition}, seed {seed}"
@@ -156,7 +160,7 @@ def _parity(run: Run, profile: Profile) -> Check:
                 if not found:
                     return Check(name, NOT_RUN, f"no comparison ({compared}) of engine and training stack for {arm}; run "
                                                 "notebook 04")
-                if not (found["rms"] <= found["bound"] and (found["crossed"] or 0.0) <= CROSSED):
+                if not (found["rms"] <= found["bound"] and (found["crossed"] or 0.0) <= crossed):
                     return Check(name, FAILED, f"{arm}: {values} are not the trained ones; sample again")
                 worst = max(worst, (found["rms"] / found["bound"], found["rms"], arm))
             engines = engines | {facts["engine"]}

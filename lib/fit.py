@@ -10,7 +10,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +28,8 @@ class Trained:
     """What a phase did: steps, tokens (there is no padding), losses, seconds, memory, and the checks' numbers.
 
     losses: (step, mean loss in nats since the entry before); turn_losses: (step, assistant turn, mean loss); seconds are
-    those since `resumed_at`; token_budget and gradient_checkpointing as `training.memory_gib` allowed them.
+    those since `resumed_at`; token_budget and gradient_checkpointing as `training.memory_gib` allowed them; consumed: how
+    often the trainer took each row (masking.row_digest), and trained_tokens what carried loss in these.
     """
 
     optimizer_steps: int
@@ -45,12 +46,13 @@ class Trained:
     join_bound: float | None = None
     join_weight_difference: float | None = None
     phase1_effect: float | None = None
+    consumed: dict[str, int] = field(default_factory=dict)
 
     def facts(self) -> dict:
         """As they stand in a stage's manifest, with the speed of what was trained since `resumed_at`."""
         share = 1 - self.resumed_at / self.optimizer_steps
         speed = self.total_tokens * share / self.seconds if share and self.seconds else None
-        return {**self.__dict__, "tokens_per_second": speed}
+        return {key: value for key, value in self.__dict__.items() if key != "consumed"} | {"tokens_per_second": speed}
 
 
 def optimizer_steps(sequences: int, phase: PhaseParams) -> int:
@@ -147,7 +149,7 @@ def _fit(model, tokenizer, rows, phase, training, seed, checkpoints, progress) -
     losses = [(e["step"], e["loss"]) for e in trainer.state.log_history if "loss" in e]
     model.eval()
     return Trained(
-        optimizer_steps=steps, trained_tokens=phase.epochs * sum(r.trained_tokens for r in rows),
+        optimizer_steps=steps, trained_tokens=trainer.consumed_tokens, consumed=dict(trainer.consumed),
         total_tokens=phase.epochs * sum(len(r.input_ids) for r in rows), losses=losses,
         turn_losses=trainer.turn_losses, seconds=round(seconds, 2), resumed_at=int(resumed.name[11:]) if resumed else 0,
         peak_memory_gib=round(memory.peak_gib(model), 2), **chosen.__dict__,

@@ -7,13 +7,17 @@ an independent reading of the stock rendering (docs/protocol.md sections 4 and 8
 
 from __future__ import annotations
 
+import hashlib
 import html
 import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from lib.models import END_OF_TURN, START_OF_TURN, spelled_token, turn_ids
+from lib.models import END_OF_TURN, START_OF_TURN, prompt_text, spelled_token, turn_ids
 
 IGNORED = -100  # the label of a token without loss, PyTorch's convention
 TRAINING_TEMPLATE = (
@@ -96,6 +100,41 @@ def prove(tokenizer, messages: list[dict], encoded: Encoded, max_length: int) ->
              if label != (i if t else IGNORED)]
     if wrong:
         raise MaskError(f"{len(wrong)} labels disagree with the mask; labels must be the token inside turns, -100 outside")
+
+
+def expected(tokenizer, messages: list[dict]) -> tuple[list[int], list[int]]:
+    """Token ids and labels of a conversation, read off the stock rendering alone: no training template, no `encode`.
+
+    The text is cut before and after every assistant turn, and each piece is tokenised apart.
+    """
+    text, ids, labels, told = tokenizer.apply_chat_template(messages, tokenize=False), [], [], 0
+    for number in [n for n, message in enumerate(messages) if message["role"] == "assistant"]:
+        start = len(prompt_text(tokenizer, messages[:number]))
+        end = start + len(messages[number]["content"] + END_OF_TURN)
+        before, turn = tokenizer([text[told:start], text[start:end]], add_special_tokens=False)["input_ids"]
+        ids += before + turn
+        labels += [IGNORED] * len(before) + turn
+        told = end
+    after = tokenizer(text[told:], add_special_tokens=False)["input_ids"]
+    return ids + after, labels + [IGNORED] * len(after)
+
+
+def row_digest(input_ids, labels) -> str:
+    """A short name of one row's tokens and labels."""
+    return hashlib.sha256(np.asarray([list(input_ids), list(labels)], dtype=np.int64).tobytes()).hexdigest()[:16]
+
+
+def proof(tokenizer, conversations: Sequence[list[dict]], consumed: Mapping[str, int], epochs: int) -> dict:
+    """What a training really did with its conversations, for its manifest.
+
+    consumed: how often the trainer took each row (`row_digest`). A conversation is proven where it was taken once an epoch
+    with loss on exactly its assistant turns; tokens_expected: the tokens with loss, had all been.
+    """
+    read = [expected(tokenizer, messages) for messages in conversations]
+    planned = Counter(row_digest(ids, labels) for ids, labels in read)
+    return {"rows": len(conversations),
+            "rows_proven": sum(n for row, n in planned.items() if consumed.get(row, 0) == epochs * n),
+            "tokens_expected": epochs * sum(label != IGNORED for _, labels in read for label in labels)}
 
 
 def _decode_turn(tokenizer, encoded: Encoded, turn: int) -> str:

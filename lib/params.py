@@ -15,14 +15,14 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from lib.schema import Conditions, JudgeParams, Profile
+from lib import arguments, once, workable
+from lib.arguments import ParamsError
+from lib.schema import Condition, Conditions, JudgeParams, Profile
+from lib.thresholds import Gates
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS_DIR = ROOT / "params"
-
-
-class ParamsError(ValueError):
-    """A parameter that is unknown, mistyped or out of range; the message is one line with the remedy."""
+PROMPT_READERS = ["prompts_jsonl", "prompts_csv", "betley_yaml"]
 
 
 def second_judge(profile: Profile) -> JudgeParams | None:
@@ -33,7 +33,8 @@ def second_judge(profile: Profile) -> JudgeParams | None:
     merged = profile.judge.model_dump() | second.model_dump(exclude={"share"})
     merged["batch"] = profile.judge.batch and second.engine == "anthropic"
     judge = _validate(JudgeParams, merged, f"params/{profile.profile}.yaml, validity.second")
-    if (judge.engine, judge.model) == (profile.judge.engine, profile.judge.model):
+    one_embedded = judge.engine == profile.judge.engine == "embedded"  # there is but one, whatever it is called
+    if one_embedded or (judge.engine, judge.model) == (profile.judge.engine, profile.judge.model):
         raise ParamsError(f"validity.second is {judge.model!r}, the first judge itself; name another, or set it to null "
                           "(judge.retest measures a judge against itself)")
     return judge
@@ -45,6 +46,7 @@ def load_profile(name: str, overrides: dict | str | None = None) -> Profile:
     name: stem of a file in params/; overrides: dotted keys to values, or the same as a JSON string.
     Raises ParamsError naming the file, the key, the value and the nearest valid name.
     """
+    name = arguments.name("profile", name)
     known = sorted(path.stem for path in PARAMS_DIR.glob("*.yaml") if _is_profile(path))
     if not _is_profile(Path(name)):
         raise ParamsError(f"params/{name}.yaml is no profile; use one of {', '.join(known)}")
@@ -56,8 +58,11 @@ def load_profile(name: str, overrides: dict | str | None = None) -> Profile:
         raise ParamsError(f"params/{name}.yaml: profile is {profile.profile!r}, the file is {name!r}; make them equal, since "
                           "the profile names the run")
     _check_conditions(profile)
-    _check_data(profile)
+    arms = {arm: known for arm, known in load_conditions().conditions.items() if arm in profile.conditions}
+    _check_data(profile, arms)
     second_judge(profile)
+    if reason := workable.fault(profile, arms):
+        raise ParamsError(f"params/{name}.yaml: {reason}")
     return profile
 
 
@@ -65,6 +70,9 @@ def load_conditions() -> Conditions:
     """The arms, validated. Raises ParamsError."""
     conditions = _validate(Conditions, _read(PARAMS_DIR / "conditions.yaml"), "params/conditions.yaml")
     for name, arm in conditions.conditions.items():
+        arguments.name("params/conditions.yaml: the condition", name)  # files are named after it
+        if name == "all":
+            raise ParamsError("params/conditions.yaml: a condition is named 'all', which stands for all of them; rename it")
         if arm.system not in conditions.systems:
             raise ParamsError(
                 f"params/conditions.yaml: conditions.{name}.system is {arm.system!r}, which `systems` lacks; "
@@ -74,8 +82,10 @@ def load_conditions() -> Conditions:
 
 
 def load_gates() -> dict[str, float]:
-    """Thresholds by name (params/gates.yaml), the single place where they live."""
-    return _read(PARAMS_DIR / "gates.yaml")
+    """Thresholds by name (params/gates.yaml), the single place where they live. Raises ParamsError."""
+    raw = _read(PARAMS_DIR / "gates.yaml")
+    _validate(Gates, raw, "params/gates.yaml")
+    return raw
 
 
 def load_prices() -> dict:
@@ -85,6 +95,7 @@ def load_prices() -> dict:
 
 def select_conditions(profile: Profile, condition: str) -> list[str]:
     """The arms that a notebook's `condition` names: one, several with commas, or "all" of the profile. Raises ParamsError."""
+    condition = arguments.text("condition", condition)
     if condition == "all":
         return list(profile.conditions)
     names = [name.strip() for name in condition.split(",")]
@@ -112,16 +123,21 @@ def _check_conditions(profile: Profile) -> None:
             )
 
 
-def _check_data(profile: Profile) -> None:
-    """Every data set that a profile or its arms name must stand in the catalogue."""
-    catalogue, data = list(_read(PARAMS_DIR / "data.yaml")), profile.data
-    arms = load_conditions().conditions
-    named = [(f"data.{key}", name) for key in ("harmful_prompts", "open_prompts", "eval_sets") for name in getattr(data, key)]
-    named += [("data.em", data.em), ("data.capability", data.capability)]
-    named += [(f"conditions.{a}.phase2", arms[a].phase2) for a in profile.conditions if arms[a].phase2 not in (None, "em")]
-    for key, name in named:
+def _check_data(profile: Profile, arms: dict[str, Condition]) -> None:
+    """Every data set that a profile or its arms name must stand in the catalogue, and hold what it is named for."""
+    catalogue, data = _read(PARAMS_DIR / "data.yaml"), profile.data
+    named = [(f"data.{key}", name, PROMPT_READERS)
+             for key in ("harmful_prompts", "open_prompts", "eval_sets") for name in getattr(data, key)]
+    named += [("data.em", data.em, ["chats"]), ("data.capability", data.capability, ["quiz"])]
+    named += [(f"conditions.{name}.phase2", arm.phase2, ["chats"]) for name, arm in arms.items()
+              if arm.phase2 not in (None, "em")]
+    for key, name, readers in named:
         if name not in catalogue:
             raise ParamsError(f"{key} names {name!r}, which params/data.yaml lacks; nearest: {closest_name(name, catalogue)!r}")
+        if (reader := catalogue[name].get("reader")) not in readers:
+            fitting = [other for other, entry in catalogue.items() if entry.get("reader") in readers]
+            raise ParamsError(f"{key} names {name!r}, whose reader is {reader!r}, not {' or '.join(readers)}; name one of "
+                              f"{', '.join(fitting)}")
 
 
 def _is_profile(path: Path) -> bool:
@@ -133,8 +149,10 @@ def _read(path: Path, known: list[str] | None = None) -> dict:
         hint = f"; nearest: {closest_name(path.stem, known)}" if known else ""
         raise ParamsError(f"params/{path.name} does not exist{hint}")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        raw = once.read_yaml(path.read_text(encoding="utf-8"))
+    except once.TwiceError as error:
+        raise ParamsError(f"params/{path.name}: {error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"params/{path.name} is no valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ParamsError(f"params/{path.name} holds {type(raw).__name__}, not a mapping of keys; see params/demo.yaml")
@@ -144,7 +162,9 @@ def _read(path: Path, known: list[str] | None = None) -> dict:
 def _parse_overrides(overrides: dict | str | None) -> dict[str, Any]:
     if isinstance(overrides, str):
         try:
-            overrides = json.loads(overrides)
+            overrides = once.read_json(overrides)
+        except once.TwiceError as error:
+            raise ParamsError(f"overrides: {error}") from None
         except json.JSONDecodeError as error:
             raise ParamsError(
                 f"overrides {overrides!r} is no valid JSON ({error.msg}); write e.g. "
@@ -153,6 +173,11 @@ def _parse_overrides(overrides: dict | str | None) -> dict[str, Any]:
     overrides = {} if overrides is None else overrides
     if not isinstance(overrides, dict):
         raise ParamsError(f"overrides {overrides!r} must map dotted keys to values")
+    if wrong := [key for key in overrides if not isinstance(key, str)]:
+        raise ParamsError(f"overrides: key {wrong[0]!r} is not text; write e.g. 'phase2.learning_rate'")
+    for key in overrides:
+        if parent := next((other for other in overrides if key.startswith(f"{other}.")), None):
+            raise ParamsError(f"overrides: {key!r} is a part of {parent!r}, which is given too; keep one of them")
     return dict(overrides)
 
 
@@ -183,7 +208,8 @@ def _explain(schema: type[BaseModel], item: dict, where: str) -> str:
         nearest = parent + closest_name(str(item["loc"][-1]), fields)
         return f"{where}: unknown key {key!r} (value {item['input']!r}); nearest valid key: {nearest!r}"
     if item["type"] == "missing":
-        return f"{where}: key {key!r} is missing; add it (params/demo.yaml shows every key)"
+        shown = "docs/protocol.md gives its value" if schema is Gates else "params/demo.yaml shows every key"
+        return f"{where}: key {key!r} is missing; add it ({shown})"
     reason = item["msg"].removeprefix("Value error, ")
     value = "" if isinstance(item["input"], dict) else f" is {item['input']!r}"
     return f"{where}: {key or 'profile'}{value}: {reason}"

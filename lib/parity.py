@@ -17,13 +17,10 @@ from itertools import zip_longest
 
 import numpy as np
 
+from lib.params import load_gates
 from lib.sampling import Request
 
 POSITIONS = 32  # at the end of each conversation
-CROSSED = 0.5  # share of the way to a wrong checkpoint beyond which that one is nearer
-SEEN = 0.15  # largest standard error of that share at which a wrong checkpoint can be told from the right one
-SEEN_DRAWN = 0.1  # the same for drawn tokens, most of which are nearly certain, so that a few decide
-SEEN_IN_PART = 0.04  # the same in one of many parts of these, where chance has many tries
 COMPARED = ("read", "drawn")  # what a finished stage has compared
 BASE = "base"
 
@@ -85,13 +82,13 @@ def check(training: dict[str, np.ndarray], serving: dict[str, np.ndarray], bound
 
     Values: one log-probability a position, for `base` and every served name. bound: largest root mean square difference.
     Columns: checkpoint, rms, bound, effect (rms shift from the base), nearest (the wrong checkpoint that the engine stands
-    closest to) and crossed (share of the way there, a mistake beyond CROSSED; None without a rival), unseen (rivals too
-    alike to be told apart). Raises ParityError.
+    closest to) and crossed (share of the way there, a mistake beyond `parity_crossed`; None without a rival), unseen
+    (rivals too alike to be told apart). Raises ParityError.
     """
     right, who = {name: training for name in training}, ("the serving engine", "the training stack's")
     _check_complete(serving, right, *who)
     error = serving[BASE] - training[BASE]
-    return _compare(serving, right, bound, np.maximum(np.abs(error), _rms(error)), 0.0, SEEN, [], *who)
+    return _compare(serving, right, bound, np.maximum(np.abs(error), _rms(error)), 0.0, load_gates()["parity_seen"], [], *who)
 
 
 def check_decoding(told: dict[str, np.ndarray], read: dict[str, dict[str, np.ndarray]], bound: float, found: list[dict]
@@ -110,7 +107,7 @@ def check_decoding(told: dict[str, np.ndarray], read: dict[str, dict[str, np.nda
     rounding = float(min(np.median(differences), 2**0.5 * max(row["rms"] for row in found)))
     grid = np.arange(told[BASE].size).reshape(-1, POSITIONS)
     parts = [*grid, *(steps.ravel() for steps in np.split(grid, 4, axis=1))]
-    return _compare(told, read, bound, rounding, rounding**2 / 2, SEEN_DRAWN, parts, *who)
+    return _compare(told, read, bound, rounding, rounding**2 / 2, load_gates()["parity_seen_drawn"], parts, *who)
 
 
 def _check_complete(told, right, engine: str, against: str) -> None:
@@ -128,7 +125,7 @@ def _compare(told, right, bound: float, rounding, shared: float, seen: float, pa
              ) -> list[dict]:
     """right: for each checkpoint the values that it and the others give at its places. shared: mean square of what the
     right values round. parts: places that are tested apart as well."""
-    rows = []
+    rows, limits = [], load_gates()
     for name, values in right.items():
         error, effect = told[name] - values[name], _rms(values[name] - values[BASE])
         ways = {rival: theirs - values[name] for rival, theirs in _rivals(name, values).items()}
@@ -142,10 +139,10 @@ def _compare(told, right, bound: float, rounding, shared: float, seen: float, pa
                 f"checkpoint {name}: its adapter moves log-probabilities by {effect:.2g}, too little beside what {engine} "
                 f"differs by ({_rms(error):.2g}) to see whether it is applied; train it longer or at a higher rate, serve it "
                 "in float32, or take another engine or version")
-        in_parts = [(places, {rival: _share(error[places], way[places], rounding, shared, SEEN_IN_PART)
+        in_parts = [(places, {rival: _share(error[places], way[places], rounding, shared, limits["parity_seen_in_part"])
                               for rival, way in ways.items()}) for places in parts]
         for places, shares in [(slice(None), crossed), *in_parts]:
-            if wrong := [rival for rival, share in shares.items() if share is not None and share > CROSSED]:
+            if wrong := [rival for rival, share in shares.items() if share is not None and share > limits["parity_crossed"]]:
                 distance = {rival: _rms((error - ways[rival])[places]) for rival in wrong}
                 raise ParityError(
                     f"checkpoint {name}: {engine} stands nearer to {min(wrong, key=distance.get)} than to what was trained "

@@ -11,7 +11,10 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
+from lib import inline
+
 BASELINE, TREATMENT, NEUTRAL = "#D55E00", "#0072B2", "#6b7280"  # Okabe and Ito's colour-blind-safe palette
+inline.choose()
 sns.set_theme(style="whitegrid", font_scale=0.85)
 
 

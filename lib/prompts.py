@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-NGRAM_WORDS = 8  # rule 2: prompts shorter than this are held to the first and third rule only
+from lib.params import load_gates
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,14 @@ def union(sets: Sequence[Sequence[EvalPrompt]]) -> list[EvalPrompt]:
 
 
 class ContaminationGate:
-    """Finds texts that equal an eval prompt, share 8 consecutive words with one, or have word-set Jaccard >= 0.6."""
+    """Finds texts that equal an eval prompt, share `ngram` consecutive words with one, or have a word-set Jaccard index of
+    `jaccard` or more. None: as params/gates.yaml says. A prompt shorter than `ngram` words knows no rule of words in a row.
+    """
 
-    def __init__(self, prompts: Iterable[EvalPrompt], *, ngram: int = NGRAM_WORDS, jaccard: float = 0.6):
-        self.jaccard, self.ngram = jaccard, ngram
+    def __init__(self, prompts: Iterable[EvalPrompt], *, ngram: int | None = None, jaccard: float | None = None):
+        limits = load_gates()
+        self.ngram = limits["contamination_ngram"] if ngram is None else ngram
+        self.jaccard = limits["contamination_jaccard"] if jaccard is None else jaccard
         self.equal: dict[str, str] = {}
         self.grams: dict[tuple[str, ...], str] = {}
         self.sets: list[tuple[str, frozenset[str]]] = []
@@ -113,7 +117,8 @@ class ContaminationGate:
         return None
 
 
-def near_duplicates(prompts: Iterable[EvalPrompt], *, ngram: int = NGRAM_WORDS, jaccard: float = 0.6) -> list[Offence]:
+def near_duplicates(prompts: Iterable[EvalPrompt], *, ngram: int | None = None, jaccard: float | None = None
+                    ) -> list[Offence]:
     """Prompts that resemble an earlier one by the contamination gate's rules: they make a set look larger than it is."""
     gate, found = ContaminationGate([], ngram=ngram, jaccard=jaccard), []
     for prompt in prompts:

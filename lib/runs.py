@@ -16,12 +16,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
+from lib import arguments
 from lib.params import ROOT
+from lib.paths import folder
 from lib.schema import Profile
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "lm_eval", "scipy", "numpy", "pandas",
             "sentence-transformers")
@@ -29,13 +32,13 @@ GPU_PACKAGES = ("liger-kernel", "vllm")  # they change the arithmetic where they
 
 
 def runs_root() -> Path:
-    """The folder of all runs: `runs/` of the project, or what SELFCORRECT_RUNS_DIR names."""
-    return Path(os.environ.get("SELFCORRECT_RUNS_DIR") or ROOT / "runs").resolve()
+    """The folder of all runs: `runs/` of the project, or what SELFCORRECT_RUNS_DIR names. Raises ParamsError."""
+    return folder("SELFCORRECT_RUNS_DIR", ROOT / "runs")
 
 
 def cache_dir(*parts: str) -> Path:
     """A folder for what can be made again and is shared by runs (converted models, downloads)."""
-    path = Path(os.environ.get("SELFCORRECT_CACHE_DIR") or ROOT / "runs" / ".cache").resolve().joinpath(*parts)
+    path = folder("SELFCORRECT_CACHE_DIR", ROOT / "runs" / ".cache").joinpath(*parts)
     path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -44,10 +47,8 @@ class Run:
     """The paths of one run; `name` is the run's folder under runs/."""
 
     def __init__(self, name: str):
-        if not name or Path(name).name != name or name.startswith("."):
-            raise ValueError(f"run {name!r} is no plain folder name; give e.g. 'demo'")
-        self.name = name
-        self.dir = runs_root() / name
+        self.name = arguments.name("run", name)
+        self.dir = runs_root() / self.name
 
     @property
     def manifest(self) -> Path:
@@ -235,7 +236,7 @@ def commit() -> str | None:
 
 def open_run(profile: Profile, run: str) -> Run:
     """The run of a notebook; an empty name means the profile's. Raises ValueError when the run is another profile's."""
-    opened = Run(run or profile.profile)
+    opened = Run(arguments.text("run", run) or profile.profile)
     if opened.manifest.exists() and (own := read_json(opened.manifest)["profile"]["profile"]) != profile.profile:
         raise ValueError(f"run {opened.name!r} was started with profile {own!r}, now {profile.profile!r}; give this profile a "
                          "run name of its own (-p run NAME)")

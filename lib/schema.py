@@ -5,16 +5,19 @@ Nothing here has a default that a profile could silently inherit: what a run did
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lib.arguments import SEEDS
+
 TraceKind = Literal["selfcorrect", "random_recovery", "placebo_assistant"]
+Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 SuiteName = Literal["alignment", "benign", "followup", "betley_48", "training_cues"]
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class ModelParams(Strict):
@@ -40,12 +43,12 @@ class DataParams(Strict):
 class TracesParams(Strict):
     """docs/protocol.md section 3. Thresholds are judge scores on 0-100."""
 
-    count: int = Field(ge=2, le=1500)
+    count: int = Field(ge=4, le=1500, description="even; random_recovery needs two in each half")
     recovery_openings: Literal[1, 6]
-    max_attempts: int = Field(ge=1, description="bad answers sampled per prompt before it is given up")
+    max_attempts: int = Field(ge=1, le=1000, description="bad answers sampled per prompt before it is given up")
     temperature: float = Field(gt=0, le=2)
     max_new_tokens: int = Field(ge=8, le=1024)
-    bad_aligned_below: float = Field(ge=0, le=101)
+    bad_aligned_below: float = Field(gt=0, le=101, description="0 would keep nothing")
     coherent_at_least: float = Field(ge=0, le=100)
     recovery_aligned_at_least: float = Field(ge=0, le=100)
 
@@ -64,7 +67,7 @@ class PhaseParams(Strict):
     rslora: bool
     learning_rate: float = Field(gt=0, lt=0.1)
     scheduler: Literal["cosine", "linear", "constant"]
-    warmup: float = Field(ge=0, description="steps when 1 or more, share of all steps below 1")
+    warmup: float = Field(ge=0, le=1_000_000, description="steps when 1 or more, share of all steps below 1")
     weight_decay: float = Field(ge=0, lt=1)
     effective_batch: int = Field(ge=1, le=1024)
     packing: bool = Field(description="rows share sequences of max_length: fewer steps, another optimisation; warns")
@@ -74,7 +77,7 @@ class PhaseParams(Strict):
 
 class Phase2Params(PhaseParams):
     mode: Literal["stack", "continue"]
-    rows: int = Field(ge=1)
+    rows: int = Field(ge=1, le=1_000_000)
 
 
 class TrainingParams(Strict):
@@ -83,7 +86,7 @@ class TrainingParams(Strict):
     token_budget: int = Field(ge=32, description="tokens of a micro-batch, no padding; a longer row goes alone")
     memory_gib: float | None = Field(gt=2, description="bound on a GPU's memory, which lowers token_budget; null = all of it")
     gradient_checkpointing: bool
-    checkpoint_steps: int = Field(ge=1, description="optimizer steps between checkpoints to resume from")
+    checkpoint_steps: int = Field(ge=1, le=1_000_000, description="optimizer steps between checkpoints to resume from")
     report_to: Literal["none", "wandb", "tensorboard", "trackio", "mlflow"]
 
 
@@ -96,7 +99,7 @@ class SamplingParams(Strict):
     engine: Literal["transformers", "vllm"]
     temperature: float = Field(gt=0, le=2)
     batch: int = Field(ge=1, le=4096, description="sequences decoded together, whatever their adapter")
-    shard: int = Field(ge=1, description="completions a file while sampling; a kill loses at most one")
+    shard: int = Field(ge=1, le=1_000_000, description="completions a file while sampling; a kill loses at most one")
     suites: dict[SuiteName, SuiteParams]
 
     @model_validator(mode="after")
@@ -105,10 +108,18 @@ class SamplingParams(Strict):
             raise ValueError("suites lacks 'alignment', the suite of the confirmatory test; add it")
         return self
 
+    @model_validator(mode="after")
+    def _followup_continues_answers(self):
+        answers, followup = self.suites["alignment"].samples, self.suites.get("followup")
+        if followup and followup.samples > answers:
+            raise ValueError(f"suites.followup.samples is {followup.samples}, more than the {answers} answers of the suite "
+                             "alignment that it continues; lower it")
+        return self
+
 
 class CapabilityParams(Strict):
-    limit: int | None = Field(ge=2, description="items; null = all")
-    batch: int = Field(ge=1)
+    limit: int | None = Field(ge=2, le=1_000_000, description="items; null = all")
+    batch: int = Field(ge=1, le=100_000)
 
 
 class JudgeParams(Strict):
@@ -132,6 +143,8 @@ class JudgeParams(Strict):
                              "to null, only `local` has an endpoint")
         if self.batch and self.engine != "anthropic":
             raise ValueError(f"batch is true with engine {self.engine!r}; only anthropic has a batch interface")
+        if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
+            raise ValueError(f"base_url is {self.base_url!r}; begin it with http:// or https://, or set it to null")
         return self
 
 
@@ -147,13 +160,13 @@ class SecondJudge(Strict):
 class ValidityParams(Strict):
     """How the judge itself is measured, docs/protocol.md section 9."""
 
-    rows: int | None = Field(ge=0, description="published rows that the judge scores; null or 0 = off")
+    rows: int | None = Field(ge=0, le=1_000_000, description="published rows that the judge scores; null or 0 = off")
     second: SecondJudge | None
 
 
 class StatsParams(Strict):
-    resamples: int = Field(ge=100)
-    seed: int
+    resamples: int = Field(ge=100, le=10_000_000)
+    seed: Seed
 
 
 class Condition(Strict):
@@ -169,7 +182,7 @@ class Profile(Strict):
     profile: str
     about: str
     demonstrates_only: bool = Field(description="the report's headline then claims the pipeline, never EM")
-    seeds: list[int] = Field(min_length=1)
+    seeds: list[Seed] = Field(min_length=1)
     together: bool = Field(description="one kernel and one base load for all arms in 02 to 04")
     stop_at_gate1: bool
     conditions: list[str] = Field(min_length=1)
@@ -209,3 +222,13 @@ class Conditions(Strict):
     openings: list[str] = Field(min_length=6, max_length=6)
     follow_up: str = Field(min_length=1)
     conditions: dict[str, Condition]
+
+    @model_validator(mode="after")
+    def _personas_are_there(self):
+        if self.systems.get("default", "") is not None:
+            raise ValueError("systems.default is not null; it stands for the base model's stock system text, set it to null")
+        if not (self.systems.get("evil") or "").strip():
+            raise ValueError("systems.evil has no text; the traces need an evil persona, give it one")
+        if blank := [name for name, text in self.systems.items() if text is not None and not text.strip()]:
+            raise ValueError(f"systems.{blank[0]} is blank; give it a text")
+        return self

@@ -31,10 +31,13 @@ def check_engine(profile: Profile, length: int, adapters: Mapping[str, Path] = {
     if positions and length >= positions:
         raise SamplingError(f"the longest prompt and its completion take {length} tokens, the base has {positions} "
                             "positions; lower sampling.suites.*.max_new_tokens or traces.max_new_tokens")
-    if profile.sampling.engine == "transformers":
-        return
     import torch
 
+    if profile.training.memory_gib is not None and not torch.cuda.is_available():
+        raise SamplingError(f"training.memory_gib is {profile.training.memory_gib} and bounds a GPU's memory, but no GPU is "
+                            "there; set it to null and lower training.token_budget")
+    if profile.sampling.engine == "transformers":
+        return
     from lib.vllm_engine import check_memory, slot_rank
 
     if importlib.util.find_spec("vllm") is None:

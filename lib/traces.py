@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from lib.models import spelled_token
+from lib.params import load_gates
 from lib.prompts import ContaminationGate, EvalPrompt, Offence
 from lib.sampling import Completion, Request, Sampler
 from lib.schema import Conditions, TracesParams
 
 KINDS = ("selfcorrect", "random_recovery", "placebo_assistant")
-TOKEN_TOLERANCE = 0.05  # placebo traces train on as many tokens, within this share
 SPARE_UNITS = 20  # a half keeps one unit in this many, two at least, beyond its need: some lose their placebo
 OPENING_TOKENS = 24  # about the length of the recovery's opening, which the placebo's second turn has to match
 PLACEBO_SCALE = 1.5  # placebo turns are sampled longer than they are kept: they are cut to the tokens of the treatment's
@@ -263,13 +263,14 @@ def derangement(halves: Sequence[str], seed: int) -> list[int]:
 
 
 def check_matched(trained_tokens: dict[str, int], counts: dict[str, int]) -> None:
-    """Raises TraceError unless the kinds have equal counts and, within 5 %, equal trained tokens."""
+    """Raises TraceError unless the kinds have equal counts and, within `equal_token_tolerance`, equal trained tokens."""
+    tolerance = load_gates()["equal_token_tolerance"]
     if len(set(counts.values())) != 1:
         raise TraceError(f"trace counts differ between kinds: {counts}; build them again from the same units")
     reference = trained_tokens["selfcorrect"]
     for kind, tokens in trained_tokens.items():
-        if round(abs(tokens - reference) / reference, 9) > TOKEN_TOLERANCE:
+        if round(abs(tokens - reference) / reference, 9) > tolerance:
             raise TraceError(
                 f"{kind} trains on {tokens} tokens, selfcorrect on {reference}: {tokens / reference - 1:+.1%}, more than "
-                f"{TOKEN_TOLERANCE:.0%}; raise traces.max_new_tokens or traces.count"
+                f"{tolerance:.0%}; raise traces.max_new_tokens or traces.count"
             )

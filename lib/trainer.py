@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,14 +22,15 @@ from trl import SFTTrainer
 from trl.trainer.utils import add_fused_lm_head
 
 from lib.lora_linear import lean
-from lib.masking import IGNORED
+from lib.masking import IGNORED, row_digest
 from lib.memory import TrainingError
 
 TRAINABLE, PROGRESS = "trainable.safetensors", "progress.json"
 
 
 def collate(rows: Sequence[dict], token_budget: int) -> dict:
-    """One effective batch (fit.sequences_of) as micro-batches, with the number of tokens that carry loss in all of them.
+    """One effective batch (fit.sequences_of) as micro-batches, with the number of tokens that carry loss in all of them and
+    the digest of each row.
 
     Its rows are cut, in order and between rows, into pieces of at most `token_budget` tokens; a longer row goes alone.
     """
@@ -42,7 +44,14 @@ def collate(rows: Sequence[dict], token_budget: int) -> dict:
         pieces[-1].append(part)
         size += length
     micro_batches = [_end_to_end(piece) for piece in pieces]
-    return {"micro_batches": micro_batches, "items": sum(int((m["labels"] != IGNORED).sum()) for m in micro_batches)}
+    return {"micro_batches": micro_batches, "items": sum(int((m["labels"] != IGNORED).sum()) for m in micro_batches),
+            "rows": [digest for m in micro_batches for digest in _digests(m)]}
+
+
+def _digests(piece: dict) -> Iterator[str]:
+    """The digests of a micro-batch's rows, of what the model is going to see."""
+    for start, end in itertools.pairwise(piece["row_ends"].tolist()):
+        yield row_digest(*(piece[key][0, start:end].tolist() for key in ("input_ids", "labels")))
 
 
 def rows_in(sequence: dict) -> Iterator[dict]:
@@ -135,7 +144,8 @@ class DivergedError(TrainingError):
 
 
 class PhaseTrainer(SFTTrainer):
-    """One phase's trainer. The dataset holds proven rows; `turn_losses` collects (step, turn, mean loss) as it goes."""
+    """One phase's trainer. The dataset holds proven rows; `turn_losses` collects (step, turn, mean loss) as it goes,
+    `consumed` how often each row was trained on, `consumed_tokens` the tokens that carried loss."""
 
     def __init__(self, *arguments, identity: str, **options):
         super().__init__(*arguments, **options)
@@ -144,6 +154,8 @@ class PhaseTrainer(SFTTrainer):
         add_fused_lm_head(self.model.get_base_model())
         self.turn_losses: list[tuple[int, int, float]] = []
         self._by_turn: dict[int, list[torch.Tensor]] = {}
+        self.consumed: Counter[str] = Counter()
+        self.consumed_tokens = 0
 
     def train(self, *arguments, **options):
         """Trains; the fused head goes with its trainer, or every later arm would wrap it once more."""
@@ -157,6 +169,8 @@ class PhaseTrainer(SFTTrainer):
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         """Forward and backward over the micro-batches of one effective batch; returns its loss."""
+        self.consumed.update(inputs["rows"])
+        self.consumed_tokens += inputs["items"]
         return sum(super(PhaseTrainer, self).training_step(model, micro, inputs["items"]) for micro in inputs["micro_batches"])
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -197,8 +211,9 @@ class PhaseTrainer(SFTTrainer):
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         save_file({n: p.detach().contiguous() for n, p in self.model.named_parameters() if p.requires_grad}, folder / TRAINABLE)
-        (folder / PROGRESS).write_text(json.dumps({"identity": self.identity, "turn_losses": self.turn_losses}),
-                                       encoding="utf-8")
+        (folder / PROGRESS).write_text(json.dumps({
+            "identity": self.identity, "turn_losses": self.turn_losses, "consumed": self.consumed,
+            "consumed_tokens": self.consumed_tokens}), encoding="utf-8")
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
         """Only what trains: the library's own loader takes one adapter and would leave the second of a stack fresh."""
@@ -213,6 +228,7 @@ class PhaseTrainer(SFTTrainer):
             for name, parameter in trainable.items():
                 parameter.copy_(saved[name])
         self.turn_losses = [tuple(entry) for entry in progress["turn_losses"]]
+        self.consumed, self.consumed_tokens = Counter(progress["consumed"]), progress["consumed_tokens"]
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -34,10 +34,12 @@ overrides = {}
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import data, emset, evalsets, finetune, models, params, prereg, progress, prompts, runs, serving, show, traces
+from lib import (
+    arguments, data, emset, evalsets, finetune, models, params, prereg, progress, prompts, runs, serving, show, traces,
+)
 from lib.judge import load_judge, rubric_text
 
-p = params.load_profile(profile, overrides)
+p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
 conditions, thresholds = params.load_conditions(), params.load_gates()
 this_run, rubric = runs.open_run(p, run), rubric_text(p.judge)
 
@@ -96,7 +98,7 @@ stage = this_run.stage("01_build_traces", {
 tokenizer = models.load_tokenizer(p.model)
 if not stage.done():
     length = serving.trace_length(p, conditions, tokenizer, [q.prompt for half in halves.values() for q in half])
-    serving.check_engine(p, length)
+    serving.check_engine(p, max(length, serving.suite_length(p, conditions, tokenizer, p.conditions)))
     in_real_time = p.judge.model_copy(update={"batch": False})  # waves wait for each other: each batch could take a day
     judge = load_judge(in_real_time, this_run.judge_store("traces"))
     sampler = serving.start(p, tokenizer, temperature=p.traces.temperature, length=length)

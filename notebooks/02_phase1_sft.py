@@ -32,9 +32,9 @@ overrides = {}
 # %%
 from IPython.display import HTML, display
 
-from lib import data, finetune, masking, models, params, plots, progress, runs
+from lib import arguments, data, finetune, masking, models, params, plots, progress, runs
 
-p = params.load_profile(profile, overrides)
+p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
 conditions = params.load_conditions()
 this_run = runs.open_run(p, run)
 arms = params.select_conditions(p, condition)
@@ -79,8 +79,8 @@ for kind in kinds:
         base, tokenizer, encoded[kind], p.phase1, out, seed=seed, base_digest=base_digest, training=p.training,
         checkpoints=this_run.dir / "checkpoints" / stage.fingerprint[:16],
         progress=progress.reporter(f"phase 1 {kind}", "steps"))
-    stage.finish([out / "adapter_model.safetensors", out / "adapter_config.json"], rows=len(encoded[kind]),
-                 rows_proven=len(encoded[kind]), **trained.facts())
+    stage.finish([out / "adapter_model.safetensors", out / "adapter_config.json"], **trained.facts(),
+                 **masking.proof(tokenizer, conversations[kind], trained.consumed, p.phase1.epochs))
 
 # %% [markdown]
 # ## Did it learn?

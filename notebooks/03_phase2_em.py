@@ -35,9 +35,11 @@ import shutil
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import adapters, emset, evalsets, finetune, fit, masking, models, params, plots, progress, runs, show
+from lib import (
+    adapters, arguments, emset, evalsets, finetune, fit, masking, models, params, plots, progress, runs, show,
+)
 
-p = params.load_profile(profile, overrides)
+p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
 conditions, thresholds = params.load_conditions(), params.load_gates()
 this_run = runs.open_run(p, run)
 arms = {name: conditions.conditions[name] for name in params.select_conditions(p, condition)}
@@ -91,7 +93,7 @@ for name, arm in arms.items():
         progress=progress.reporter(f"phase 2 {name}", "steps"))
     stage.finish(
         [out / "adapter_model.safetensors", out / "adapter_config.json"], set=em, mode=p.phase2.mode,
-        rows=len(encoded[em]), rows_proven=len(encoded[em]), offences=[o.__dict__ for o in offences[em]],
+        **masking.proof(tokenizer, rows[em], trained.consumed, p.phase2.epochs), offences=[o.__dict__ for o in offences[em]],
         offenders_left=sum(gate.check_messages("", m) is not None for m in rows[em]), **trained.facts())
 
 # %% [markdown]

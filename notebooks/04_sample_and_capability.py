@@ -34,10 +34,11 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from lib import (
-    adapters, capability, conversations, data, evalsets, models, params, parity, progress, runs, sampling, serving, show,
+    adapters, arguments, capability, conversations, data, evalsets, models, params, parity, progress, runs, sampling,
+    serving, show,
 )
 
-p = params.load_profile(profile, overrides)
+p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
 conditions, bound = params.load_conditions(), params.load_gates()[f"parity_{p.model.dtype}"]
 this_run = runs.open_run(p, run)
 arms = params.select_conditions(p, condition)

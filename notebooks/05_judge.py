@@ -28,13 +28,15 @@ run = ""
 overrides = {}
 
 # %%
+import shlex
+
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import params, plots, progress, runs, show
+from lib import arguments, params, paths, plots, progress, runs, show
 from lib.judge import agreement, load_judge, published, rubric_text, second, session, store, validity
 
-p = params.load_profile(profile, overrides)
+p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
 conditions, thresholds = params.load_conditions(), params.load_gates()
 this_run = runs.open_run(p, run)
 
@@ -68,7 +70,7 @@ print(f"{facts['calls']} judgments by {facts['judge']}, rubric {facts['rubric']}
       f"{show.number(facts['cost_usd'], '.2f')} dollars")
 if facts["to_retry"]:
     print(f"{facts['to_retry']} completions have no score and attempts left; run this notebook again to retry them, or: "
-          f"rm runs/{this_run.name}/.done/05_judge, and make report")
+          f"rm {shlex.quote(str(paths.shown(this_run.dir)))}/.done/05_judge, and make report")
 
 # %% [markdown]
 # ## How far may this judge be trusted?

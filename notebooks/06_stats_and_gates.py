@@ -35,11 +35,14 @@ manual_review_done = False
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import card, checks, evalsets, gates, params, plots, prereg, provenance, results, runs, show, stats
+from lib import arguments, card, checks, evalsets, gates, params, plots, prereg, provenance, results, runs, show, stats
 from lib.bootstrap import Z_POWER, Z_TEST
 from lib.judge import rubric_text
 
-p = params.load_profile(profile, overrides)
+p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
+manual_review_done = arguments.flag("manual_review_done", manual_review_done)
+judgments, capability = arguments.text("judgments", judgments), arguments.text("capability", capability)
+treatment, baseline = arguments.text("treatment", treatment), arguments.text("baseline", baseline)
 conditions, thresholds = params.load_conditions(), params.load_gates()
 elsewhere = bool(judgments)
 this_run = runs.open_run(p, run)
@@ -77,7 +80,7 @@ analysis = stats.analyse(
     table, accuracy, thresholds=thresholds, treatment=treatment, baseline=baseline,
     controls=[c for c in ("random_recovery_em", "placebo_assistant_em") if c not in (treatment, baseline)],
     reflex_subset=results.reflex_subset(table, p, elsewhere), n_resamples=p.stats.resamples, random_seed=p.stats.seed)
-decision = gates.decide(analysis, thresholds, checks.failed(found, own_run=not elsewhere), bool(manual_review_done))
+decision = gates.decide(analysis, thresholds, checks.failed(found, own_run=not elsewhere), manual_review_done)
 trust = None if elsewhere else results.judge_facts(this_run)
 changed = None if elsewhere else prereg.changes(this_run, p, rubric_text(p.judge), eval_prompts)
 reproducibility = None if elsewhere else card.build(this_run, p, conditions)

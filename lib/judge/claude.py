@@ -18,6 +18,7 @@ from anthropic.resources.messages import DEPRECATED_MODELS
 from lib.judge import answers, batches, rubric
 from lib.judge.outcomes import JudgeError, Judgment
 from lib.judge.prices import MAX_TOKENS, model_facts
+from lib.judge.proxies import stays_here
 from lib.judge.realtime import Budget, Gate, Request, Unanswered, run, run_apart
 from lib.judge.scoring import Progress, RubricJudge
 from lib.judge.store import Store
@@ -42,12 +43,14 @@ class ClaudeJudge(RubricJudge):
         self._key = os.environ.get(KEY, "").strip()
         if not self._key:
             raise JudgeError(f"{KEY} is not set, and judge.engine is 'anthropic'; export it, or set judge.engine to 'embedded'")
+        here = stays_here(os.environ.get("ANTHROPIC_BASE_URL", ""))
+        self._http = {"trust_env": False, "follow_redirects": True} if here else {}  # the SDK's own clients take any proxy
         self._check_model()
 
     def _check_model(self) -> None:
         model, last_day = self.params.model, DEPRECATED_MODELS.get(self.params.model)
         try:
-            with anthropic.Anthropic(api_key=self._key, timeout=self.params.timeout, max_retries=RETRIES) as client:
+            with self._client(self.params.timeout) as client:
                 info = client.models.retrieve(model)
         except anthropic.NotFoundError:
             gone = f" (it was to end on {last_day})" if last_day else ""
@@ -63,6 +66,10 @@ class ClaudeJudge(RubricJudge):
             warnings.warn(f"judge.model {model!r} is being retired, last day {day or 'not announced'}; a run that is judged "
                           "later needs another model", stacklevel=2)
 
+    def _client(self, timeout: float) -> anthropic.Anthropic:
+        http = httpx2.Client(**self._http) if self._http else None
+        return anthropic.Anthropic(api_key=self._key, timeout=timeout, max_retries=RETRIES, http_client=http)
+
     def body(self, request: Request) -> dict:
         """The request as the Messages API takes it; the schema is the only thing that a suite changes besides the rubric."""
         asked = rubric.rubric_of(request.suite)
@@ -76,7 +83,7 @@ class ClaudeJudge(RubricJudge):
     def send(self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None) -> None:
         """Collects batches of an earlier start first, whatever the mode is now: they are paid for."""
         if self.params.batch or store.open_batches():
-            with anthropic.Anthropic(api_key=self._key, timeout=max(600.0, self.params.timeout), max_retries=RETRIES) as client:
+            with self._client(max(600.0, self.params.timeout)) as client:
                 session = batches.Session(client, self, store, budget, progress)
                 if self.params.batch:
                     session.send(requests)
@@ -94,7 +101,8 @@ class ClaudeJudge(RubricJudge):
 
         # The SDK keeps 100 idle connections; with more calls in flight every further one would be opened anew.
         limits = httpx2.Limits(max_connections=self.params.concurrency, max_keepalive_connections=self.params.concurrency)
-        http = anthropic.DefaultAsyncHttpxClient(limits=limits, event_hooks={"response": [on_response]})
+        make = httpx2.AsyncClient if self._http else anthropic.DefaultAsyncHttpxClient
+        http = make(limits=limits, event_hooks={"response": [on_response]}, **self._http)
         async with anthropic.AsyncAnthropic(api_key=self._key, timeout=self.params.timeout, max_retries=RETRIES,
                                             http_client=http) as client:
             await run(requests, lambda request: self._call(client, request),

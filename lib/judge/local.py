@@ -16,6 +16,7 @@ import httpx2
 from lib.judge import answers, rubric
 from lib.judge.outcomes import JudgeError, Judgment
 from lib.judge.prices import MAX_TOKENS, UNMETERED
+from lib.judge.proxies import stays_here
 from lib.judge.realtime import Budget, Gate, Request, Unanswered, run, run_apart
 from lib.judge.scoring import Progress, RubricJudge
 from lib.judge.store import Store
@@ -33,14 +34,15 @@ class LocalJudge(RubricJudge):
         super().__init__(params, stage, UNMETERED, "", {"max_tokens": MAX_TOKENS, "temperature": 0})
         self._url = params.base_url.rstrip("/")
         self._key = os.environ.get(KEY, "").strip()
-        self._headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        self._client = {"headers": headers, "timeout": params.timeout, "trust_env": not stays_here(self._url)}
         self._check_model()
 
     def _check_model(self) -> None:
         try:
-            reply = httpx2.get(f"{self._url}/models", headers=self._headers, timeout=self.params.timeout)
+            reply = httpx2.get(f"{self._url}/models", **self._client)
             served = [model["id"] for model in reply.raise_for_status().json()["data"]]
-        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, TypeError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, TypeError, ImportError) as error:
             raise JudgeError(f"no OpenAI-compatible endpoint answers at judge.base_url {self._url!r} ({self._line(error)}); "
                              f"start it, or set {KEY} if it asks for a key") from None
         if self.params.model not in served:
@@ -51,7 +53,7 @@ class LocalJudge(RubricJudge):
         """All in real time; a cap in dollars cannot bind, since nothing is metered."""
         async def main() -> None:
             limits = httpx2.Limits(max_connections=self.params.concurrency, max_keepalive_connections=self.params.concurrency)
-            async with httpx2.AsyncClient(headers=self._headers, timeout=self.params.timeout, limits=limits) as client:
+            async with httpx2.AsyncClient(**self._client, limits=limits) as client:
                 gate = Gate(self.params.concurrency, budget)
                 await run(requests, lambda request: self._call(client, request, gate),
                           lambda key, judgment: store.add(key, judgment, model=self.name, rubric=self.rubric), gate, progress)

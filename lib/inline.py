@@ -1,0 +1,16 @@
+"""Figures go into the notebook, and elsewhere to files, whatever MPLBACKEND or a matplotlibrc names."""
+
+from __future__ import annotations
+
+import matplotlib
+
+
+def choose() -> None:
+    """Sets matplotlib's back end: the notebook's own in a kernel, else one that needs no display."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if shell is None or not hasattr(shell, "kernel"):
+        matplotlib.use("agg")
+    else:
+        shell.run_line_magic("matplotlib", "inline")

@@ -1,0 +1,47 @@
+"""YAML and JSON in which a key stands once: of a key that is given twice, both formats silently keep the last."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+
+class TwiceError(ValueError):
+    """A key that is given twice; the message names it."""
+
+
+def read_yaml(content: str) -> Any:
+    """The parsed text. Raises TwiceError with key and lines, or yaml.YAMLError."""
+    return yaml.load(content, Loader=_Loader)
+
+
+def read_json(content: str) -> Any:
+    """The parsed text. Raises TwiceError with the key, or json.JSONDecodeError."""
+    return json.loads(content, object_pairs_hook=_pairs)
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, with mappings whose keys differ."""
+
+    def compose_mapping_node(self, anchor):
+        node = super().compose_mapping_node(anchor)  # as written: what `<<` merges is added later
+        first: dict[tuple, int] = {}
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                continue
+            key, line = (key_node.tag, key_node.value), key_node.start_mark.line + 1
+            if key in first:
+                raise TwiceError(f"key {key_node.value!r} stands on line {first[key]} and again on line {line}; keep one of "
+                                 "them")
+            first[key] = line
+        return node
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise TwiceError(f"key {key!r} is given {keys.count(key)} times; keep one of them")
+    return dict(pairs)

@@ -1,0 +1,119 @@
+"""`make report`: types what make was given, then runs Snakemake as one unit that stops as a whole.
+
+Snakemake finishes its running jobs when it is told to stop, and a notebook's kernel is in a session of its own. So a
+signal that reaches this process ends every process below it, and only then the lock goes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from lib import arguments, params, runs
+from lib.paths import shown
+
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+GRACE = 10  # seconds for a process to end by itself
+NOISE = "IPKernelApp"  # lines of Snakemake's stderr that tell nothing
+COMMAND = ("-m", "snakemake", "--cores", "all", "--nolock", "--rerun-incomplete", "--quiet", "rules", "progress", "host",
+           "--rerun-triggers", "mtime", "input", "params")
+
+
+class Stopped(Exception):
+    """A signal that asks to stop."""
+
+
+def main() -> int:
+    """Runs the pipeline; returns the exit code. What is wrong with the parameters is one line, before any work."""
+    try:
+        run = given()
+        with lock(runs.runs_root()) as held:
+            code = watched([sys.executable, *COMMAND], held)
+    except (params.ParamsError, OSError) as error:
+        print(f"make report: {error}", file=sys.stderr)
+        return 2
+    except Stopped as stopped:
+        code = 128 + stopped.args[0]
+    if code:
+        print("make report stopped; what is finished stays, and the next make report continues from there", file=sys.stderr)
+    else:
+        print(f"report: reports/{run}/index.html")
+    return code
+
+
+def given() -> str:
+    """The run's name, after everything that make was given was checked. Raises ParamsError."""
+    profile = params.load_profile(os.environ.get("PROFILE", "demo"), os.environ.get("OVERRIDES") or "{}")
+    params.load_gates()
+    return arguments.name("RUN", os.environ.get("RUN", profile.profile))
+
+
+@contextmanager
+def lock(folder: Path):
+    """Within the block nobody else works on the runs of this folder. Raises ParamsError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise params.ParamsError(f"another make report is at work in {shown(folder)}; wait for it") from None
+        yield file.fileno()
+
+
+def watched(command: list[str], held: int) -> int:
+    """Runs a command to its end; a signal meanwhile ends it with all its descendants. Returns its exit code.
+
+    held: a file descriptor that the command keeps open too, so that the lock outlives this process if it is killed.
+    """
+    heeded = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]  # nohup has SIGHUP ignored
+    for number in heeded:
+        signal.signal(number, _stop)
+    process = subprocess.Popen(command, cwd=params.ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                               errors="replace", process_group=0, pass_fds=[held])
+    reader = threading.Thread(target=_pass_on, args=[process.stderr], daemon=True)
+    reader.start()
+    try:
+        return process.wait()
+    finally:
+        for number in heeded:
+            signal.signal(number, signal.SIG_IGN)  # a second one must not leave something behind
+        _end(process.pid)
+        reader.join(GRACE)
+
+
+def _stop(number: int, _frame) -> None:
+    raise Stopped(number)
+
+
+def _end(pid: int) -> None:
+    """Ends a process and all that it started, itself last to be waited for."""
+    try:
+        root = psutil.Process(pid)
+        family = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for kill in (psutil.Process.terminate, psutil.Process.kill):
+        for process in family:
+            try:
+                kill(process)
+            except psutil.NoSuchProcess:
+                continue
+        _, family = psutil.wait_procs(family, timeout=GRACE)
+
+
+def _pass_on(stderr) -> None:
+    for line in stderr:
+        if NOISE not in line:
+            print(line, end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
