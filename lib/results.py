@@ -152,25 +152,25 @@ def missing_for_verdict(decision: Mapping, elsewhere: bool) -> list[str] | None:
                      if 0 < gate["number"] < 7 and gate["value"] is None]
 
 
-def new_figures(target: Path) -> Path:
-    """An empty folder for the figures of the result that is being made; `write` puts it in the place of the old one."""
-    folder = target / ".figures.new"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
+def new_figures(folder: Path) -> Path:
+    """An empty place for the figures of the result that `folder` will hold; `write` puts it in the place of the old one."""
+    drawn = folder / ".figures.new"
+    shutil.rmtree(drawn, ignore_errors=True)
+    drawn.mkdir(parents=True)
+    return drawn
 
 
-def write(target: Path, result: Mapping) -> str:
+def write(folder: Path, result: Mapping) -> str:
     """Writes the result, last of all, with the sha256 of each of its figures; returns the sha256 of result.json.
 
     A stop in between leaves the old result beside figures that it does not list, which the report does not show.
     """
-    drawn = target / ".figures.new"
+    drawn = folder / ".figures.new"
     figures = {path.name: runs.sha256(path) for path in sorted(drawn.iterdir())}
-    with runs.atomic_path(target / "figures") as beside:
+    with runs.atomic_path(folder / "figures") as beside:
         drawn.rename(beside)
-    runs.write_json(target / "result.json", {**result, "figures": figures})
-    return runs.sha256(target / "result.json")
+    runs.write_json(folder / "result.json", {**result, "figures": figures})
+    return runs.sha256(folder / "result.json")
 
 
 PLAN = "qwen7b"  # the profile that carries the pre-registered plan
@@ -199,6 +199,19 @@ def _flat(tree: Mapping, prefix: str = "") -> dict:
     for key, value in tree.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
+
+
+def arm_order(profile: Profile, arms: Mapping[str, dict]) -> list[str]:
+    """Every arm of a result: those of the profile in its order, then the others by name."""
+    return [arm for arm in profile.conditions if arm in arms] + sorted(set(arms) - set(profile.conditions))
+
+
+def intervals_over(arms: Mapping[str, dict], seeds_for_interval: float) -> str:
+    """What was resampled for the intervals of the arms, in words; an arm with few seeds has prompts alone resampled."""
+    ways = {"prompts and seeds" if len(arm["seeds"]) >= seeds_for_interval else "prompts" for arm in arms.values()}
+    if len(ways) > 1:
+        return f"prompts, and seeds where there are {seeds_for_interval:g} or more"
+    return ways.pop() if ways else "prompts"
 
 
 def prompt_by_condition(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
