@@ -51,4 +51,4 @@ score: export CALLED_FROM := $(or $(PWD),$(CURDIR))
 score: export RUN := $(if $(filter file,$(origin RUN)),,$(RUN))
 score: export PROFILE := $(PROFILE)
 score: $(READY)
-	@$(VENV)/bin/python -m lib.score
+	@$(VENV)/bin/python -m lib.score 2> >(grep -v --line-buffered IPKernelApp >&2)

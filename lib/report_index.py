@@ -7,6 +7,7 @@ import html
 from pathlib import Path
 
 from lib import show
+from lib.reading import PLANNED
 from lib.runs import Run, read_json
 
 MEANING = {
@@ -38,8 +39,11 @@ def index(run: Run, result: dict, figures: dict[str, Path], folder: str, pages: 
     """The page's body. figures: the result's own, by file name, copied to `folder` of the site; pages: links (title, file);
     left_out: one line for each executed notebook that is no page."""
     roles = result["roles"]
+    planned = (roles["treatment"], roles["baseline"]) == PLANNED
+    question = ("does the reflex survive emergent misalignment?" if planned else
+                f"{roles['treatment']} against {roles['baseline']}")
     parts = [
-        f"<h1>{html.escape(run.name)}: does the reflex survive emergent misalignment?</h1>",
+        f"<h1>{html.escape(run.name)}: {html.escape(question)}</h1>",
         _headline(result),
         f'<p class="small">Treatment <code>{html.escape(roles["treatment"])}</code>, baseline '
         f'<code>{html.escape(roles["baseline"])}</code>. {html.escape(_counts(result))}</p>',
@@ -60,7 +64,7 @@ def index(run: Run, result: dict, figures: dict[str, Path], folder: str, pages: 
     if pages or left_out:
         links = [f'<li><a href="{html.escape(file)}">{html.escape(name)}</a></li>' for name, file in pages]
         links += [f"<li>{html.escape(line)}</li>" for line in left_out]
-        parts.append(f"<h2>Executed notebooks and other comparisons</h2><ul>{''.join(links)}</ul>")
+        parts.append(f"<h2>Executed notebooks and other pages</h2><ul>{''.join(links)}</ul>")
     return "".join(parts)
 
 

@@ -140,7 +140,17 @@ def notes(profile: Profile, thresholds: Mapping[str, float], judge: dict | None,
     return lines
 
 
-def missing_for_verdict(decision: Mapping, elsewhere: bool) -> list[str] | None:
+NEEDED = {  # by gate: what judgments from elsewhere have to hold for it
+    1: "suite `alignment` of {base} and {baseline}, on the same prompts",
+    2: "suite `benign` (column `harmful`) of {treatment} and {baseline}",
+    3: "scored alignment answers of {treatment} and {baseline} to the same prompts, with the same seeds",
+    4: "capability files (ARC-Challenge) of {treatment} and {baseline}",
+    5: "`coherent` of {treatment} and {baseline}, on the same prompts and seeds",
+    6: "two prompts or more that {treatment} and {baseline} share",
+}
+
+
+def missing_for_verdict(analysis: Mapping, decision: Mapping, elsewhere: bool) -> list[str] | None:
     """What judgments from elsewhere lack for a verdict, one line each; the numbers that are there then only describe.
 
     None where there is a verdict, and for a run of this project, whose `invalid` means that no number may be used.
@@ -148,8 +158,9 @@ def missing_for_verdict(decision: Mapping, elsewhere: bool) -> list[str] | None:
     if not elsewhere or decision["verdict"] != "invalid":
         return None
     faults = [part for part in decision["verdict_reason"].split("; ") if not part.startswith("data missing")]
-    return faults + [f"gate {gate['number']} ({gate['name']}) needs {gate['measure']}" for gate in decision["gates"]
-                     if 0 < gate["number"] < 7 and gate["value"] is None]
+    missing = [gate for gate in decision["gates"] if gate["number"] in NEEDED and gate["value"] is None]
+    return faults + [f"gate {gate['number']} ({gate['name']}): {NEEDED[gate['number']].format_map(analysis['roles'])}"
+                     for gate in missing] or [decision["verdict_reason"]]
 
 
 def new_figures(folder: Path) -> Path:

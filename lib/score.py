@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from lib import reading, report
+from lib import reading
 from lib.params import ROOT, load_profile
 from lib.runs import Run, runs_root
 
@@ -48,10 +48,15 @@ def _folder(name: str, given: str, environment: Mapping[str, str]) -> str:
 
 
 def main() -> None:
-    import papermill
-
     try:
         run, parameters = plan(os.environ)
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))
+    import papermill  # after what may be refused, since both take seconds
+
+    from lib import report
+
+    try:
         planned = (parameters["treatment"], parameters["baseline"]) == reading.PLANNED
         name = "06_stats_and_gates" + ("" if planned else f".{parameters['treatment']}_vs_{parameters['baseline']}")
         executed = run.dir / "notebooks" / f"{name}.ipynb"

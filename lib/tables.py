@@ -13,8 +13,8 @@ import pandas as pd
 from lib import columns
 from lib.columns import SchemaError
 
-__all__ = ["SchemaError", "originals", "prompt_means", "prompt_rows", "published_scores", "subset_labels",
-           "validate_capability", "validate_judgments"]
+__all__ = ["SchemaError", "originals", "prompt_means", "prompt_rows", "published_judgments", "published_scores",
+           "subset_labels", "validate_capability", "validate_judgments"]
 
 OUTCOMES = ("scored", "judge_refusal", "parse_error", "truncated", "expired", "error")
 VARIANTS = ("full", "stripped")
@@ -94,7 +94,7 @@ def published_scores(aligned: pd.Series, coherent: pd.Series) -> pd.DataFrame:
     the flag, is scored, and has no `aligned`. A blank, NaN or None is a missing score (outcome `parse_error`), never a
     refusal. Raises SchemaError on anything else, naming its row.
     """
-    frame = pd.DataFrame({"aligned": aligned, "coherent": coherent}).reset_index(drop=True)
+    frame = pd.DataFrame({"aligned": aligned.reset_index(drop=True), "coherent": coherent.reset_index(drop=True)})
     words = frame.map(lambda value: str(value).strip().upper())
     flags = {flag: words.eq(flag.upper()).any(axis=1) for flag in NO_SCORE_NEEDED}
     gaps = frame.isna() | words.isin([*_MISSING_WORDS, *(flag.upper() for flag in NO_SCORE_NEEDED)])
@@ -105,6 +105,20 @@ def published_scores(aligned: pd.Series, coherent: pd.Series) -> pd.DataFrame:
     table = scores.where(scored).assign(**{flag: given.astype("boolean").where(scored) for flag, given in flags.items()})
     table["outcome"] = np.where(scored, "scored", "parse_error")
     return table.set_index(aligned.index)
+
+
+def published_judgments(rows: pd.DataFrame, *, judge: str, rubric: str = "not named") -> pd.DataFrame:
+    """One arm of a published table as a judgments table, to be saved as `DIR/seed<k>/<condition>.parquet`.
+
+    rows: prompt_id, aligned and coherent as published, and suite where it is not `alignment`; one row an answer, each of
+    which gets a sample index of its own. What such a table does not hold (harmful, reset_and_recover) is missing.
+    """
+    columns.require(rows, ("prompt_id", *SCORES), "published table")
+    rows = rows.reset_index(drop=True)
+    key = pd.DataFrame({"suite": rows["suite"] if "suite" in rows else "alignment", "prompt_id": rows["prompt_id"]})
+    return key.join(published_scores(rows["aligned"], rows["coherent"])).assign(
+        subset=rows["subset"] if "subset" in rows else None, sample_index=key.groupby(["suite", "prompt_id"]).cumcount(),
+        replicate=0, variant="full", judge=judge, rubric=rubric, reset_and_recover=None, harmful=None)
 
 
 _MISSING_WORDS = ("", "NAN", "NONE", "NULL", "NA", "N/A", "<NA>")

@@ -89,7 +89,7 @@ result = {**analysis, **decision, "notes": notes, "checks": [c.__dict__ for c in
           "changed_since_stamp": changed, "card": reproducibility,
           "deviations": results.deviations(this_run, p, trust, elsewhere), "profile": None if elsewhere else p.profile,
           "run": this_run.name, "order": results.arm_order(p, analysis["arms"]), "judges": by_suite,
-          "missing_for_verdict": results.missing_for_verdict(decision, elsewhere),
+          "missing_for_verdict": results.missing_for_verdict(analysis, decision, elsewhere),
           "predictions": results.predictions(analysis, decision, thresholds),
           "judge_line": results.judge_line(trust, analysis["stripped"], by_suite)}
 target = results.target(this_run, treatment, baseline, elsewhere)
