@@ -12,7 +12,7 @@ import seaborn as sns
 from lib.drawing import BASELINE, NEUTRAL, TREATMENT, no_data, one_line, save  # noqa: F401
 from lib.training_plots import losses, training_cost, turn_losses  # noqa: F401 (all figures have one address)
 
-MOST_ROWS = 200  # prompts in one figure; more would pass the largest image that can be drawn
+MOST_ROWS = 120  # prompts in one figure; more would pass the largest image that can be drawn
 
 
 def dumbbell(per_prompt: pd.DataFrame, prompts: Mapping[str, str], treatment: str, baseline: str, kind: str) -> plt.Figure:
