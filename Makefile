@@ -1,4 +1,4 @@
-# report · test · notebooks · bench · clean; each makes .venv itself when it is missing or the lock changed.
+# report · score · test · notebooks · bench · clean; each makes .venv itself when it is missing or the lock changed.
 PROFILE ?= demo
 OVERRIDES ?= {}
 ifeq ($(origin RUN),undefined)
@@ -13,7 +13,7 @@ export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
-.PHONY: report test notebooks bench clean
+.PHONY: report score test notebooks bench clean
 .DEFAULT_GOAL := report
 
 # What was given goes to the pipeline as it was typed: nothing expands a $ or reads a name as a number.
@@ -42,3 +42,11 @@ $(READY): requirements.lock pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --no-deps --requirement requirements.lock
 	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
 	@touch $@
+
+# Judgments made elsewhere: make score JUDGMENTS=DIR [CAPABILITY=DIR] RUN=name [TREATMENT=arm BASELINE=arm]. Folders count
+# from where make is called; RUN has no default here, since a run of this project must not be overwritten.
+score: export CALLED_FROM := $(or $(PWD),$(CURDIR))
+score: export RUN := $(if $(filter file,$(origin RUN)),,$(RUN))
+score: export PROFILE := $(PROFILE)
+score: $(READY)
+	@$(VENV)/bin/python -m lib.score 2> >(grep -v --line-buffered IPKernelApp >&2)

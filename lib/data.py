@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import math
 import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from lib.columns import lookalike
 from lib.params import PARAMS_DIR, ROOT, ParamsError, closest_name
 from lib.prompts import EvalPrompt, normalise
 from lib.runs import cache_dir, sha256
+from lib.textfiles import DataError, not_text, read_csv, read_jsonl, read_text
 
 EMBEDDED_DIR = ROOT / "lib" / "embedded"
 DATA_DIR_VARIABLE = "SELFCORRECT_DATA_DIR"
-
-
-class DataError(ValueError):
-    """An input that is missing, altered or malformed; one line with file, place, reason and remedy."""
 
 
 @cache
@@ -85,30 +82,6 @@ def digest(name: str) -> str:
     return sha256(path_of(name))
 
 
-def read_jsonl(path: Path) -> list[dict]:
-    """Objects of a JSONL file. Raises DataError with the line number and the reason."""
-    rows = []
-    lines = _utf8(path).split("\n")  # not splitlines: JSON strings may hold other line separators
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path.name}: line {number} is no JSON ({error.msg}); mend or remove the line") from None
-        if not isinstance(row, dict):
-            raise DataError(f"{path.name}: line {number} holds a {type(row).__name__}, not an object; mend the line")
-        rows.append(row)
-    return rows
-
-
-def _utf8(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-
-
 def read_prompts(name: str) -> list[EvalPrompt]:
     """Prompts of an entry; `subset` is the entry's name. Raises DataError."""
     item, path = entry(name), path_of(name)
@@ -131,39 +104,62 @@ def read_training_prompts(names: Iterable[str]) -> list[EvalPrompt]:
 
 
 def _prompts_jsonl(name: str, item: dict, path: Path) -> list[EvalPrompt]:
-    prompts = []
+    rows = []
     for number, row in enumerate(read_jsonl(path), start=1):
         if any(row.get(key) != value for key, value in item.get("where", {}).items()):
             continue
         if item["field"] not in row:
-            raise DataError(f"{path.name}: row {number} lacks {item['field']!r}; check `field` of {name!r}")
+            alike = lookalike(item["field"], row)
+            hint = f"; {alike!r} looks like it" if alike is not None else ""
+            raise DataError(f"{path.name}: row {number} lacks {item['field']!r}{hint}; check `field` of {name!r}")
         value = row[item["field"]]
         text = value[0] if isinstance(value, list) and value else value  # of a multi-turn question, the first turn
-        prompts.append(_prompt(row.get("id"), name, number, text, path))
-    return prompts
+        rows.append((number, row.get("id"), text))
+    return _prompts(name, path, rows)
 
 
 def _prompts_csv(name: str, item: dict, path: Path) -> list[EvalPrompt]:
-    rows = list(csv.DictReader(io.StringIO(_utf8(path), newline="")))
-    if rows and item["field"] not in rows[0]:
-        raise DataError(f"{path.name} lacks the column {item['field']!r}; it has {', '.join(map(str, rows[0]))}")
-    return [_prompt(row.get("id"), name, number, row[item["field"]], path) for number, row in enumerate(rows, start=1)]
+    rows = enumerate(read_csv(path, item["field"]), start=1)
+    return _prompts(name, path, [(number, row.get("id"), row[item["field"]]) for number, row in rows])
 
 
-def _prompt(own_id, name: str, number: int, text, path: Path) -> EvalPrompt:
-    if not isinstance(text, str):
-        raise DataError(f"{path.name}: row {number} has {text!r} for a prompt, not text; mend or remove the row")
-    return EvalPrompt(str(own_id or f"{name}-{number:04d}"), name, text)
+def _prompts(name: str, path: Path, rows: list[tuple[int, Any, Any]]) -> list[EvalPrompt]:
+    """Prompts of rows (number, own id, text). Own ids stay; a set that has none is numbered, one with gaps refused."""
+    numbered = all(_is_missing(own) for _, own, _ in rows)
+    prompts = []
+    for number, own, text in rows:
+        where = f"{path.name}: row {number}"
+        if not isinstance(text, str):
+            raise DataError(f"{where} has {text!r} for a prompt, not text; mend or remove the row")
+        if not text.strip():
+            continue
+        if not numbered and _is_missing(own):
+            raise DataError(f"{where} has no id ({own!r}) while others have one; give every row an id, or none")
+        if not numbered and (isinstance(own, bool) or not isinstance(own, (str, int, float))):
+            raise DataError(f"{where} has the id {own!r}, neither text nor a number; mend it")
+        prompt_id = f"{name}-{number:04d}" if numbered else str(own)
+        if reason := not_text(text) or not_text(prompt_id):
+            raise DataError(f"{where} {reason}; mend or remove the row")
+        prompts.append(EvalPrompt(prompt_id, name, text))
+    return prompts
+
+
+def _is_missing(own: Any) -> bool:
+    return own is None or (isinstance(own, str) and not own.strip()) or (isinstance(own, float) and math.isnan(own))
 
 
 def _betley_yaml(name: str, item: dict, path: Path) -> list[EvalPrompt]:
     cues = item["variants"] == "cues"
-    rows = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return [
-        EvalPrompt(row["id"], name, row["paraphrases"][0], row.get("system"))
-        for row in rows
-        if row["id"].endswith(("_json", "_template")) == cues
-    ]
+    try:
+        rows = yaml.safe_load(read_text(path))
+        return [
+            EvalPrompt(row["id"], name, row["paraphrases"][0], row.get("system"))
+            for row in rows
+            if row["id"].endswith(("_json", "_template")) == cues
+        ]
+    except (yaml.YAMLError, TypeError, KeyError, IndexError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(f"{path.name} is not a list of questions with `id` and `paraphrases` ({reason}); mend it") from None
 
 
 def read_chats(name: str) -> list[list[dict]]:
@@ -190,6 +186,8 @@ def check_messages(messages, where: str) -> None:
             raise DataError(f"{where}: unknown role {role!r}; use system, user or assistant")
         if not isinstance(content, str) or not content.strip():
             raise DataError(f"{where}: empty {role} turn; remove the row or give it text")
+        if reason := not_text(content):
+            raise DataError(f"{where}: the {role} turn {reason}; mend or remove the row")
     if any(m["role"] == "system" for m in messages[1:]):
         raise DataError(f"{where}: a system turn after the first; put one system text at the beginning")
     turns = [m["role"] for m in messages if m["role"] != "system"]
@@ -202,7 +200,9 @@ def read_quiz(name: str) -> list[dict]:
     path = path_of(name)
     items = read_jsonl(path)
     for number, item in enumerate(items, start=1):
-        labels = item.get("choices", {}).get("label", [])
-        if item.get("answerKey") not in labels or len(labels) != len(item["choices"].get("text", [])):
+        choices = item.get("choices") if isinstance(item.get("choices"), dict) else {}
+        labels, texts = choices.get("label", []), choices.get("text", [])
+        lists = isinstance(labels, list) and isinstance(texts, list)
+        if not lists or item.get("answerKey") not in labels or len(labels) != len(texts):
             raise DataError(f"{path.name}: item {number} has answerKey {item.get('answerKey')!r}, labels {labels}; mend it")
     return items

@@ -2,125 +2,35 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from lib import show
+from lib import runs, show
 from lib.checks import NOT_RUN, Check
 from lib.gates import headline_notes
 from lib.judge.session import read_samples
 from lib.judge.store import ledger
 from lib.limits import bound
-from lib.params import ParamsError, closest_name, load_profile
+from lib.params import load_profile
 from lib.reflex import add_reflex_columns
+from lib.reading import (  # noqa: F401 (the notebooks' one address for what stands around the verdict)
+    PLANNED,
+    alike_prompts,
+    check_arms,
+    check_source,
+    judges,
+    read_capability,
+    read_judgments,
+    scale_notes,
+    target,
+)
 from lib.runs import Run, read_json
 from lib.schema import Profile
-from lib.tables import CAPABILITY_COLUMNS, SchemaError, validate_capability, validate_judgments
 
 JOIN = ["seed", "condition", "suite", "prompt_id", "sample_index"]
-
-
-PLANNED = ("selfcorrect_em", "c6_vanilla_em")  # the one comparison that was pre-registered
-
-
-def check_source(run: Run, run_name: str, judgments: str, capability: str) -> None:
-    """Raises ValueError when judgments from elsewhere would overwrite, or be mixed with, a run's own."""
-    if capability and not judgments:
-        raise ValueError("capability from elsewhere needs its judgments too; give -p judgments DIR")
-    if judgments and not run_name:
-        raise ValueError("judgments from elsewhere need a run name of their own; give -p run NAME")
-    if judgments and run.manifest.exists():
-        raise ValueError(f"run {run.name!r} has artifacts of its own; give judgments from elsewhere another -p run NAME")
-
-
-def check_arms(table: pd.DataFrame, **roles: str) -> None:
-    """Raises ParamsError when a role (treatment, baseline) names an arm that has no judgments."""
-    arms = sorted(table["condition"].astype(str).unique())
-    for role, name in roles.items():
-        if name not in arms:
-            raise ParamsError(f"{role} {name!r} has no judgments here; nearest: {closest_name(name, arms)!r}; there are "
-                              f"{', '.join(arms)}")
-
-
-def target(run: Run, treatment: str, baseline: str, elsewhere: bool) -> Path:
-    """Where the result goes: `stats/`, and a folder below it for a comparison that was not the planned one of the run."""
-    planned = elsewhere or (treatment, baseline) == PLANNED
-    return run.result.parent if planned else run.result.parent / f"{treatment}_vs_{baseline}"
-
-
-def read_judgments(folder: str | Path) -> pd.DataFrame:
-    """Every `seed<k>/<condition>.parquet` of a folder, with seed and condition, each file checked against the schema.
-
-    Raises SchemaError naming the file, the column and the row, or when there is no file.
-    """
-    frames = []
-    for seed, path in _by_seed(folder, ".parquet"):
-        frame, label = _read(pd.read_parquet, path), f"{path.parent.name}/{path.name}"
-        for column, value in (("seed", seed), ("condition", path.stem)):
-            if column in frame and set(frame[column].astype(str)) != {str(value)}:
-                raise SchemaError(f"{label}: column {column!r} holds {frame[column].iloc[0]!r}, the path says {value!r}; "
-                                  "put each arm and seed into a file of its own name")
-        frame = frame.assign(seed=seed, condition=path.stem)
-        validate_judgments(frame, label)
-        frames.append(frame)
-    table = pd.concat(frames, ignore_index=True)
-    _one_judge(table)
-    return table
-
-
-def _one_judge(table: pd.DataFrame) -> None:
-    """Scores of different judges or rubrics are not one judge's; what is judged again has rows of its own."""
-    columns = [column for column in ("judge", "rubric") if column in table]
-    if not columns:
-        return
-    original = table[(table["replicate"] == 0) & (table["variant"] == "full")]
-    found = sorted(" ".join(map(str, row)) for row in original[columns].drop_duplicates().itertuples(index=False))
-    if len(found) > 1:
-        raise SchemaError(f"judgments come from {len(found)} judges or rubrics ({', '.join(found)}); judge every arm in one "
-                          "session, or give one judge's folder")
-
-
-def read_capability(folder: str | Path) -> pd.DataFrame:
-    """Every `seed<k>/<condition>.json` of a folder: seed, condition, acc, acc_stderr, acc_norm, n; none without a folder."""
-    rows = []
-    if not folder:
-        return pd.DataFrame(columns=list(CAPABILITY_COLUMNS))
-    for seed, path in _by_seed(folder, ".json"):
-        record = _read(read_json, path)
-        lacking = [key for key in ("acc", "acc_stderr", "acc_norm", "n") if key not in record]
-        text = [key for key in ("acc", "acc_stderr", "acc_norm", "n") if isinstance(record.get(key), (bool, str))]
-        if text:
-            raise SchemaError(f"{path.parent.name}/{path.name}: {text[0]} is {record[text[0]]!r}, not a number; mend it")
-        if lacking:
-            raise SchemaError(f"{path.parent.name}/{path.name} lacks {lacking[0]!r}; see the README for the schema")
-        rows.append({"seed": seed, "condition": path.stem, **{k: record[k] for k in ("acc", "acc_stderr", "acc_norm", "n")},
-                     "items": record.get("items")})
-        validate_capability(pd.DataFrame(rows[-1:]), f"{path.parent.name}/{path.name}")
-    return pd.DataFrame(rows)
-
-
-def _read(reader, path: Path):
-    try:
-        return reader(path)
-    except (ValueError, OSError) as error:  # what JSON and Arrow raise on a damaged file
-        reason = str(error).splitlines()[0]
-        raise SchemaError(f"{path.parent.name}/{path.name} cannot be read ({reason}); make it again") from None
-
-
-def _by_seed(folder: str | Path, suffix: str) -> list[tuple[int, Path]]:
-    folder = Path(folder).expanduser()
-    found = []
-    for path in sorted(folder.glob(f"seed*/*{suffix}")):
-        number = path.parent.name.removeprefix("seed")
-        if not (number.isascii() and number.isdigit()):
-            raise SchemaError(f"{path.parent.name} in {folder.name} names no seed; name the folder seed42 or the like")
-        found.append((int(number), path))
-    if not found:
-        raise SchemaError(f"{folder.parent.name}/{folder.name} holds no seed<k>/<condition>{suffix}; run the notebooks before "
-                          "06, or give a folder of that form")
-    return found
 
 
 def with_reflex(table: pd.DataFrame, run: Run, profile: Profile, openings: Sequence[str]) -> pd.DataFrame:
@@ -174,10 +84,15 @@ def judge_facts(run: Run) -> dict:
     return facts
 
 
-def judge_line(judge: Mapping | None, stripped: Mapping | None) -> str:
-    """One line beside the verdict: what is known of the judge. What was not measured is said to be so."""
+def judge_line(judge: Mapping | None, stripped: Mapping | None, by_suite: Sequence[Mapping] = ()) -> str:
+    """One line beside the verdict: what is known of the judge. What was not measured is said to be so.
+
+    by_suite: suite, judge and rubric of judgments from elsewhere, of `judges`.
+    """
     if judge is None:
-        return "Judge: judgments from elsewhere; its validity was not measured here."
+        named = ", ".join(f"{row['suite']} by {row['judge']} (rubric {row['rubric']})" for row in by_suite)
+        return ("Judge: judgments from elsewhere; its validity was not measured here."
+                + (f" Judged: {named}." if named else ""))
     measures, retest, second = judge["validity"]["measures"], judge["retest"], judge.get("second")
 
     def known(label: str, entry: Mapping | None, form: str = ".3f") -> str:
@@ -225,6 +140,50 @@ def notes(profile: Profile, thresholds: Mapping[str, float], judge: dict | None,
     return lines
 
 
+NEEDED = {  # by gate: what judgments from elsewhere have to hold for it
+    1: "suite `alignment` of {base} and {baseline}, on the same prompts",
+    2: "suite `benign` (column `harmful`) of {treatment} and {baseline}",
+    3: "scored alignment answers of {treatment} and {baseline} to the same prompts, with the same seeds",
+    4: "capability files (ARC-Challenge) of {treatment} and {baseline}",
+    5: "`coherent` of {treatment} and {baseline}, on the same prompts and seeds",
+    6: "two prompts or more that {treatment} and {baseline} share",
+}
+
+
+def missing_for_verdict(analysis: Mapping, decision: Mapping, elsewhere: bool) -> list[str] | None:
+    """What judgments from elsewhere lack for a verdict, one line each; the numbers that are there then only describe.
+
+    None where there is a verdict, and for a run of this project, whose `invalid` means that no number may be used.
+    """
+    if not elsewhere or decision["verdict"] != "invalid":
+        return None
+    faults = [part for part in decision["verdict_reason"].split("; ") if not part.startswith("data missing")]
+    missing = [gate for gate in decision["gates"] if gate["number"] in NEEDED and gate["value"] is None]
+    return faults + [f"gate {gate['number']} ({gate['name']}): {NEEDED[gate['number']].format_map(analysis['roles'])}"
+                     for gate in missing] or [decision["verdict_reason"]]
+
+
+def new_figures(folder: Path) -> Path:
+    """An empty place for the figures of the result that `folder` will hold; `write` puts it in the place of the old one."""
+    drawn = folder / ".figures.new"
+    shutil.rmtree(drawn, ignore_errors=True)
+    drawn.mkdir(parents=True)
+    return drawn
+
+
+def write(folder: Path, result: Mapping) -> str:
+    """Writes the result, last of all, with the sha256 of each of its figures; returns the sha256 of result.json.
+
+    A stop in between leaves the old result beside figures that it does not list, which the report does not show.
+    """
+    drawn = folder / ".figures.new"
+    figures = {path.name: runs.sha256(path) for path in sorted(drawn.iterdir())}
+    with runs.atomic_path(folder / "figures") as beside:
+        drawn.rename(beside)
+    runs.write_json(folder / "result.json", {**result, "figures": figures})
+    return runs.sha256(folder / "result.json")
+
+
 PLAN = "qwen7b"  # the profile that carries the pre-registered plan
 
 
@@ -251,6 +210,19 @@ def _flat(tree: Mapping, prefix: str = "") -> dict:
     for key, value in tree.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
+
+
+def arm_order(profile: Profile, arms: Mapping[str, dict]) -> list[str]:
+    """Every arm of a result: those of the profile in its order, then the others by name."""
+    return [arm for arm in profile.conditions if arm in arms] + sorted(set(arms) - set(profile.conditions))
+
+
+def intervals_over(arms: Mapping[str, dict], seeds_for_interval: float) -> str:
+    """What was resampled for the intervals of the arms, in words; an arm with few seeds has prompts alone resampled."""
+    ways = {"prompts and seeds" if len(arm["seeds"]) >= seeds_for_interval else "prompts" for arm in arms.values()}
+    if len(ways) > 1:
+        return f"prompts, and seeds where there are {seeds_for_interval:g} or more"
+    return ways.pop() if ways else "prompts"
 
 
 def prompt_by_condition(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:

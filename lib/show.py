@@ -48,6 +48,11 @@ def number(value: float | None, form: str = ".3g") -> str:
     return "–" if value is None else format(value, form)
 
 
+def plural(count: int, thing: str, things: str | None = None) -> str:
+    """A count with its noun: `1 seed`, `2 seeds`."""
+    return f"{count} {thing if count == 1 else things or thing + 's'}"
+
+
 def interval(ci95: Sequence[float] | None, form: str = "+.2f") -> str:
     return "–" if not ci95 or None in ci95 else f"{ci95[0]:{form}} to {ci95[1]:{form}}"
 

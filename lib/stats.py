@@ -283,5 +283,9 @@ def _per_prompt(pairs: dict[str, Pair | None], labels: dict[str, set[str]]) -> l
 def _histogram(tested: dict | None) -> dict | None:
     if tested is None or tested["resampled"] is None:
         return None
-    counts, edges = np.histogram(tested["resampled"], bins=HISTOGRAM_BINS)
+    values = tested["resampled"]
+    centre = float(values.mean())
+    # Resamples that differ by rounding alone cannot be cut into bins: they get the width that equal ones get.
+    alike = np.ptp(values) <= 1e-9 * max(1.0, abs(centre))
+    counts, edges = np.histogram(values, bins=HISTOGRAM_BINS, range=(centre - 0.5, centre + 0.5) if alike else None)
     return {"edges": edges, "counts": counts}

@@ -5,51 +5,65 @@ Every check fails closed: a row that breaks the schema is an error that names it
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+
+from lib import columns
+from lib.columns import SchemaError
+
+__all__ = ["SchemaError", "originals", "prompt_means", "prompt_rows", "published_judgments", "published_scores",
+           "subset_labels", "validate_capability", "validate_judgments"]
 
 OUTCOMES = ("scored", "judge_refusal", "parse_error", "truncated", "expired", "error")
 VARIANTS = ("full", "stripped")
 KEYS = ["suite", "condition", "seed", "prompt_id", "sample_index", "replicate", "variant"]
 CELL = ["condition", "seed", "prompt_id"]
 SCORES = ("aligned", "coherent")
-FLAGS = ("refusal", "reset_and_recover", "harmful")
-UNSCORED_BY = ("code", "refusal")  # a published table's CODE or REFUSAL stands in the place of `aligned`
+OPTIONAL_FLAGS = ("code",)  # a table from elsewhere may have no such column; no answer then counts as code
+FLAGS = ("refusal", "reset_and_recover", "harmful", *OPTIONAL_FLAGS)
+NO_SCORE_NEEDED = ("refusal", "code")  # what an answer is that published judges give no score
 COMPLETION_FLAGS = ("literal", "parrot")  # joined from completions: they do not depend on the judge's outcome
-JUDGMENT_COLUMNS = (*KEYS, "subset", "outcome", *SCORES, *FLAGS)
+JUDGMENT_COLUMNS = (*KEYS, "subset", "outcome", *SCORES, *(flag for flag in FLAGS if flag not in OPTIONAL_FLAGS))
 CAPABILITY_COLUMNS = ("seed", "condition", "acc", "acc_stderr", "acc_norm", "n")
 # What a scored row of a suite must hold; the other suites are descriptive and use what is there.
 REQUIRED = {"alignment": SCORES, "benign": ("harmful",)}
 DECIMALS = 9  # docs/protocol.md section 6: comparisons with thresholds are made after rounding to 1e-9
 
 
-class SchemaError(ValueError):
-    """A table that breaks the schema; the message names table, column, row (counted from 0) and remedy."""
-
-
 def validate_judgments(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """The judgments in canonical form: sorted by key, text as categories, scores and flags as floats (flags 0/1).
 
-    frame: one row a judgment; name: the file or table that an error should name. Missing values are NaN. The columns
-    `literal` and `parrot` are optional. Raises SchemaError.
+    frame: one row a judgment; name: the file or table that an error should name. Missing values are NaN. The column
+    `code` is optional and NaN where the table has none; `literal` and `parrot` are optional. A scored alignment row has
+    `aligned` and `coherent`, unless it is a refusal or code, which published judges give no score. Raises SchemaError.
     """
     if frame.empty:
         frame = pd.DataFrame(columns=list(JUDGMENT_COLUMNS))
-    _require_columns(frame, JUDGMENT_COLUMNS, name)
-    table = {column: _text(frame, column, name) for column in ("condition", "suite", "prompt_id")}
-    table |= {column: _whole(frame, column, name) for column in ("seed", "sample_index", "replicate")}
-    table |= {column: _choice(frame, column, options, name) for column, options in
-              (("variant", VARIANTS), ("outcome", OUTCOMES))}
-    table["subset"] = frame["subset"].to_numpy()
-    table |= {column: _number(frame, column, name, 100.0) for column in SCORES}
-    table |= {column: _flag(frame, column, name) for column in FLAGS}
-    # Optional, since tables from elsewhere have none: missing for every row then.
-    table["code"] = _flag(frame, "code", name) if "code" in frame else np.full(len(frame), np.nan)
-    table |= {column: _flag(frame, column, name) for column in COMPLETION_FLAGS if column in frame}
+    columns.require(frame, JUDGMENT_COLUMNS, name)
+    for optional in (*OPTIONAL_FLAGS, *COMPLETION_FLAGS):
+        if optional not in frame and columns.lookalike(optional, frame.columns) is not None:
+            columns.require(frame, [optional], name)
+    table = exact_keys(frame, name)
+    table["variant"] = columns.text(frame, "variant", name, list(VARIANTS))
+    table["outcome"] = columns.text(frame, "outcome", name, list(OUTCOMES))
+    table["subset"] = columns.optional_text(frame, "subset", name)
+    table |= {column: columns.number(frame, column, name, 100.0) for column in SCORES}
+    for column in FLAGS:
+        absent = column in OPTIONAL_FLAGS and column not in frame
+        table[column] = np.full(len(frame), np.nan) if absent else columns.flag(frame, column, name)
+    table |= {column: columns.flag(frame, column, name) for column in COMPLETION_FLAGS if column in frame}
     canonical = pd.DataFrame(table)
     _check_outcomes(canonical, name)
-    _check_unique(canonical, KEYS, name, "keep one judge and one judgment a completion")
+    columns.unique(canonical, KEYS, name, "keep one judge and one judgment a completion")
     return canonical.sort_values(KEYS, ignore_index=True)
+
+
+def exact_keys(frame: pd.DataFrame, name: str) -> dict[str, Any]:
+    """The key columns but `variant`: names as text, counts as exact whole numbers. Raises SchemaError."""
+    keys = {column: columns.text(frame, column, name) for column in ("condition", "suite", "prompt_id")}
+    return keys | {column: columns.whole(frame, column, name) for column in ("seed", "sample_index", "replicate")}
 
 
 def validate_capability(frame: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -59,15 +73,63 @@ def validate_capability(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """
     if frame.empty:
         frame = pd.DataFrame(columns=list(CAPABILITY_COLUMNS))
-    _require_columns(frame, CAPABILITY_COLUMNS, name)
-    table = {"condition": _text(frame, "condition", name), "seed": _whole(frame, "seed", name)}
-    table |= {column: _number(frame, column, name, 1.0) for column in ("acc", "acc_stderr", "acc_norm")}
-    table["n"] = _number(frame, "n", name, np.inf)
+    columns.require(frame, CAPABILITY_COLUMNS, name)
+    table: dict[str, Any] = {"condition": columns.text(frame, "condition", name)}
+    table["seed"] = columns.whole(frame, "seed", name)
+    hint = "; an accuracy is a share, divide percent by 100"
+    table |= {column: columns.number(frame, column, name, 1.0, hint) for column in ("acc", "acc_stderr", "acc_norm")}
+    table["n"] = columns.number(frame, "n", name, np.inf)
     if "items" in frame:  # optional: per-item results, for paired comparison
+        _check_items(frame, name)
         table["items"] = frame["items"].to_numpy()
     canonical = pd.DataFrame(table)
-    _check_unique(canonical, ["condition", "seed"], name, "keep one result a checkpoint")
+    columns.unique(canonical, ["condition", "seed"], name, "keep one result a checkpoint")
     return canonical.sort_values(["condition", "seed"], ignore_index=True)
+
+
+def published_scores(aligned: pd.Series, coherent: pd.Series) -> pd.DataFrame:
+    """Scores of a published table as columns of a judgments table: outcome, aligned, coherent, refusal, code.
+
+    aligned, coherent: numbers 0-100, or what published judges write in their place. An explicit CODE or REFUSAL becomes
+    the flag, is scored, and has no `aligned`. A blank, NaN or None is a missing score (outcome `parse_error`), never a
+    refusal. Raises SchemaError on anything else, naming its row.
+    """
+    frame = pd.DataFrame({"aligned": aligned.reset_index(drop=True), "coherent": coherent.reset_index(drop=True)})
+    words = frame.map(lambda value: str(value).strip().upper())
+    flags = {flag: words.eq(flag.upper()).any(axis=1) for flag in NO_SCORE_NEEDED}
+    gaps = frame.isna() | words.isin([*_MISSING_WORDS, *(flag.upper() for flag in NO_SCORE_NEEDED)])
+    numbers = frame.mask(gaps).map(_parsed)
+    scores = pd.DataFrame({column: columns.number(numbers, column, "published table", 100.0) for column in SCORES})
+    flagged = flags["refusal"] | flags["code"]
+    scored = flagged | scores.notna().all(axis=1)
+    table = scores.where(scored).assign(**{flag: given.astype("boolean").where(scored) for flag, given in flags.items()})
+    table["outcome"] = np.where(scored, "scored", "parse_error")
+    return table.set_index(aligned.index)
+
+
+def published_judgments(rows: pd.DataFrame, *, judge: str, rubric: str = "not named") -> pd.DataFrame:
+    """One arm of a published table as a judgments table, to be saved as `DIR/seed<k>/<condition>.parquet`.
+
+    rows: prompt_id, aligned and coherent as published, and suite where it is not `alignment`; one row an answer, each of
+    which gets a sample index of its own. What such a table does not hold (harmful, reset_and_recover) is missing.
+    """
+    columns.require(rows, ("prompt_id", *SCORES), "published table")
+    rows = rows.reset_index(drop=True)
+    key = pd.DataFrame({"suite": rows["suite"] if "suite" in rows else "alignment", "prompt_id": rows["prompt_id"]})
+    return key.join(published_scores(rows["aligned"], rows["coherent"])).assign(
+        subset=rows["subset"] if "subset" in rows else None, sample_index=key.groupby(["suite", "prompt_id"]).cumcount(),
+        replicate=0, variant="full", judge=judge, rubric=rubric, reset_and_recover=None, harmful=None)
+
+
+_MISSING_WORDS = ("", "NAN", "NONE", "NULL", "NA", "N/A", "<NA>")
+
+
+def _parsed(value: Any) -> Any:
+    """A number that a file holds as text; what is none stays as it is, so that an error can show it."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def originals(table: pd.DataFrame, suite: str) -> pd.DataFrame:
@@ -105,74 +167,27 @@ def _wide(cells: pd.Series, gap: float) -> pd.DataFrame:
     return wide.sort_index(axis=0).sort_index(axis=1)
 
 
-def _require_columns(frame: pd.DataFrame, columns: tuple[str, ...], name: str) -> None:
-    lacking = [column for column in columns if column not in frame]
-    if lacking:
-        raise SchemaError(f"{name}: column {lacking[0]!r} is missing; a table needs {', '.join(columns)}")
-
-
-def _fail(frame: pd.DataFrame, column: str, bad: np.ndarray, name: str, reason: str) -> None:
-    bad = np.asarray(bad, dtype=bool)
-    if bad.any():
-        row = int(bad.argmax())
-        value = frame[column].iloc[row]
-        value = value.item() if isinstance(value, np.generic) else value
-        raise SchemaError(f"{name}: column {column!r}, row {row}: {value!r} {reason}")
-
-
-def _text(frame: pd.DataFrame, column: str, name: str) -> pd.Categorical:
-    values = frame[column]
-    _fail(frame, column, values.isna(), name, "is missing; every row names its " + column)
-    return pd.Categorical(values.astype(str))
-
-
-def _choice(frame: pd.DataFrame, column: str, options: tuple[str, ...], name: str) -> pd.Categorical:
-    _fail(frame, column, ~frame[column].isin(options), name, f"is unknown; use one of {', '.join(options)}")
-    return pd.Categorical(frame[column], categories=list(options))
-
-
-def _whole(frame: pd.DataFrame, column: str, name: str) -> np.ndarray:
-    numbers = _float(frame[column])
-    _fail(frame, column, ~(np.isfinite(numbers) & (numbers >= 0) & (numbers == np.round(numbers))), name,
-          "is no whole number of 0 or more")
-    return numbers.astype(np.int64)
-
-
-def _number(frame: pd.DataFrame, column: str, name: str, upper: float) -> np.ndarray:
-    numbers = _float(frame[column])
-    _fail(frame, column, frame[column].notna() & np.isnan(numbers), name, "is no number; leave a missing one empty")
-    _fail(frame, column, (numbers < 0) | (numbers > upper) | np.isinf(numbers), name, f"lies outside 0-{upper:g}")
-    return numbers
-
-
-def _flag(frame: pd.DataFrame, column: str, name: str) -> np.ndarray:
-    # Equal hashes let True, 1 and 1.0 (how pandas stores booleans beside gaps) meet in one lookup.
-    numbers = _float(frame[column].astype(object).map({True: 1.0, False: 0.0}))
-    _fail(frame, column, frame[column].notna() & np.isnan(numbers), name, "is neither true, false nor missing")
-    return numbers
-
-
-def _float(values: pd.Series) -> np.ndarray:
-    return pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-
-
 def _check_outcomes(table: pd.DataFrame, name: str) -> None:
     scored = table["outcome"] == "scored"
-    for suite, columns in REQUIRED.items():
-        for column in columns:
-            needed = scored & (table["suite"] == suite)
-            if suite == "alignment":
-                needed &= ~(table[list(UNSCORED_BY)] == 1).any(axis=1)
-            _fail(table, column, needed & table[column].isna(), name,
-                  f"in a scored row of suite {suite!r}; give the score or another outcome")
-    for column in (*SCORES, *FLAGS, "code"):
-        _fail(table, column, ~scored & table[column].notna(), name,
-              "in a row that was not scored; leave it empty, a missing score is missing")
+    excused = (table[list(NO_SCORE_NEEDED)] == 1).any(axis=1)
+    for suite, needed in REQUIRED.items():
+        rows = scored & (table["suite"] == suite) & ~(excused if suite == "alignment" else False)
+        for column in needed:
+            columns.fail(table, column, rows & table[column].isna(), name,
+                         f"in a scored row of suite {suite!r}; give the score or another outcome")
+    for column in (*SCORES, *FLAGS):
+        columns.fail(table, column, ~scored & table[column].notna(), name,
+                     "in a row that was not scored; leave it empty, a missing score is missing")
 
 
-def _check_unique(table: pd.DataFrame, keys: list[str], name: str, remedy: str) -> None:
-    again = table.duplicated(keys).to_numpy()
-    if again.any():
-        row = int(again.argmax())
-        key = ", ".join(f"{column} {table[column].iloc[row]}" for column in keys)
-        raise SchemaError(f"{name}: column {keys[-1]!r}, row {row}: repeats the key {key}; {remedy}")
+def _check_items(frame: pd.DataFrame, name: str) -> None:
+    """Per-item results are {item: [acc, acc_norm]} of numbers, or missing."""
+    def well_formed(items: Any) -> bool:
+        if items is None or (isinstance(items, float) and np.isnan(items)):
+            return True
+        return isinstance(items, dict) and all(
+            isinstance(pair, (list, tuple)) and pair and all(type(score) in (int, float) for score in pair)
+            for pair in items.values())
+
+    columns.fail(frame, "items", [not well_formed(items) for items in frame["items"]], name,
+                 "is not {item: [acc, acc_norm]} of numbers; mend it or leave `items` out")

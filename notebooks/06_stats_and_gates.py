@@ -80,22 +80,28 @@ analysis = stats.analyse(
     table, accuracy, thresholds=thresholds, treatment=treatment, baseline=baseline,
     controls=[c for c in ("random_recovery_em", "placebo_assistant_em") if c not in (treatment, baseline)],
     reflex_subset=results.reflex_subset(table, p, elsewhere), n_resamples=p.stats.resamples, random_seed=p.stats.seed)
+analysis["missing"] += results.alike_prompts(table, treatment, baseline)
 decision = gates.decide(analysis, thresholds, checks.failed(found, own_run=not elsewhere), manual_review_done)
 trust = None if elsewhere else results.judge_facts(this_run)
 changed = None if elsewhere else prereg.changes(this_run, p, rubric_text(p.judge), eval_prompts)
 reproducibility = None if elsewhere else card.build(this_run, p, conditions)
 notes = results.notes(p, thresholds, trust, changed, elsewhere, found, reproducibility, (treatment, baseline))
+notes += results.scale_notes(table)
+by_suite = results.judges(table)
 result = {**analysis, **decision, "notes": notes, "checks": [c.__dict__ for c in found], "judge": trust,
           "changed_since_stamp": changed, "card": reproducibility,
           "deviations": results.deviations(this_run, p, trust, elsewhere), "profile": None if elsewhere else p.profile,
-          "run": this_run.name, "order": [c for c in p.conditions if c in analysis["arms"]] or list(analysis["arms"]),
+          "run": this_run.name, "order": results.arm_order(p, analysis["arms"]), "judges": by_suite,
+          "missing_for_verdict": results.missing_for_verdict(analysis, decision, elsewhere),
           "predictions": results.predictions(analysis, decision, thresholds),
-          "judge_line": results.judge_line(trust, analysis["stripped"])}
+          "judge_line": results.judge_line(trust, analysis["stripped"], by_suite)}
 target = results.target(this_run, treatment, baseline, elsewhere)
-runs.write_json(target / "result.json", stats.plain(result))
 
 print("VERDICT:", decision["verdict"])
-print(decision["verdict_reason"])
+for line in result["missing_for_verdict"] or []:
+    print("missing for a verdict:", line)
+if not result["missing_for_verdict"]:
+    print(decision["verdict_reason"])
 for note in notes:
     print("·", note)
 print(result["judge_line"])
@@ -105,8 +111,9 @@ display(HTML(show.gates_table(decision["gates"], decision["verdict"])))
 display(HTML(show.table(pd.DataFrame(result["predictions"]), "The predictions of protocol section 1")))
 
 # %%
-print(f"Δ = {show.number(analysis['delta'], '+.2f')} points, one-sided p = {show.number(analysis['p_value'], '.4f')}, 95 % "
-      f"interval {show.interval(analysis['ci95'])}, {analysis['n_prompts']} prompts")
+tested = "described, not tested" if result["missing_for_verdict"] else f"one-sided p = {show.number(analysis['p_value'], '.4f')}"
+print(f"Δ = {show.number(analysis['delta'], '+.2f')} points, {tested}, 95 % interval {show.interval(analysis['ci95'])}, "
+      f"{show.plural(analysis['n_prompts'] or 0, 'prompt')}")
 print(f"minimum detectable effect {show.number(analysis['mde'], '.2f')} points; headline: {analysis['headline']} "
       f"({analysis['headline_reason']})")
 seeds = ", ".join(f"{row['seed']}: {row['delta']:+.2f}" for row in analysis["per_seed"] or [])
@@ -122,12 +129,10 @@ for line in decision["beside"]["reasons"]:
 # ## Figures
 
 # %%
-figures = target / "figures"
+figures = results.new_figures(target)
 texts = {q.prompt_id: q.prompt for q in eval_prompts}
 kind = analysis["headline"] or "unfiltered"
-per_prompt = pd.DataFrame(analysis["per_prompt"])
-if f"difference_{kind}" in per_prompt:
-    plots.save(plots.dumbbell(per_prompt, texts, treatment, baseline, kind), figures, "per_prompt")
+plots.save(plots.dumbbell(pd.DataFrame(analysis["per_prompt"]), texts, treatment, baseline, kind), figures, "per_prompt")
 
 # %%
 if analysis["resampled_histogram"]:
@@ -136,7 +141,8 @@ if analysis["resampled_histogram"]:
 
 # %%
 order = result["order"]
-plots.save(plots.arm_means(analysis["arms"], kind, order), figures, "arms")
+over = results.intervals_over(analysis["arms"], thresholds["seeds_for_interval"])
+plots.save(plots.arm_means(analysis["arms"], kind, order, over), figures, "arms")
 
 # %%
 plots.save(plots.reflex_rates(analysis["arms"], order, analysis["reflex_subset"]), figures, "reflex")
@@ -184,3 +190,12 @@ if reproducibility:
     print("card complete" if reproducibility["complete"] else f"card FAILED, unknown: {', '.join(reproducibility['unknown'])}")
     fields = pd.DataFrame([{"field": k, "value": str(v)} for k, v in reproducibility["fields"].items()])
     display(HTML(show.table(fields, "Reproducibility card")))
+
+# %% [markdown]
+# ## The result
+#
+# It is written last, with the hash of every figure above: a stop before this line leaves the old result in place, and the
+# report shows only figures that its result lists.
+
+# %%
+print("result.json sha256", results.write(target, stats.plain(result)))

@@ -93,8 +93,10 @@ def run(tmp_path, monkeypatch):
     runs.write_json(made.dir / "manifests" / "s.json", {"seconds": 1.5, "finished": EVIL, "fingerprint": EVIL})
     figures = made.dir / "stats" / "figures"
     figures.mkdir()
-    for name in ("arms.png", "arms.svg"):
+    for name in ("arms.png", "arms.svg", "judge.png"):
         (figures / name).write_bytes(PIXEL)
+    listed = {name: runs.sha256(figures / name) for name in ("arms.png", "arms.svg")}
+    runs.write_json(made.result, RESULT | {"figures": listed})
     return made
 
 
@@ -129,6 +131,82 @@ def test_the_index_shows_verdict_notes_figures_and_dashes(pages):
     assert page.index("note ") < page.index("<b>null</b>")  # what a run cannot show stands above its verdict
 
 
+def test_a_report_shows_only_the_figures_of_its_result(run):
+    page = report.build(run).read_text(encoding="utf-8")
+    site = run.dir.parents[1] / "reports" / "made" / "figures"
+    assert "All arms" in page and "The judge against published scores" not in page
+    assert sorted(path.name for path in site.iterdir()) == ["arms.png", "arms.svg"]
+    (run.dir / "stats" / "figures" / "arms.png").write_bytes(PIXEL + b"of another result")
+    assert "All arms" not in report.build(run).read_text(encoding="utf-8")
+    runs.write_json(run.result, RESULT)  # such as a pilot's, which draws nothing
+    assert "data:image" not in report.build(run).read_text(encoding="utf-8")
+
+
+def executed(run, name, metadata=None, printed=""):
+    text = v4.new_output("stream", text=f"{name}\n{printed}\n")
+    made = v4.new_notebook(cells=[v4.new_code_cell("1", outputs=[text])], metadata=metadata or {})
+    runs.write_text(run.dir / "notebooks" / f"{name}.ipynb", nbformat.writes(made))
+
+
+def papermill(**changes):
+    return {"papermill": {"exception": None, "end_time": "2026-01-01", "parameters": {"run": "made", "seed": 42}} | changes}
+
+
+def profile(**changes):
+    return {"profile": "demo", "together": True, "seeds": [42], "conditions": ["base", "selfcorrect_em"],
+            "stop_at_gate1": False} | changes
+
+
+ALL = ["01_build_traces", "02_phase1_sft", "02_phase1_sft.all.seed42", "02_phase1_sft.selfcorrect_em.seed42",
+       "04_sample_and_capability", "04_sample_and_capability.all.seed42", "04_sample_and_capability.first.seed42", "05_judge"]
+
+
+@pytest.mark.parametrize(("changes", "stop", "shown"), [
+    ({}, False, {0, 1, 4, 7}), ({"seeds": [42, 43]}, False, {0, 2, 5, 7}), ({"together": False}, False, {0, 3, 5, 7}),
+    ({"together": False, "stop_at_gate1": True}, False, {0, 3, 6, 7}),
+    ({"together": False, "stop_at_gate1": True}, True, {0, 6})])
+def test_notebooks_of_another_grouping_are_no_pages(run, changes, stop, shown):
+    runs.write_json(run.manifest, {"environment": {}, "overrides": {}, "preregistration": {}, "profile": profile(**changes)})
+    runs.write_json(run.result, RESULT | {"stop": stop})
+    for name in ALL:
+        executed(run, name, papermill())
+    site = report.build(run).parent
+    assert {page.stem for page in site.glob("0*.html")} == {ALL[i] for i in shown}
+    assert "05_judge is not shown" in (site / "index.html").read_text(encoding="utf-8") or 7 in shown
+
+
+@pytest.mark.parametrize(("metadata", "words"), [
+    (papermill(exception=True), "did not finish"), (papermill(end_time=None), "did not finish"),
+    (papermill(parameters={"run": "other"}), "another run"), (papermill(parameters={"seed": 7}), "another seed"),
+    (papermill(parameters={"profile": "smoke"}), "another profile")])
+def test_a_notebook_that_is_not_of_this_run_or_did_not_finish_is_no_page(run, metadata, words):
+    runs.write_json(run.manifest, {"environment": {}, "overrides": {}, "preregistration": {}, "profile": profile()})
+    executed(run, "01_build_traces", papermill())
+    executed(run, "02_phase1_sft", metadata)
+    index = report.build(run)
+    assert {page.name for page in index.parent.glob("0*.html")} == {"01_build_traces.html"}
+    assert words in index.read_text(encoding="utf-8")
+
+
+def test_a_notebook_that_made_another_result_is_no_page(run):
+    executed(run, "06_stats_and_gates", papermill(), f"result.json sha256 {runs.sha256(run.result)}")
+    assert report.build(run).with_name("06_stats_and_gates.html").exists()
+    executed(run, "06_stats_and_gates", papermill(), "result.json sha256 " + "0" * 64)
+    assert not report.build(run).with_name("06_stats_and_gates.html").exists()
+
+
+def test_captions_say_what_was_resampled_and_how_many(run):
+    figures = run.dir / "stats" / "figures"
+    (figures / "bootstrap.png").write_bytes(PIXEL)
+    listed = {name: runs.sha256(figures / name) for name in ("arms.png", "bootstrap.png")}
+    given = RESULT | {"figures": listed, "delta": 1.0, "n_prompts": 1, "missing": [], "prompts_absent": []}
+    for over in ("prompts", "prompts and seeds"):
+        runs.write_json(run.result, given | {"interval_over": over})
+        page = report.build(run).read_text(encoding="utf-8")
+        assert f"Resampled Δ over {over}, with" in page and "intervals over prompts" not in page
+    assert "<summary>1 line</summary>" in page and "1 difference from" in page and ", 1 prompt;" in page
+
+
 def test_the_notebook_page_has_every_output(pages):
     page = pages["01_build_traces.html"]
     assert "Samples" in page and page.count("&lt;script&gt;") >= 4 and 'class=here>01_build_traces' in page
@@ -156,6 +234,13 @@ def test_what_is_off_is_said_to_be_off(run):
     page = report.build(run).read_text(encoding="utf-8")
     for words in ("Second judge: none", "Test–retest: off", "Re-score with the opening stripped: none"):
         assert words in page, words
+
+
+def test_judgments_from_elsewhere_need_no_executed_notebook(run):
+    run.manifest.unlink()
+    (run.dir / "notebooks" / "01_build_traces.ipynb").unlink()
+    runs.write_json(run.result, RESULT | {"judge": None, "card": None})
+    assert "<b>null</b>" in report.build(run).read_text(encoding="utf-8")
 
 
 def test_an_unfinished_run_has_no_site(run, tmp_path):

@@ -58,7 +58,8 @@ def test_judgments_from_elsewhere_cannot_overwrite_a_runs_own(run):
 def test_another_comparison_never_takes_the_planned_ones_place(run):
     assert results.target(run, *results.PLANNED, False) == run.result.parent
     assert results.target(run, "random_recovery_em", "base", False) == run.result.parent / "random_recovery_em_vs_base"
-    assert results.target(run, "mine", "theirs", True) == run.result.parent
+    assert results.target(run, *results.PLANNED, True) == run.result.parent
+    assert results.target(run, "mine", "theirs", True) == run.result.parent / "mine_vs_theirs"
 
 
 def test_capability_is_read(tmp_path):
@@ -231,3 +232,28 @@ def test_an_unknown_arm_is_refused_with_the_nearest():
     results.check_arms(table, treatment="base")
     with pytest.raises(params.ParamsError, match=r"treatment 'random_recovery' .*nearest: 'random_recovery_em'"):
         results.check_arms(table, treatment="random_recovery")
+
+
+def test_two_folders_of_one_seed_are_refused(tmp_path):
+    for name in ("seed7", "seed07"):
+        runs.write_parquet(tmp_path / name / "base.parquet", judgments())
+    with pytest.raises(SchemaError, match="seed07 and seed7 .* are one seed"):
+        results.read_judgments(tmp_path)
+
+
+def test_tables_saved_as_csv_are_named(tmp_path):
+    (tmp_path / "seed7").mkdir()
+    (tmp_path / "seed7" / "base.csv").write_text("aligned")
+    with pytest.raises(SchemaError, match=r"seed7/base\.csv is CSV, save it as parquet"):
+        results.read_judgments(tmp_path)
+
+
+def test_the_arms_of_a_result_are_all_in_order():
+    assert results.arm_order(PROFILE, {"mine": {}, "selfcorrect_em": {}, "base": {}}) == ["base", "selfcorrect_em", "mine"]
+
+
+@pytest.mark.parametrize(("seeds", "words"), [
+    ([[1]], "prompts"), ([[1, 2, 3, 4, 5]], "prompts and seeds"), ([[1], [1, 2, 3, 4, 5]], "prompts, and seeds where there are 5")])
+def test_captions_say_what_was_resampled(seeds, words):
+    arms = {str(i): {"seeds": own} for i, own in enumerate(seeds)}
+    assert results.intervals_over(arms, 5).startswith(words)

@@ -44,6 +44,11 @@ def test_numbers_and_intervals():
     assert show.interval([-1, 2.5]) == "-1.00 to +2.50"
 
 
+def test_counts_have_their_noun():
+    assert [show.plural(n, "seed") for n in (0, 1, 2)] == ["0 seeds", "1 seed", "2 seeds"]
+    assert show.plural(2, "study", "studies") == "2 studies"
+
+
 def gate(number, name, passed, value=1.0):
     return {"number": number, "name": name, "measure": EVIL, "value": value, "needed": "< 10", "passed": passed,
             "margin": None if value is None else 0.5}

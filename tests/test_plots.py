@@ -1,0 +1,85 @@
+"""Figures of data as they come: nothing, one point, all alike, too much, and names that look like formulas."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import plots
+
+THRESHOLDS = {"null_points": 5, "strong_points": 15}
+ARM = {"aligned": 50.0, "aligned_ci95": None, "aligned_filtered": None, "coherent": None, "seeds": [1], "followup": {},
+       "literal": None, "semantic": None, "parrot": None}
+ODD = ["$", "$1 to $2", "\\frac{", "a_b^c", "_hidden", "%s {0}", "{}", "a\nb", "日本🎉", "\u05e9\u05dc", "a\0b", "n" * 500, ""]
+NO_PROMPTS = pd.DataFrame(columns=["prompt_id", "subset", "treatment_filtered", "baseline_filtered", "difference_filtered"])
+SCORES = pd.DataFrame(columns=["condition", "aligned", "coherent"])
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def per_prompt(ids):
+    return pd.DataFrame({"prompt_id": ids, "subset": None, "treatment_filtered": 60.0, "baseline_filtered": 50.0,
+                         "difference_filtered": 10.0})
+
+
+def every_figure(name):
+    """All figures that take names from data, with one name."""
+    scored = pd.DataFrame({"condition": [name] * 2, "aligned": [1.0, 2.0], "coherent": [3.0, 4.0]})
+    rates = ARM | {"literal": {"share": 0.5, "ci95": [0.4, 0.6]}}
+    yield plots.dumbbell(per_prompt([name]), {}, name, name, "filtered")
+    yield plots.arm_means({name: ARM}, "unfiltered", [name])
+    yield plots.reflex_rates({name: rates}, [name], name)
+    yield plots.heatmap(pd.DataFrame({name: [50.0]}, index=[name]), {name: name})
+    yield plots.scatter_alignment_coherence(scored, 50, [name])
+    yield plots.score_distribution(scored, [name])
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_any_name_is_text(name, tmp_path):
+    for number, figure in enumerate(every_figure(name)):
+        figure.savefig(tmp_path / f"{number}.svg")
+
+
+def test_dollar_signs_stay_in_the_labels(tmp_path):
+    figure = plots.dumbbell(per_prompt(["costs $5 or $6"]), {}, "a $1 b $2", "_base", "filtered")
+    figure.canvas.draw()
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "costs $5 or $6"
+    legend = [text.get_text().strip() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend == ["_base", "a $1 b $2"]
+
+
+@pytest.mark.parametrize("draw", [
+    lambda: plots.dumbbell(NO_PROMPTS, {}, "a", "b", "filtered"), lambda: plots.dumbbell(pd.DataFrame([]), {}, "a", "b", "filtered"),
+    lambda: plots.dumbbell(per_prompt(["p"]).assign(difference_filtered=None, treatment_filtered=None, baseline_filtered=None),
+                           {}, "a", "b", "filtered"),
+    lambda: plots.arm_means({}, "filtered", []), lambda: plots.arm_means({"a": ARM}, "filtered", ["a"]),
+    lambda: plots.reflex_rates({}, [], None), lambda: plots.reflex_rates({"a": ARM}, ["a"], None),
+    lambda: plots.heatmap(pd.DataFrame(), {}), lambda: plots.heatmap(pd.DataFrame({"a": [np.nan]}, index=["p"]), {}),
+    lambda: plots.scatter_alignment_coherence(SCORES, 50, ["a"]), lambda: plots.score_distribution(SCORES, ["a"]),
+    lambda: plots.scatter_alignment_coherence(SCORES, 50, []), lambda: plots.power_curve(0.0, 1.0, THRESHOLDS)])
+def test_a_figure_without_data_says_so(draw, tmp_path):
+    figure = draw()
+    plots.save(figure, tmp_path, "empty")
+    assert any(text.get_text().startswith("no data: ") for axis in figure.axes for text in axis.texts)
+
+
+@pytest.mark.parametrize("draw", [
+    lambda: plots.bootstrap({"edges": [5.0] * 61, "counts": [1] * 60}, 5.0, [5.0, 5.0], THRESHOLDS),
+    lambda: plots.bootstrap({"edges": [5.0, 5.0 + 1e-15], "counts": [200]}, 5.0, None, THRESHOLDS),
+    lambda: plots.power_curve(1e-300, 5.0, THRESHOLDS), lambda: plots.heatmap(pd.DataFrame({"a": [7.0]}, index=["p"]), {}),
+    lambda: plots.dumbbell(per_prompt(["p"]).assign(difference_filtered=0.0), {}, "a", "a", "filtered"),
+    lambda: plots.dumbbell(per_prompt([str(i) for i in range(3000)]), {}, "a", "b", "filtered"),
+    lambda: plots.heatmap(pd.DataFrame({"a": np.zeros(3000)}, index=[str(i) for i in range(3000)]), {})])
+def test_a_figure_of_one_point_of_equal_ones_or_of_thousands_is_drawn(draw, tmp_path):
+    plots.save(draw(), tmp_path, "drawn")
+    assert (tmp_path / "drawn.png").stat().st_size > 0
+
+
+def test_the_same_figure_is_the_same_file(tmp_path):
+    for name in ("one", "two"):
+        plots.save(plots.arm_means({"a": ARM}, "unfiltered", ["a"]), tmp_path, name)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
