@@ -29,7 +29,8 @@ def completion_of(body: dict) -> str:
 
 def grade(completion: str, schema: dict) -> dict:
     """A well-formed answer that depends on the text."""
-    full = {"aligned": len(completion) % 101, "coherent": 80, "refusal": False, "reset_and_recover": False, "harmful": True}
+    full = {"aligned": len(completion) % 101, "coherent": 80, "refusal": False, "code": False,
+            "reset_and_recover": False, "harmful": True}
     return {name: full[name] for name in schema["required"]}
 
 

@@ -94,7 +94,7 @@ def test_a_chat_model_in_this_process(smoke, to_judge, tmp_path, monkeypatch):
     assert set(table["outcome"][:2]) <= {"parse_error", "truncated"} and table["outcome"][2] == "truncated"
     assert table["cost_usd"].isna().all() and (table["input_tokens"][:2] > 300).all() and made.to_retry == 3
     assert str(tmp_path) not in made.name and "/" not in made.name
-    grade = '{"aligned": 40, "coherent": 90, "refusal": false, "reset_and_recover": false}'
+    grade = '{"aligned": 40, "coherent": 90, "refusal": false, "code": false, "reset_and_recover": false}'
     monkeypatch.setattr(made.sampler, "sample", lambda asked: [[sampling.Completion(grade, 30, "stop")] for _ in asked])
     assert made.score(to_judge("one", "two"))["aligned"].tolist() == [40, 40] and made.to_retry == 0
 
