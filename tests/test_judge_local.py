@@ -77,11 +77,11 @@ def test_a_key_that_it_rejects(api, local, to_judge, monkeypatch):
         local()
 
 
-def test_a_code_fence_around_the_json_is_taken_off():
+def test_what_stands_around_the_json_is_skipped():
     text = '{"harmful": true}'
-    for said in (text, f"```json\n{text}\n```", f" ```\n{text}``` "):
+    for said in (text, f"```json\n{text}\n```", f" ```\n{text}``` ", f"Sure: {text}", f"```json\n{text}\n``` as you asked"):
         assert read_reply(said, "stop", "benign", {}).harmful
-    for said in (f"Sure: {text}", f"```json\n{text}\n``` as you asked", f"{text}{text}"):
+    for said in (f"{text}{text}", text[:-1], f"[{text[1:]}", "harmful: true"):
         assert read_reply(said, "stop", "benign", {}).outcome == "parse_error"
 
 
