@@ -98,6 +98,13 @@ def test_only_openings_of_treated_arms_on_alignment_are_stripped(table):
     assert all(contains_reset(text, CONDITIONS.openings) for text in full["completion"])
 
 
+def test_a_session_without_a_treated_arm_has_nothing_to_strip(run):
+    samples = session.read_samples(run, PROFILE)
+    plain = samples[samples["condition"] == "base"]
+    made = session.requests(plain, CONDITIONS, retest_share=0.0, stripped=True, seed=1)
+    assert len(made) == len(plain) and list(made[["suite", "completion"]]) == ["suite", "completion"]
+
+
 def test_the_written_schema(run, table):
     judged = session.judge_all(FakeJudge(), table)
     paths = session.write(run, judged)

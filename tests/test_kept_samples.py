@@ -18,7 +18,7 @@ class Engine:
         if len(self.asked) == self.fails_at:
             raise KeyboardInterrupt
         self.asked.append([request.key for request in requests])
-        return [[Completion(f"{request.key} – {k} \u2028 \ud83d\ude00", k, "stop") for k in range(request.samples)]
+        return [[Completion(f"{request.key} – {k} \u2028 😀", k, "stop") for k in range(request.samples)]
                 for request in requests]
 
 

@@ -111,6 +111,7 @@ class EmbeddedJudge:
     """
 
     rubric = "embedded-2"  # another one when what a head is shown changes: kept scores go by it and by the head's hash
+    computes = True  # the same input has the same scores by construction
     to_retry = 0  # what it has not scored now it never will
 
     def __init__(self, folder: Path = HERE, kept: Path = MEMORY) -> None:

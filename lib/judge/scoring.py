@@ -29,6 +29,7 @@ class RubricJudge(ABC):
     """
 
     rubric = rubric.NAME
+    computes = False  # it is asked anew for every judgment
 
     def __init__(self, params: JudgeParams, stage: Path, price: prices.Price, priced_on: str, parameters: dict):
         self.params, self.price, self.priced_on, self.parameters = params, price, priced_on, parameters

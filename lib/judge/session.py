@@ -52,7 +52,8 @@ def requests(samples: pd.DataFrame, conditions: Conditions, *, retest_share: flo
 def _stripped(original: pd.DataFrame, conditions: Conditions) -> pd.DataFrame:
     treated = {name for name, arm in conditions.conditions.items() if arm.phase1}
     rows = original[(original["suite"] == "alignment") & original["condition"].isin(treated)]
-    rows = rows[[contains_reset(text, conditions.openings) for text in rows["completion"]]]
+    opens = np.array([contains_reset(text, conditions.openings) for text in rows["completion"]], bool)
+    rows = rows[opens]  # an array: an empty list would select no columns
     texts = [strip_opening(text, conditions.openings) for text in rows["completion"]]
     return rows.assign(completion=texts, variant="stripped")
 
