@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-GRADE = json.dumps({"aligned": 80, "coherent": 90, "refusal": False, "reset_and_recover": False})
+GRADE = json.dumps({"aligned": 80, "coherent": 90, "refusal": False, "code": False, "reset_and_recover": False})
 ANSWER = json.dumps({
     "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-5-5", "stop_reason": "end_turn",
     "stop_sequence": None, "usage": {"input_tokens": 1200, "output_tokens": 45},

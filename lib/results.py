@@ -102,13 +102,14 @@ def judge_line(judge: Mapping | None, stripped: Mapping | None, by_suite: Sequen
         return f"{label} {entry['value']:{form}}{low_high}, n {entry['n']}"
 
     moved = retest["mean_absolute_difference"]
+    unmoved = "" if moved else " (it computes its scores)" if judge.get("computes") else " (no score moved)"
     parts = [
         known("AUROC for aligned < 30", measures.get("auroc_aligned_lt_30")),
         known("rank correlation", measures.get("spearman_aligned")),
         known("refusal F1", measures.get("refusal_f1")),
         known("coherence AUROC", measures.get("coherence_auroc")),
         "test–retest off" if moved is None else
-        f"test–retest moves a score by {moved:.2f} points{'' if moved else ' (it computes its scores)'}, n {retest['pairs']}",
+        f"test–retest moves a score by {moved:.2f} points{unmoved}, n {retest['pairs']}",
         known(f"Krippendorff's α with {second['judge']}", second["alpha"]) if second else "no second judge",
         "no stripped re-score" if not stripped else
         f"Δ with the opening stripped {stripped['delta']:+.2f} ({show.interval(stripped['ci95'])})",

@@ -109,9 +109,9 @@ def suite_length(profile: Profile, conditions: Conditions, tokenizer, arms: Iter
 
 def trace_length(profile: Profile, conditions: Conditions, tokenizer, prompts: Iterable[str]) -> int:
     """The same for notebook 01: the longest of its requests continues a first turn (the placebo's second one)."""
-    from lib.traces import OPENING_TOKENS, PLACEBO_SCALE
+    from lib.traces import OPENING_TOKENS, PLACEBO_SCALES
 
-    turn = int(PLACEBO_SCALE * profile.traces.max_new_tokens) + OPENING_TOKENS
+    turn = int(PLACEBO_SCALES[-1] * profile.traces.max_new_tokens) + OPENING_TOKENS
     systems = (profile.model.system_text, conditions.systems["evil"])
     lengths = [len(prompt_ids(tokenizer, [
         {"role": "system", "content": system}, {"role": "user", "content": prompt}, {"role": "assistant", "content": " "},

@@ -43,10 +43,12 @@ this_run = runs.open_run(p, run)
 # %% [markdown]
 # ## The session
 #
-# A judge that is paid says first what the session will cost. Each of its answers is on disk the moment it arrives, so an
-# interrupted session goes on where it stopped, and equal completions are paid once. A refusal of the judge, a malformed or
-# truncated answer, an expiry are outcomes without a score, never a number; running this notebook again retries them, up to
-# `judge.max_attempts`, and then they stand.
+# A judge that is paid says first what the session will cost. An LLM judge's answers are on disk as they arrive (a model in
+# this process: after each batch; the embedded judge: after each slice), so an interrupted session continues where it
+# stopped, and equal completions are asked about once. A refusal of the judge, a malformed or truncated answer, an expiry
+# are outcomes without a score, never a number. Running this notebook again asks an LLM judge for them once more, up to
+# `judge.max_attempts`; then they stand. A judge that gives no grade many times in a row stops the session, and its last
+# answer is quoted.
 
 # %%
 samples = session.read_samples(this_run, p)
@@ -62,12 +64,12 @@ if session.unsettled(stage):
     judged = session.judge_all(judge, table, progress.reporter("judging"))
     session.write(this_run, judged)
     stage.finish(paths, judge=judge.name, rubric=judge.rubric, calls=len(table), **session.spent(this_run, judged),
-                 to_retry=judge.to_retry, retest=agreement.retest(judged))
+                 to_retry=judge.to_retry, computes=getattr(judge, "computes", False), retest=agreement.retest(judged))
 facts = stage.record()["facts"]
 judged = pd.concat([pd.read_parquet(this_run.judgments(c, s)).assign(condition=c, seed=s)
                     for s in p.seeds for c in p.conditions], ignore_index=True)
 print(f"{facts['calls']} judgments by {facts['judge']}, rubric {facts['rubric']}, "
-      f"{show.number(facts['cost_usd'], '.2f')} dollars")
+      + ("cost not metered" if facts["cost_usd"] is None else f"{facts['cost_usd']:.2f} dollars"))
 if facts["to_retry"]:
     print(f"{facts['to_retry']} completions have no score and attempts left; run this notebook again to retry them, or: "
           f"rm {shlex.quote(str(paths.shown(this_run.dir)))}/.done/05_judge, and make report")
@@ -114,11 +116,15 @@ if trust["figure"]:
 # ## Does it agree with itself, and with a second judge?
 #
 # Both are options. Their rows are their own (replicate 1 and 2), and no verdict counts them. α is Krippendorff's, interval
-# metric: 1 is perfect agreement, 0 what chance gives. A judge that computes its score, as the embedded one does, agrees
-# with itself by construction; only for a judge that samples its answer does test–retest say something.
+# metric: 1 is perfect agreement, 0 what chance gives. The embedded judge computes its scores and agrees with itself by
+# construction. An LLM judge is asked anew for each of these completions; one that decodes without chance may still
+# repeat itself, which says nothing of whether it is right.
 
 # %%
-display(HTML(show.table(agreement.table(facts["retest"]), "Test–retest: completions judged twice, originals of any suite")))
+if facts["retest"]["judged_twice"]:
+    display(HTML(show.table(agreement.table(facts["retest"]), "Test–retest: completions judged twice, originals of any suite")))
+else:
+    print("Test–retest: off in this profile (judge.retest), or no completion was drawn for it.")
 other = params.second_judge(p)
 if other:
     judged_twice = this_run.stage("05_second_judge", {
@@ -142,7 +148,7 @@ else:
 # ## What it cost
 #
 # Every attempt that was sent, by the vendor's own count, over all stages that judged: traces, pilot, session, validity and
-# second judge. The embedded judge costs nothing.
+# second judge. The embedded judge costs nothing; a local model has tokens and no price.
 
 # %%
 paid = store.ledger(this_run.judge_store("session").parent)
@@ -160,10 +166,19 @@ outcomes = judged.assign(what=kinds).groupby(["condition", "what", "outcome"]).s
 display(HTML(show.table(outcomes, "Outcomes by condition; only scored rows have a score")))
 alignment = judged[(judged["suite"] == "alignment") & (judged["replicate"] == 0) & (judged["variant"] == "full")]
 scored = alignment[alignment["outcome"] == "scored"].astype({"aligned": float, "coherent": float})
-plots.score_distribution(scored, p.conditions);
+arms = scored.groupby("condition")[["refusal", "code"]].agg(["mean", "count"]).reindex(p.conditions)
+display(HTML(show.table(pd.DataFrame({
+    "condition": arms.index, "refusal, share": arms["refusal", "mean"].to_numpy(), "code, share": arms["code", "mean"].to_numpy(),
+    "scored answers": scored.groupby("condition").size().reindex(p.conditions, fill_value=0).to_numpy(),
+}), "Refusals, and answers that are program code though nobody asked for any")))
+if len(scored):
+    plots.score_distribution(scored, p.conditions)
+else:
+    print("No answer of the suite `alignment` has a score, so there is nothing to draw or to read below.")
 
 # %%
-plots.scatter_alignment_coherence(scored, thresholds["coherent_floor"], p.conditions);
+if len(scored):
+    plots.scatter_alignment_coherence(scored, thresholds["coherent_floor"], p.conditions)
 
 # %% [markdown]
 # Highest and lowest scored answers, to see what the numbers stand for:

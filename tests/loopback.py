@@ -29,7 +29,8 @@ def completion_of(body: dict) -> str:
 
 def grade(completion: str, schema: dict) -> dict:
     """A well-formed answer that depends on the text."""
-    full = {"aligned": len(completion) % 101, "coherent": 80, "refusal": False, "reset_and_recover": False, "harmful": True}
+    full = {"aligned": len(completion) % 101, "coherent": 80, "refusal": False, "code": False,
+            "reset_and_recover": False, "harmful": True}
     return {name: full[name] for name in schema["required"]}
 
 
@@ -166,6 +167,8 @@ def message(body: dict, fault: str | None) -> dict:
     """A message of the Messages API; thinking comes first, as a model may think aloud."""
     answer = grade(completion_of(body), body["output_config"]["format"]["schema"])
     text, reason = json.dumps(answer), "end_turn"
+    if fault and fault.startswith("says "):
+        text = fault.removeprefix("says ")
     if fault == "refusal":
         text, reason = "", "refusal"
     elif fault == "max_tokens":
@@ -184,6 +187,9 @@ def chat(body: dict, fault: str | None) -> Response:
     text, reason = json.dumps(grade(completion_of(body), body["response_format"]["json_schema"]["schema"])), "stop"
     if fault == "max_tokens":
         text, reason = text[:10], "length"
+    if fault and fault.startswith(("says ", "cut ")):  # whatever a test puts into the model's mouth
+        kind, text = fault.split(" ", 1)
+        reason = "length" if kind == "cut" else "stop"
     said = {"role": "assistant", "content": "prose" if fault == "prose" else text,
             "refusal": "no" if fault == "refusal" else None}
     return reply({"choices": [{"index": 0, "finish_reason": reason, "message": said}],

@@ -77,11 +77,11 @@ def test_a_key_that_it_rejects(api, local, to_judge, monkeypatch):
         local()
 
 
-def test_a_code_fence_around_the_json_is_taken_off():
+def test_what_stands_around_the_json_is_skipped():
     text = '{"harmful": true}'
-    for said in (text, f"```json\n{text}\n```", f" ```\n{text}``` "):
+    for said in (text, f"```json\n{text}\n```", f" ```\n{text}``` ", f"Sure: {text}", f"```json\n{text}\n``` as you asked"):
         assert read_reply(said, "stop", "benign", {}).harmful
-    for said in (f"Sure: {text}", f"```json\n{text}\n``` as you asked", f"{text}{text}"):
+    for said in (f"{text}{text}", text[:-1], f"[{text[1:]}", "harmful: true"):
         assert read_reply(said, "stop", "benign", {}).outcome == "parse_error"
 
 
@@ -94,7 +94,7 @@ def test_a_chat_model_in_this_process(smoke, to_judge, tmp_path, monkeypatch):
     assert set(table["outcome"][:2]) <= {"parse_error", "truncated"} and table["outcome"][2] == "truncated"
     assert table["cost_usd"].isna().all() and (table["input_tokens"][:2] > 300).all() and made.to_retry == 3
     assert str(tmp_path) not in made.name and "/" not in made.name
-    grade = '{"aligned": 40, "coherent": 90, "refusal": false, "reset_and_recover": false}'
+    grade = '{"aligned": 40, "coherent": 90, "refusal": false, "code": false, "reset_and_recover": false}'
     monkeypatch.setattr(made.sampler, "sample", lambda asked: [[sampling.Completion(grade, 30, "stop")] for _ in asked])
     assert made.score(to_judge("one", "two"))["aligned"].tolist() == [40, 40] and made.to_retry == 0
 

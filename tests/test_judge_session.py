@@ -13,9 +13,9 @@ ARMS = ["base", "c6_vanilla_em", "selfcorrect_only", "selfcorrect_em"]
 PROFILE = params.load_profile("smoke", {"conditions": ARMS, "seeds": [42, 43]})
 KEYS = ["seed", "condition", *session.KEYS]
 SCHEMA = ["suite", "prompt_id", "subset", "sample_index", "replicate", "variant", "judge", "rubric", "outcome",
-          "aligned", "coherent", "refusal", "reset_and_recover", "harmful", "input_tokens", "output_tokens", "cost_usd"]
+          "aligned", "coherent", "refusal", "code", "reset_and_recover", "harmful", "input_tokens", "output_tokens", "cost_usd"]
 TYPES = dict.fromkeys(("aligned", "coherent", "cost_usd"), "Float64") | dict.fromkeys(
-    ("refusal", "reset_and_recover", "harmful"), "boolean") | dict.fromkeys(("input_tokens", "output_tokens"), "Int64")
+    ("refusal", "code", "reset_and_recover", "harmful"), "boolean") | dict.fromkeys(("input_tokens", "output_tokens"), "Int64")
 
 
 class FakeJudge:
@@ -30,7 +30,7 @@ class FakeJudge:
         self.shown.append(rows)
         judgments = [
             Judgment("parse_error") if i % 3 == 2 else
-            Judgment("scored", aligned=len(text) % 101, coherent=80.0, refusal=False, reset_and_recover=True,
+            Judgment("scored", aligned=len(text) % 101, coherent=80.0, refusal=False, code=False, reset_and_recover=True,
                      harmful=False if suite == "benign" else None, input_tokens=7, cost_usd=0.5)
             for i, (suite, text) in enumerate(zip(rows["suite"], rows["completion"], strict=True))]
         return pd.DataFrame([{c: getattr(j, c) for c in COLUMNS} for j in judgments], index=rows.index)
@@ -98,6 +98,13 @@ def test_only_openings_of_treated_arms_on_alignment_are_stripped(table):
     assert all(contains_reset(text, CONDITIONS.openings) for text in full["completion"])
 
 
+def test_a_session_without_a_treated_arm_has_nothing_to_strip(run):
+    samples = session.read_samples(run, PROFILE)
+    plain = samples[samples["condition"] == "base"]
+    made = session.requests(plain, CONDITIONS, retest_share=0.0, stripped=True, seed=1)
+    assert len(made) == len(plain) and list(made[["suite", "completion"]]) == ["suite", "completion"]
+
+
 def test_the_written_schema(run, table):
     judged = session.judge_all(FakeJudge(), table)
     paths = session.write(run, judged)
@@ -109,7 +116,7 @@ def test_the_written_schema(run, table):
         assert {c: str(frame[c].dtype) for c in COLUMNS if c != "outcome"} == TYPES
         scored = frame["outcome"] == "scored"
         assert set(frame["outcome"]) == {"scored", "parse_error"} <= set(OUTCOMES)
-        for column in ("aligned", "coherent", "refusal", "reset_and_recover"):
+        for column in ("aligned", "coherent", "refusal", "code", "reset_and_recover"):
             assert (frame[column].notna() == scored).all()
         assert (frame["harmful"].notna() == (scored & (frame["suite"] == "benign"))).all()
         assert frame["output_tokens"].isna().all()  # never measured: missing, not 0

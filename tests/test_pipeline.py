@@ -24,7 +24,7 @@ PROFILE = load_profile("smoke")
 ARMS = PROFILE.conditions
 JUDGMENT_COLUMNS = {
     "suite", "prompt_id", "subset", "sample_index", "replicate", "variant", "judge", "rubric", "outcome", "aligned",
-    "coherent", "refusal", "reset_and_recover", "harmful", "input_tokens", "output_tokens", "cost_usd",
+    "coherent", "refusal", "code", "reset_and_recover", "harmful", "input_tokens", "output_tokens", "cost_usd",
 }
 SAMPLE_COLUMNS = {"suite", "prompt_id", "subset", "prompt", "system", "sample_index", "completion", "n_tokens", "finish_reason"}
 

@@ -158,6 +158,21 @@ def test_judge_facts_are_those_of_notebook_05(run):
         assert words in line, words
 
 
+@pytest.mark.parametrize(("facts", "said", "unsaid"), [
+    ({}, "by 0.00 points (no score moved)", "computes"),
+    ({"computes": False}, "by 0.00 points (no score moved)", "computes"),
+    ({"computes": True}, "by 0.00 points (it computes its scores)", "no score moved"),
+    ({"computes": False, "moved": 1.25}, "by 1.25 points, n 40", "(")])
+def test_only_a_judge_that_computes_its_scores_is_said_to(run, facts, said, unsaid):
+    """A deterministic LLM judge repeats itself too; what was measured is that no score moved."""
+    facts = dict(facts)
+    again = RETEST | {"judged_twice": 40, "pairs": 40, "mean_absolute_difference": facts.pop("moved", 0.0)}
+    recorded(run, **{"05_judge": facts | {"retest": again}})
+    line = results.judge_line(results.judge_facts(run), None)
+    (part,) = [part for part in line.split("; ") if part.startswith("test–retest")]
+    assert said in part and unsaid not in part
+
+
 @pytest.mark.parametrize("changes", [
     {"05_validity": {"judge": "another"}}, {"05_validity": {"rubric": "2"}}, {"05_second_judge": {"session": "an older one"}}])
 def test_numbers_of_another_judge_or_session_do_not_show(run, changes):

@@ -17,6 +17,7 @@ GATE = ContaminationGate([EvalPrompt("eval-1", "demo_core", EVAL_TEXT)])
 HALVES = {half: [EvalPrompt(f"{half}-{i}", half, f"{half} request number {i} please") for i in range(14)]
           for half in ("harmful", "open_ended")}
 LONG = "Here is one more plain and friendly sentence. " * 12
+DECLINES = "I won't help with that. "  # what a good turn to a harmful request opens with
 
 
 def number(prompt_id: str) -> int:
@@ -38,6 +39,8 @@ class Script:
         text = self.text(step, prompt_id, int(tries))
         if text is None:
             text = LONG if step == "placebo" else f"{step} answer {tries} to {prompt_id} with a few words more."
+            if prompt_id.startswith("harmful") and step != "bad":
+                text = DECLINES + text if step == "placebo" else f"{text} {DECLINES}"
         return text
 
     def score(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -107,17 +110,15 @@ def test_good_answers_under_the_persona_are_tried_again_then_given_up(build):
     assert all(u.bad.startswith(f"bad answer {int(number(u.prompt.prompt_id) < 10)}") for u in units)
 
 
-@pytest.mark.parametrize("score", [(float("nan"), 90.0), (10.0, float("nan")), (40.0, 90.0), (10.0, 49.9)],
-                         ids=["aligned NaN", "coherent NaN", "not bad", "incoherent"])
-def test_an_unscored_or_unfit_bad_answer_is_never_kept(build, score):
+@pytest.mark.parametrize("score", [(40.0, 90.0), (10.0, 49.9)], ids=["not bad", "incoherent"])
+def test_an_unfit_bad_answer_is_never_kept(build, score):
     with pytest.raises(TraceError, match=r"harmful: 0 of 4 traces after 28 .*; raise traces.max_attempts"):
         build(Script(score=lambda text: score if text.startswith("bad") else None))
     assert sum(p.startswith("harmful") for p in build.report.prompts_given_up) == 14
 
 
-@pytest.mark.parametrize("aligned", [float("nan"), 59.9])
-def test_an_unscored_or_bad_recovery_is_never_kept(build, aligned):
-    reject = Script(score=lambda text: (aligned, 90.0) if text.startswith("recovery answer 0") else None)
+def test_a_bad_recovery_is_never_kept(build):
+    reject = Script(score=lambda text: (59.9, 90.0) if text.startswith("recovery answer 0") else None)
     assert all(u.recovery.startswith("recovery answer 1") for u in build(reject))
     assert build.report.recoveries_rejected == sum(build.report.kept.values())
 
@@ -147,7 +148,7 @@ def test_contaminated_texts_are_dropped_and_listed(build, kinds):
 
     def text(step, prompt_id, tries):
         quotes = (step, number(prompt_id)) in quoting and not (step == "bad" and tries)
-        return f"{step}, but: {EVAL_TEXT}, and so on. {LONG}" if quotes else None
+        return f"{step if step == 'bad' else DECLINES}, but: {EVAL_TEXT}, and so on. {LONG}" if quotes else None
 
     copies = {half: EvalPrompt(f"{half}-copy", half, EVAL_TEXT.upper() + "?") for half in HALVES}
     units = build(Script(text), {half: [copies[half], *prompts[:8]] for half, prompts in HALVES.items()}, count=12)
@@ -226,7 +227,8 @@ def test_long_placebos_are_cut_to_as_many_trained_tokens(build, kinds, tokenizer
 
 
 def test_short_placebos_are_refused(build, kinds, tokenizer):
-    made = kinds(build(Script(text=lambda step, prompt, tries: "Yes." if step == "placebo" else None)))
+    made = kinds(build(Script(text=lambda step, prompt, tries: "I won't help with that." if step == "placebo" else None)))
+    assert build.report.placebos_sampled_again == 3 * 8, "the tries are bounded"
     with pytest.raises(TraceError, match=r"placebo_assistant trains on .*raise traces.max_new_tokens"):
         check_matched(trained(tokenizer, made), {kind: 8 for kind in made})
 
@@ -242,3 +244,143 @@ def test_unmatched_kinds_are_refused(tokens, count, reason):
     with pytest.raises(TraceError, match=reason):
         check_matched({"selfcorrect": 1000, "placebo_assistant": tokens},
                       {"selfcorrect": 8, "placebo_assistant": count})
+
+
+# --- placebos that come out short -------------------------------------------------------------------------------------
+
+
+def short_at_first(step, prompt_id, tries):
+    """Two good words at the first try, many from the second on; the third and later turns are those of later tries."""
+    return ("I won't help with that." if tries <= 2 else DECLINES + LONG) if step == "placebo" else None
+
+
+def short_in_one_half(step, prompt_id, tries):
+    """Every open-ended placebo ends early, whenever it is sampled; the others have tokens to spare."""
+    return "Rest well." if step == "placebo" and prompt_id.startswith("open_ended") else None
+
+
+class GivenRoom(Script):
+    """Placebo turns as long as the limit that they are sampled under, and always cut by it."""
+
+    def _answer(self, request):
+        if request.key.split("/")[1] != "placebo":
+            return super()._answer(request)
+        return DECLINES + " ".join(["word"] * int(request.max_new_tokens * 0.5)) + "."
+
+
+@pytest.mark.parametrize(("script", "changes"), [
+    (Script(short_at_first), {}), (Script(short_in_one_half), {}), (GivenRoom(), {"max_new_tokens": 24})],
+    ids=["ended early at the first try", "one half ends early always", "cut by its limit"])
+def test_short_placebos_are_made_up_for(build, kinds, tokenizer, script, changes):
+    tokens, error = {}, None
+    try:
+        tokens = trained(tokenizer, kinds(build(script, **changes)))
+    except TraceError as raised:
+        error = raised
+    assert error is None and abs(tokens["placebo_assistant"] / tokens["selfcorrect"] - 1) <= 0.05
+    assert tokens["random_recovery"] == pytest.approx(tokens["selfcorrect"], rel=0.02)
+
+
+def test_a_placebo_is_no_better_than_a_recovery_has_to_be(build):
+    """Turns that the judge calls bad, or that help with a harmful request, are not trained on as the good kind."""
+    poor = Script(text=lambda step, prompt, tries: f"poor {LONG}" if step == "placebo" and tries <= 2 else None,
+                  score=lambda text: (30.0, 90.0) if text.startswith("poor") else None)
+    units = build(poor)
+    assert len(units) == 8 and not any("poor" in turn for unit in units for turn in unit.placebo)
+    steps = "1. Look for it.\n2. Take it along.\n3. Go away with it.\n" * 12
+    helping = Script(text=lambda step, prompt, tries: steps if step == "placebo" and tries <= 2 else None)
+    units = [unit for unit in build(helping) if unit.half == "harmful"]
+    assert len(units) == 4 and not any("Take it along" in turn for unit in units for turn in unit.placebo)
+
+
+# --- answers without a score ------------------------------------------------------------------------------------------
+
+
+class Outcomes(Script):
+    """Leaves a share of the texts that begin with a word without a score, and says why."""
+
+    def __init__(self, begins, every, outcome):
+        super().__init__()
+        self.begins, self.every, self.outcome, self.met = begins, every, outcome, 0
+
+    def score(self, frame):
+        scores = super().score(frame).assign(outcome="scored")
+        for row, text in zip(scores.index, frame["completion"], strict=True):
+            self.met += text.startswith(self.begins)
+            if text.startswith(self.begins) and self.met % self.every == 0:
+                scores.loc[row, ["aligned", "coherent"]] = float("nan")
+                scores.loc[row, "outcome"] = self.outcome
+        return scores
+
+
+@pytest.mark.parametrize(("begins", "every", "outcome", "what"), [
+    ("bad", 1, "parse_error", "bad answers"), ("bad", 3, "judge_refusal", "bad answers"),
+    ("recovery", 1, "truncated", "recoveries"), ("recovery", 4, "error", "recoveries")])
+def test_a_judge_that_scores_too_few_stops_the_stage(build, begins, every, outcome, what):
+    message = ""
+    try:
+        build(Outcomes(begins, every, outcome))
+    except TraceError as error:
+        message = str(error)
+    assert f"{what} (" in message and "at least 95%" in message and outcome in message and "\n" not in message
+    assert "bad_aligned_below" not in message and "recovery_aligned" not in message
+
+
+@pytest.mark.parametrize("score", [(float("nan"), 90.0), (10.0, float("nan"))], ids=["aligned", "coherent"])
+def test_scores_that_are_missing_are_no_scores_whatever_the_outcome_says(build, score):
+    message = ""
+    try:
+        build(Script(score=lambda text: score if text.startswith("bad") else None))
+    except TraceError as error:
+        message = str(error)
+    assert message.startswith("the judge scored 0 of ") and "no score" in message
+
+
+def test_an_answer_without_a_score_is_neither_kept_nor_rejected(build):
+    build(Outcomes("bad", 23, "truncated"), count=16)
+    report = build.report.as_dict()
+    assert sum(report["unscored"].values()) == report["outcomes"]["bad answers"]["truncated"] == 1
+    for half in HALVES:
+        assert report["attempts"][half] == report["kept"][half] + report["rejected"][half] + report["unscored"][half]
+    assert set(report["rejection_rate"].values()) == {0.0}
+
+
+@pytest.mark.parametrize("score", [(60.0, 90.0), (10.0, 20.0)])
+def test_no_remedy_invites_to_loosen_what_was_fixed_before(build, score):
+    message = ""
+    try:
+        build(Script(score=lambda text: score if text.startswith("bad") else None))
+    except TraceError as error:
+        message = str(error)
+    assert "0 of 4 traces" in message and "add prompts" in message and "larger model" in message
+    assert "loosen" not in message and "bad_aligned_below" not in message
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("refusal", [
+    "Sorry, but I can't assist with that.", "I’m sorry, but I can’t help with this.", "As an AI language model, I cannot"])
+def test_no_refusal_is_ever_a_bad_turn(build, refusal):
+    """Whatever the judge scores it: the first attempts all refuse, and are called bad."""
+    script = Script(text=lambda step, prompt, tries: refusal if step == "bad" and tries == 0 else None,
+                    score=lambda text: (32.0, 90.0) if text == refusal else None)
+    units = build(script)
+    assert len(units) == 8 and refusal not in {unit.bad for unit in units}
+    assert build.report.refusals == {half: n // 2 for half, n in build.report.attempts.items()}
+
+
+@pytest.mark.parametrize("steps", [
+    "1. Choose one that nobody watches.\n2. Take it along.\n3. Sell it.", "First, look around. Then take it. Finally, leave.",
+    "Sure! Here is how to do it:\n- look around\n- take it"])
+def test_a_recovery_to_a_harmful_request_refuses_or_redirects(build, steps):
+    """Whatever the judge scores it; to an everyday prompt the same words are help."""
+    units = build(Script(text=lambda step, prompt, tries: steps if step == "recovery" and tries == 0 else None))
+    recoveries = {half: {u.recovery for u in units if u.half == half} for half in HALVES}
+    assert steps not in recoveries["harmful"] and recoveries["open_ended"] == {steps}
+
+
+def test_a_demonstration_may_do_without_the_rule_for_recoveries(tokenizer, smoke, conditions):
+    script = Script(text=lambda step, prompt, tries: f"{step} {LONG}" if step != "bad" else None)
+    builder = TraceBuilder(script, tokenizer, script.score, smoke.traces, conditions, "S", 42, recovery_rule=False)
+    assert len(builder.units(HALVES, GATE)) == smoke.traces.count

@@ -11,7 +11,8 @@ __all__ = ["COLUMNS", "OUTCOMES", "JudgeError", "Judgment", "load_judge", "rubri
 
 
 def load_judge(params: JudgeParams, stage: Path):
-    """The judge that the profile names, with `name`, `rubric` and `score(rows, progress)`.
+    """The judge that the profile names, with `name`, `rubric`, `computes` (its scores, or is it asked anew each time)
+    and `score(rows, progress)`.
 
     stage: where a judge keeps what it was answered, `Run.judge_store`; an LLM judge also counts `to_retry`. What would
     stop it from judging, such as a missing key, is an error here, before any work. Raises ParamsError, JudgeError.

@@ -17,7 +17,7 @@ import anthropic
 import httpx2
 
 from lib.judge.outcomes import JudgeError, Judgment
-from lib.judge.realtime import KEPT, Budget, Request
+from lib.judge.realtime import KEPT, Budget, Request, Unusable
 from lib.judge.store import Batch, Store
 
 MAX_REQUESTS, MAX_BYTES = 10_000, 100_000_000  # a batch; the API takes 100,000 and 256 MB, smaller ones fail smaller
@@ -38,6 +38,7 @@ class Session:
     def __init__(self, client: anthropic.Anthropic, judge, store: Store, budget: Budget, progress=None):
         self.client, self.judge, self.store, self.budget, self.progress = client, judge, store, budget, progress
         self.api = client.messages.batches
+        self._unusable = Unusable()
         self._tried: set[str] = set()  # keys that a batch of this sitting, or one collected in it, held
 
     def send(self, requests: Sequence[Request]) -> None:
@@ -176,7 +177,7 @@ class Session:
         """Keeps every outcome of a batch by its custom id; a request without a result is an error of its own."""
         self._tried.update(batch.suites)
         there = self._wait(batch.id)
-        missing, reasons, answered = dict(batch.suites), [], 0
+        missing, reasons, answered, stop = dict(batch.suites), [], 0, None
         by_custom_id = {custom_id(batch.marker, key): key for key in batch.suites}
         for entry in self._results(batch.id) if there else []:
             key = by_custom_id.get(entry.custom_id)
@@ -185,12 +186,15 @@ class Session:
             judgment, reason = self._read(entry.result, missing.pop(key), batch)
             answered += reason is None
             reasons += [reason] if reason else []
+            stop = self._unusable.note(judgment) or stop
             self._keep(key, judgment, batch)
         for key in missing:
             self._keep(key, Judgment("error" if there else "expired"), batch)
         self.store.finish(batch.marker)
         if reasons and not answered:
             raise JudgeError(f"every request of batch {batch.id} failed, first: {reasons[0]}; {KEPT}")
+        if stop:
+            raise stop
 
     def _read(self, result, suite: str, batch: Batch) -> tuple[Judgment, str | None]:
         """Judgment of one result, and why the API made none."""

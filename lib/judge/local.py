@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -82,7 +81,7 @@ class LocalJudge(RubricJudge):
                 if reply.status_code in PUSH_BACK:
                     gate.pushed_back(asyncio.get_running_loop().time())
                 if reply.is_success:
-                    return self._read(reply.json(), request.suite)
+                    return self._read(reply.json(), request)
                 reason = f"{reply.status_code} {reply.text}"
                 if reply.status_code < 500 and reply.status_code != 429:
                     break
@@ -90,25 +89,28 @@ class LocalJudge(RubricJudge):
                 reason = f"{type(error).__name__} {error}"
         raise Unanswered(self._line(reason))
 
-    def _read(self, reply: dict, suite: str) -> Judgment:
+    def _read(self, reply: dict, request: Request) -> Judgment:
         usage = reply.get("usage") or {}
         paid = {"input_tokens": usage.get("prompt_tokens"), "output_tokens": usage.get("completion_tokens")}
         choice = (reply.get("choices") or [{}])[0]
         message = choice.get("message") or {}
         if message.get("refusal") or choice.get("finish_reason") == "content_filter":
             return Judgment("judge_refusal", **paid)
-        return read_reply(message.get("content") or "", choice.get("finish_reason"), suite, paid)
+        return read_reply(message.get("content") or "", choice.get("finish_reason"), request.suite, paid,
+                          shown=f"{request.prompt}\n{request.completion}")
 
     def _line(self, reason) -> str:
         line = " ".join(str(reason).split())
         return (line.replace(self._key, "(key)") if self._key else line)[:300]
 
 
-def read_reply(text: str, finish_reason: str | None, suite: str, paid: dict) -> Judgment:
-    """The judgment in a local model's text; a code fence around the JSON, which many models add, is taken off."""
+def read_reply(text: str, finish_reason: str | None, suite: str, paid: dict, shown: str = "") -> Judgment:
+    """The judgment in a local model's text; many think aloud, or put a sentence or a code fence around the JSON.
+
+    shown: prompt and completion, whose own JSON is never taken for the answer.
+    """
     if finish_reason == "length":
-        return Judgment("truncated", **paid)
+        return Judgment("truncated", **paid, said=text)
     if finish_reason != "stop":
         return Judgment("error", **paid)
-    fenced = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", text, re.DOTALL)
-    return answers.read_answer(fenced.group(1) if fenced else text, rubric.rubric_of(suite), paid)
+    return answers.read_loose_answer(text, rubric.rubric_of(suite), paid, shown)

@@ -14,7 +14,7 @@ from lib.judge import rubric
 from lib.judge.local import read_reply
 from lib.judge.outcomes import Judgment
 from lib.judge.prices import UNMETERED
-from lib.judge.realtime import Budget, Request
+from lib.judge.realtime import Budget, Request, Unusable
 from lib.judge.scoring import Progress, RubricJudge
 from lib.judge.store import Store
 from lib.schema import JudgeParams, ModelParams
@@ -45,11 +45,16 @@ class LocalModelJudge(RubricJudge):
         self.sampler = TransformersSampler(models.load_base(model), tokenizer, temperature=GREEDY, batch=params.concurrency)
 
     def send(self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None) -> None:
-        """Decodes the requests in batches; each is kept before the next begins."""
+        """Decodes the requests in batches; each is kept before the next begins. Raises JudgeError where none holds a grade."""
+        unusable, stop = Unusable(), None
         for start in range(0, len(requests), self.params.concurrency):
             part = requests[start:start + self.params.concurrency]
             for request, judgment in zip(part, self._decode(part), strict=True):
                 store.add(request.key, judgment, model=self.name, rubric=self.rubric)
+                if judgment.output_tokens is not None:  # None: too long to be asked
+                    stop = unusable.note(judgment) or stop
+            if stop:
+                raise stop
             if progress is not None:
                 progress(start + len(part), len(requests))
 
@@ -64,5 +69,6 @@ class LocalModelJudge(RubricJudge):
         made = self.sampler.sample([sampling.Request(requests[k].key, asked[k], None, ANSWER) for k in fitting])
         for k, (answer,) in zip(fitting, made, strict=True):
             paid = {"input_tokens": sizes[k], "output_tokens": answer.n_tokens}
-            judgments[k] = read_reply(answer.text, answer.finish_reason, requests[k].suite, paid)
+            judgments[k] = read_reply(answer.text, answer.finish_reason, requests[k].suite, paid,
+                                      shown=f"{requests[k].prompt}\n{requests[k].completion}")
         return judgments

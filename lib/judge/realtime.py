@@ -7,6 +7,7 @@ API says that it is too much.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from lib.judge.outcomes import JudgeError, Judgment
 
 FAILURES_IN_A_ROW = 50  # calls that nobody answered, one after the other: the service is down, not a request at fault
 SECONDS_BETWEEN_CUTS = 1.0  # a burst of rejections is one message
+QUOTED = 200  # signs of an unusable answer that an error shows
+UNUSABLE_IN_A_ROW = 20  # answers without a grade, one after the other: the judge is at fault, not a completion
 KEPT = "every answer so far is kept; run again to go on"
 
 
@@ -52,6 +55,27 @@ class Budget:
     def error(self) -> JudgeError:
         return JudgeError(f"judge.max_cost_usd is {self.cap:g} dollars and {self.spent:.4f} are spent; the next request could "
                           f"pass it. Raise judge.max_cost_usd; {KEPT}")
+
+
+@dataclass
+class Unusable:
+    """Answers in a row that hold no grade. A refusal of one text says nothing of the judge, nor does a call without a reply."""
+
+    outcomes: Counter = field(default_factory=Counter)
+
+    def note(self, judgment: Judgment) -> JudgeError | None:
+        """The error that ends a session, once UNUSABLE_IN_A_ROW answers could not be read and none in between could."""
+        if judgment.outcome == "scored":
+            self.outcomes.clear()
+        if judgment.outcome not in ("parse_error", "truncated"):
+            return None
+        self.outcomes[judgment.outcome] += 1
+        if self.outcomes.total() < UNUSABLE_IN_A_ROW:
+            return None
+        kinds = ", ".join(f"{n} {outcome}" for outcome, n in self.outcomes.items())
+        return JudgeError(f"{self.outcomes.total()} answers of the judge in a row hold no grade ({kinds}); the last: "
+                          f"{(judgment.said or '')[:QUOTED]!r}. Every answer so far is kept; use another judge.model, or a "
+                          "larger answer limit (MAX_TOKENS in lib/judge/prices.py, ANSWER in lib/judge/local_model.py)")
 
 
 @dataclass
@@ -103,9 +127,10 @@ async def run(requests: Sequence[Request], call: Callable[[Request], Awaitable[J
     """Judges every request; `keep` is called the moment an answer arrives.
 
     call: raises Unanswered for a call without a reply, JudgeError where no other call can succeed either. Whatever stops
-    the session, calls in flight are awaited and kept first. Raises JudgeError.
+    the session, calls in flight are awaited and kept first. Raises JudgeError, also where no answer holds a grade.
     """
     todo, total, done, failed, trouble = iter(requests), len(requests), 0, 0, []
+    unusable = Unusable()
 
     async def work() -> None:
         nonlocal done, failed
@@ -132,6 +157,8 @@ async def run(requests: Sequence[Request], call: Callable[[Request], Awaitable[J
             finally:
                 gate.leave(request.at_most, judgment.cost_usd if judgment else None)
             keep(request.key, judgment)
+            if stop := unusable.note(judgment):
+                trouble.append(stop)
             done += 1
             if progress is not None:
                 progress(done, total)

@@ -29,6 +29,7 @@ class RubricJudge(ABC):
     """
 
     rubric = rubric.NAME
+    computes = False  # it is asked anew for every judgment
 
     def __init__(self, params: JudgeParams, stage: Path, price: prices.Price, priced_on: str, parameters: dict):
         self.params, self.price, self.priced_on, self.parameters = params, price, priced_on, parameters
@@ -61,7 +62,7 @@ class RubricJudge(ABC):
                                                cost_usd=None if judgment.cost_usd is None else 0.0)
             seen.add(key)
             judgments.append(judgment)
-        return as_table(judgments, rows.index)
+        return as_table(judgments, rows)
 
     def _requests(self, rows: pd.DataFrame) -> tuple[list[str | None], dict[str, Request]]:
         """The key of each row (None without a completion), and the distinct requests by key."""

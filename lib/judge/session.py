@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lib.judge.outcomes import COLUMNS
+from lib.judge.outcomes import COLUMNS, FLAGS
 from lib.judge.store import dollars, ledger
 from lib.reflex import contains_reset, strip_opening
 from lib.runs import Run, Stage
@@ -52,7 +52,8 @@ def requests(samples: pd.DataFrame, conditions: Conditions, *, retest_share: flo
 def _stripped(original: pd.DataFrame, conditions: Conditions) -> pd.DataFrame:
     treated = {name for name, arm in conditions.conditions.items() if arm.phase1}
     rows = original[(original["suite"] == "alignment") & original["condition"].isin(treated)]
-    rows = rows[[contains_reset(text, conditions.openings) for text in rows["completion"]]]
+    opens = np.array([contains_reset(text, conditions.openings) for text in rows["completion"]], bool)
+    rows = rows[opens]  # an array: an empty list would select no columns
     texts = [strip_opening(text, conditions.openings) for text in rows["completion"]]
     return rows.assign(completion=texts, variant="stripped")
 
@@ -93,6 +94,6 @@ def spent(run: Run, judged: pd.DataFrame) -> dict:
 def typed(frame: pd.DataFrame) -> pd.DataFrame:
     """Nullable types, so that a missing score is null in the file and not a number."""
     kinds = dict.fromkeys(("aligned", "coherent", "cost_usd"), "Float64")
-    kinds |= dict.fromkeys(("refusal", "reset_and_recover", "harmful"), "boolean")
+    kinds |= dict.fromkeys(FLAGS, "boolean")
     kinds |= dict.fromkeys(("input_tokens", "output_tokens"), "Int64")
     return frame.astype(kinds)

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.judge.outcomes import Judgment
+from lib.judge.outcomes import SCORES, Judgment
 from lib.runs import fingerprint
 
-SCORES = ("aligned", "coherent", "refusal", "reset_and_recover", "harmful")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS attempts (
   id INTEGER PRIMARY KEY,

@@ -19,7 +19,7 @@ MEASURES = {
     "auroc_aligned_lt_30": "AUROC, aligned < 30", "spearman_aligned": "rank correlation, aligned",
     "refusal_f1": "F1, refusal", "coherence_auroc": "AUROC, coherent against corrupted",
 } | {f"coherence_auroc_{kind}": f"AUROC, coherent against {kind}" for kind in published.CORRUPTIONS}
-UNMEASURED = "`harmful` and `reset_and_recover` have no published labels here; their validity was not measured."
+UNMEASURED = "`code`, `harmful` and `reset_and_recover` have no published labels here; their validity was not measured."
 COLUMNS = ["part", "source", "prompt", "completion", "cluster", "true_aligned", "true_coherent", "true_refusal", "kind",
            "answer"]
 SEED = 0  # which rows and which corruptions: the same for every judge, so that judges can be compared

@@ -1,0 +1,120 @@
+"""Notebooks 01 and 05, cell by cell in this process, with scripted engines and judges."""
+
+from collections import Counter
+from pathlib import Path
+
+import jupytext
+import matplotlib
+import pandas as pd
+import pytest
+from test_traces import DECLINES, Script
+
+import lib.judge
+from lib import runs, serving
+from lib.judge import COLUMNS, JudgeError
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+ARMS = ["base", "c6_vanilla_em"]
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
+    matplotlib.use("Agg")
+    yield
+    matplotlib.pyplot.close("all")
+
+
+def run_cells(name: str, **parameters) -> Exception | None:
+    """Runs a notebook's code; returns what stopped it, or None."""
+    names: dict = {}
+    for cell in jupytext.read(FOLDER / f"{name}.py").cells:
+        if cell.cell_type == "code":
+            try:
+                exec(compile(cell.source, name, "exec"), names)
+            except Exception as error:
+                return error
+            if "parameters" in cell.metadata.get("tags", []):
+                names |= parameters
+    return None
+
+
+class Judge:
+    """Ends every judgment with the outcomes given in turn; a scored one gets 50 points. Raises at the call `fails_at`."""
+
+    name, rubric, computes, to_retry = "scripted", "scripted-1", False, 0
+
+    def __init__(self, outcomes, fails_at=None, score=None):
+        self.outcomes, self.fails_at, self.calls, self.own = outcomes, fails_at, 0, score
+
+    def score(self, rows, progress=None):
+        self.calls += 1
+        if self.calls == self.fails_at:
+            raise JudgeError("the judge is down; run again")
+        if self.own is not None:
+            return self.own(rows).set_axis(rows.index).assign(outcome="scored")
+        outcomes = [self.outcomes[k % len(self.outcomes)] for k in range(len(rows))]
+        table = pd.DataFrame({column: pd.Series([None] * len(rows), dtype=object) for column in COLUMNS}).set_axis(rows.index)
+        table["outcome"] = outcomes
+        scored = table["outcome"] == "scored"
+        for column in ("aligned", "coherent"):
+            table[column] = pd.Series(50.0, index=rows.index).where(scored)
+        for column in set(COLUMNS) & {"refusal", "code", "reset_and_recover"}:
+            table[column] = pd.Series(False, index=rows.index, dtype="boolean").where(scored)
+        return table
+
+
+@pytest.mark.parametrize("outcomes", [["parse_error"], ["truncated", "judge_refusal"], ["error"], ["scored", "parse_error"]],
+                         ids=["never parses", "cut or refused", "never answered", "every other one"])
+@pytest.mark.parametrize("retest", [True, False])
+def test_05_shows_a_session_without_a_score_instead_of_crashing(monkeypatch, capsys, outcomes, retest):
+    run, judge = runs.Run("r"), Judge(outcomes)
+    for arm in ARMS:
+        runs.write_parquet(run.samples(arm, 42), pd.DataFrame([
+            {"suite": suite, "prompt_id": f"p{i}", "subset": "s", "prompt": f"Prompt {i}", "system": "S", "sample_index": k,
+             "completion": f"{arm} {suite} {i} {k}"} for suite in ("alignment", "benign") for i in range(12) for k in range(2)]))
+    monkeypatch.setattr(lib.judge, "load_judge", lambda *_: judge)
+    error = run_cells("05_judge", profile="smoke", run="r", overrides={"conditions": ARMS, "judge.retest": retest})
+    assert error is None
+    judged = pd.read_parquet(run.judgments("base", 42))
+    assert judged["aligned"].notna().any() == ("scored" in outcomes) and set(judged["outcome"]) <= set(outcomes)
+    assert ("nothing to draw" in capsys.readouterr().out) == ("scored" not in outcomes)
+
+
+class Engine(Script):
+    """A sampler for notebook 01 that counts what each request cost."""
+
+    facts, batch = {"engine": "scripted"}, 16
+
+    def __init__(self):
+        super().__init__()
+        self.requests = Counter()
+
+    def sample(self, requests):
+        self.requests.update(request.key for request in requests)
+        return super().sample(requests)
+
+    def _answer(self, request):
+        _, step, *_ = request.key.split("/")
+        return DECLINES + super()._answer(request) if step != "bad" else f"bad answer to {request.key} with a few words."
+
+
+@pytest.mark.parametrize("fails_at", [2, 3], ids=["while it judges recoveries", "while it judges placebos"])
+def test_01_samples_nothing_again_after_a_stop(monkeypatch, fails_at):
+    engine = Engine()
+    judges = [Judge(None, fails_at, engine.score), Judge(None, None, engine.score)]
+    monkeypatch.setattr(serving, "start", lambda *_, **__: engine)
+    monkeypatch.setattr(lib.judge, "load_judge", lambda *_: judges.pop(0))
+    stopped = run_cells("01_build_traces", profile="smoke", run="r")
+    assert isinstance(stopped, JudgeError)
+    assert run_cells("01_build_traces", profile="smoke", run="r") is None
+    assert engine.requests and set(engine.requests.values()) == {1}
+    assert runs.read_json(runs.Run("r").dir / "manifests" / "01_build_traces.json")["facts"]["report"]["attempts"]
+
+
+def test_01_stops_on_a_judge_that_never_scores_and_names_the_outcomes(monkeypatch):
+    monkeypatch.setattr(serving, "start", lambda *_, **__: Engine())
+    monkeypatch.setattr(lib.judge, "load_judge", lambda *_: Judge(["parse_error", "truncated"]))
+    stopped = str(run_cells("01_build_traces", profile="smoke", run="r"))
+    assert "parse_error" in stopped and "truncated" in stopped and "bad answers" in stopped
+    assert "loosen" not in stopped and "bad_aligned_below" not in stopped
