@@ -6,9 +6,14 @@ PYTHON ?= python3
 SHELL := /bin/bash
 quoted = '$(subst ','\'',$(1))'
 # A profile that samples with vLLM has an environment of its own, .venv-gpu.
-VENV := $(or $(shell $(PYTHON) -m lib.install venv $(call quoted,$(PROFILE)) $(call quoted,$(OVERRIDES))),.venv)
+VENV := $(or $(shell $(PYTHON) -m lib.install venv $(call quoted,$(PROFILE)) $(call quoted,$(OVERRIDES)) 2>/dev/null),.venv)
 LOCK := $(if $(filter .venv-gpu,$(VENV)),requirements-gpu.lock,requirements.lock)
 READY := $(VENV)/.ready
+# A home or cache folder that cannot be written is replaced here: Snakemake uses both before it reads the Snakefile.
+export HOME := $(or $(shell $(PYTHON) -m lib.install folder HOME),$(HOME))
+ifneq ($(shell $(PYTHON) -m lib.install folder XDG_CACHE_HOME 2>/dev/null),)
+export XDG_CACHE_HOME := $(shell $(PYTHON) -m lib.install folder XDG_CACHE_HOME 2>/dev/null)
+endif
 export OVERRIDES
 export PYTHONUNBUFFERED := 1
 export TOKENIZERS_PARALLELISM := false

@@ -18,9 +18,9 @@ SINGLE = (
     "HF_DATASETS_DOWNLOADED_DATASETS_PATH", "HF_DATASETS_EXTRACTED_DATASETS_PATH", "HF_MODULES_CACHE",
     "HF_EVALUATE_CACHE", "HF_METRICS_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE",
     "SENTENCE_TRANSFORMERS_HOME", "LM_HARNESS_CACHE_PATH", "TORCH_HOME", "TORCHINDUCTOR_CACHE_DIR",
-    "TORCH_EXTENSIONS_DIR", "TRITON_HOME", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH", "NUMBA_CACHE_DIR",
+    "TORCH_EXTENSIONS_DIR", "TRITON_HOME", "CUDA_CACHE_PATH", "NUMBA_CACHE_DIR",
     "VLLM_CACHE_ROOT", "VLLM_CONFIG_ROOT", "FLASHINFER_WORKSPACE_BASE", "XDG_CONFIG_HOME",
-    "XDG_DATA_HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",
+    "XDG_DATA_HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR",
 )
 # What Hugging Face writes inside HF_HOME. Each may belong to somebody else.
 INSIDE_HF_HOME = ("hub", "datasets", "modules", "assets", "xet")
@@ -76,10 +76,13 @@ def settle() -> None:
     if home is None or not usable(home):
         _move("HOME", "home", "the home folder")
         home = Path(os.environ["HOME"])
-    _check("XDG_CACHE_HOME", home / ".cache", "xdg")
-    _check("MPLCONFIGDIR", None, "matplotlib")
     for name in SINGLE:
         _check(name, None, name.lower())
+    _check("XDG_CACHE_HOME", home / ".cache", "xdg")
+    data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    _check("JUPYTER_RUNTIME_DIR", data / "jupyter" / "runtime", "jupyter")
+    _check("MPLCONFIGDIR", Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "matplotlib", "matplotlib")
+    _check("TRITON_CACHE_DIR", Path(os.environ.get("TRITON_HOME") or home) / ".triton" / "cache", "triton")
     _settle_hugging_face(Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "huggingface")
 
 

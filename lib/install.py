@@ -1,7 +1,8 @@
 """Makes the environment of a profile. Run by make with the system's Python, before anything is installed.
 
 `venv PROFILE OVERRIDES` prints the environment's folder, `host FOLDER PROFILE OVERRIDES` says what this
-machine is missing for it, `install FOLDER` makes it or continues an interrupted installation.
+machine is missing for it, `install FOLDER` makes it or continues an interrupted installation, and
+`folder NAME` prints a variable whose folder can be written.
 Standard library only, and old syntax, so that a Python out of range can still say so.
 """
 
@@ -109,8 +110,8 @@ def progress(logs, venv, total):
     lines = [line.strip() for log in logs for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
     fetched = [line for line in lines if line.startswith(("Downloading ", "Processing ", "Using cached "))]
     there = len(list(venv.glob("lib/python*/site-packages/*.dist-info")))
-    last = fetched[-1].split("/")[-1] if fetched else "asking the index"
-    return f"{there}{f' of {total}' if total else ''} packages installed; {last}"
+    last = os.path.basename(fetched[-1].split(" (")[0].split()[-1]) if fetched else "asking the index"
+    return f"{min(there, total or there)}{f' of {total}' if total else ''} packages installed; {last}"
 
 
 def reason(log):
@@ -215,6 +216,8 @@ def main(arguments):
     try:
         if command == "venv":
             print(environment_of(*rest))
+        elif command == "folder":
+            print(os.environ.get(rest[0], ""))  # as lib/caches.py has settled it
         elif command == "host":
             check_host(*rest)
         else:
