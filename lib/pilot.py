@@ -13,7 +13,7 @@ import pandas as pd
 from lib import evalsets, gates, prereg, results, stats
 from lib.judge import agreement, load_judge, rubric_text, session, validity
 from lib.params import load_conditions, load_gates, load_profile
-from lib.runs import Run, write_json
+from lib.runs import Run, read_json, write_json
 from lib.schema import Profile
 
 SAMPLES = 10  # a prompt
@@ -43,6 +43,8 @@ def decide(run: Run, profile: Profile, judge) -> dict:
              "retest": agreement.retest(judged), "second": None, **session.spent(run, judged)}
     changed = prereg.changes(run, profile, rubric_text(profile.judge), evalsets.eval_union(profile))
     notes = results.notes(profile, thresholds, trust, changed, False, [])
+    if run.manifest.exists():
+        notes += results.lock_note(read_json(run.manifest)["environment"].get("lock_differences"))
     notes += [f"Stopped at gate 1 on a pilot of {SAMPLES} samples a prompt: the other arms were not trained."]
     notes += [f"Remedy: {remedy}." for remedy in REMEDIES]
     return {**analysis, **decision, "stop": stop, "notes": notes, "checks": [], "judge": trust, "card": None,

@@ -138,7 +138,20 @@ def notes(profile: Profile, thresholds: Mapping[str, float], judge: dict | None,
         lines.append(f"Validity checks not run: {', '.join(lacking)}.")
     if card and not card["complete"]:
         lines.append(f"The reproducibility card fails: unknown {', '.join(card['unknown'])}.")
+    if card:
+        lines += lock_note(card.get("lock_differences"))
     return lines
+
+
+def lock_note(differences: Sequence[str] | None) -> list[str]:
+    """The headline's line on installed versions that are not the lock's; no line where all are."""
+    if not differences:
+        return []
+    more = f"; and {len(differences) - LOCK_LINES} more" if len(differences) > LOCK_LINES else ""
+    return [f"Installed versions differ from the lock: {'; '.join(differences[:LOCK_LINES])}{more}."]
+
+
+LOCK_LINES = 5  # differences that the headline names; the card has all
 
 
 NEEDED = {  # by gate: what judgments from elsewhere have to hold for it

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib import arguments
+from lib.caches import cache_dir  # noqa: F401 (part of this module for its callers)
+from lib.locks import differences
 from lib.params import ROOT
 from lib.paths import folder
 from lib.schema import Profile
@@ -29,18 +31,12 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "lm_eval", "scipy", "numpy", "pandas",
             "sentence-transformers")
 GPU_PACKAGES = ("liger-kernel", "vllm")  # they change the arithmetic where they are installed
+GIT_SECONDS = 20  # a checkout on a network drive can hang
 
 
 def runs_root() -> Path:
     """The folder of all runs: `runs/` of the project, or what SELFCORRECT_RUNS_DIR names. Raises ParamsError."""
     return folder("SELFCORRECT_RUNS_DIR", ROOT / "runs")
-
-
-def cache_dir(*parts: str) -> Path:
-    """A folder for what can be made again and is shared by runs (converted models, downloads)."""
-    path = folder("SELFCORRECT_CACHE_DIR", ROOT / "runs" / ".cache").joinpath(*parts)
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 class Run:
@@ -210,10 +206,11 @@ def environment() -> dict:
     """Python, packages, machine and commit, for the manifest. Unknown is null, never a guess."""
     import torch
 
+    gpu_packages = [name for name in GPU_PACKAGES if importlib.util.find_spec(name.replace("-", "_"))]
     return {
         "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in PACKAGES} | {
-            name: metadata.version(name) for name in GPU_PACKAGES if importlib.util.find_spec(name.replace("-", "_"))},
+        "packages": {name: _version(name) for name in (*PACKAGES, *gpu_packages)},
+        "lock_differences": differences(),
         "machine": {
             "system": platform.system(),
             "processor": platform.machine(),
@@ -224,14 +221,41 @@ def environment() -> dict:
     }
 
 
-def commit() -> str | None:
-    """The project's git commit, with `+changes` when the tree differs from it; None outside a checkout."""
-    git = ["git", "-C", str(ROOT)]
-    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    if head.returncode:
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
         return None
-    status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False)
-    return head.stdout.strip() + ("+changes" if status.stdout.strip() else "")
+
+
+def commit() -> str | None:
+    """The project's own git commit, with `+changes` when the tree differs from it.
+
+    None where it cannot be known: no git, no checkout, one that git refuses to read, or a folder
+    inside another project's checkout.
+    """
+    top = _git("rev-parse", "--show-toplevel")
+    if not top or Path(top).resolve() != ROOT.resolve():
+        return None
+    head = _git("rev-parse", "--verify", "HEAD")
+    status = _git("status", "--porcelain")
+    if not head or status is None:
+        return None
+    return head + ("+changes" if status else "")
+
+
+def _git(*arguments: str) -> str | None:
+    """What git prints about the project's folder; None when it fails, hangs or is not installed.
+
+    GIT_DIR and its kind point elsewhere when make runs inside a git hook, so they are left out.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], env=environment, check=True, timeout=GIT_SECONDS,
+                              stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 def open_run(profile: Profile, run: str) -> Run:
