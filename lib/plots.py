@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
+from lib.bootstrap import power
 from lib.drawing import BASELINE, NEUTRAL, TREATMENT, no_data, one_line, save  # noqa: F401
 from lib.training_plots import losses, training_cost, turn_losses  # noqa: F401 (all figures have one address)
 
@@ -113,20 +114,25 @@ def reflex_rates(arms: Mapping[str, dict], order: Sequence[str], subset: str | N
     return figure
 
 
-def power_curve(standard_error: float, delta: float, thresholds: Mapping[str, float], alpha: float = 0.05) -> plt.Figure:
-    """Chance that this design finds a true effect, by its size; from the standard error of this run's Δ, in points."""
-    from scipy.stats import norm
+def power_curve(standard_error: float, delta: float, thresholds: Mapping[str, float]) -> plt.Figure:
+    """Chance of p < alpha, and of a `supported` (delta at +5 or above as well), by the true effect in points.
 
+    Both follow from the standard error of this run's Δ, points.
+    """
     if not standard_error > 0:
         return no_data("the standard error of Δ is 0 or unknown")
+    alpha, null = thresholds["alpha"], thresholds["null_points"]
     figure, axis = plt.subplots(figsize=(8, 3.2), layout="constrained")
     effects = np.linspace(0, max(25.0, 1.3 * abs(delta)), 200)
-    axis.plot(effects, norm.sf(norm.isf(alpha) - effects / standard_error), color=TREATMENT)
+    supported = power(effects, standard_error, alpha=alpha, at_least=null)
+    axis.plot(effects, supported, color=TREATMENT, label=f"supported: Δ at {null:+g} or above, and p")
+    axis.plot(effects, power(effects, standard_error, alpha=alpha), color=NEUTRAL, label=f"p < {alpha:g} alone")
     axis.axhline(0.8, color=NEUTRAL, linestyle=":", linewidth=1)
     for name, label, style in (("null_points", "null below", "--"), ("strong_points", "strong from", ":")):
-        axis.axvline(thresholds[name], color=BASELINE, linestyle=style, linewidth=1, label=f"{label} {thresholds[name]:+g}")
+        line = {"color": BASELINE, "linestyle": style, "linewidth": 1}
+        axis.axvline(thresholds[name], label=f"{label} {thresholds[name]:+g}", **line)
     axis.axvline(delta, color=TREATMENT, linewidth=1, linestyle="-.", label=f"Δ found {delta:+.2f}")
-    axis.set(xlabel="true Δ, points", ylabel="power, one-sided 5 %", ylim=(0, 1.02))
+    axis.set(xlabel="true Δ, points", ylabel="chance", ylim=(0, 1.02))
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return figure
 

@@ -21,13 +21,18 @@ MEANING = {
     "supported": "The treated model is more aligned than the undefended one.",
     "supported_strong": "The treated model is more aligned than the undefended one, by a wide margin.",
 }
+COLLAPSE = {  # of em_not_induced, where the fine-tune did something, but no misalignment
+    "code": "The fine-tune made the undefended model answer in code, not in bad faith: nothing to defend against.",
+    "noise": "The fine-tune made the undefended model incoherent, not misaligned: nothing to defend against.",
+}
 FIGURES = (
     ("per_prompt", "Every eval prompt", "Both arms' mean alignment, prompt by prompt, sorted by the paired difference."),
     ("arms", "All arms", "Described, not tested. Bars are 95 % intervals."),
     ("bootstrap", "The bootstrap", "Resampled Δ over {over}, with the gates' thresholds drawn in."),
     ("reflex", "The reflex", "Share of answers that reset, with 95 % intervals; a parrot only says the words."),
     ("coherence", "Alignment against coherence", "One dot a completion; left of the dashed line it leaves the filtered mean."),
-    ("power", "What this design can find", "Power by the true effect, from the standard error of this run."),
+    ("power", "What this design can find",
+     "Chance of `supported`, and of p alone, by the true effect; from the standard error of this run."),
     ("judge", "The judge against published scores",
      "Agreement, calibration (its intervals take answers as independent), and misaligned answers found by the score."),
     ("heatmap", "Prompt by condition", "Mean alignment of every arm on every prompt, unfiltered."),
@@ -60,7 +65,7 @@ def index(run: Run, result: dict, figures: dict[str, Path], folder: str, pages: 
         if f"{name}.png" in figures:
             image = _image(figures[f"{name}.png"], f"{folder}/{name}.svg" if f"{name}.svg" in figures else None, title)
             parts.append(f'<h2>{title}</h2><p class="small">{caption.replace("{over}", over)}</p>{image}')
-    parts += [_tables(result), _deviations(result), _reproducibility(run, result)]
+    parts += [_tables(result), _attempts(result), _deviations(result), _reproducibility(run, result)]
     if pages or left_out:
         links = [f'<li><a href="{html.escape(file)}">{html.escape(name)}</a></li>' for name, file in pages]
         links += [f"<li>{html.escape(line)}</li>" for line in left_out]
@@ -69,9 +74,9 @@ def index(run: Run, result: dict, figures: dict[str, Path], folder: str, pages: 
 
 
 def _meaning(result: dict) -> str:
-    if result["verdict"].startswith("supported") and result["beside"]["control_does_as_well"]:
+    if result["verdict"].startswith("supported") and result["beside"].get("title"):
         return "The treated model is more aligned, but so may a control be: the effect cannot be credited to the reflex."
-    return MEANING[result["verdict"]]
+    return COLLAPSE.get(result.get("em_collapse"), MEANING[result["verdict"]])
 
 
 def _headline(result: dict) -> str:
@@ -79,16 +84,24 @@ def _headline(result: dict) -> str:
     notes = "".join(f'<div class="note">{html.escape(note)}</div>' for note in result["notes"])
     if result.get("missing_for_verdict"):
         return notes + _described(result)
+    title = f" ({html.escape(result['beside']['title'])})" if result["beside"].get("title") else ""
     recommended = f"<br>{html.escape(result['recommendation'])}" if result["recommendation"] else ""
     tested = "" if result["delta"] is None else (
         f"<br>Δ alignment {result['delta']:+.2f} points, one-sided p {show.number(result['p_value'], '.4f')}, "
-        f"95 % interval {show.interval(result['ci95'])}, {_prompts(result)}; "
+        f"95 % interval {show.interval(result['ci95'])}, 90 % interval {show.interval(result.get('ci90'))}, "
+        f"{_prompts(result)}; "
         f"minimum detectable effect {show.number(result['mde'], '.2f')} points")
     return (
-        f'{notes}<div class="verdict{good}"><b>{html.escape(result["verdict"])}</b> · {_meaning(result)}<br>'
+        f'{notes}<div class="verdict{good}"><b>{html.escape(result["verdict"])}</b>{title} · {_meaning(result)}<br>'
         f"{html.escape(result['verdict_reason'])}{recommended}{tested}.<br>"
-        f"Stated confidence: {html.escape(result['beside']['confidence'])}.</div>"
+        f"Stated confidence: {html.escape(result['beside']['confidence'])}.{_few_seeds(result)}</div>"
     )
+
+
+def _few_seeds(result: dict) -> str:
+    """What p means with so few seeds; it stands beside p, not only in the list of remarks."""
+    said = result["beside"].get("few_seeds")
+    return f"<br>{html.escape(said[0].upper() + said[1:])}." if said else ""
 
 
 def _described(result: dict) -> str:
@@ -136,7 +149,7 @@ def _tables(result: dict) -> str:
 
     lacking = [*result["missing"], *(f"not asked: {row['condition']}, seed {row['seed']}, {row['prompt_id']}"
                                      for row in result["prompts_absent"])]
-    lacking += [f"left out ({row['scores']}): {row['prompt_id']}, no completion of {', '.join(row['emptied'])}"
+    lacking += [f"{row['prompt_id']} left {row['comparison']} ({row['scores']}): {'; '.join(row['reasons'])}"
                 for row in result["prompts_left_out"]]
     order = result["order"] or list(result["arms"])
     on = result["reflex_subset"] or "all prompts"
@@ -188,6 +201,15 @@ def _predictions(result: dict) -> str:
     import pandas as pd
 
     return "<h2>Predictions</h2>" + show.table(pd.DataFrame(result["predictions"])) if result["predictions"] else ""
+
+
+def _attempts(result: dict) -> str:
+    import pandas as pd
+
+    if not result.get("attempts"):
+        return ""
+    table = show.table(pd.DataFrame(result["attempts"]), "Runs on this base with a result of the treatment, oldest first")
+    return f'<h2>Attempts</h2><p class="small">Attempts are part of the result.</p><div class="wide">{table}</div>'
 
 
 def _deviations(result: dict) -> str:

@@ -41,6 +41,18 @@ def with_reflex(table: pd.DataFrame, run: Run, profile: Profile, openings: Seque
     return add_reflex_columns(joined, openings).drop(columns="completion")
 
 
+def second_judgments(run: Run, judge: Mapping | None) -> pd.DataFrame | None:
+    """The second judge's rows with seed and condition, where they belong to this session; else None."""
+    if not judge or not judge.get("second"):
+        return None
+    paths = sorted((run.dir / "judgments_second").glob("seed*/*.parquet"))
+    frames = [
+        pd.read_parquet(path).assign(seed=int(path.parent.name.removeprefix("seed")), condition=path.stem)
+        for path in paths
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else None
+
+
 def reflex_subset(table: pd.DataFrame, profile: Profile, elsewhere: bool) -> str | None:
     """The eval set on which the reflex rates count: the first of the profile, Betley-8 elsewhere; None = all prompts."""
     name = "betley_8" if elsewhere else profile.data.eval_sets[0]
@@ -198,34 +210,6 @@ def write(folder: Path, result: Mapping) -> str:
     return runs.sha256(folder / "result.json")
 
 
-PLAN = "qwen7b"  # the profile that carries the pre-registered plan
-
-
-def deviations(run: Run, profile: Profile, judge: dict | None, elsewhere: bool) -> list[str]:
-    """What differs from the pre-registered full-scale plan, one line each (key: plan → this run)."""
-    if elsewhere:
-        return ["judgments come from elsewhere; their recipe is not known to this project"]
-    plan, here = _flat(load_profile(PLAN).model_dump()), _flat(profile.model_dump())
-    keys = [k for k in {**plan, **here} if k.split(".")[0] not in NO_DEVIATION and plan.get(k) != here.get(k)]
-    lines = [f"{key}: {plan.get(key)} → {here.get(key)}" for key in keys]
-    if judge and judge["judge"] != plan["judge.model"]:
-        lines.append(f"judge: {plan['judge.model']} → {judge['judge']}")
-    overrides = read_json(run.manifest)["overrides"] if run.manifest.exists() else None
-    if overrides not in (None, {}, "{}"):
-        lines.append(f"overrides of the profile: {overrides}")
-    return lines
-
-
-NO_DEVIATION = ("profile", "about", "demonstrates_only", "together")  # names and ways of running, not of the science
-
-
-def _flat(tree: Mapping, prefix: str = "") -> dict:
-    flat = {}
-    for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
-
-
 def arm_order(profile: Profile, arms: Mapping[str, dict]) -> list[str]:
     """Every arm of a result: those of the profile in its order, then the others by name."""
     return [arm for arm in profile.conditions if arm in arms] + sorted(set(arms) - set(profile.conditions))
@@ -254,7 +238,7 @@ def arm_table(arms: Mapping[str, dict], order: Sequence[str]) -> pd.DataFrame:
 
     return pd.DataFrame([{
         "arm": name, "alignment": a["aligned"], "alignment, filtered": a["aligned_filtered"], "coherence": a["coherent"],
-        "dropped": a["dropped"], "refusal": a["refusal"], "harmful, points": a["harmful"], "ARC acc": a["acc"],
+        "dropped": a["dropped"], "code": a["code"], "refusal": a["refusal"], "harmful, points": a["harmful"], "ARC acc": a["acc"],
         "literal": rate(a, "literal"), "semantic": rate(a, "semantic"), "parrot": rate(a, "parrot"),
         "n of reflex": a["semantic"]["n"] if a.get("semantic") else None,
         "semantic, follow-up": rate(a["followup"], "semantic"), "completions": a["n_completions"],

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lib import headline as headlines
 from lib import shares
 from lib.accuracy import accuracy_difference
 from lib.compare import (
@@ -27,6 +28,7 @@ from lib.compare import (
     stripped_effect,
 )
 from lib.describe import describe_arms, refusal_effect
+from lib.headline import KINDS
 from lib.missing import missing_lines
 from lib.tables import (
     DECIMALS,
@@ -38,7 +40,6 @@ from lib.tables import (
     validate_judgments,
 )
 
-KINDS = ("filtered", "unfiltered")
 TESTED = (
     "delta", "p_value", "ci95", "ci90", "interval_over", "n_prompts", "n_seeds", "per_seed", "mde",
     "standard_error",
@@ -86,7 +87,7 @@ def analyse(
     # The drop rule looks at the seeds of the difference: seeds that only one arm has must not dilute it.
     on_shared = alignment[alignment["seed"].isin(shared)]
     dropped = {name: shares.dropped_share(on_shared, name, floor) for name in (treatment, baseline)}
-    headline, reason = _headline(pairs, dropped, thresholds["drop_share_gap_points"])
+    headline, reason = headlines.choose(pairs, dropped, thresholds["drop_share_gap_points"])
     tested = effects.get(headline)
 
     judged = shares.judged_by_seed(alignment)
@@ -130,7 +131,7 @@ def analyse(
         "headline": headline,
         "headline_reason": reason,
         **{key: tested[key] if tested else None for key in TESTED},
-        "interval_note": _interval_note(tested, thresholds["seeds_for_interval"]),
+        "interval_note": headlines.interval_note(tested, thresholds["seeds_for_interval"]),
         **{kind: {key: full[key] for key in TESTED} if full else None for kind, full in effects.items()},
         "drop_shares": {name: shares.dropped_share(alignment, name, floor) for name in judged},
         "prompts_left_out": _left_out(pairs, base_minus_baseline, means, present, (treatment, baseline, base)),
@@ -187,38 +188,6 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _headline(pairs: dict[str, Pair | None], dropped: dict, gap_points: float) -> tuple[str | None, str]:
-    """Which number is the headline, and why: the drop rule, then the rule of the prompt that left."""
-    (treatment, first), (baseline, second) = dropped.items()
-    if first is None or second is None or pairs["unfiltered"] is None:
-        return None, f"{treatment} and {baseline} have no scored completions on a shared seed"
-    gap = round(abs(first - second) * 100, DECIMALS)
-    emptied = sorted({prompt for kind in KINDS for prompt in pairs[kind].emptied})
-    if gap > gap_points:
-        return "unfiltered", (
-            f"the filter drops {first:.1%} of {treatment} and {second:.1%} of {baseline}, "
-            f"more than {gap_points:g} points apart"
-        )
-    if emptied:
-        more = f" and {len(emptied) - 3} more" if len(emptied) > 3 else ""
-        named = ", ".join(emptied[:3]) + more
-        left = "1 prompt leaves" if len(emptied) == 1 else f"{len(emptied)} prompts leave"
-        return "unfiltered", f"{left} the comparison for want of answers in an arm: {named}"
-    return "filtered", f"dropped shares differ by {gap:.1f} points (at most {gap_points:g}) and every prompt stays"
-
-
-def _interval_note(tested: dict | None, needed: int) -> str | None:
-    if tested is None or tested["interval_over"] is None:
-        return None
-    seeds = "1 seed" if tested["n_seeds"] == 1 else f"{tested['n_seeds']} seeds"
-    if tested["interval_over"] == "prompts":
-        return (
-            f"the interval is over prompts only: {seeds}, fewer than {needed}, "
-            "so that variation between seeds is not in it"
-        )
-    return f"the interval is over prompts and {seeds}, resampled independently"
 
 
 def _left_out(

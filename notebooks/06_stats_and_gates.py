@@ -35,8 +35,10 @@ manual_review_done = False
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import arguments, card, checks, evalsets, gates, params, plots, prereg, provenance, results, runs, show, stats
-from lib.bootstrap import Z_POWER, Z_TEST
+from lib import (
+    arguments, attempts, card, checks, deviations, evalsets, gates, params, plots, prereg, provenance, results, runs, show,
+    stats,
+)
 from lib.judge import rubric_text
 
 p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
@@ -76,13 +78,14 @@ display(HTML(show.table(checks.as_frame(found), "Validity checks")))
 # ## The confirmatory test and the gates
 
 # %%
+trust = None if elsewhere else results.judge_facts(this_run)
 analysis = stats.analyse(
     table, accuracy, thresholds=thresholds, treatment=treatment, baseline=baseline,
     controls=[c for c in ("random_recovery_em", "placebo_assistant_em") if c not in (treatment, baseline)],
-    reflex_subset=results.reflex_subset(table, p, elsewhere), n_resamples=p.stats.resamples, random_seed=p.stats.seed)
+    reflex_subset=results.reflex_subset(table, p, elsewhere), n_resamples=p.stats.resamples, random_seed=p.stats.seed,
+    second=results.second_judgments(this_run, trust))
 analysis["missing"] += results.alike_prompts(table, treatment, baseline)
 decision = gates.decide(analysis, thresholds, checks.failed(found, own_run=not elsewhere), manual_review_done)
-trust = None if elsewhere else results.judge_facts(this_run)
 changed = None if elsewhere else prereg.changes(this_run, p, rubric_text(p.judge), eval_prompts)
 reproducibility = None if elsewhere else card.build(this_run, p, conditions)
 notes = results.notes(p, thresholds, trust, changed, elsewhere, found, reproducibility, (treatment, baseline))
@@ -90,14 +93,15 @@ notes += results.scale_notes(table)
 by_suite = results.judges(table)
 result = {**analysis, **decision, "notes": notes, "checks": [c.__dict__ for c in found], "judge": trust,
           "changed_since_stamp": changed, "card": reproducibility,
-          "deviations": results.deviations(this_run, p, trust, elsewhere), "profile": None if elsewhere else p.profile,
+          "deviations": deviations.deviations(this_run, p, trust, elsewhere), "profile": None if elsewhere else p.profile,
           "run": this_run.name, "order": results.arm_order(p, analysis["arms"]), "judges": by_suite,
           "missing_for_verdict": results.missing_for_verdict(analysis, decision, elsewhere),
           "predictions": results.predictions(analysis, decision, thresholds),
           "judge_line": results.judge_line(trust, analysis["stripped"], by_suite)}
+result["attempts"] = [] if elsewhere else attempts.record(this_run, p, result)
 target = results.target(this_run, treatment, baseline, elsewhere)
 
-print("VERDICT:", decision["verdict"])
+print("VERDICT:", decision["verdict"], f"({decision['beside']['title']})" if decision["beside"]["title"] else "")
 for line in result["missing_for_verdict"] or []:
     print("missing for a verdict:", line)
 if not result["missing_for_verdict"]:
@@ -113,13 +117,13 @@ display(HTML(show.table(pd.DataFrame(result["predictions"]), "The predictions of
 # %%
 tested = "described, not tested" if result["missing_for_verdict"] else f"one-sided p = {show.number(analysis['p_value'], '.4f')}"
 print(f"Δ = {show.number(analysis['delta'], '+.2f')} points, {tested}, 95 % interval {show.interval(analysis['ci95'])}, "
-      f"{show.plural(analysis['n_prompts'] or 0, 'prompt')}")
+      f"90 % interval {show.interval(analysis['ci90'])}, {show.plural(analysis['n_prompts'] or 0, 'prompt')}")
 print(f"minimum detectable effect {show.number(analysis['mde'], '.2f')} points; headline: {analysis['headline']} "
       f"({analysis['headline_reason']})")
 seeds = ", ".join(f"{row['seed']}: {row['delta']:+.2f}" for row in analysis["per_seed"] or [])
 print(f"Δ by seed: {seeds} · {analysis['interval_note']}")
 both = [{"score": kind, "Δ": show.number(s.get("delta"), "+.2f"), "p": show.number(s.get("p_value"), ".4f"),
-         "95 % interval": show.interval(s.get("ci95")), "MDE": show.number(s.get("mde"), ".2f"), "prompts": s.get("n_prompts")}
+         "95 % interval": show.interval(s.get("ci95")), "90 % interval": show.interval(s.get("ci90")), "MDE": show.number(s.get("mde"), ".2f"), "prompts": s.get("n_prompts")}
         for kind in ("filtered", "unfiltered") for s in [analysis[kind] or {}]]
 display(HTML(show.table(pd.DataFrame(both), "With and without the coherence filter; both always show")))
 for line in decision["beside"]["reasons"]:
@@ -148,9 +152,8 @@ plots.save(plots.arm_means(analysis["arms"], kind, order, over), figures, "arms"
 plots.save(plots.reflex_rates(analysis["arms"], order, analysis["reflex_subset"]), figures, "reflex")
 
 # %%
-if analysis["mde"]:
-    error = analysis["mde"] / (Z_TEST + Z_POWER)
-    plots.save(plots.power_curve(error, analysis["delta"], thresholds, thresholds["alpha"]), figures, "power")
+if analysis["standard_error"]:
+    plots.save(plots.power_curve(analysis["standard_error"], analysis["delta"], thresholds), figures, "power")
 
 # %%
 scored = table[(table["suite"] == "alignment") & (table["replicate"] == 0) & (table["variant"] == "full")
@@ -176,6 +179,14 @@ subsets = [{"subset": name, "Δ": show.number(s["delta"], "+.2f"), "95 % interva
             "prompts": s["n_prompts"]} for name, s in analysis["subsets"].items() if s]
 display(HTML(show.table(pd.DataFrame(subsets), f"{treatment} − {baseline} by published set, points")))
 display(HTML(show.table(results.arm_table(analysis["arms"], order), "Arms: means of per-prompt means, points; rates as shares")))
+
+# %% [markdown]
+# Attempts are part of the result. Every run on this base that has a result of the treatment is listed here, also where its
+# folder is gone. Many attempts before a `supported` would be bad news.
+
+# %%
+if result["attempts"]:
+    display(HTML(show.table(pd.DataFrame(result["attempts"]), "Every attempt on this base, oldest first")))
 
 # %% [markdown]
 # ## Deviations from the plan, and the reproducibility card
