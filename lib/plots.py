@@ -95,7 +95,7 @@ def reflex_rates(arms: Mapping[str, dict], order: Sequence[str], subset: str | N
     return figure
 
 
-def power_curve(standard_error: float, delta: float, thresholds: Mapping[str, float], alpha: float = 0.05) -> plt.Figure:
+def power_curve(standard_error: float, delta: float, thresholds: Mapping[str, float], alpha: float) -> plt.Figure:
     """Chance that this design finds a true effect, by its size; from the standard error of this run's Δ, in points."""
     from scipy.stats import norm
 
