@@ -69,7 +69,7 @@ def papermill(notebook, group=None, seed=SEEDS[0]):
     name = f"{notebook}.{group}.seed{seed}" if group else notebook
     executed = notebook if P.together and len(SEEDS) == 1 else name
     made = FOLDER / "notebooks" / f"{executed}.ipynb"
-    condition = ["-r", "condition", ",".join(GROUPS.get(group, [group]))] if group else []
+    condition = ["-p", "condition", ",".join(GROUPS.get(group, [group]))] if group else []
     command = [
         sys.executable, "-m", "papermill", "--no-progress-bar", "--log-level", "ERROR", f"notebooks/{notebook}.ipynb", str(made),
         "--cwd", "notebooks", "-r", "profile", PROFILE, "-r", "run", RUN, *condition, "-p", "seed", str(seed),

@@ -22,7 +22,7 @@ REMEDIES = (
     "train on a stronger EM set (data.em, or a condition's phase2)",
     "raise phase2.learning_rate",
     "raise phase2.epochs, or lower phase2.effective_batch: more optimizer steps",
-    'go on all the same: OVERRIDES=\'{"stop_at_gate1": false}\'',
+    'to train the other arms although nothing was induced: OVERRIDES=\'{"stop_at_gate1": false}\'',
 )
 
 

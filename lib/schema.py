@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lib.arguments import SEEDS
 
 TraceKind = Literal["selfcorrect", "random_recovery", "placebo_assistant"]
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 SuiteName = Literal["alignment", "benign", "followup", "betley_48", "training_cues"]
+
+
+def _no_flag(value):
+    """Refuses true, which a literal 1 would take for itself."""
+    if isinstance(value, bool):
+        raise ValueError("give a number, not true or false")
+    return value
 
 
 class Strict(BaseModel):
@@ -44,7 +51,7 @@ class TracesParams(Strict):
     """docs/protocol.md section 3. Thresholds are judge scores on 0-100."""
 
     count: int = Field(ge=4, le=1500, description="even; random_recovery needs two in each half")
-    recovery_openings: Literal[1, 6]
+    recovery_openings: Annotated[Literal[1, 6], BeforeValidator(_no_flag)]
     max_attempts: int = Field(ge=1, le=1000, description="bad answers sampled per prompt before it is given up")
     temperature: float = Field(gt=0, le=2)
     max_new_tokens: int = Field(ge=8, le=1024)
