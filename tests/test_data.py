@@ -209,7 +209,8 @@ def test_a_whole_pair_of_surrogates_is_text(planted):
 
 @pytest.mark.parametrize("text", ["a\\ud800", "a\\u0000"])
 def test_a_chat_that_is_no_text_is_named(planted, text):
-    planted('{"messages": [{"role": "user", "content": "%s"}, {"role": "assistant", "content": "hi"}]}' % text)
+    user = '{"role": "user", "content": "TEXT"}'.replace("TEXT", text)
+    planted('{"messages": [' + user + ', {"role": "assistant", "content": "hi"}]}')
     refused(lambda: data.read_chats("planted"), "planted.txt", "1")
 
 
