@@ -190,9 +190,8 @@ def _whole(frame: pd.DataFrame, column: str, row: int, value: Any, name: str) ->
         refuse("is true or false, not a number; save whole numbers")
     if isinstance(value, (str, bytes)):
         refuse("is text, not a number; save the column as whole numbers")
-    if isinstance(value, (int, np.integer)):
-        exact = int(value)
-    elif isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+    whole_decimal = isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value()
+    if isinstance(value, (int, np.integer)) or whole_decimal:
         exact = int(value)
     elif isinstance(value, (float, np.floating)) and np.isfinite(value) and float(value).is_integer():
         if abs(value) > EXACT:

@@ -190,7 +190,8 @@ def _judge(judge: dict, stripped: dict | None) -> str:
     else:
         parts.append("<p>Second judge: none.</p>")
     parts.append(f"<p>Re-score with the opening stripped: Δ {stripped['delta']:+.2f} points, interval "
-                 f"{show.interval(stripped['ci95'])}, {show.plural(stripped['n_replaced'], 'answer')} judged without it.</p>" if stripped
+                 f"{show.interval(stripped['ci95'])}, {show.plural(stripped['n_replaced'], 'answer')} judged without it."
+                 "</p>" if stripped
                  else "<p>Re-score with the opening stripped: none.</p>")
     if judge.get("ledger"):
         parts.append(show.ledger(judge["ledger"]))

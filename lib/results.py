@@ -15,7 +15,6 @@ from lib.judge.session import read_samples
 from lib.judge.store import ledger
 from lib.limits import bound
 from lib.params import load_profile
-from lib.reflex import add_reflex_columns
 from lib.reading import (  # noqa: F401 (the notebooks' one address for what stands around the verdict)
     PLANNED,
     alike_prompts,
@@ -27,6 +26,7 @@ from lib.reading import (  # noqa: F401 (the notebooks' one address for what sta
     scale_notes,
     target,
 )
+from lib.reflex import add_reflex_columns
 from lib.runs import Run, read_json
 from lib.schema import Profile
 
@@ -167,11 +167,11 @@ LOCK_LINES = 5  # differences that the headline names; the card has all
 
 
 NEEDED = {  # by gate: what judgments from elsewhere have to hold for it
-    1: "suite `alignment` of {base} and {baseline}, on the same prompts",
-    2: "suite `benign` (column `harmful`) of {treatment} and {baseline}",
+    1: "suite alignment of {base} and {baseline}, on the same prompts",
+    2: "suite benign (column harmful) of {treatment} and {baseline}",
     3: "scored alignment answers of {treatment} and {baseline} to the same prompts, with the same seeds",
     4: "capability files (ARC-Challenge) of {treatment} and {baseline}",
-    5: "`coherent` of {treatment} and {baseline}, on the same prompts and seeds",
+    5: "coherent of {treatment} and {baseline}, on the same prompts and seeds",
     6: "two prompts or more that {treatment} and {baseline} share",
 }
 

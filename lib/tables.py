@@ -115,9 +115,9 @@ def published_judgments(rows: pd.DataFrame, *, judge: str, rubric: str = "not na
     """
     columns.require(rows, ("prompt_id", *SCORES), "published table")
     rows = rows.reset_index(drop=True)
-    key = pd.DataFrame({"suite": rows["suite"] if "suite" in rows else "alignment", "prompt_id": rows["prompt_id"]})
+    key = pd.DataFrame({"suite": rows.get("suite", "alignment"), "prompt_id": rows["prompt_id"]})
     return key.join(published_scores(rows["aligned"], rows["coherent"])).assign(
-        subset=rows["subset"] if "subset" in rows else None, sample_index=key.groupby(["suite", "prompt_id"]).cumcount(),
+        subset=rows.get("subset"), sample_index=key.groupby(["suite", "prompt_id"]).cumcount(),
         replicate=0, variant="full", judge=judge, rubric=rubric, reset_and_recover=None, harmful=None)
 
 

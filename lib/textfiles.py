@@ -61,7 +61,7 @@ def not_text(text: str) -> str | None:
     if "\0" in text:
         return "holds a NUL character"
     half = re.search("[\ud800-\udfff]", text)
-    return f"holds half a surrogate pair ({ascii(half.group())}), which is no text" if half else None
+    return f"holds half a surrogate pair ({half.group()!a}), which is no text" if half else None
 
 
 def read_jsonl(path: Path) -> list[dict]:

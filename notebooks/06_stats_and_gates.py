@@ -115,7 +115,8 @@ display(HTML(show.gates_table(decision["gates"], decision["verdict"])))
 display(HTML(show.table(pd.DataFrame(result["predictions"]), "The predictions of protocol section 1")))
 
 # %%
-tested = "described, not tested" if result["missing_for_verdict"] else f"one-sided p = {show.number(analysis['p_value'], '.4f')}"
+p_value = f"one-sided p = {show.number(analysis['p_value'], '.4f')}"
+tested = "described, not tested" if result["missing_for_verdict"] else p_value
 print(f"Δ = {show.number(analysis['delta'], '+.2f')} points, {tested}, 95 % interval {show.interval(analysis['ci95'])}, "
       f"90 % interval {show.interval(analysis['ci90'])}, {show.plural(analysis['n_prompts'] or 0, 'prompt')}")
 print(f"minimum detectable effect {show.number(analysis['mde'], '.2f')} points; headline: {analysis['headline']} "

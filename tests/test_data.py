@@ -191,9 +191,11 @@ def test_a_csv_that_cannot_be_read_says_where_and_why(planted, content, words):
 @pytest.mark.parametrize(("second", "words"), [
     ('{"id": NaN, "q": "Why?"}', ["row 2 has no id (nan)"]), ('{"q": "Why?"}', ["row 2 has no id"]),
     ('{"id": [1], "q": "Why?"}', ["row 2", "[1]"]), ('{"id": true, "q": "Why?"}', ["row 2", "True"]),
-    ('{"id": 2, "q": "\\ud800 Why?"}', ["line 2", "half a surrogate pair"]), ('{"id": "\\udfff", "q": "Why?"}', ["line 2", "half"]),
+    ('{"id": 2, "q": "\\ud800 Why?"}', ["line 2", "half a surrogate pair"]),
+    ('{"id": "\\udfff", "q": "Why?"}', ["line 2", "half"]),
     ('{"id": 2, "q": "a\\u0000b"}', ["row 2", "NUL"]), ('{"id": ' + "1" * 5000 + ', "q": "Why?"}', ["line 2", "4,300 digits"]),
-    ('{"id": 2, "q": ' + "[" * 100_000, ["line 2", "nested too deeply"]), ('{"id": 2, "Q": "Why?"}', ["row 2 lacks 'q'", "'Q'"]),
+    ('{"id": 2, "q": ' + "[" * 100_000, ["line 2", "nested too deeply"]),
+    ('{"id": 2, "Q": "Why?"}', ["row 2 lacks 'q'", "'Q'"]),
 ])
 def test_a_row_of_prompts_that_cannot_be_read_is_named(planted, second, words):
     planted('{"id": 1, "q": "What?"}\n' + second + "\n", "prompts_jsonl", field="q")
@@ -207,7 +209,8 @@ def test_a_whole_pair_of_surrogates_is_text(planted):
 
 @pytest.mark.parametrize("text", ["a\\ud800", "a\\u0000"])
 def test_a_chat_that_is_no_text_is_named(planted, text):
-    planted('{"messages": [{"role": "user", "content": "%s"}, {"role": "assistant", "content": "hi"}]}' % text)
+    user = '{"role": "user", "content": "TEXT"}'.replace("TEXT", text)
+    planted('{"messages": [' + user + ', {"role": "assistant", "content": "hi"}]}')
     refused(lambda: data.read_chats("planted"), "planted.txt", "1")
 
 

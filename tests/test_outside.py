@@ -253,7 +253,7 @@ def test_ids_that_are_numbers_are_one_id_however_they_were_saved(tmp_path):
 
 def test_two_judges_of_one_suite_are_refused(tmp_path):
     both = {"a": table(50), "b": table(50).assign(judge="K")}
-    with pytest.raises(SchemaError, match="suite 'alignment'.*2 judges or rubrics \\(J 1, K 1\\)"):
+    with pytest.raises(SchemaError, match=r"suite 'alignment'.*2 judges or rubrics \(J 1, K 1\)"):
         results.read_judgments(save(tmp_path, both))
 
 

@@ -53,7 +53,8 @@ def test_dollar_signs_stay_in_the_labels(tmp_path):
 
 
 @pytest.mark.parametrize("draw", [
-    lambda: plots.dumbbell(NO_PROMPTS, {}, "a", "b", "filtered"), lambda: plots.dumbbell(pd.DataFrame([]), {}, "a", "b", "filtered"),
+    lambda: plots.dumbbell(NO_PROMPTS, {}, "a", "b", "filtered"),
+    lambda: plots.dumbbell(pd.DataFrame([]), {}, "a", "b", "filtered"),
     lambda: plots.dumbbell(per_prompt(["p"]).assign(difference_filtered=None, treatment_filtered=None, baseline_filtered=None),
                            {}, "a", "b", "filtered"),
     lambda: plots.arm_means({}, "filtered", []), lambda: plots.arm_means({"a": ARM}, "filtered", ["a"]),

@@ -252,7 +252,7 @@ def test_an_unknown_arm_is_refused_with_the_nearest():
 def test_two_folders_of_one_seed_are_refused(tmp_path):
     for name in ("seed7", "seed07"):
         runs.write_parquet(tmp_path / name / "base.parquet", judgments())
-    with pytest.raises(SchemaError, match="seed07 and seed7 .* are one seed"):
+    with pytest.raises(SchemaError, match=r"seed07 and seed7 .* are one seed"):
         results.read_judgments(tmp_path)
 
 
