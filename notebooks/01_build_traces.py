@@ -21,8 +21,8 @@
 #
 # A trace is only worth training on if the bad answer really is bad. So bad answers are **sampled from the base model
 # under the persona and scored**; those that are not bad, or not coherent, or that refuse, are thrown away. The share
-# thrown away is reported, because a high one means that the persona does not take. Two control kinds are cut from the same cloth:
-# one recovers on *another* prompt, one never misbehaves at all.
+# thrown away is reported, because a high one means that the persona does not take. Two control kinds are cut from the same
+# cloth: one recovers on *another* prompt, one never misbehaves at all.
 
 # %% tags=["parameters"]
 profile = "demo"
@@ -129,7 +129,8 @@ if not stage.done():
     for kind, rows in kinds.items():
         runs.write_jsonl(this_run.traces(kind), rows)
     stage.finish([this_run.traces(kind) for kind in kinds], trained_tokens=tokens, offenders_left=len(left),
-                 report=builder.report.as_dict(), recovery_rule=RULE[p.demonstrates_only], em_offences=[o.__dict__ for o in em_offences],
+                 report=builder.report.as_dict(), recovery_rule=RULE[p.demonstrates_only],
+                 em_offences=[o.__dict__ for o in em_offences],
                  counts={kind: len(rows) for kind, rows in kinds.items()})
 
 # %% [markdown]
@@ -145,7 +146,8 @@ report = facts["report"]
 display(HTML(show.table(pd.DataFrame([
     {"half": half, "bad answers sampled": report["attempts"][half], "kept": report["kept"][half],
      "rejected": report["rejected"][half], "of them refusals": report["refusals"][half],
-     "without a score": report["unscored"][half], "rejected, share of scored": show.number(report["rejection_rate"][half], ".0%")}
+     "without a score": report["unscored"][half],
+     "rejected, share of scored": show.number(report["rejection_rate"][half], ".0%")}
     for half in report["attempts"]
 ]), "Rejection sampling of bad answers")))
 display(HTML(show.table(pd.DataFrame([
