@@ -35,8 +35,8 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from lib import data, emset, evalsets, finetune, models, params, prereg, progress, prompts, runs, serving, show, traces
-from lib.kept_samples import KeptSampler
 from lib.judge import load_judge, rubric_text
+from lib.kept_samples import KeptSampler
 
 p = params.load_profile(profile, overrides)
 conditions, thresholds = params.load_conditions(), params.load_gates()
