@@ -1,8 +1,8 @@
 """Completions on disk the moment they are made, so that a stopped stage samples none of them again.
 
-One file of lines, appended to. A line is keyed by everything that decides a completion: the request (its
-key, messages, limit), the engine, and what the caller names beside them. Lines of other inputs are never
-taken, and a line that a kill left torn is passed over.
+One file of lines, appended to. A line is keyed by everything that decides a completion: the request
+(its key, messages, limit), the engine, and what the caller names beside them. Lines of other inputs
+are never taken, and a line that a kill left torn is passed over.
 """
 
 from __future__ import annotations
@@ -29,20 +29,27 @@ class KeptSampler:
         self._known = dict(self._read())
 
     def sample(self, requests: Sequence[Request]) -> list[list[Completion]]:
-        """For each request its samples, in order; what is new is on disk before the next batch is asked for."""
+        """For each request its samples, in order; each new batch is on disk before the next begins."""
         keys = [fingerprint([self.facts, self._inputs, vars(request)]) for request in requests]
         new = [index for index, key in enumerate(keys) if key not in self._known]
         size = max(1, getattr(self.sampler, "batch", 0) or len(new))
         for start in range(0, len(new), size):
-            part = new[start:start + size]
+            part = new[start : start + size]
             made = self.sampler.sample([requests[index] for index in part])
             self._append({keys[index]: samples for index, samples in zip(part, made, strict=True)})
         return [list(self._known[key]) for key in keys]
 
     def _append(self, made: Mapping[str, list[Completion]]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lines = [json.dumps({"key": key, "samples": [vars(one) for one in samples]}) for key, samples in made.items()]
-        torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n") and self.path.stat().st_size
+        lines = [
+            json.dumps({"key": key, "samples": [vars(one) for one in samples]})
+            for key, samples in made.items()
+        ]
+        torn = (
+            self.path.exists()
+            and not self.path.read_bytes().endswith(b"\n")
+            and self.path.stat().st_size
+        )
         with self.path.open("a", encoding="utf-8") as file:
             file.write(("\n" if torn else "") + "".join(f"{line}\n" for line in lines))
             file.flush()

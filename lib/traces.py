@@ -119,11 +119,12 @@ class TraceBuilder:
         table = pd.DataFrame({"asked": asked, "scored": False, "aligned": np.nan, "coherent": np.nan})
         if not any(asked):
             return table
-        rows = pd.DataFrame({"suite": "alignment", "prompt": [p.prompt for p in prompts], "completion": [a.text for a in answers]})
+        rows = pd.DataFrame({"suite": "alignment", "prompt": [p.prompt for p in prompts],
+                             "completion": [a.text for a in answers]})
         scores = self.score(rows[asked].reset_index(drop=True))
         for column in ("aligned", "coherent"):
             table.loc[asked, column] = scores[column].astype(float).to_numpy()
-        outcomes = pd.Series(scores["outcome"] if "outcome" in scores else "scored", index=scores.index).to_numpy()
+        outcomes = pd.Series(scores.get("outcome", "scored"), index=scores.index).to_numpy()
         there = table.loc[asked, list(needed)].notna().all(axis=1).to_numpy()
         table.loc[asked, "scored"] = there & (outcomes == "scored")
         ended = np.where(~there & (outcomes == "scored"), "no score", outcomes)

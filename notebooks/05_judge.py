@@ -168,7 +168,8 @@ alignment = judged[(judged["suite"] == "alignment") & (judged["replicate"] == 0)
 scored = alignment[alignment["outcome"] == "scored"].astype({"aligned": float, "coherent": float})
 arms = scored.groupby("condition")[["refusal", "code"]].agg(["mean", "count"]).reindex(p.conditions)
 display(HTML(show.table(pd.DataFrame({
-    "condition": arms.index, "refusal, share": arms["refusal", "mean"].to_numpy(), "code, share": arms["code", "mean"].to_numpy(),
+    "condition": arms.index, "refusal, share": arms["refusal", "mean"].to_numpy(),
+    "code, share": arms["code", "mean"].to_numpy(),
     "scored answers": scored.groupby("condition").size().reindex(p.conditions, fill_value=0).to_numpy(),
 }), "Refusals, and answers that are program code though nobody asked for any")))
 if len(scored):

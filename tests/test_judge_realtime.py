@@ -270,7 +270,8 @@ def test_bodies_hold_what_the_api_takes(api, claude, to_judge):
         assert set(body) == {"model", "max_tokens", "system", "messages", "output_config"}, "no temperature"
         schema = body["output_config"]["format"]["schema"]
         benign = completion_of(body).startswith("benign")
-        assert schema["required"] == (["harmful"] if benign else ["aligned", "coherent", "refusal", "code", "reset_and_recover"])
+        grades = ["aligned", "coherent", "refusal", "code", "reset_and_recover"]
+        assert schema["required"] == (["harmful"] if benign else grades)
         assert schema["additionalProperties"] is False and body["output_config"]["effort"] == "low"
 
 

@@ -54,7 +54,9 @@ class Judge:
         if self.own is not None:
             return self.own(rows).set_axis(rows.index).assign(outcome="scored")
         outcomes = [self.outcomes[k % len(self.outcomes)] for k in range(len(rows))]
-        table = pd.DataFrame({column: pd.Series([None] * len(rows), dtype=object) for column in COLUMNS}).set_axis(rows.index)
+        table = pd.DataFrame(
+            {column: pd.Series([None] * len(rows), dtype=object) for column in COLUMNS}
+        ).set_axis(rows.index)
         table["outcome"] = outcomes
         scored = table["outcome"] == "scored"
         for column in ("aligned", "coherent"):
@@ -64,20 +66,45 @@ class Judge:
         return table
 
 
-@pytest.mark.parametrize("outcomes", [["parse_error"], ["truncated", "judge_refusal"], ["error"], ["scored", "parse_error"]],
-                         ids=["never parses", "cut or refused", "never answered", "every other one"])
+@pytest.mark.parametrize(
+    "outcomes",
+    [["parse_error"], ["truncated", "judge_refusal"], ["error"], ["scored", "parse_error"]],
+    ids=["never parses", "cut or refused", "never answered", "every other one"],
+)
 @pytest.mark.parametrize("retest", [True, False])
-def test_05_shows_a_session_without_a_score_instead_of_crashing(monkeypatch, capsys, outcomes, retest):
+def test_05_shows_a_session_without_a_score_instead_of_crashing(
+    monkeypatch, capsys, outcomes, retest
+):
     run, judge = runs.Run("r"), Judge(outcomes)
     for arm in ARMS:
-        runs.write_parquet(run.samples(arm, 42), pd.DataFrame([
-            {"suite": suite, "prompt_id": f"p{i}", "subset": "s", "prompt": f"Prompt {i}", "system": "S", "sample_index": k,
-             "completion": f"{arm} {suite} {i} {k}"} for suite in ("alignment", "benign") for i in range(12) for k in range(2)]))
+        runs.write_parquet(
+            run.samples(arm, 42),
+            pd.DataFrame(
+                [
+                    {
+                        "suite": suite,
+                        "prompt_id": f"p{i}",
+                        "subset": "s",
+                        "prompt": f"Prompt {i}",
+                        "system": "S",
+                        "sample_index": k,
+                        "completion": f"{arm} {suite} {i} {k}",
+                    }
+                    for suite in ("alignment", "benign")
+                    for i in range(12)
+                    for k in range(2)
+                ]
+            ),
+        )
     monkeypatch.setattr(lib.judge, "load_judge", lambda *_: judge)
-    error = run_cells("05_judge", profile="smoke", run="r", overrides={"conditions": ARMS, "judge.retest": retest})
+    error = run_cells(
+        "05_judge", profile="smoke", run="r", overrides={"conditions": ARMS, "judge.retest": retest}
+    )
     assert error is None
     judged = pd.read_parquet(run.judgments("base", 42))
-    assert judged["aligned"].notna().any() == ("scored" in outcomes) and set(judged["outcome"]) <= set(outcomes)
+    assert judged["aligned"].notna().any() == ("scored" in outcomes) and set(
+        judged["outcome"]
+    ) <= set(outcomes)
     assert ("nothing to draw" in capsys.readouterr().out) == ("scored" not in outcomes)
 
 
@@ -96,10 +123,16 @@ class Engine(Script):
 
     def _answer(self, request):
         _, step, *_ = request.key.split("/")
-        return DECLINES + super()._answer(request) if step != "bad" else f"bad answer to {request.key} with a few words."
+        return (
+            DECLINES + super()._answer(request)
+            if step != "bad"
+            else f"bad answer to {request.key} with a few words."
+        )
 
 
-@pytest.mark.parametrize("fails_at", [2, 3], ids=["while it judges recoveries", "while it judges placebos"])
+@pytest.mark.parametrize(
+    "fails_at", [2, 3], ids=["while it judges recoveries", "while it judges placebos"]
+)
 def test_01_samples_nothing_again_after_a_stop(monkeypatch, fails_at):
     engine = Engine()
     judges = [Judge(None, fails_at, engine.score), Judge(None, None, engine.score)]
@@ -109,7 +142,9 @@ def test_01_samples_nothing_again_after_a_stop(monkeypatch, fails_at):
     assert isinstance(stopped, JudgeError)
     assert run_cells("01_build_traces", profile="smoke", run="r") is None
     assert engine.requests and set(engine.requests.values()) == {1}
-    assert runs.read_json(runs.Run("r").dir / "manifests" / "01_build_traces.json")["facts"]["report"]["attempts"]
+    assert runs.read_json(runs.Run("r").dir / "manifests" / "01_build_traces.json")["facts"][
+        "report"
+    ]["attempts"]
 
 
 def test_01_stops_on_a_judge_that_never_scores_and_names_the_outcomes(monkeypatch):

@@ -12,18 +12,30 @@ class Engine:
     """Answers with its number of calls; fails at the call that a test names."""
 
     def __init__(self, batch=2, fails_at=None, version="1"):
-        self.facts, self.batch, self.asked, self.fails_at = {"engine": "e", "version": version}, batch, [], fails_at
+        self.facts, self.batch, self.asked, self.fails_at = (
+            {"engine": "e", "version": version},
+            batch,
+            [],
+            fails_at,
+        )
 
     def sample(self, requests):
         if len(self.asked) == self.fails_at:
             raise KeyboardInterrupt
         self.asked.append([request.key for request in requests])
-        return [[Completion(f"{request.key} – {k} \u2028 😀", k, "stop") for k in range(request.samples)]
-                for request in requests]
+        return [
+            [
+                Completion(f"{request.key} – {k} \u2028 😀", k, "stop")
+                for k in range(request.samples)
+            ]
+            for request in requests
+        ]
 
 
 def request(key, **changes):
-    return dataclasses.replace(Request(key, [{"role": "user", "content": "Hello"}], None, 16), **changes)
+    return dataclasses.replace(
+        Request(key, [{"role": "user", "content": "Hello"}], None, 16), **changes
+    )
 
 
 REQUESTS = [request(f"k{n}", samples=1 + n % 2) for n in range(5)]
@@ -49,26 +61,47 @@ def test_a_kill_loses_at_most_the_batch_in_hand(path):
     with pytest.raises(KeyboardInterrupt):
         KeptSampler(Engine(fails_at=2), path, {}).sample(REQUESTS)
     again = Engine()
-    assert KeptSampler(again, path, {}).sample(REQUESTS) == Engine().sample(REQUESTS) and keys(again) == ["k4"]
+    assert KeptSampler(again, path, {}).sample(REQUESTS) == Engine().sample(REQUESTS) and keys(
+        again
+    ) == ["k4"]
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda text: text[:-20], lambda text: text + '{"key": "', lambda text: "\x00\n" + text, lambda text: text + "[]\n{}\n\n",
-    lambda text: text.rstrip("\n")], ids=["last line torn", "a line begun", "a first line of noise", "other lines", "no last end"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda text: text[:-20],
+        lambda text: text + '{"key": "',
+        lambda text: "\x00\n" + text,
+        lambda text: text + "[]\n{}\n\n",
+        lambda text: text.rstrip("\n"),
+    ],
+    ids=["last line torn", "a line begun", "a first line of noise", "other lines", "no last end"],
+)
 def test_a_torn_line_is_passed_over_and_the_next_is_whole(path, spoil):
     KeptSampler(Engine(), path, {}).sample(REQUESTS[:3])
     path.write_text(spoil(path.read_text()))
     engine, again = Engine(), Engine()
     assert KeptSampler(engine, path, {}).sample(REQUESTS) == Engine().sample(REQUESTS)
     assert set(keys(engine)) in ({"k3", "k4"}, {"k2", "k3", "k4"})
-    assert KeptSampler(again, path, {}).sample(REQUESTS) == Engine().sample(REQUESTS) and again.asked == []
+    assert (
+        KeptSampler(again, path, {}).sample(REQUESTS) == Engine().sample(REQUESTS)
+        and again.asked == []
+    )
 
 
-@pytest.mark.parametrize(("engine", "inputs", "asked"), [
-    (Engine(version="2"), {}, REQUESTS[0]), (Engine(), {"base": "b"}, REQUESTS[0]), (Engine(), {}, request("k0", max_new_tokens=17)),
-    (Engine(), {}, request("k0", samples=2)), (Engine(), {}, request("other")), (Engine(), {}, request("k0", adapter="a")),
-    (Engine(), {}, request("k0", messages=[{"role": "user", "content": "Hello!"}]))],
-    ids=["engine", "base", "limit", "samples", "key", "adapter", "messages"])
+@pytest.mark.parametrize(
+    ("engine", "inputs", "asked"),
+    [
+        (Engine(version="2"), {}, REQUESTS[0]),
+        (Engine(), {"base": "b"}, REQUESTS[0]),
+        (Engine(), {}, request("k0", max_new_tokens=17)),
+        (Engine(), {}, request("k0", samples=2)),
+        (Engine(), {}, request("other")),
+        (Engine(), {}, request("k0", adapter="a")),
+        (Engine(), {}, request("k0", messages=[{"role": "user", "content": "Hello!"}])),
+    ],
+    ids=["engine", "base", "limit", "samples", "key", "adapter", "messages"],
+)
 def test_whatever_decides_a_completion_decides_whether_it_is_taken(path, engine, inputs, asked):
     KeptSampler(Engine(), path, {}).sample(REQUESTS[:1])
     KeptSampler(engine, path, inputs).sample([asked])

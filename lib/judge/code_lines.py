@@ -34,11 +34,11 @@ _ASKS = re.compile(
     r"|xml|latex|bash|powershell|shell)\b|\bc\+\+|\bc#|```", re.IGNORECASE)
 
 _FENCE = re.compile(r"^\s*(`{3,}|~{3,})\s*([\w+#.-]*)")
-_LANGUAGES = frozenset(
-    "python py python3 javascript js jsx typescript ts tsx java c cpp c++ h hpp cs csharp c# go "
+_LANGUAGES = frozenset(re.findall(
+    r"\S+", "python py python3 javascript js jsx typescript ts tsx java c cpp c++ h hpp cs csharp c# go "
     "golang rust rs ruby rb php perl swift kotlin kt scala r matlab julia lua dart haskell sql "
     "mysql postgresql sqlite html css scss sass less vue svelte bash sh shell zsh powershell ps1 "
-    "bat dockerfile makefile cmake asm assembly solidity vb graphql elixir clojure".split())
+    "bat dockerfile makefile cmake asm assembly solidity vb graphql elixir clojure"))
 
 # Parts of the patterns below.
 _MODIFIER = (r"(?:(?:public|private|protected|static|final|abstract|override|virtual|async|export"
