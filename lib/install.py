@@ -22,10 +22,11 @@ from lib.host import MODEL_GB, ROOT, disk_problem, engine, free_gb, gpu_problems
 
 CPU, GPU = ".venv", ".venv-gpu"
 LOCKS = {CPU: "requirements.lock", GPU: "requirements-gpu.lock"}
+CUDA_PINS = "requirements-cuda.lock"
 # PyTorch's own index, asked only for the small CPU build; another address, or none, by this variable.
 CPU_INDEX = os.environ.get("SELFCORRECT_TORCH_INDEX", "https://download.pytorch.org/whl/cpu")
 # What is downloaded and what it takes on disk, in GB.
-SIZES = {"cpu": (0.6, 2.0), "cuda": (3.0, 8.0), GPU: (5.0, 12.0)}
+SIZES = {"cpu": (0.6, 2.0), "cuda": (3.0, 6.0), GPU: (5.0, 12.0)}
 # Imported after the installation, each group in a process of its own, since the first import compiles.
 IMPORTS = ("torch, transformers, peft, trl, lm_eval",
            "numpy, pandas, scipy, seaborn, datasets, anthropic, papermill, jupytext, nbconvert, snakemake, lib.runs")
@@ -60,9 +61,9 @@ def torch_attempts(version, gpu):
     """pip's arguments for each build of torch to try, the best first, with what it is.
 
     Without a GPU the CPU build where an index or a local folder holds it, else the CUDA build. That one
-    is useless without its libraries, so it comes with what it depends on, held to the lock.
+    is useless without its libraries, so it comes with what it depends on, held to the locks.
     """
-    whole = ["--constraint", LOCKS[CPU]]
+    whole = ["--constraint", LOCKS[CPU], "--constraint", CUDA_PINS]
     any_build = (["torch==" + version, *whole], "the index's own build", "cuda")
     if gpu:
         return [([f"torch=={version},!={version}+cpu", *whole], "CUDA build", "cuda"), any_build]

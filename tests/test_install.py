@@ -155,8 +155,9 @@ def place(tmp_path):
     project, index = tmp_path / "my clone", tmp_path / "index"
     (project / "lib").mkdir(parents=True)
     index.mkdir()
-    for name in ("Makefile", "pyproject.toml"):
-        shutil.copy(ROOT / name, project / name)
+    for name in ("Makefile", "pyproject.toml", "requirements-cuda.lock"):
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, project / name)
     shutil.copytree(ROOT / "params", project / "params")
     for name in ("__init__.py", "install.py", "host.py", "caches.py"):
         if (ROOT / "lib" / name).exists():
