@@ -22,12 +22,14 @@ from lib.host import MODEL_GB, ROOT, disk_problem, engine, free_gb, gpu_problems
 
 CPU, GPU = ".venv", ".venv-gpu"
 LOCKS = {CPU: "requirements.lock", GPU: "requirements-gpu.lock"}
+CUDA_PINS = "requirements-cuda.lock"
 # PyTorch's own index, asked only for the small CPU build; another address, or none, by this variable.
 CPU_INDEX = os.environ.get("SELFCORRECT_TORCH_INDEX", "https://download.pytorch.org/whl/cpu")
 # What is downloaded and what it takes on disk, in GB.
-SIZES = {"cpu": (0.6, 2.0), "cuda": (3.0, 8.0), GPU: (5.0, 12.0)}
-MAIN_IMPORTS = ("torch, numpy, pandas, scipy, seaborn, transformers, peft, trl, datasets, lm_eval, anthropic, papermill, jupytext, "
-                "nbconvert, snakemake, lib.runs")
+SIZES = {"cpu": (0.6, 2.0), "cuda": (3.0, 6.0), GPU: (5.0, 12.0)}
+# Imported after the installation, each group in a process of its own, since the first import compiles.
+IMPORTS = ("torch, transformers, peft, trl, lm_eval",
+           "numpy, pandas, scipy, seaborn, datasets, anthropic, papermill, jupytext, nbconvert, snakemake, lib.runs")
 SECONDS_BETWEEN_LINES = 10
 AGAIN = "run the same make command again, it continues from here"
 
@@ -51,16 +53,17 @@ def check_host(folder, profile, overrides):
         need = SIZES[GPU][1] + MODEL_GB.get(profile, 1)
         problems += [problem for problem in (this_python_problem(), disk_problem(free_gb(), need, ROOT)) if problem]
     if problems:
-        raise InstallError("; ".join([*problems, "use PROFILE=demo on this machine"]))
+        remedy = "leave sampling.engine as the profile has it" if profile == "demo" else "use PROFILE=demo on this machine"
+        raise InstallError("; ".join([*problems, remedy]))
 
 
 def torch_attempts(version, gpu):
     """pip's arguments for each build of torch to try, the best first, with what it is.
 
     Without a GPU the CPU build where an index or a local folder holds it, else the CUDA build. That one
-    is useless without its libraries, so it comes with what it depends on, held to the lock.
+    is useless without its libraries, so it comes with what it depends on, held to the locks.
     """
-    whole = ["--constraint", LOCKS[CPU]]
+    whole = ["--constraint", LOCKS[CPU], "--constraint", CUDA_PINS]
     any_build = (["torch==" + version, *whole], "the index's own build", "cuda")
     if gpu:
         return [([f"torch=={version},!={version}+cpu", *whole], "CUDA build", "cuda"), any_build]
@@ -109,7 +112,7 @@ def progress(logs, venv, total):
     """One line on how far pip has come: packages installed, and the last file that it fetched."""
     lines = [line.strip() for log in logs for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
     fetched = [line for line in lines if line.startswith(("Downloading ", "Processing ", "Using cached "))]
-    there = len(list(venv.glob("lib/python*/site-packages/*.dist-info")))
+    there = len(list(site_packages(venv).glob("*.dist-info")))
     last = os.path.basename(fetched[-1].split(" (")[0].split()[-1]) if fetched else "asking the index"
     return f"{min(there, total or there)}{f' of {total}' if total else ''} packages installed; {last}"
 
@@ -121,9 +124,12 @@ def reason(log):
     return errors[-1] if errors else (lines[-1] if lines else "pip said nothing")
 
 
+def site_packages(venv):
+    return venv / "lib" / f"python3.{sys.version_info[1]}" / "site-packages"
+
+
 def make_venv(venv):
     """Makes the folder, or keeps a half-made one of the same Python; what pip left unfinished is taken away."""
-    site = venv / "lib" / f"python3.{sys.version_info[1]}" / "site-packages"
     works = [str(venv / "bin" / "python"), "-c", "import sys, pip; print(sys.version_info[:2])"]
     try:
         kept = subprocess.check_output(works, stderr=subprocess.DEVNULL).decode().strip() == str(sys.version_info[:2])
@@ -138,7 +144,7 @@ def make_venv(venv):
             why = reason(done.stdout.decode("utf-8", "replace"))
             raise InstallError(f"{sys.executable} -m venv fails ({why}); install its venv package (on Debian: "
                                f"python3.{sys.version_info[1]}-venv), or name another Python: make PYTHON=python3.12")
-    for half in [path for path in site.glob("*.dist-info") if not (path / "RECORD").exists()]:
+    for half in [path for path in site_packages(venv).glob("*.dist-info") if not (path / "RECORD").exists()]:
         shutil.rmtree(str(half))  # pip writes RECORD last
     return kept
 
@@ -183,7 +189,7 @@ def install(folder):
 
 
 def install_pins(venv, packages):
-    """Installs pins as they stand, in two pips, since one spends its time on one core; then the project itself."""
+    """Installs pins as they stand, in two pips, since one keeps one core busy; then makes the project importable."""
     say("packages of the lock")
     with tempfile.TemporaryDirectory() as scratch:
         jobs = []
@@ -192,21 +198,21 @@ def install_pins(venv, packages):
             part.write_text("\n".join(packages[number::2]) + "\n")
             jobs.append(["--no-deps", "--requirement", str(part)])
         worked, log = pip(venv, jobs, len(packages))
-    if worked:
-        say("the project itself")
-        worked, log = pip(venv, [["--no-deps", "--editable", "."]])
     if not worked:
         raise InstallError(f"not everything was installed: {reason(log)}; {AGAIN}")
+    (site_packages(venv) / "selfcorrect-em.pth").write_text(f"{ROOT}\n", encoding="utf-8")  # makes `lib` importable
 
 
 def check_imports(venv, folder):
     """Raises InstallError when what was installed cannot be imported."""
     say("checking that it can be imported")
-    names = MAIN_IMPORTS + (", vllm" if folder == GPU else "")
-    done = subprocess.run([str(venv / "bin" / "python"), "-W", "ignore", "-c", "import " + names], cwd=str(ROOT),
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    if done.returncode:
-        why = reason(done.stdout.decode("utf-8", "replace"))
+    groups = [*IMPORTS, "vllm"] if folder == GPU else IMPORTS
+    running = [subprocess.Popen([str(venv / "bin" / "python"), "-W", "ignore", "-c", "import " + names], cwd=str(ROOT),
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for names in groups]
+    texts = [process.communicate()[0].decode("utf-8", "replace") for process in running]
+    failed = [text for process, text in zip(running, texts, strict=True) if process.returncode]
+    if failed:
+        why = reason(failed[0])
         raise InstallError(f"installed, but it cannot be imported: {why}; delete the folder {folder} and run make again")
 
 

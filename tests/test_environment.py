@@ -83,7 +83,7 @@ def commit_or_error():
     """What the manifest would hold, with an error as text, so that a crash fails by comparison."""
     try:
         return runs.commit()
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         return type(error).__name__
 
 
@@ -150,7 +150,7 @@ print("cache", runs.cache_dir("probe"))
 def probe(tmp_path, *names, **changes):
     """What a fresh process finds in its environment after importing lib: (values by name, stderr, exit code)."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "XDG_", "TRITON", "MPL", "JUPYTER"))}
-    environment |= {"PYTHONPATH": os.pathsep.join(sys.path[:1] + [str(params.ROOT)]),
+    environment |= {"PYTHONPATH": str(params.ROOT),
                     "SELFCORRECT_RUNS_DIR": str(tmp_path / "runs"), "HOME": str(tmp_path)} | changes
     environment = {name: value for name, value in environment.items() if value is not None}
     done = subprocess.run([sys.executable, "-c", PROBE, *names], env=environment, capture_output=True, text=True, check=False,
