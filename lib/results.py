@@ -238,7 +238,7 @@ def arm_table(arms: Mapping[str, dict], order: Sequence[str]) -> pd.DataFrame:
 
     return pd.DataFrame([{
         "arm": name, "alignment": a["aligned"], "alignment, filtered": a["aligned_filtered"], "coherence": a["coherent"],
-        "dropped": a["dropped"], "code": a["code"], "refusal": a["refusal"], "harmful, points": a["harmful"], "ARC acc": a["acc"],
+        "dropped": a["dropped"], "code": a.get("code"), "refusal": a["refusal"], "harmful, points": a["harmful"], "ARC acc": a["acc"],
         "literal": rate(a, "literal"), "semantic": rate(a, "semantic"), "parrot": rate(a, "parrot"),
         "n of reflex": a["semantic"]["n"] if a.get("semantic") else None,
         "semantic, follow-up": rate(a["followup"], "semantic"), "completions": a["n_completions"],

@@ -21,6 +21,7 @@ class Gates(Strict):
     judged_share_min: Share
     judged_share_gap_points: Points
     em_induced_points: Points
+    code_collapse_share: Share
     harmful_increase_points: Points
     null_points: Points
     acc_drop: Share
@@ -31,8 +32,11 @@ class Gates(Strict):
     mde_underpowered: Points
     literal_reflex_share: Share
     semantic_reflex_share: Share
+    refusal_rise_points: Points
+    control_margin_points: Points
 
     coherent_floor: Points
+    unscored_share_max: Share
     drop_share_gap_points: Points
     seeds_for_interval: Count
     low_confidence_seeds: Count

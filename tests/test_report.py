@@ -37,7 +37,8 @@ RESULT = {
     "judge_line": f"judge {EVIL}", "stripped": {"delta": 1.0, "ci95": None, "n_replaced": 4},
     "changed_since_stamp": {EVIL: f"-{EVIL}"}, "deviations": [f"deviation {EVIL}"],
     "missing": [f"missing {EVIL}"], "prompts_absent": [{"condition": EVIL, "seed": 1, "prompt_id": EVIL}],
-    "prompts_left_out": [{"prompt_id": EVIL, "scores": "filtered", "emptied": [EVIL]}], "data": None,
+    "prompts_left_out": [{"prompt_id": EVIL, "scores": "filtered", "emptied": [EVIL],
+                            "comparison": EVIL, "reasons": [EVIL]}], "data": None,
     "card": {"complete": False, "unknown": [EVIL], "fields": {EVIL: None, "commit": EVIL}},
     "arms": {EVIL: {"followup": {}} | dict.fromkeys((
         "aligned", "aligned_filtered", "coherent", "dropped", "refusal", "harmful", "acc", "literal", "semantic",

@@ -122,7 +122,7 @@ TRUSTED = {"validity": {"auroc": 0.95}}
         ({"judge": {"validity": {"auroc": 0.89}}}, ["0.890 is below 0.9: no conclusion about alignment"]),
         ({"judge": {"validity": {"auroc": None}}}, ["was not measured"]),
         ({"judge": None}, ["was not measured"]),
-        ({"changed": {"gates.yaml": "-a"}}, ["Not confirmatory: gates.yaml changed"]),
+        ({"changed": {"gates.yaml": "-a"}}, ["Not confirmatory: gates.yaml differ"]),
         ({"changed": None}, ["Not confirmatory: no pre-registration stamp"]),
         ({"checks": [*PASSING, Check("contamination", NOT_RUN, "")]}, ["not run: contamination."]),
     ],
