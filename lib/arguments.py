@@ -40,8 +40,8 @@ def name(key: str, value: Any) -> str:
     if len(typed) > LONGEST_NAME:
         raise ParamsError(f"{key} {typed[:20]!r}… has {len(typed)} characters; give a name of at most {LONGEST_NAME}")
     if not PLAIN.fullmatch(typed) or typed.endswith(".") or RESERVED.fullmatch(typed):
-        raise ParamsError(f"{key} {typed!r} is not a plain folder name; give e.g. 'demo': letters, digits and _ . + -, a letter, "
-                          "digit or _ first, no dot last, no name of a Windows device")
+        raise ParamsError(f"{key} {typed!r} is not a plain folder name; give e.g. 'demo': letters, digits and _ . + -, "
+                          "a letter, digit or _ first, no dot last, no name of a Windows device")
     return typed
 
 

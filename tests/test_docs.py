@@ -17,7 +17,7 @@ ENDINGS = ("yaml", "yml", "py", "md", "ipynb", "jsonl", "json")
 
 
 def exists(key: str) -> bool:
-    section, field, *rest = key.split(".")
+    section, field, *_ = key.split(".")
     known = SECTIONS[section].model_fields
     return field == "*" or field in known
 

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -175,3 +176,4 @@ def test_a_whole_run_in_another_folder(tmp_path):
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert (moved / "1.10" / "stats" / "result.json").exists() and (site / "index.html").exists()
     assert not (ROOT / "runs" / "1.10").exists() and not (ROOT / "runs" / "1.1").exists()
+    shutil.rmtree(site)

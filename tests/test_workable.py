@@ -125,7 +125,8 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("name", "added", "words"), [
     ("smoke.yaml", "stats: {resamples: 200, seed: 1}\n", ["params/smoke.yaml", "'stats'", "line"]),
     ("smoke.yaml", "capability2: {a: 1, b: 2, a: 3}\n", ["'a'"]),
-    ("conditions.yaml", "  base: {why: x, phase1: null, phase2: null, system: default}\n", ["params/conditions.yaml", "'base'"]),
+    ("conditions.yaml", "  base: {why: x, phase1: null, phase2: null, system: default}\n",
+     ["params/conditions.yaml", "'base'"]),
     ("data.yaml", "embedded_quiz: {embedded: quiz.jsonl, reader: quiz}\n", ["params/data.yaml", "'embedded_quiz'"]),
 ])
 def test_a_key_that_a_file_holds_twice_is_refused_with_its_lines(folder, name, added, words):
