@@ -7,7 +7,7 @@ import pytest
 
 from lib import plots
 
-THRESHOLDS = {"null_points": 5, "strong_points": 15}
+THRESHOLDS = {"null_points": 5, "strong_points": 15, "alpha": 0.05}
 ARM = {"aligned": 50.0, "aligned_ci95": None, "aligned_filtered": None, "coherent": None, "seeds": [1], "followup": {},
        "literal": None, "semantic": None, "parrot": None}
 ODD = ["$", "$1 to $2", "\\frac{", "a_b^c", "_hidden", "%s {0}", "{}", "a\nb", "日本🎉", "\u05e9\u05dc", "a\0b", "n" * 500, ""]

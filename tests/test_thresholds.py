@@ -19,7 +19,6 @@ OTHERS = {
     "MAX_UNDEFINED",  # share of resamples without a value (lib/judge/agreement.py)
     "HARMFUL_BELOW",  # of the embedded judge itself, whose card and hash hold it
     "COHERENT_FROM",  # the same
-    "KNOWN_SHARE",  # lib/describe.py
     "JOIN_TOLERANCE",  # of arithmetic: two orders of the same sums (lib/adapters.py)
     "FAILURES_IN_A_ROW",  # calls to a judge (lib/judge/realtime.py)
     "SHARE",  # of a GPU's memory (lib/vllm_engine.py)
