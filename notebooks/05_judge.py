@@ -33,8 +33,9 @@ import shlex
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import arguments, params, paths, plots, progress, runs, show
+from lib import arguments, params, plots, progress, runs, show
 from lib.judge import agreement, load_judge, published, rubric_text, second, session, store, validity
+from lib.paths import shown as shown_path
 
 p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
 conditions, thresholds = params.load_conditions(), params.load_gates()
@@ -72,7 +73,7 @@ print(f"{facts['calls']} judgments by {facts['judge']}, rubric {facts['rubric']}
       + ("cost not metered" if facts["cost_usd"] is None else f"{facts['cost_usd']:.2f} dollars"))
 if facts["to_retry"]:
     print(f"{facts['to_retry']} completions have no score and attempts left; run this notebook again to retry them, or: "
-          f"rm {shlex.quote(str(paths.shown(this_run.dir)))}/.done/05_judge, and make report")
+          f"rm {shlex.quote(str(shown_path(this_run.dir)))}/.done/05_judge, and make report")
 
 # %% [markdown]
 # ## How far may this judge be trusted?
