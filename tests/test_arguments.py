@@ -101,7 +101,7 @@ def test_a_review_that_is_neither_done_nor_not_is_refused(done):
 @pytest.mark.parametrize(("given", "expected"), [("false", False), ("No", False), ("0", False), ("yes", True), (1, True)])
 def test_a_review_is_done_when_it_is_said_to_be(moved, given, expected):
     foreign_folder(moved, treated=75.0, baseline=50.0)
-    run_cells("06_stats_and_gates", until='"result.json"', run="foreign", judgments=str(moved / "judgments"),
+    run_cells("06_stats_and_gates", until="results.write(target", run="foreign", judgments=str(moved / "judgments"),
               capability=str(moved / "capability"), manual_review_done=given,
               overrides={"stats.resamples": 200})
     result = json.loads((moved / "runs" / "foreign" / "stats" / "result.json").read_text())
