@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -156,42 +156,42 @@ class TraceBuilder:
             unit.half != HARMFUL or not self.recovery_rule or refuses_or_redirects(text)))
 
     def _with_placebo(self, units: list[Unit], gate: ContaminationGate) -> list[Unit]:
-        """Two good turns per unit, which pass what a recovery has to pass. One that offends or is empty is not tried again."""
-        open_ = units
-        for attempt in range(self.params.max_attempts):
-            tried = self._placebos(open_, gate, attempt, PLACEBO_SCALES[0])
-            for unit in open_:
-                unit.placebo = tried.get(unit.prompt.prompt_id) or unit.placebo
-            open_ = [u for u in open_ if u.prompt.prompt_id not in tried]
-        return [u for u in units if u.placebo[0]]
+        """The units that have two good turns under the default persona, of which each passes what a recovery has to pass."""
+        pairs = self._placebos(units, gate, range(self.params.max_attempts), PLACEBO_SCALES[0])
+        for unit in units:
+            unit.placebo = pairs.get(unit.prompt.prompt_id, unit.placebo)
+        return [u for u in units if u.prompt.prompt_id in pairs]
 
-    def _placebos(self, units: list[Unit], gate: ContaminationGate, attempt: int, scale: float
-                  ) -> dict[str, tuple[str, str] | None]:
-        """One try at both placebo turns of each unit, by prompt: the pair, None where a turn offends or is empty, no entry
-        where one is not good enough."""
-        if not units:
-            return {}
-        prompts = [u.prompt for u in units]
-        first = self._ask(prompts, "default", f"placebo/{2 * attempt + 1}", scale=scale)
-        second = self._sample([
-            Request(f"{self.seed}/placebo/{2 * attempt + 2}/{p.prompt_id}",
-                    [*self._messages(p, "default"), {"role": "assistant", "content": answer.text},
-                     {"role": "user", "content": self.conditions.follow_up}],
-                    None, int(scale * self.params.max_new_tokens) + OPENING_TOKENS)
-            for p, answer in zip(prompts, first, strict=True)])
-        scores = self._scores([*prompts, *prompts], [*first, *second], PLACEBOS)
-        good = [self._is_good(unit, answer.text, score) for unit, answer, score in zip(
-            [*units, *units], [*first, *second], scores.itertuples(), strict=True)]
-        self.report.placebos_rejected += int(scores["scored"].sum()) - sum(good)
-        tried: dict[str, tuple[str, str] | None] = {}
-        for k, (prompt, *turns) in enumerate(zip(prompts, first, second, strict=True)):
-            texts = [turn.text.strip() for turn in turns]
-            if not all(text and self._clean(gate, f"{prompt.prompt_id}/placebo{number}", text)
-                       for number, text in enumerate(texts, start=1)):
-                tried[prompt.prompt_id] = None
-            elif good[k] and good[k + len(units)]:
-                tried[prompt.prompt_id] = (texts[0], texts[1])
-        return tried
+    def _placebos(self, units: list[Unit], gate: ContaminationGate, attempts: Iterable[int], scale: float
+                  ) -> dict[str, tuple[str, str]]:
+        """Both placebo turns by prompt. A turn that is not good enough is tried again; one that offends or is empty ends it."""
+        turns: dict[int, dict[str, str]] = {1: {}, 2: {}}
+        ended: set[str] = set()
+        for attempt in attempts:
+            for number in (1, 2):
+                open_ = [u for u in units if u.prompt.prompt_id not in ended | set(turns[number])
+                         and (number == 1 or u.prompt.prompt_id in turns[1])]
+                requests = [self._placebo_request(u.prompt, turns[1] if number == 2 else {}, 2 * attempt + number, scale)
+                            for u in open_]
+                answers = self._sample(requests) if requests else []
+                scores = self._scores([u.prompt for u in open_], answers, PLACEBOS)
+                for unit, answer, score in zip(open_, answers, scores.itertuples(), strict=True):
+                    key, good = unit.prompt.prompt_id, self._is_good(unit, answer.text, score)
+                    self.report.placebos_rejected += bool(score.scored and not good)
+                    if not answer.text.strip() or not self._clean(gate, f"{key}/placebo{number}", answer.text):
+                        ended.add(key)
+                    elif good:
+                        turns[number][key] = answer.text
+        return {key: (turns[1][key].strip(), text.strip()) for key, text in turns[2].items()}
+
+    def _placebo_request(self, prompt: EvalPrompt, first: Mapping[str, str], number: int, scale: float) -> Request:
+        """The request for a placebo's first turn, or for its second where `first` has the first."""
+        messages, limit = self._messages(prompt, "default"), int(scale * self.params.max_new_tokens)
+        if prompt.prompt_id in first:
+            messages += [{"role": "assistant", "content": first[prompt.prompt_id]},
+                         {"role": "user", "content": self.conditions.follow_up}]
+            limit += OPENING_TOKENS
+        return Request(f"{self.seed}/placebo/{number}/{prompt.prompt_id}", messages, None, limit)
 
     def _matched(self, units: list[Unit], gate: ContaminationGate) -> list[Unit]:
         """Openings, and the placebo's turns cut so that trained tokens match over the whole set.
@@ -209,9 +209,9 @@ class TraceBuilder:
                 break
             short = [u for u in units if self._count("".join(u.placebo)) < length[u.prompt.prompt_id]]
             self.report.placebos_sampled_again += len(short)
-            tried = self._placebos(short, gate, attempt, scale)
+            pairs = self._placebos(short, gate, [attempt], scale)
             for unit in short:
-                again = tried.get(unit.prompt.prompt_id) or unit.placebo
+                again = pairs.get(unit.prompt.prompt_id, unit.placebo)
                 unit.placebo = max(unit.placebo, again, key=lambda turns: self._count("".join(turns)))
             self.report.check_share(PLACEBOS, self.least_scored)
         cut = cut_to_match([u.placebo for u in units], treated, self.tokenizer)
@@ -232,10 +232,9 @@ class TraceBuilder:
     def _messages(self, prompt: EvalPrompt, persona: str) -> list[dict]:
         return [{"role": "system", "content": self.systems[persona]}, {"role": "user", "content": prompt.prompt}]
 
-    def _ask(self, prompts: Sequence[EvalPrompt], persona: str, tag: str, scale: float = 1.0) -> list[Completion]:
+    def _ask(self, prompts: Sequence[EvalPrompt], persona: str, tag: str) -> list[Completion]:
         return self._sample([
-            Request(f"{self.seed}/{tag}/{p.prompt_id}", self._messages(p, persona), None,
-                    int(scale * self.params.max_new_tokens))
+            Request(f"{self.seed}/{tag}/{p.prompt_id}", self._messages(p, persona), None, self.params.max_new_tokens)
             for p in prompts])
 
     def _sample(self, requests: list[Request]) -> list[Completion]:
