@@ -1,8 +1,14 @@
 """Shared by the tests of model code: the smoke profile's tiny model, a few conversations, one Phase-1 adapter."""
 
+import os
+
 import pytest
 
 from lib import finetune, models, params
+
+# A make inside a test is nobody's child: with these, it would name its folders and take over the outer make's options.
+for name in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS"):
+    os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")

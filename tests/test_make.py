@@ -64,7 +64,7 @@ def make(stub, ready, tmp_path):
 
     def start(*given: str, **changes: str) -> subprocess.Popen:
         saw.unlink(missing_ok=True)
-        kept = {key: value for key, value in os.environ.items() if key not in ("PROFILE", "RUN", "OVERRIDES", "MAKEFLAGS")}
+        kept = {key: value for key, value in os.environ.items() if key not in ("PROFILE", "RUN", "OVERRIDES")}
         environment = kept | {"PYTHONPATH": f"{stub}:{ROOT}", "STUB_SAW": str(saw), **changes,
                               "SELFCORRECT_RUNS_DIR": str(tmp_path / "moved runs")}
         return subprocess.Popen(["make", *ready, "report", f"VENV={sys.prefix}", *given], cwd=ROOT, env=environment, text=True,
