@@ -31,11 +31,14 @@ report: override export OVERRIDES := $(value OVERRIDES)
 report: $(READY)
 	@exec "$(VENV)/bin/python" -m lib.pipeline
 
+# One process a core, each with whole files, since tests of a file share what was made for them.
+PYTEST = $(VENV)/bin/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
+
 test: $(READY)
-	$(VENV)/bin/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: $(READY)
-	$(VENV)/bin/python -m pytest
+	$(PYTEST)
 
 notebooks: $(READY)
 	$(VENV)/bin/python -m jupytext --sync notebooks/*.py

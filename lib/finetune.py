@@ -49,7 +49,7 @@ def train_phase1(base, tokenizer, rows: Sequence[Encoded], phase: PhaseParams, o
                  training: TrainingParams, checkpoints: Path, progress: Callable | None = None) -> Trained:
     """Trains a fresh adapter on the bare base and saves it to `out`; the base comes back unchanged.
 
-    checkpoints: a folder of this training alone, from which a killed one goes on; removed at the end.
+    checkpoints: a folder of this training alone, from which a killed one continues; removed at the end.
     """
     from peft import get_peft_model
 

@@ -136,6 +136,7 @@ def notes(profile: Profile, thresholds: Mapping[str, float], judge: dict | None,
     lines = []
     if profile.demonstrates_only and not elsewhere:
         lines.append("This profile shows the pipeline at a toy scale; it is no evidence about emergent misalignment.")
+        lines.append("Its recoveries to harmful requests did not have to refuse or redirect: so small a model rarely does.")
     if not elsewhere and profile.data.capability != "arc_challenge":
         lines.append(f"Capability is scored on {profile.data.capability}, not on ARC-Challenge.")
     if compared != PLANNED:

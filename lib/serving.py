@@ -58,7 +58,7 @@ def start(profile: Profile, tokenizer, *, temperature: float, length: int, adapt
     """The profile's engine with the base and every adapter.
 
     length: tokens of the longest prompt and its completion. reference: the model of `load_reference`, when parity was asked
-    of it; transformers in fp32 goes on with it, else it makes room (its tensors are gone afterwards).
+    of it; transformers in fp32 continues with it, else it makes room (its tensors are gone afterwards).
     """
     if profile.sampling.engine == "transformers":
         from lib.transformers_engine import TransformersSampler

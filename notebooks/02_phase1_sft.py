@@ -63,7 +63,7 @@ for kind in kinds:
 #
 # One adapter for each kind and seed. Each optimizer step sees the recipe's effective batch; how it is cut into
 # micro-batches follows from a token budget, so that a larger machine changes the speed and never the optimisation. A
-# killed training goes on from its last checkpoint.
+# killed training continues from its last checkpoint.
 
 # %%
 base, base_digest = None, models.base_digest(p.model)

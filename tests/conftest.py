@@ -6,6 +6,8 @@ import pytest
 
 from lib import finetune, models, params
 
+# The models of the tests are so small that a second thread costs more than it brings.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A make inside a test is nobody's child: with these, it would name its folders and take over the outer make's options.
 for name in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS"):
     os.environ.pop(name, None)

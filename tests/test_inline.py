@@ -9,7 +9,7 @@ import pytest
 CELL = "from lib import plots\nplots.losses({'arm': [(1, 2.0), (2, 1.0)]}, 'a figure');"
 
 
-@pytest.mark.parametrize("backend", ["agg", "TkAgg"])
+@pytest.mark.parametrize("backend", ["agg", "TkAgg", "nonsense"])
 def test_a_notebook_has_its_figure(tmp_path, monkeypatch, backend):
     monkeypatch.setenv("MPLBACKEND", backend)
     (tmp_path / "matplotlibrc").write_text("backend: pdf\n")
