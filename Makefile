@@ -32,7 +32,7 @@ report: $(READY)
 	@exec "$(VENV)/bin/python" -m lib.pipeline
 
 # One process a core, each with whole files, since tests of a file share what was made for them.
-PYTEST = $(VENV)/bin/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
+PYTEST = $(VENV)/bin/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 test: $(READY)
 	$(PYTEST) -m "not slow"
