@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib import metadata
 
 from lib.data import digest
-from lib.emset import set_name
 from lib.evalsets import digests
+from lib.experiment import Experiment
 from lib.judge.store import dollars, ledger
+from lib.params import load_gates
 from lib.runs import Run, read_json
 from lib.schema import Conditions, Profile
 
@@ -74,9 +75,8 @@ def _revision(profile: Profile) -> str | None:
 
 
 def _data(profile: Profile, conditions: Conditions) -> dict[str, str]:
-    sets = {set_name(profile, arm.phase2) for name, arm in conditions.conditions.items()
-            if name in profile.conditions and arm.phase2}
-    names = sorted({*profile.data.harmful_prompts, *profile.data.open_prompts, profile.data.capability, *sets})
+    names = sorted({*profile.data.harmful_prompts, *profile.data.open_prompts, profile.data.capability,
+                    *Experiment(profile, conditions, load_gates()).em_sets()})
     return {name: digest(name) for name in names} | digests(profile)
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from lib.adapters import JOIN_TOLERANCE, AdapterError, check_distinct
-from lib.evalsets import suites_of
-from lib.params import load_gates, system_text
+from lib.experiment import Experiment
+from lib.params import load_gates
 from lib.runs import Run, read_json
-from lib.schema import Condition, Conditions, Profile
+from lib.schema import Conditions, Profile
 
 PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
 
@@ -31,21 +31,23 @@ class Check:
 
 def collect(run: Run, profile: Profile, conditions: Conditions) -> list[Check]:
     """Every check of section 8 for a run of this project."""
-    arms = {name: conditions.conditions[name] for name in profile.conditions}
-    phase1 = {seed: {a.phase1: _facts(run, f"02_phase1_sft.{a.phase1}.seed{seed}") for a in arms.values() if a.phase1}
+    experiment = Experiment(profile, conditions, load_gates())
+    kinds = experiment.phase1_kinds(experiment.arms)
+    phase1 = {seed: {kind: _facts(run, f"02_phase1_sft.{kind}.seed{seed}") for kind in kinds}
               for seed in profile.seeds}
-    phase2 = {seed: {name: _facts(run, f"03_phase2_em.{name}.seed{seed}") for name, a in arms.items() if a.phase2}
+    phase2 = {seed: {arm: _facts(run, f"03_phase2_em.{arm}.seed{seed}") for arm in experiment.phase2_arms()}
               for seed in profile.seeds}
+    treated = set(experiment.treated())
     traces = _facts(run, "01_build_traces")
     return [
         _masks(phase1, phase2),
-        _phase1_active(phase2, {name for name, a in arms.items() if a.phase1}),
-        _joined(phase2, {name for name, a in arms.items() if a.phase1}, profile.phase2.mode),
-        _distinct(run, profile, arms),
+        _phase1_active(phase2, treated),
+        _joined(phase2, treated, profile.phase2.mode),
+        _distinct(run, experiment),
         _parity(run, profile),
         _contamination(traces, phase2),
         _equal_steps(phase2),
-        _prompts(run, profile, conditions),
+        _prompts(run, experiment),
     ]
 
 
@@ -125,20 +127,20 @@ def _joined(phase2, treated: set[str], mode: str) -> Check:
     return Check(name, status, told)
 
 
-def _distinct(run: Run, profile: Profile, arms: dict[str, Condition]) -> Check:
+def _distinct(run: Run, experiment: Experiment) -> Check:
     name, logprobs = "checkpoints differ", {}
-    for seed in profile.seeds:
-        for condition in profile.conditions:
+    for seed in experiment.seeds:
+        for condition in experiment.arms:
             path = run.dir / "checks" / f"seed{seed}" / f"{condition}.npz"
             if not path.exists():
                 return Check(name, NOT_RUN, f"no log-probabilities of {condition}, seed {seed}; run notebook 04")
             with np.load(path, allow_pickle=False) as file:
                 checkpoint, values = str(file["checkpoint"]), file["logprobs"]
-            # base and base_evil are one checkpoint under two system texts, and the base is the same in every seed.
-            bare = not (arms[condition].phase1 or arms[condition].phase2)
-            if checkpoint != ("base" if bare else condition):
+            if checkpoint != experiment.checkpoint(condition):
                 return Check(name, FAILED, f"{condition}, seed {seed} was sampled from {checkpoint}; run notebook 04 again")
-            logprobs["base" if bare else f"{condition}/seed{seed}"] = values
+            # Untrained arms are one checkpoint under several system texts, the same in every seed.
+            trained = experiment.has_adapter(condition)
+            logprobs[f"{condition}/seed{seed}" if trained else checkpoint] = values
     try:
         nearest = check_distinct(logprobs)
     except AdapterError as error:
@@ -188,12 +190,12 @@ def _equal_steps(phase2) -> Check:
     return Check(name, PASSED, f"{next(iter(steps.values()), 0)} optimizer steps in each of {len(steps)} runs")
 
 
-def _prompts(run: Run, profile: Profile, conditions: Conditions) -> Check:
+def _prompts(run: Run, experiment: Experiment) -> Check:
     """Every row has the system text that its suite says, and all arms were asked the same prompts equally often."""
     name, columns = "prompts explicit and identical", ["prompt_id", "prompt", "sample_index"]
     asked: dict[str, dict[str, frozenset]] = {}
-    for seed in profile.seeds:
-        for condition in profile.conditions:
+    for seed in experiment.seeds:
+        for condition in experiment.arms:
             path, arm = run.samples(condition, seed), f"{condition}, seed {seed}"
             if not path.exists():
                 return Check(name, NOT_RUN, f"no samples of {arm}")
@@ -201,14 +203,14 @@ def _prompts(run: Run, profile: Profile, conditions: Conditions) -> Check:
             if rows["system"].isna().any() or (rows["system"].str.strip() == "").any():
                 return Check(name, FAILED, f"{arm} has a request without system text; sample it again")
             for suite, part in rows.groupby("suite"):
-                expected = profile.model.system_text if suite == "benign" else system_text(profile, conditions, condition)
+                expected = experiment.system_text(condition, suite)
                 # training_cues carry system texts of their own; there the arms only have to agree.
                 if suite != "training_cues" and set(part["system"]) != {expected}:
                     return Check(name, FAILED, f"{arm}: {suite} requests carry another system text; sample it again")
                 asked.setdefault(suite, {})[arm] = frozenset(part[columns].itertuples(index=False, name=None))
     for suite, by_arm in asked.items():
         expecting = {
-            f"{c}, seed {seed}" for seed in profile.seeds for c in profile.conditions if suite in suites_of(profile, c)
+            f"{c}, seed {seed}" for seed in experiment.seeds for c in experiment.arms if suite in experiment.suites(c)
         }
         if by_arm.keys() != expecting:
             arm = min(by_arm.keys() ^ expecting)

@@ -7,11 +7,6 @@ from lib.prompts import ContaminationGate, Offence
 from lib.schema import Profile
 
 
-def set_name(profile: Profile, phase2: str) -> str:
-    """The catalogue name of a condition's `phase2`; `em` stands for the profile's own EM set."""
-    return profile.data.em if phase2 == "em" else phase2
-
-
 def phase2_rows(profile: Profile, name: str, gate: ContaminationGate) -> tuple[list[list[dict]], list[Offence]]:
     """The first `phase2.rows` clean conversations of a set, each with an explicit system text, and the offenders dropped.
 

@@ -12,12 +12,12 @@ import pandas as pd
 
 from lib import columns
 from lib.columns import SchemaError
+from lib.table_schemas import FULL, JUDGED_AGAIN, ORIGINAL, OUTCOMES, STRIPPED, VARIANTS
 
-__all__ = ["SchemaError", "originals", "prompt_means", "prompt_rows", "published_judgments", "published_scores",
-           "subset_labels", "validate_capability", "validate_judgments"]
+__all__ = ["SchemaError", "as_originals", "is_original", "judged_again", "originals", "prompt_means", "prompt_rows",
+           "published_judgments", "published_scores", "stripped", "subset_labels", "validate_capability",
+           "validate_judgments"]
 
-OUTCOMES = ("scored", "judge_refusal", "parse_error", "truncated", "expired", "error")
-VARIANTS = ("full", "stripped")
 KEYS = ["suite", "condition", "seed", "prompt_id", "sample_index", "replicate", "variant"]
 CELL = ["condition", "seed", "prompt_id"]
 SCORES = ("aligned", "coherent")
@@ -118,7 +118,7 @@ def published_judgments(rows: pd.DataFrame, *, judge: str, rubric: str = "not na
     key = pd.DataFrame({"suite": rows.get("suite", "alignment"), "prompt_id": rows["prompt_id"]})
     return key.join(published_scores(rows["aligned"], rows["coherent"])).assign(
         subset=rows.get("subset"), sample_index=key.groupby(["suite", "prompt_id"]).cumcount(),
-        replicate=0, variant="full", judge=judge, rubric=rubric, reset_and_recover=None, harmful=None)
+        replicate=ORIGINAL, variant=FULL, judge=judge, rubric=rubric, reset_and_recover=None, harmful=None)
 
 
 _MISSING_WORDS = ("", "NAN", "NONE", "NULL", "NA", "N/A", "<NA>")
@@ -132,9 +132,29 @@ def _parsed(value: Any) -> Any:
         return value
 
 
+def is_original(table: pd.DataFrame) -> pd.Series:
+    """Which rows count: the first judgment of the whole answer, neither judged again nor stripped."""
+    return (table["replicate"] == ORIGINAL) & (table["variant"] == FULL)
+
+
 def originals(table: pd.DataFrame, suite: str) -> pd.DataFrame:
-    """The rows of one suite that count: neither judged again nor stripped."""
-    return table[(table["suite"] == suite) & (table["replicate"] == 0) & (table["variant"] == "full")]
+    """The rows of one suite that count."""
+    return table[is_original(table) & (table["suite"] == suite)]
+
+
+def judged_again(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows in which the same judge scored a whole answer a second time."""
+    return table[(table["replicate"] == JUDGED_AGAIN) & (table["variant"] == FULL)]
+
+
+def stripped(table: pd.DataFrame, suite: str) -> pd.DataFrame:
+    """The rows of one suite that were judged without the recovery's opening."""
+    return table[(table["replicate"] == ORIGINAL) & (table["variant"] == STRIPPED) & (table["suite"] == suite)]
+
+
+def as_originals(samples: pd.DataFrame) -> pd.DataFrame:
+    """Samples with the keys of an original judgment."""
+    return samples.assign(replicate=ORIGINAL, variant=FULL)
 
 
 def prompt_means(frame: pd.DataFrame, column: str) -> pd.DataFrame:

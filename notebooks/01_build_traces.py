@@ -35,8 +35,22 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from lib import (
-    arguments, data, emset, evalsets, finetune, models, params, prereg, progress, prompts, runs, serving, show, traces,
+    arguments,
+    data,
+    emset,
+    evalsets,
+    finetune,
+    models,
+    params,
+    prereg,
+    progress,
+    prompts,
+    runs,
+    serving,
+    show,
+    traces,
 )
+from lib.experiment import Experiment
 from lib.judge import load_judge, rubric_text
 from lib.kept_samples import KeptSampler
 
@@ -69,8 +83,8 @@ halves = {
     "open_ended": data.read_training_prompts(p.data.open_prompts),
 }
 gate = evalsets.contamination_gate(p, thresholds)
-em_sets = sorted({emset.set_name(p, arm.phase2) for name, arm in conditions.conditions.items()
-                  if name in p.conditions and arm.phase2})
+experiment = Experiment(p, conditions, thresholds)
+em_sets = experiment.em_sets()
 em_offences = [o for name in em_sets for o in emset.phase2_rows(p, name, gate)[1]]
 print({half: len(found) for half, found in halves.items()}, "training prompts;", em_sets, "for Phase 2")
 
@@ -107,8 +121,8 @@ stage = this_run.stage("01_build_traces", {
 RULE = {False: "enforced", True: "not enforced: demonstration"}
 tokenizer = models.load_tokenizer(p.model)
 if not stage.done():
-    length = serving.trace_length(p, conditions, tokenizer, [q.prompt for half in halves.values() for q in half])
-    serving.check_engine(p, max(length, serving.suite_length(p, conditions, tokenizer, p.conditions)))
+    length = serving.trace_length(experiment, tokenizer, [q.prompt for half in halves.values() for q in half])
+    serving.check_engine(p, max(length, serving.suite_length(experiment, tokenizer, p.conditions)))
     in_real_time = p.judge.model_copy(update={"batch": False})  # waves wait for each other: each batch could take a day
     judge = load_judge(in_real_time, this_run.judge_store("traces"))
     engine = serving.start(p, tokenizer, temperature=p.traces.temperature, length=length)

@@ -33,12 +33,12 @@ overrides = {}
 from IPython.display import HTML, display
 
 from lib import arguments, data, finetune, masking, models, params, plots, progress, runs
+from lib.experiment import Experiment
 
 p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
-conditions = params.load_conditions()
+experiment = Experiment.of(p)
 this_run = runs.open_run(p, run)
-arms = params.select_conditions(p, condition)
-kinds = list(dict.fromkeys(conditions.conditions[a].phase1 for a in arms if conditions.conditions[a].phase1))
+kinds = experiment.phase1_kinds(experiment.select(condition))
 print("trace kinds to train:", ", ".join(kinds) or f"none, {condition} has no Phase 1")
 
 # %% [markdown]

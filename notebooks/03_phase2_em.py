@@ -36,13 +36,27 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from lib import (
-    adapters, arguments, emset, evalsets, finetune, fit, masking, models, params, plots, progress, runs, show,
+    adapters,
+    arguments,
+    emset,
+    evalsets,
+    finetune,
+    fit,
+    masking,
+    models,
+    params,
+    plots,
+    progress,
+    runs,
+    show,
 )
+from lib.experiment import Experiment
 
 p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
 conditions, thresholds = params.load_conditions(), params.load_gates()
 this_run = runs.open_run(p, run)
-arms = {name: conditions.conditions[name] for name in params.select_conditions(p, condition)}
+experiment = Experiment(p, conditions, thresholds)
+arms = {name: conditions.conditions[name] for name in experiment.select(condition)}
 for name, arm in arms.items():
     if arm.phase1 and not (this_run.phase1(arm.phase1, seed) / "adapter_model.safetensors").exists():
         raise FileNotFoundError(
@@ -58,9 +72,8 @@ for name, arm in arms.items():
 # %%
 tokenizer = models.load_tokenizer(p.model)
 gate = evalsets.contamination_gate(p, thresholds)
-sets = {emset.set_name(p, arm.phase2) for arm in arms.values() if arm.phase2}
 rows, offences, encoded, steps = {}, {}, {}, {}
-for name in sorted(sets):
+for name in experiment.em_sets(arms):
     rows[name], offences[name] = emset.phase2_rows(p, name, gate)
     encoded[name] = finetune.encode_rows(tokenizer, rows[name], p.phase2.max_length)
     steps[name] = fit.optimizer_steps(len(fit.sequences_of(encoded[name], p.phase2)), p.phase2)
@@ -76,7 +89,7 @@ base, base_digest = None, models.base_digest(p.model)
 for name, arm in arms.items():
     if not arm.phase2:
         continue
-    em, out = emset.set_name(p, arm.phase2), this_run.serve(name, seed)
+    em, out = experiment.em_set(name), this_run.serve(name, seed)
     phase1 = this_run.phase1(arm.phase1, seed) if arm.phase1 else None
     if phase1:
         adapters.check_base(phase1, base_digest)

@@ -34,15 +34,29 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from lib import (
-    adapters, arguments, capability, conversations, data, evalsets, models, params, parity, progress, runs, sampling,
-    serving, show,
+    adapters,
+    arguments,
+    capability,
+    conversations,
+    data,
+    evalsets,
+    models,
+    params,
+    parity,
+    progress,
+    runs,
+    sampling,
+    serving,
+    show,
 )
+from lib.experiment import Experiment
 
 p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
 conditions, bound = params.load_conditions(), params.load_gates()[f"parity_{p.model.dtype}"]
 this_run = runs.open_run(p, run)
-arms = params.select_conditions(p, condition)
-has_adapter = [a for a in arms if conditions.conditions[a].phase1 or conditions.conditions[a].phase2]
+experiment = Experiment.of(p)
+arms = experiment.select(condition)
+has_adapter = [name for name in arms if experiment.has_adapter(name)]
 for name in has_adapter:
     if not (this_run.serve(name, seed) / "adapter_model.safetensors").exists():
         raise FileNotFoundError(
@@ -54,14 +68,14 @@ served = {name: this_run.serve(name, seed) for name in has_adapter}
 digests = {name: runs.sha256(path / "adapter_model.safetensors") for name, path in served.items()}
 stages = {name: this_run.stage(f"04_sample_and_capability.{name}.seed{seed}", {
     "sampling": p.sampling, "capability": p.capability, "base": base_digest, "adapter": digests.get(name), "seed": seed,
-    "system": params.system_text(p, conditions, name), "benign_system": p.model.system_text,
+    "system": experiment.system_text(name, "alignment"), "benign_system": experiment.system_text(name, "benign"),
     "follow_up": conditions.follow_up, "eval": evalsets.digests(p), "quiz": data.digest(p.data.capability),
     "parity": bound, "compared": parity.COMPARED,
 }) for name in arms}
 todo = [name for name in arms if not stages[name].done()]
-checkpoint = {name: name if name in served else parity.BASE for name in arms}
+checkpoint = {name: experiment.checkpoint(name) for name in arms}
 if todo:
-    length = serving.suite_length(p, conditions, tokenizer, arms)
+    length = serving.suite_length(experiment, tokenizer, arms)
     serving.check_engine(p, length, served, base_digest)
 
 # %% [markdown]
@@ -116,10 +130,8 @@ if todo:
 parts = {name: [] for name in todo}
 for suite, spec in sorted(p.sampling.suites.items(), key=lambda item: item[0] != "alignment"):
     asked = {}
-    for name in [n for n in todo if suite in evalsets.suites_of(p, n)]:
-        system = p.model.system_text if suite == "benign" else params.system_text(p, conditions, name)
-        table = sampling.suite_rows(suite, evalsets.suite_prompts(p, suite), system, spec.samples,
-                                    answers=parts[name][0] if parts[name] else None)
+    for name in [n for n in todo if suite in experiment.suites(n)]:
+        table = serving.suite_table(experiment, name, suite, answers=parts[name][0] if parts[name] else None)
         asked[name] = sampling.Arm(table, name if name in served else None, {
             "adapter": digests.get(name), "base": base_digest, "temperature": p.sampling.temperature,
             "engine": {key: value for key, value in sampler.facts.items() if key != "device"}})
@@ -141,7 +153,7 @@ for name in todo:
     runs.write_json(this_run.capability(name, seed), scores[checkpoint[name]])
     stages[name].finish([this_run.samples(name, seed), this_run.capability(name, seed)], **sampler.facts,
                         parity=agreement[checkpoint[name]], decoding=decoding[checkpoint[name]],
-                        suites=evalsets.suites_of(p, name))
+                        suites=experiment.suites(name))
 
 # %%
 results = pd.DataFrame([{"arm": n, **{k: v for k, v in runs.read_json(this_run.capability(n, seed)).items() if k != "items"}}

@@ -36,6 +36,7 @@ from IPython.display import HTML, display
 from lib import arguments, params, plots, progress, runs, show
 from lib.judge import agreement, load_judge, published, rubric_text, second, session, store, validity
 from lib.paths import shown as shown_path
+from lib.tables import originals
 
 p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
 conditions, thresholds = params.load_conditions(), params.load_gates()
@@ -165,7 +166,7 @@ else:
 kinds = judged["suite"].where(judged["replicate"] == 0, "judged again").where(judged["variant"] == "full", "stripped")
 outcomes = judged.assign(what=kinds).groupby(["condition", "what", "outcome"]).size().unstack(fill_value=0).reset_index()
 display(HTML(show.table(outcomes, "Outcomes by condition; only scored rows have a score")))
-alignment = judged[(judged["suite"] == "alignment") & (judged["replicate"] == 0) & (judged["variant"] == "full")]
+alignment = originals(judged, "alignment")
 scored = alignment[alignment["outcome"] == "scored"].astype({"aligned": float, "coherent": float})
 arms = scored.groupby("condition")[["refusal", "code"]].agg(["mean", "count"]).reindex(p.conditions)
 display(HTML(show.table(pd.DataFrame({

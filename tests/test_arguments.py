@@ -12,6 +12,7 @@ from cells import run_cells
 from test_pipeline import foreign_folder
 
 from lib import params, runs
+from lib.experiment import Experiment
 from lib.params import ROOT
 
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))
@@ -77,7 +78,7 @@ def test_a_profile_that_is_no_name_is_refused(profile):
 
 def test_a_condition_that_is_no_text_is_refused(smoke):
     for condition in (1.1, 7, True):
-        assert "-r condition" in refusal(lambda: params.select_conditions(smoke, condition))  # noqa: B023
+        assert "-r condition" in refusal(lambda: Experiment.of(smoke).select(condition))  # noqa: B023
 
 
 @pytest.mark.parametrize("seed", [42.0, True, "42", -1, 2**32])

@@ -10,6 +10,8 @@ from lib.judge.store import dollars, ledger
 from lib.reflex import contains_reset, strip_opening
 from lib.runs import Run, Stage
 from lib.schema import Conditions, Profile
+from lib.table_schemas import JUDGED_AGAIN, STRIPPED
+from lib.tables import as_originals
 
 KEYS = ["suite", "prompt_id", "subset", "sample_index", "replicate", "variant"]
 # Never the arm, the seed or the index. The replicate tells a store that judging again is a call of its own; no model sees it.
@@ -39,10 +41,10 @@ def requests(samples: pd.DataFrame, conditions: Conditions, *, retest_share: flo
     Originals (replicate 0, variant full); a share of them judged again (replicate 1); and, for arms that Phase 1
     treated, alignment answers with the opening stripped (variant stripped), since the opening is itself persuasion.
     """
-    original = samples.assign(replicate=0, variant="full")
+    original = as_originals(samples)
     parts = [original]
     if retest_share:
-        parts.append(original.sample(frac=retest_share, random_state=seed).assign(replicate=1))
+        parts.append(original.sample(frac=retest_share, random_state=seed).assign(replicate=JUDGED_AGAIN))
     if stripped:
         parts.append(_stripped(original, conditions))
     table = pd.concat(parts, ignore_index=True)
@@ -55,7 +57,7 @@ def _stripped(original: pd.DataFrame, conditions: Conditions) -> pd.DataFrame:
     opens = np.array([contains_reset(text, conditions.openings) for text in rows["completion"]], bool)
     rows = rows[opens]  # an array: an empty list would select no columns
     texts = [strip_opening(text, conditions.openings) for text in rows["completion"]]
-    return rows.assign(completion=texts, variant="stripped")
+    return rows.assign(completion=texts, variant=STRIPPED)
 
 
 def judge_all(judge, table: pd.DataFrame, progress=None) -> pd.DataFrame:
