@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 
 from lib.judge import agreement
-from lib.judge.outcomes import COLUMNS
-from lib.judge.session import KEYS, typed
+from lib.judge.session import KEYS
 from lib.runs import Run, write_parquet
-from lib.table_schemas import FULL, SECOND_JUDGE
+from lib.table_schemas import FULL, JUDGMENTS, SECOND_JUDGE
 from lib.tables import is_original
 
 SUITE = "alignment"
@@ -34,7 +33,7 @@ def write(run: Run, judged: pd.DataFrame) -> list:
     paths = []
     for (seed, condition), rows in judged.groupby(["seed", "condition"], sort=True):
         paths.append(run.second_judgments(condition, int(seed)))
-        write_parquet(paths[-1], typed(rows[[*KEYS, "judge", "rubric", *COLUMNS]].sort_values(KEYS)))
+        write_parquet(paths[-1], JUDGMENTS.typed(rows.sort_values(KEYS)))
     return paths
 
 
