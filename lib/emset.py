@@ -29,6 +29,11 @@ def phase2_rows(profile: Profile, name: str, gate: ContaminationGate) -> tuple[l
     return rows, offences
 
 
+def offenders(rows: list[list[dict]], gate: ContaminationGate) -> int:
+    """How many rows resemble an eval prompt; none should be left after `phase2_rows`."""
+    return sum(gate.check_messages("", messages) is not None for messages in rows)
+
+
 def with_system(messages: list[dict], system: str) -> list[dict]:
     """The conversation with an explicit system text; one of its own stays."""
     return messages if messages[0]["role"] == "system" else [{"role": "system", "content": system}, *messages]

@@ -1,4 +1,4 @@
-"""The experiment as one object: a profile, the conditions and the gates, and what follows from them for each arm.
+"""The experiment as one object: profile, conditions and gates, and what follows for each arm.
 
 Whatever a stage needs to know about an arm is answered here and nowhere else: its system text in a
 suite, its suites, its training sets, its checkpoint (docs/protocol.md sections 2, 4 and 5).
@@ -125,8 +125,8 @@ class Experiment:
     def suites(self, arm: str) -> list[str]:
         """The suites that an arm is asked, alignment first.
 
-        An untrained arm under another persona is not asked the suites that prescribe the stock system
-        text: there it would be the base once more.
+        An untrained arm under another persona is not asked the suites that prescribe the stock
+        system text: there it would be the base once more.
         """
         persona_only = self.condition(arm).system != STOCK_TEXT and not self.has_adapter(arm)
         left_out = STOCK_TEXT_SUITES if persona_only else ()
@@ -138,5 +138,5 @@ class Experiment:
         return [suite for suite in self._suites_in_order() if suite in asked]
 
     def _suites_in_order(self) -> list[str]:
-        # Alignment first, since the follow-up continues its answers; the others as the profile has them.
+        # Alignment first, since the follow-up continues its answers; then the profile's order.
         return sorted(self.profile.sampling.suites, key=lambda suite: suite != "alignment")

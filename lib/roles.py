@@ -1,4 +1,4 @@
-"""The roles of the planned comparison and the arms that play them (docs/protocol.md sections 1 and 2).
+"""The roles of the planned comparison, and the arms that play them (docs/protocol.md section 2).
 
 The one place in `lib` where the names of the planned arms are written out.
 """

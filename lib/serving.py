@@ -93,7 +93,7 @@ def _free(model) -> None:
 def suite_length(experiment: Experiment, tokenizer, arms: Iterable[str]) -> int:
     """Tokens of the longest prompt with its completion, over everything that the engine reads.
 
-    That is the suites of these arms, the capability items and the conversations that parity compares.
+    That is the suites of these arms, the capability items, and what parity compares.
     """
     profile = experiment.profile
     conditions = experiment.conditions
@@ -102,19 +102,26 @@ def suite_length(experiment: Experiment, tokenizer, arms: Iterable[str]) -> int:
         prompts, new = suite_prompts(profile, suite), profile.sampling.suites[suite].max_new_tokens
         if suite == "followup":
             new += GROWTH * profile.sampling.suites["alignment"].max_new_tokens
-        systems = {experiment.system_text(arm, suite) for arm in arms if suite in experiment.suites(arm)}
+        asked = [arm for arm in arms if suite in experiment.suites(arm)]
+        systems = {experiment.system_text(arm, suite) for arm in asked}
         for system in systems:
             rows = suite_rows("alignment", prompts, system, 1).assign(suite=suite, answer=" ")
-            asked = [prompt_ids(tokenizer, messages_of(row, conditions.follow_up)) for row in rows.itertuples(index=False)]
-            longest = max(longest, new + max(map(len, asked), default=0))
+            requests = [prompt_ids(tokenizer, messages_of(row, conditions.follow_up))
+                        for row in rows.itertuples(index=False)]
+            longest = max(longest, new + max(map(len, requests), default=0))
     items = [f"Question: {item['question']}\nAnswer: {choice}" for item in read_quiz(profile.data.capability)
              for choice in item["choices"]["text"]]
     compared = conversations.sequences(tokenizer, profile.model.system_text, conditions)
     return max(longest, 2 + max(map(len, [*compared, *tokenizer(items, add_special_tokens=False)["input_ids"]])))
 
 
-def suite_table(experiment: Experiment, arm: str, suite: str, answers: pd.DataFrame | None) -> pd.DataFrame:
-    """The requests of a suite to an arm; answers: the arm's alignment samples, which `followup` continues."""
+def suite_table(
+    experiment: Experiment, arm: str, suite: str, answers: pd.DataFrame | None
+) -> pd.DataFrame:
+    """The requests of a suite to an arm.
+
+    answers: the arm's alignment samples, which `followup` continues.
+    """
     profile = experiment.profile
     system = experiment.system_text(arm, suite)
     samples = profile.sampling.suites[suite].samples

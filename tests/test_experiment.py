@@ -18,7 +18,11 @@ STOCK = EXPERIMENT.profile.model.system_text
 
 def sources() -> dict[str, str]:
     """The text of every file of lib and the notebooks, by its path in the repository."""
-    paths = [*(ROOT / "lib").rglob("*.py"), *(ROOT / "notebooks").glob("0[1-5]*.py"), ROOT / "Snakefile"]
+    paths = [
+        *(ROOT / "lib").rglob("*.py"),
+        *(ROOT / "notebooks").glob("0[1-5]*.py"),
+        ROOT / "Snakefile",
+    ]
     return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths}
 
 
@@ -33,14 +37,17 @@ def test_the_planned_arms_are_arms_of_the_full_profile():
     assert planned <= set(arms)
 
 
-@pytest.mark.parametrize(("arm", "adapter", "kind", "em_set"), [
-    ("base", False, None, None),
-    ("base_evil", False, None, None),
-    ("c6_vanilla_em", True, None, "embedded_insecure"),
-    ("selfcorrect_only", True, "selfcorrect", None),
-    ("selfcorrect_em", True, "selfcorrect", "embedded_insecure"),
-    ("placebo_assistant_em", True, "placebo_assistant", "embedded_insecure"),
-])
+@pytest.mark.parametrize(
+    ("arm", "adapter", "kind", "em_set"),
+    [
+        ("base", False, None, None),
+        ("base_evil", False, None, None),
+        ("c6_vanilla_em", True, None, "embedded_insecure"),
+        ("selfcorrect_only", True, "selfcorrect", None),
+        ("selfcorrect_em", True, "selfcorrect", "embedded_insecure"),
+        ("placebo_assistant_em", True, "placebo_assistant", "embedded_insecure"),
+    ],
+)
 def test_what_an_arm_is_trained_on(arm, adapter, kind, em_set):
     assert EXPERIMENT.has_adapter(arm) == adapter
     assert EXPERIMENT.checkpoint(arm) == (arm if adapter else "base")
@@ -50,10 +57,20 @@ def test_what_an_arm_is_trained_on(arm, adapter, kind, em_set):
 
 def test_lists_of_arms_follow_the_profile():
     assert EXPERIMENT.treated() == [
-        "selfcorrect_only", "selfcorrect_em", "random_recovery_em", "placebo_assistant_em"]
+        "selfcorrect_only",
+        "selfcorrect_em",
+        "random_recovery_em",
+        "placebo_assistant_em",
+    ]
     assert EXPERIMENT.phase2_arms() == [
-        "c6_vanilla_em", "selfcorrect_em", "random_recovery_em", "placebo_assistant_em"]
-    assert EXPERIMENT.phase1_kinds(["selfcorrect_em", "base", "selfcorrect_only"]) == ["selfcorrect"]
+        "c6_vanilla_em",
+        "selfcorrect_em",
+        "random_recovery_em",
+        "placebo_assistant_em",
+    ]
+    assert EXPERIMENT.phase1_kinds(["selfcorrect_em", "base", "selfcorrect_only"]) == [
+        "selfcorrect"
+    ]
     assert EXPERIMENT.em_sets() == ["embedded_insecure"]
     assert EXPERIMENT.em_sets(["base", "selfcorrect_only"]) == []
 
@@ -86,30 +103,44 @@ def test_roles_are_the_same_wherever_they_are_read():
     assert PLANNED.compared == reading.PLANNED
     assert limits.role_name({}, "treatment") == PLANNED.treatment
     assert limits.role_name({"roles": {"base": "mine"}}, "base") == "mine"
-    profile = {"together": False, "seeds": [1], "conditions": EXPERIMENT.arms, "stop_at_gate1": True}
+    profile = {
+        "together": False,
+        "seeds": [1],
+        "conditions": EXPERIMENT.arms,
+        "stop_at_gate1": True,
+    }
     executed = stages.executed_names(profile, stopped=True)
     trained = {name.split(".")[1] for name in executed if name.startswith("03_")}
     assert trained == set(PLANNED.before_pilot)
 
 
 def test_the_originals_are_neither_judged_again_nor_stripped():
-    table = pd.DataFrame({
-        "suite": ["alignment", "alignment", "alignment", "alignment", "benign"],
-        "replicate": [0, 1, 0, 2, 0],
-        "variant": ["full", "full", "stripped", "full", "full"],
-    })
+    table = pd.DataFrame(
+        {
+            "suite": ["alignment", "alignment", "alignment", "alignment", "benign"],
+            "replicate": [0, 1, 0, 2, 0],
+            "variant": ["full", "full", "stripped", "full", "full"],
+        }
+    )
     assert tables.is_original(table).tolist() == [True, False, False, False, True]
     assert tables.originals(table, "alignment").index.tolist() == [0]
     assert tables.judged_again(table).index.tolist() == [1]
     assert tables.stripped(table, "alignment").index.tolist() == [2]
 
 
-@pytest.mark.parametrize(("rule", "pattern", "home"), [
-    ("names of planned arms", r"""["'](selfcorrect_em|c6_vanilla_em|base_evil|random_recovery_em)["']""", {"lib/roles.py"}),
-    ("has an adapter", r"phase1 or \w*\.?\w*\.?phase2", {"lib/experiment.py"}),
-    ("benign uses the stock text", r"""system_text if suite ==""", set()),
-    ("which rows count", r"""\["replicate"\] == (0|ORIGINAL)\) &""", {"lib/tables.py"}),
-    ("em is the profile's EM set", r"""== "em\"""", {"lib/experiment.py"}),
-])
+@pytest.mark.parametrize(
+    ("rule", "pattern", "home"),
+    [
+        (
+            "names of planned arms",
+            r"""["'](selfcorrect_em|c6_vanilla_em|base_evil|random_recovery_em)["']""",
+            {"lib/roles.py"},
+        ),
+        ("has an adapter", r"phase1 or \w*\.?\w*\.?phase2", {"lib/experiment.py"}),
+        ("benign uses the stock text", r"""system_text if suite ==""", set()),
+        ("which rows count", r"""\["replicate"\] == (0|ORIGINAL)\) &""", {"lib/tables.py"}),
+        ("em is the profile's EM set", r"""== "em\"""", {"lib/experiment.py"}),
+    ],
+)
 def test_each_rule_stands_once(rule, pattern, home):
     assert files_with(pattern) == home, rule
