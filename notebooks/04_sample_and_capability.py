@@ -185,9 +185,9 @@ for arm in todo:
         decoding=decoding[checkpoint[arm]], suites=nb.experiment.suites(arm)))
 
 # %% [markdown]
-# All arms should have about the same accuracy (`acc`, which the gates use), and above chance,
-# which is 0.25. An arm well below the others got duller, and its higher alignment score would not
-# be a defense.
+# All arms should have about the same accuracy (`acc`, which the gates use), and above chance: 0.25
+# with four choices. An arm well below the others got duller, and its higher alignment score would
+# not be a defense.
 
 # %%
 results = []
