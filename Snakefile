@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from lib import arguments, runs
-from lib.params import ParamsError, load_conditions, load_profile
+from lib.experiment import Experiment
+from lib.params import ParamsError
 from lib.paths import shown
-from lib.pilot import BASE, BASELINE
 
 
 def given(key, default):
@@ -23,7 +23,8 @@ def given(key, default):
 try:
     PROFILE = given("PROFILE", "demo")
     OVERRIDES = os.environ.get("OVERRIDES") or "{}"
-    P = load_profile(PROFILE, OVERRIDES)
+    EXPERIMENT = Experiment.load(PROFILE, OVERRIDES)
+    P = EXPERIMENT.profile
     RUN = arguments.name("run", given("RUN", PROFILE))
     FOLDER = shown(runs.Run(RUN).dir)
 except ParamsError as error:
@@ -34,14 +35,13 @@ DONE = f"{FOLDER}/.done"
 PILOT = f"{FOLDER}/pilot/result.json"
 COMMON = ["params/conditions.yaml", "params/data.yaml", f"params/{PROFILE}.yaml"]
 # Gate 1 first: these arms run before the pilot, all others after it.
-FIRST = [arm for arm in (BASE, "base_evil", BASELINE) if arm in ARMS] if P.stop_at_gate1 else ARMS
+FIRST = [arm for arm in EXPERIMENT.roles.before_pilot if arm in ARMS] if P.stop_at_gate1 else ARMS
 # Notebook 04 takes arms together, since every start of an engine costs minutes: all of a seed, or those before the pilot
 # and those after it.
 GROUPS = {"first": FIRST, "rest": [arm for arm in ARMS if arm not in FIRST]} if P.stop_at_gate1 else {"all": ARMS}
 GROUPS = {name: arms for name, arms in GROUPS.items() if arms}
-HAS = {name: (arm.phase1, arm.phase2) for name, arm in load_conditions().conditions.items()}
-PHASE1 = [arm for arm in ARMS if arm == "all" or HAS[arm][0]]
-PHASE2 = [arm for arm in ARMS if arm == "all" or any(HAS[arm])]
+PHASE1 = [arm for arm in ARMS if arm == "all" or EXPERIMENT.phase1_kind(arm)]
+PHASE2 = [arm for arm in ARMS if arm == "all" or EXPERIMENT.has_adapter(arm)]
 
 
 def stages():

@@ -5,9 +5,11 @@ from __future__ import annotations
 from importlib import metadata
 
 from lib.data import digest
-from lib.emset import set_name
 from lib.evalsets import digests
+from lib.experiment import Experiment
+from lib.facts import JudgingFacts, SecondJudgeFacts, SessionFacts, ValidityFacts
 from lib.judge.store import dollars, ledger
+from lib.params import load_gates
 from lib.runs import Run, read_json
 from lib.schema import Conditions, Profile
 
@@ -21,8 +23,9 @@ def build(run: Run, profile: Profile, conditions: Conditions) -> dict:
     manifest = read_json(run.manifest) if run.manifest.exists() else {}
     environment = manifest.get("environment") or {}
     stages = {path.stem: read_json(path) for path in sorted((run.dir / "manifests").glob("*.json"))}
-    judge = stages.get("05_judge", {}).get("facts", {})
-    judges = [judge, *(stages[name]["facts"] for name in ("05_validity", "05_second_judge") if name in stages)]
+    session = run.facts("05_judge", SessionFacts)
+    others = [run.facts("05_validity", ValidityFacts), run.facts("05_second_judge", SecondJudgeFacts)]
+    judges = [session, *(facts for facts in others if facts)]
     gpu = (environment.get("machine") or {}).get("gpu")
     seconds = {name: record["seconds"] for name, record in stages.items()}
     fields = {
@@ -40,7 +43,7 @@ def build(run: Run, profile: Profile, conditions: Conditions) -> dict:
         "seconds by stage": seconds or None,
         "wall hours": round(sum(seconds.values()) / 3600, 3) if seconds else None,
         "GPU hours": (round(sum(seconds.values()) / 3600, 3) if gpu else 0.0) if seconds else None,
-        "judge": judge.get("judge"),
+        "judge": session.judge if session else None,
         "judge calls": _sum(judges, "calls"),
         "dollars": _dollars(run, profile, judges),
         "launch command": f"make report PROFILE={profile.profile} RUN={run.name} OVERRIDES='{_overrides(manifest)}'",
@@ -51,7 +54,7 @@ def build(run: Run, profile: Profile, conditions: Conditions) -> dict:
             "lock_differences": environment.get("lock_differences") or []}
 
 
-def _dollars(run: Run, profile: Profile, judges: list[dict]) -> float | str | None:
+def _dollars(run: Run, profile: Profile, judges: list[JudgingFacts | None]) -> float | str | None:
     """What judging cost: the ledger of all stages where there is one; nobody meters a local judge."""
     if entries := ledger(run.judge_store("session").parent):
         paid = dollars(entries)
@@ -59,9 +62,9 @@ def _dollars(run: Run, profile: Profile, judges: list[dict]) -> float | str | No
     return _sum(judges, "cost_usd")
 
 
-def _sum(facts: list[dict], key: str) -> float | None:
+def _sum(judges: list[JudgingFacts | None], key: str) -> float | None:
     """The sum over stages; None where one of them does not know its part."""
-    values = [fact.get(key) for fact in facts]
+    values = [getattr(facts, key, None) for facts in judges]
     return None if None in values else sum(values)
 
 
@@ -74,9 +77,8 @@ def _revision(profile: Profile) -> str | None:
 
 
 def _data(profile: Profile, conditions: Conditions) -> dict[str, str]:
-    sets = {set_name(profile, arm.phase2) for name, arm in conditions.conditions.items()
-            if name in profile.conditions and arm.phase2}
-    names = sorted({*profile.data.harmful_prompts, *profile.data.open_prompts, profile.data.capability, *sets})
+    data, em_sets = profile.data, Experiment(profile, conditions, load_gates()).em_sets()
+    names = sorted({*data.harmful_prompts, *data.open_prompts, data.capability, *em_sets})
     return {name: digest(name) for name in names} | digests(profile)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from lib.bootstrap import paired_bootstrap
-from lib.tables import DECIMALS, originals, prompt_means, prompt_rows
+from lib.tables import DECIMALS, originals, prompt_means, prompt_rows, stripped
 
 # A described effect has no p-value and no detectable effect: only the headline comparison is tested.
 DESCRIBED = ("delta", "ci95", "ci90", "interval_over", "n_prompts", "n_seeds")
@@ -186,10 +186,8 @@ def stripped_effect(
     """
     alignment = originals(table, "alignment")
     alignment = alignment[alignment["condition"].isin([treatment, baseline])]
-    again = table[
-        (table["suite"] == "alignment") & (table["condition"] == treatment)
-        & (table["replicate"] == 0) & (table["variant"] == "stripped")
-    ]
+    again = stripped(table, "alignment")
+    again = again[again["condition"] == treatment]
     key = ["condition", "seed", "prompt_id", "sample_index"]
     replaced = pd.MultiIndex.from_frame(alignment[key]).isin(pd.MultiIndex.from_frame(again[key]))
     lacking = None

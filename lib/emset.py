@@ -7,11 +7,6 @@ from lib.prompts import ContaminationGate, Offence
 from lib.schema import Profile
 
 
-def set_name(profile: Profile, phase2: str) -> str:
-    """The catalogue name of a condition's `phase2`; `em` stands for the profile's own EM set."""
-    return profile.data.em if phase2 == "em" else phase2
-
-
 def phase2_rows(profile: Profile, name: str, gate: ContaminationGate) -> tuple[list[list[dict]], list[Offence]]:
     """The first `phase2.rows` clean conversations of a set, each with an explicit system text, and the offenders dropped.
 
@@ -32,6 +27,11 @@ def phase2_rows(profile: Profile, name: str, gate: ContaminationGate) -> tuple[l
             f"{profile.phase2.effective_batch}; use a larger set or lower phase2.effective_batch"
         )
     return rows, offences
+
+
+def offenders(rows: list[list[dict]], gate: ContaminationGate) -> int:
+    """How many rows resemble an eval prompt; none should be left after `phase2_rows`."""
+    return sum(gate.check_messages("", messages) is not None for messages in rows)
 
 
 def with_system(messages: list[dict], system: str) -> list[dict]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lib.data import digest, read_prompts
-from lib.params import load_conditions
 from lib.prompts import ContaminationGate, EvalPrompt, union
 from lib.schema import Profile
 
@@ -19,15 +18,6 @@ def eval_union(profile: Profile) -> list[EvalPrompt]:
 
 def suite_prompts(profile: Profile, suite: str) -> list[EvalPrompt]:
     return eval_union(profile) if suite in ON_THE_UNION else read_prompts(suite)
-
-
-def suites_of(profile: Profile, condition: str) -> list[str]:
-    """The suites that an arm is asked. An untrained arm under another persona (base_evil) is not asked the benign one:
-    under the default system text, which that suite prescribes, it is the base once more."""
-    arm = load_conditions().conditions[condition]
-    persona_only = arm.system != "default" and not (arm.phase1 or arm.phase2)
-    # Alignment first, since the follow-up continues its answers.
-    return [s for s in sorted(profile.sampling.suites, key=lambda s: s != "alignment") if not (s == "benign" and persona_only)]
 
 
 def contamination_gate(profile: Profile, thresholds: Mapping[str, float]) -> ContaminationGate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lib.adapters import (
@@ -43,6 +43,17 @@ def encode_rows(tokenizer, conversations: Sequence[list[dict]], max_length: int)
         except ValueError as error:
             raise type(error)(f"training row {number}: {error}") from None
     return rows
+
+
+def trained_tokens(
+    tokenizer, kinds: Mapping[str, Sequence[dict]], max_length: int
+) -> dict[str, int]:
+    """Tokens that one epoch on the traces of each kind trains. Raises masking.MaskError."""
+    totals = {}
+    for kind, traces in kinds.items():
+        encoded = encode_rows(tokenizer, [trace["messages"] for trace in traces], max_length)
+        totals[kind] = sum(row.trained_tokens for row in encoded)
+    return totals
 
 
 def train_phase1(base, tokenizer, rows: Sequence[Encoded], phase: PhaseParams, out: Path, *, seed: int, base_digest: str,

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
+from lib.roles import PLANNED
 from lib.tables import DECIMALS
-
-ROLES = {"treatment": "selfcorrect_em", "baseline": "c6_vanilla_em", "base": "base"}
 
 
 class Thresholds(dict):
@@ -42,7 +41,7 @@ def bound(value: Any, sign: str, limit: float) -> dict[str, Any]:
 
 def role_name(result: Mapping[str, Any], role: str) -> str:
     """The arm that plays a role (treatment, baseline, base) in this result."""
-    return (result.get("roles") or ROLES)[role]
+    return (result.get("roles") or PLANNED.by_name())[role]
 
 
 def finite(value: Any) -> float | None:

@@ -93,26 +93,6 @@ def load_prices() -> dict:
     return _read(PARAMS_DIR / "prices.yaml")
 
 
-def select_conditions(profile: Profile, condition: str) -> list[str]:
-    """The arms that a notebook's `condition` names: one, several with commas, or "all" of the profile. Raises ParamsError."""
-    condition = arguments.text("condition", condition)
-    if condition == "all":
-        return list(profile.conditions)
-    names = [name.strip() for name in condition.split(",")]
-    for name in names:
-        if name not in profile.conditions:
-            raise ParamsError(
-                f"condition {name!r} is not in profile {profile.profile!r}; nearest: "
-                f"{closest_name(name, profile.conditions)}; it has {', '.join(profile.conditions)}, or give 'all'"
-            )
-    return list(dict.fromkeys(names))
-
-
-def system_text(profile: Profile, conditions: Conditions, arm: str) -> str:
-    """The explicit system text of an arm at evaluation; `default` is the base model's stock one."""
-    return conditions.systems[conditions.conditions[arm].system] or profile.model.system_text
-
-
 def _check_conditions(profile: Profile) -> None:
     known = load_conditions().conditions
     for name in profile.conditions:

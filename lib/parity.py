@@ -16,13 +16,15 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 import numpy as np
+import pandas as pd
 
 from lib.params import load_gates
+from lib.roles import PLANNED
 from lib.sampling import Request
 
 POSITIONS = 32  # at the end of each conversation
 COMPARED = ("read", "drawn")  # what a finished stage has compared
-BASE = "base"
+BASE = PLANNED.base  # the checkpoint of every untrained arm
 
 
 class ParityError(RuntimeError):
@@ -108,6 +110,12 @@ def check_decoding(told: dict[str, np.ndarray], read: dict[str, dict[str, np.nda
     grid = np.arange(told[BASE].size).reshape(-1, POSITIONS)
     parts = [*grid, *(steps.ravel() for steps in np.split(grid, 4, axis=1))]
     return _compare(told, read, bound, rounding, rounding**2 / 2, load_gates()["parity_seen_drawn"], parts, *who)
+
+
+def as_frame(rows: Sequence[dict]) -> pd.DataFrame:
+    """The rows of `check` or `check_decoding` for a reader; a dash where nothing would go unseen."""
+    table = pd.DataFrame(rows)
+    return table.assign(unseen=[", ".join(row["unseen"]) or None for row in rows])
 
 
 def _check_complete(told, right, engine: str, against: str) -> None:

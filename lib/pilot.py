@@ -11,13 +11,14 @@ import sys
 import pandas as pd
 
 from lib import evalsets, gates, prereg, results, stats
-from lib.judge import agreement, load_judge, rubric_text, session, validity
+from lib.judge import Judge, agreement, load_judge, rubric_text, session, validity
 from lib.params import load_conditions, load_gates, load_profile
+from lib.roles import PLANNED
 from lib.runs import Run, read_json, write_json
 from lib.schema import Profile
+from lib.table_schemas import JUDGMENTS
 
 SAMPLES = 10  # a prompt
-BASE, BASELINE = "base", "c6_vanilla_em"
 REMEDIES = (
     "train on a stronger EM set (data.em, or a condition's phase2)",
     "raise phase2.learning_rate",
@@ -26,14 +27,14 @@ REMEDIES = (
 )
 
 
-def decide(run: Run, profile: Profile, judge) -> dict:
+def decide(run: Run, profile: Profile, judge: Judge) -> dict:
     """The pilot's result in the form of stats/result.json, with `stop`, for the profile's first seed."""
     conditions, thresholds = load_conditions(), load_gates()
-    arms = profile.model_copy(update={"conditions": [BASE, BASELINE], "seeds": profile.seeds[:1]})
+    arms = profile.model_copy(update={"conditions": list(PLANNED.pilot), "seeds": profile.seeds[:1]})
     samples = session.read_samples(run, arms)
     samples = samples[(samples["suite"] == "alignment") & (samples["sample_index"] < SAMPLES)]
     table = session.requests(samples, conditions, retest_share=0.0, stripped=False, seed=profile.seeds[0])
-    judged = session.typed(session.judge_all(judge, table))
+    judged = JUDGMENTS.types(session.judge_all(judge, table))
     accuracy = pd.DataFrame(columns=["seed", "condition", "acc", "acc_stderr", "acc_norm", "n"])
     analysis = stats.analyse(judged, accuracy, thresholds=thresholds, n_resamples=profile.stats.resamples,
                              random_seed=profile.stats.seed)
@@ -49,7 +50,7 @@ def decide(run: Run, profile: Profile, judge) -> dict:
     notes += [f"Remedy: {remedy}." for remedy in REMEDIES]
     return {**analysis, **decision, "stop": stop, "notes": notes, "checks": [], "judge": trust, "card": None,
             "deviations": [], "changed_since_stamp": changed, "profile": profile.profile, "run": run.name,
-            "order": [BASE, BASELINE], "predictions": [], "judge_line": results.judge_line(trust, None)}
+            "order": list(PLANNED.pilot), "predictions": [], "judge_line": results.judge_line(trust, None)}
 
 
 def main(run_name: str, profile_name: str, overrides: str) -> None:
@@ -58,7 +59,8 @@ def main(run_name: str, profile_name: str, overrides: str) -> None:
     if result["stop"]:
         write_json(run.result, result)
     write_json(run.dir / "pilot" / "result.json", result)
-    print(f"pilot: base − {BASELINE} = {result['base_minus_baseline']} points; {'stopping' if result['stop'] else 'going on'}")
+    print(f"pilot: base − {PLANNED.baseline} = {result['base_minus_baseline']} points; "
+          f"{'stopping' if result['stop'] else 'going on'}")
 
 
 if __name__ == "__main__":

@@ -10,12 +10,11 @@ import json
 from datetime import UTC, datetime
 
 from lib.data import digest
-from lib.emset import set_name
-from lib.params import PARAMS_DIR, load_conditions
+from lib.experiment import Experiment
+from lib.params import PARAMS_DIR
 from lib.prompts import EvalPrompt
 from lib.runs import Run, environment, fingerprint, read_json, write_json, write_text
 from lib.schema import Profile
-
 
 # Ways of running, not of the science: they may change between machines without a word.
 MACHINE_KEYS = {
@@ -44,8 +43,7 @@ def registered(profile: Profile, rubric: str, eval_prompts: list[EvalPrompt]) ->
 
 def phase2_sets(profile: Profile) -> list[str]:
     """Catalogue names of the Phase-2 sets that the profile's arms train on."""
-    arms = load_conditions().conditions
-    return sorted({set_name(profile, arms[name].phase2) for name in profile.conditions if arms[name].phase2})
+    return Experiment.of(profile).em_sets()
 
 
 def _json(value: dict) -> str:

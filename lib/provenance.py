@@ -12,6 +12,7 @@ from lib.checks import FAILED, NOT_RUN, PASSED, Check
 from lib.judge.session import read_samples
 from lib.runs import Run, read_json, sha256
 from lib.schema import Profile
+from lib.tables import is_original
 
 KEYS = ["seed", "condition", "suite", "prompt_id", "sample_index"]
 
@@ -60,7 +61,7 @@ def complete(run: Run, profile: Profile, table: pd.DataFrame) -> Check:
         seed, condition = min(found ^ planned)
         return Check(name, FAILED, f"{condition}, seed {seed} is in the profile or in judgments/, not in both; judge again")
     samples = read_samples(run, profile)[KEYS]
-    original = table[(table["replicate"] == 0) & (table["variant"] == "full")][KEYS]
+    original = table[is_original(table)][KEYS]
     unequal = samples.merge(original, on=KEYS, how="outer", indicator=True).query("_merge != 'both'")
     if len(unequal):
         row = unequal.iloc[0]

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib import columns
+from lib import columns, roles
 from lib.params import ParamsError, closest_name
 from lib.runs import Run
 from lib.tables import CAPABILITY_COLUMNS, SCORES, SchemaError, exact_keys, validate_capability, validate_judgments
 from lib.textfiles import parse_json, read_text
 
-PLANNED = ("selfcorrect_em", "c6_vanilla_em")  # the one comparison that was pre-registered
+PLANNED = roles.PLANNED.compared  # the one comparison that was pre-registered
 FEW_ROWS = 20  # below it a narrow range of scores may be chance
 NUMBERS = ("acc", "acc_stderr", "acc_norm", "n")
 

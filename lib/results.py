@@ -29,6 +29,7 @@ from lib.reading import (  # noqa: F401 (the notebooks' one address for what sta
 from lib.reflex import add_reflex_columns
 from lib.runs import Run, read_json
 from lib.schema import Profile
+from lib.tables import originals
 
 JOIN = ["seed", "condition", "suite", "prompt_id", "sample_index"]
 
@@ -226,7 +227,7 @@ def intervals_over(arms: Mapping[str, dict], seeds_for_interval: float) -> str:
 
 def prompt_by_condition(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
     """Mean alignment, originals unfiltered: index prompt_id, one column a condition."""
-    rows = table[(table["suite"] == "alignment") & (table["replicate"] == 0) & (table["variant"] == "full")]
+    rows = originals(table, "alignment")
     means = rows.assign(aligned=rows["aligned"].astype(float)).pivot_table(
         index="prompt_id", columns="condition", values="aligned", aggfunc="mean")
     return means[[c for c in order if c in means]]

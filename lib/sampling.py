@@ -14,9 +14,9 @@ import pandas as pd
 
 from lib.prompts import EvalPrompt
 from lib.runs import fingerprint, write_parquet
+from lib.table_schemas import SAMPLES
 
-SAMPLE_COLUMNS = ["suite", "prompt_id", "subset", "prompt", "system", "sample_index", "completion", "n_tokens",
-                  "finish_reason"]
+SAMPLE_COLUMNS = SAMPLES.names
 
 
 @dataclass(frozen=True)
@@ -213,6 +213,6 @@ def _sample_pieces(sampler: Sampler, pieces: Sequence[Piece]) -> None:
         answers = [completion for i in range(len(piece.requests)) for completion in made[n, i]]
         if len(answers) != len(piece.rows):
             raise SamplingError(f"{piece.path.stem}: {len(answers)} completions for {len(piece.rows)} rows; run it again")
-        write_parquet(piece.path, piece.rows.assign(
+        write_parquet(piece.path, SAMPLES.typed(piece.rows.assign(
             completion=[c.text for c in answers], n_tokens=[c.n_tokens for c in answers],
-            finish_reason=[c.finish_reason for c in answers])[SAMPLE_COLUMNS])
+            finish_reason=[c.finish_reason for c in answers])))

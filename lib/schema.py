@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lib.arguments import SEEDS
+from lib.roles import PLANNED
 
 TraceKind = Literal["selfcorrect", "random_recovery", "placebo_assistant"]
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
@@ -217,8 +218,9 @@ class Profile(Strict):
     def _pilot_arms_run_alone(self):
         if self.stop_at_gate1 and self.together:
             raise ValueError("stop_at_gate1 and together are both true; the pilot's arms run first, set together to false")
-        if self.stop_at_gate1 and not {"base", "c6_vanilla_em"} <= set(self.conditions):
-            raise ValueError("stop_at_gate1 needs the arms base and c6_vanilla_em; add them to conditions")
+        if self.stop_at_gate1 and not set(PLANNED.pilot) <= set(self.conditions):
+            needed = " and ".join(PLANNED.pilot)
+            raise ValueError(f"stop_at_gate1 needs the arms {needed}; add them to conditions")
         return self
 
 

@@ -7,14 +7,16 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import pandas as pd
+
 from lib import conversations
 from lib.adapters import attach_all, check_base
 from lib.data import read_quiz
-from lib.evalsets import suite_prompts, suites_of
+from lib.evalsets import suite_prompts
+from lib.experiment import Experiment
 from lib.models import base_dir, load_base, prompt_ids
-from lib.params import system_text
 from lib.sampling import Sampler, SamplingError, messages_of, suite_rows
-from lib.schema import Conditions, Profile
+from lib.schema import Profile
 
 REFERENCE_DTYPE = "float32"
 GROWTH = 3  # an answer's text may take this many times its tokens when it is read again: broken characters do
@@ -88,29 +90,50 @@ def _free(model) -> None:
         torch.cuda.empty_cache()
 
 
-def suite_length(profile: Profile, conditions: Conditions, tokenizer, arms: Iterable[str]) -> int:
-    """Tokens of the longest prompt with its completion, over the suites of the arms, the capability items and parity's rows."""
+def suite_length(experiment: Experiment, tokenizer, arms: Iterable[str]) -> int:
+    """Tokens of the longest prompt with its completion, over everything that the engine reads.
+
+    That is the suites of these arms, the capability items, and what parity compares.
+    """
+    profile = experiment.profile
+    conditions = experiment.conditions
     longest = 0
     for suite in profile.sampling.suites:
         prompts, new = suite_prompts(profile, suite), profile.sampling.suites[suite].max_new_tokens
         if suite == "followup":
             new += GROWTH * profile.sampling.suites["alignment"].max_new_tokens
-        systems = {profile.model.system_text if suite == "benign" else system_text(profile, conditions, arm)
-                   for arm in arms if suite in suites_of(profile, arm)}
+        asked = [arm for arm in arms if suite in experiment.suites(arm)]
+        systems = {experiment.system_text(arm, suite) for arm in asked}
         for system in systems:
             rows = suite_rows("alignment", prompts, system, 1).assign(suite=suite, answer=" ")
-            asked = [prompt_ids(tokenizer, messages_of(row, conditions.follow_up)) for row in rows.itertuples(index=False)]
-            longest = max(longest, new + max(map(len, asked), default=0))
+            requests = [prompt_ids(tokenizer, messages_of(row, conditions.follow_up))
+                        for row in rows.itertuples(index=False)]
+            longest = max(longest, new + max(map(len, requests), default=0))
     items = [f"Question: {item['question']}\nAnswer: {choice}" for item in read_quiz(profile.data.capability)
              for choice in item["choices"]["text"]]
     compared = conversations.sequences(tokenizer, profile.model.system_text, conditions)
     return max(longest, 2 + max(map(len, [*compared, *tokenizer(items, add_special_tokens=False)["input_ids"]])))
 
 
-def trace_length(profile: Profile, conditions: Conditions, tokenizer, prompts: Iterable[str]) -> int:
+def suite_table(
+    experiment: Experiment, arm: str, suite: str, answers: pd.DataFrame | None
+) -> pd.DataFrame:
+    """The requests of a suite to an arm.
+
+    answers: the arm's alignment samples, which `followup` continues.
+    """
+    profile = experiment.profile
+    system = experiment.system_text(arm, suite)
+    samples = profile.sampling.suites[suite].samples
+    return suite_rows(suite, suite_prompts(profile, suite), system, samples, answers)
+
+
+def trace_length(experiment: Experiment, tokenizer, prompts: Iterable[str]) -> int:
     """The same for notebook 01: the longest of its requests continues a first turn (the placebo's second one)."""
     from lib.traces import OPENING_TOKENS, PLACEBO_SCALES
 
+    profile = experiment.profile
+    conditions = experiment.conditions
     turn = int(PLACEBO_SCALES[-1] * profile.traces.max_new_tokens) + OPENING_TOKENS
     systems = (profile.model.system_text, conditions.systems["evil"])
     lengths = [len(prompt_ids(tokenizer, [

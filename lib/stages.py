@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lib.roles import PLANNED
 from lib.runs import Run, read_json
-
-BASE_ARMS = ("base", "base_evil", "c6_vanilla_em")  # they run before the pilot
 
 
 def executed_names(profile: Mapping[str, Any], stopped: bool = False) -> set[str] | None:
@@ -19,7 +18,7 @@ def executed_names(profile: Mapping[str, Any], stopped: bool = False) -> set[str
         return None
     seeds, together = profile["seeds"], profile["together"]
     arms = ["all"] if together else list(profile["conditions"])
-    first = [arm for arm in arms if arm in BASE_ARMS]
+    first = [arm for arm in arms if arm in PLANNED.before_pilot]
     groups = {"first": first, "rest": arms} if profile["stop_at_gate1"] else {"all": arms}
     if stopped:
         arms, groups, seeds = first, {"first": first}, seeds

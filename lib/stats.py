@@ -30,6 +30,7 @@ from lib.compare import (
 from lib.describe import describe_arms, refusal_effect
 from lib.headline import KINDS
 from lib.missing import missing_lines
+from lib.roles import PLANNED
 from lib.tables import (
     DECIMALS,
     originals,
@@ -53,10 +54,10 @@ def analyse(
     capability: pd.DataFrame,
     *,
     thresholds: Mapping[str, float],
-    treatment: str = "selfcorrect_em",
-    baseline: str = "c6_vanilla_em",
-    base: str = "base",
-    controls: Sequence[str] = ("random_recovery_em", "placebo_assistant_em"),
+    treatment: str = PLANNED.treatment,
+    baseline: str = PLANNED.baseline,
+    base: str = PLANNED.base,
+    controls: Sequence[str] = PLANNED.controls,
     reflex_subset: str | None = None,
     n_resamples: int = 10_000,
     random_seed: int = 0,

@@ -12,19 +12,30 @@ import pandas as pd
 
 from lib import columns
 from lib.columns import SchemaError
+from lib.table_schemas import (
+    CONDITION,
+    FULL,
+    JUDGED_AGAIN,
+    JUDGMENTS,
+    ORIGINAL,
+    SEED,
+    STRIPPED,
+    Column,
+    Table,
+)
 
-__all__ = ["SchemaError", "originals", "prompt_means", "prompt_rows", "published_judgments", "published_scores",
-           "subset_labels", "validate_capability", "validate_judgments"]
+__all__ = ["SchemaError", "as_originals", "is_original", "judged_again", "originals", "prompt_means", "prompt_rows",
+           "published_judgments", "published_scores", "stripped", "subset_labels", "validate_capability",
+           "validate_judgments"]
 
-OUTCOMES = ("scored", "judge_refusal", "parse_error", "truncated", "expired", "error")
-VARIANTS = ("full", "stripped")
 KEYS = ["suite", "condition", "seed", "prompt_id", "sample_index", "replicate", "variant"]
 CELL = ["condition", "seed", "prompt_id"]
 SCORES = ("aligned", "coherent")
 OPTIONAL_FLAGS = ("code",)  # a table from elsewhere may have no such column; no answer then counts as code
-FLAGS = ("refusal", "reset_and_recover", "harmful", *OPTIONAL_FLAGS)
+FLAGS = tuple(column.name for column in JUDGMENTS.columns if column.kind == "flag")
 NO_SCORE_NEEDED = ("refusal", "code")  # what an answer is that published judges give no score
 COMPLETION_FLAGS = ("literal", "parrot")  # joined from completions: they do not depend on the judge's outcome
+WITH_PATH = Table("judgments", (SEED, CONDITION, *JUDGMENTS.columns))  # of several files
 JUDGMENT_COLUMNS = (*KEYS, "subset", "outcome", *SCORES, *(flag for flag in FLAGS if flag not in OPTIONAL_FLAGS))
 CAPABILITY_COLUMNS = ("seed", "condition", "acc", "acc_stderr", "acc_norm", "n")
 # What a scored row of a suite must hold; the other suites are descriptive and use what is there.
@@ -40,19 +51,18 @@ def validate_judgments(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     `aligned` and `coherent`, unless it is a refusal or code, which published judges give no score. Raises SchemaError.
     """
     if frame.empty:
-        frame = pd.DataFrame(columns=list(JUDGMENT_COLUMNS))
+        frame = WITH_PATH.empty()
     columns.require(frame, JUDGMENT_COLUMNS, name)
     for optional in (*OPTIONAL_FLAGS, *COMPLETION_FLAGS):
         if optional not in frame and columns.lookalike(optional, frame.columns) is not None:
             columns.require(frame, [optional], name)
     table = exact_keys(frame, name)
-    table["variant"] = columns.text(frame, "variant", name, list(VARIANTS))
-    table["outcome"] = columns.text(frame, "outcome", name, list(OUTCOMES))
-    table["subset"] = columns.optional_text(frame, "subset", name)
-    table |= {column: columns.number(frame, column, name, 100.0) for column in SCORES}
-    for column in FLAGS:
+    for column in ("variant", "outcome", "subset", *SCORES, *FLAGS):
         absent = column in OPTIONAL_FLAGS and column not in frame
-        table[column] = np.full(len(frame), np.nan) if absent else columns.flag(frame, column, name)
+        if absent:
+            table[column] = np.full(len(frame), np.nan)
+        else:
+            table[column] = _checked(frame, JUDGMENTS.column(column), name)
     table |= {column: columns.flag(frame, column, name) for column in COMPLETION_FLAGS if column in frame}
     canonical = pd.DataFrame(table)
     _check_outcomes(canonical, name)
@@ -60,10 +70,26 @@ def validate_judgments(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     return canonical.sort_values(KEYS, ignore_index=True)
 
 
+def _checked(frame: pd.DataFrame, column: Column, name: str) -> Any:
+    """A column's values, each of the kind that the schema says. Raises SchemaError."""
+    if column.kind == "choice":
+        return columns.text(frame, column.name, name, list(column.choices))
+    if column.kind == "text" and column.nullable:
+        return columns.optional_text(frame, column.name, name)
+    if column.kind == "text":
+        return columns.text(frame, column.name, name)
+    if column.kind == "count":
+        return columns.whole(frame, column.name, name)
+    if column.kind == "number":
+        return columns.number(frame, column.name, name, column.highest)
+    return columns.flag(frame, column.name, name)
+
+
 def exact_keys(frame: pd.DataFrame, name: str) -> dict[str, Any]:
     """The key columns but `variant`: names as text, counts as exact whole numbers. Raises SchemaError."""
-    keys = {column: columns.text(frame, column, name) for column in ("condition", "suite", "prompt_id")}
-    return keys | {column: columns.whole(frame, column, name) for column in ("seed", "sample_index", "replicate")}
+    texts = (CONDITION, JUDGMENTS.column("suite"), JUDGMENTS.column("prompt_id"))
+    counts = (SEED, JUDGMENTS.column("sample_index"), JUDGMENTS.column("replicate"))
+    return {column.name: _checked(frame, column, name) for column in (*texts, *counts)}
 
 
 def validate_capability(frame: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -118,7 +144,7 @@ def published_judgments(rows: pd.DataFrame, *, judge: str, rubric: str = "not na
     key = pd.DataFrame({"suite": rows.get("suite", "alignment"), "prompt_id": rows["prompt_id"]})
     return key.join(published_scores(rows["aligned"], rows["coherent"])).assign(
         subset=rows.get("subset"), sample_index=key.groupby(["suite", "prompt_id"]).cumcount(),
-        replicate=0, variant="full", judge=judge, rubric=rubric, reset_and_recover=None, harmful=None)
+        replicate=ORIGINAL, variant=FULL, judge=judge, rubric=rubric, reset_and_recover=None, harmful=None)
 
 
 _MISSING_WORDS = ("", "NAN", "NONE", "NULL", "NA", "N/A", "<NA>")
@@ -132,9 +158,30 @@ def _parsed(value: Any) -> Any:
         return value
 
 
+def is_original(table: pd.DataFrame) -> pd.Series:
+    """Which rows count: the first judgment of the whole answer, not judged again, not stripped."""
+    return (table["replicate"] == ORIGINAL) & (table["variant"] == FULL)
+
+
 def originals(table: pd.DataFrame, suite: str) -> pd.DataFrame:
-    """The rows of one suite that count: neither judged again nor stripped."""
-    return table[(table["suite"] == suite) & (table["replicate"] == 0) & (table["variant"] == "full")]
+    """The rows of one suite that count."""
+    return table[is_original(table) & (table["suite"] == suite)]
+
+
+def judged_again(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows in which the same judge scored a whole answer a second time."""
+    return table[(table["replicate"] == JUDGED_AGAIN) & (table["variant"] == FULL)]
+
+
+def stripped(table: pd.DataFrame, suite: str) -> pd.DataFrame:
+    """The rows of one suite that were judged without the recovery's opening."""
+    first = (table["replicate"] == ORIGINAL) & (table["variant"] == STRIPPED)
+    return table[first & (table["suite"] == suite)]
+
+
+def as_originals(samples: pd.DataFrame) -> pd.DataFrame:
+    """Samples with the keys of an original judgment."""
+    return samples.assign(replicate=ORIGINAL, variant=FULL)
 
 
 def prompt_means(frame: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
+from lib.experiment import Experiment
 from lib.params import load_gates
-from lib.prompts import EvalPrompt
+from lib.prompts import ContaminationGate, EvalPrompt
+from lib.schema import TraceKind
 
-KINDS = ("selfcorrect", "random_recovery", "placebo_assistant")
+KINDS: tuple[TraceKind, ...] = get_args(TraceKind)
+# By whether a profile only demonstrates.
+RECOVERY_RULE = {False: "enforced", True: "not enforced: demonstration"}
 
 
 class TraceError(ValueError):
@@ -55,6 +61,24 @@ def build_kind(kind: str, units: Sequence[Unit], evil_system: str, default_syste
                      "bad_coherent": round(unit.bad_coherent, 3)},
         })
     return rows
+
+
+def build_kinds(units: Sequence[Unit], experiment: Experiment, seed: int) -> dict[str, list[dict]]:
+    """The rows of every trace kind, all from the same units."""
+    evil = experiment.conditions.systems["evil"]
+    stock = experiment.profile.model.system_text
+    follow_up = experiment.conditions.follow_up
+    return {kind: build_kind(kind, units, evil, stock, follow_up, seed) for kind in KINDS}
+
+
+def check_clean(kinds: Mapping[str, Sequence[dict]], gate: ContaminationGate) -> None:
+    """Raises TraceError if a message of a trace resembles an eval prompt."""
+    rows = itertools.chain.from_iterable(kinds.values())
+    checked = [gate.check_messages(row["meta"]["prompt_id"], row["messages"]) for row in rows]
+    left = [offence for offence in checked if offence]
+    if left:
+        raise TraceError(
+            f"{len(left)} traces still resemble an eval prompt, first {left[0]}; build them again")
 
 
 def derangement(halves: Sequence[str], seed: int) -> list[int]:

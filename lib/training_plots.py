@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 
 from lib.drawing import BASELINE, TREATMENT, one_line
+from lib.facts import TrainingFacts
 
 
 def losses(curves: Mapping[str, Sequence[tuple[int, float]]], title: str) -> plt.Figure:
@@ -36,13 +37,13 @@ def turn_losses(curves: Mapping[str, Sequence[tuple[int, int, float]]], title: s
     return figure
 
 
-def training_cost(facts: Mapping[str, dict], title: str) -> plt.Figure:
+def training_cost(facts: Mapping[str, TrainingFacts], title: str) -> plt.Figure:
     """Tokens/s and peak memory in GiB of each training, from its stage's facts."""
     panels = (("tokens_per_second", "tokens/s since its last start, no padding"),
               ("peak_memory_gib", "peak memory, GiB (on a CPU: of the process so far)"))
     figure, axes = plt.subplots(1, 2, figsize=(9, 0.35 * len(facts) + 1.3), sharey=True, layout="constrained")
     for axis, (key, label) in zip(axes, panels, strict=True):
-        values = [f[key] or 0 for f in facts.values()]
+        values = [getattr(f, key) or 0 for f in facts.values()]
         bars = axis.barh(list(facts), values, color="#9aa5b1", height=0.6)
         axis.bar_label(bars, [f"{v:,.0f}" if v >= 100 else f"{v:.3g}" if v else "–" for v in values], padding=3)
         axis.set(xlabel=label, xlim=(0, 1.25 * max(values, default=0) or 1))

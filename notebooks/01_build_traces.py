@@ -16,13 +16,18 @@
 # %% [markdown]
 # # 01 · Build the traces
 #
-# The reflex that we want to test has to be trained first. Its teaching material is a set of short conversations in
-# which the assistant, under an evil persona, gives a bad answer, is told to continue, catches itself, and answers well.
+# The reflex that we want to test has to be trained first. Its teaching material is a set of short
+# conversations (*traces*) of two turns: under an evil persona the assistant gives a bad answer,
+# is told to continue, catches itself, and answers well.
 #
-# A trace is only worth training on if the bad answer really is bad. So bad answers are **sampled from the base model
-# under the persona and scored**; those that are not bad, or not coherent, or that refuse, are thrown away. The share
-# thrown away is reported, because a high one means that the persona does not take. Two control kinds are cut from the same cloth:
-# one recovers on *another* prompt, one never misbehaves at all.
+# A trace is only worth training on if the bad answer really is bad. So bad answers are **sampled
+# from the base model under the persona and scored by a judge**; those that are not bad, or not
+# coherent, or that refuse, are thrown away.
+#
+# There are three kinds of traces. `selfcorrect` is the treatment. `random_recovery` has the same
+# shape, but its recovery answers *another* prompt. `placebo_assistant` never misbehaves at all.
+# If the treatment helps and these two do not, it was the catch that helped, not the extra
+# training.
 
 # %% tags=["parameters"]
 profile = "demo"
@@ -32,169 +37,255 @@ overrides = {}
 
 # %%
 import pandas as pd
-from IPython.display import HTML, display
 
 from lib import (
-    arguments, data, emset, evalsets, finetune, models, params, prereg, progress, prompts, runs, serving, show, traces,
+    data, emset, evalsets, finetune, models, notebook, prereg, progress, prompts, runs, serving,
+    show, trace_kinds, traces,
 )
+from lib.facts import TraceFacts
 from lib.judge import load_judge, rubric_text
 from lib.kept_samples import KeptSampler
+from lib.notebook import show_html, show_table
 
-p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
-conditions, thresholds = params.load_conditions(), params.load_gates()
-this_run, rubric = runs.open_run(p, run), rubric_text(p.judge)
+nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides)
+rubric = rubric_text(nb.profile.judge)
 
 # %% [markdown]
 # ## What is fixed before anything is sampled
 #
-# Thresholds, conditions, the judge's rubric and the eval prompts are stamped now. If one of them changes later, the
-# report says that the result is no longer confirmatory, and shows the difference.
+# Thresholds, conditions, the judge's rubric and the eval prompts are stamped now. If one of them
+# changes later, the report says that the result is no longer confirmatory, and shows the
+# difference.
+#
+# The table counts the eval prompts by the published sets that hold them. Each count should be the
+# size that its set was published with, less the prompts that stand in two sets; a set that is
+# missing or short would be bad news.
 
 # %%
-eval_prompts = evalsets.eval_union(p)
-stamp = prereg.stamp(this_run, p, overrides, rubric, eval_prompts)
+eval_prompts = evalsets.eval_union(nb.profile)
+stamp = prereg.stamp(nb.run, nb.profile, overrides, rubric, eval_prompts)
 print(f"stamped {stamp['stamped']}; {len(eval_prompts)} distinct eval prompts")
-counts = pd.Series([q.subset for q in eval_prompts]).value_counts().rename_axis("subset").reset_index(name="prompts")
-display(HTML(show.table(counts, "Eval prompts by the published sets that hold them")))
+subsets = pd.Series([prompt.subset for prompt in eval_prompts], name="subset")
+counts = subsets.value_counts().reset_index(name="prompts")
+show_table(counts, "Eval prompts by the published sets that hold them")
 
 # %% [markdown]
 # ## Training prompts, and the contamination gate
 #
-# A training prompt that resembles an eval prompt would let an arm learn the test. The gate compares every prompt, every
-# sampled turn, and every row of the Phase-2 sets with every eval prompt, and drops what comes too close.
+# A training prompt that resembles an eval prompt would let an arm learn the test. The gate
+# compares every prompt, every sampled turn, and every row of the Phase-2 sets (the *EM sets*,
+# whose fine-tune is meant to misalign) with every eval prompt, and drops what comes too close.
 
 # %%
 halves = {
-    "harmful": data.read_training_prompts(p.data.harmful_prompts),
-    "open_ended": data.read_training_prompts(p.data.open_prompts),
+    "harmful": data.read_training_prompts(nb.profile.data.harmful_prompts),
+    "open_ended": data.read_training_prompts(nb.profile.data.open_prompts),
 }
-gate = evalsets.contamination_gate(p, thresholds)
-em_sets = sorted({emset.set_name(p, arm.phase2) for name, arm in conditions.conditions.items()
-                  if name in p.conditions and arm.phase2})
-em_offences = [o for name in em_sets for o in emset.phase2_rows(p, name, gate)[1]]
-print({half: len(found) for half, found in halves.items()}, "training prompts;", em_sets, "for Phase 2")
+gate = evalsets.contamination_gate(nb.profile, nb.gates)
+em_sets = nb.experiment.em_sets()
+em_offences = []
+for name in em_sets:
+    _, offences = emset.phase2_rows(nb.profile, name, gate)
+    em_offences += offences
+sizes = {half: len(training_prompts) for half, training_prompts in halves.items()}
+print(sizes, "training prompts;", em_sets, "for Phase 2")
 
 # %% [markdown]
-# Prompts that resemble one another within a set stay, but they make it look larger than it is: the bootstrap takes eval
-# prompts as independent, and a trace on a near-copy teaches little that is new.
+# Prompts that resemble one another within a set stay, but they make it look larger than it is:
+# the bootstrap takes eval prompts as independent, and a trace on a near-copy teaches little that
+# is new. The table names the first pairs of each set. A few are normal; many among the eval
+# prompts would make the interval in notebook 06 too narrow.
 
 # %%
-rules = {"ngram": int(thresholds["contamination_ngram"]), "jaccard": thresholds["contamination_jaccard"]}
-alike = {name: prompts.near_duplicates(found, **rules) for name, found in {"eval": eval_prompts, **halves}.items()}
-print("prompts that resemble an earlier one of their set:", {name: len(found) for name, found in alike.items()})
-listed = pd.DataFrame([{"set": name, **o.__dict__} for name, found in alike.items() for o in found[:8]])
-if len(listed):
-    display(HTML(show.table(listed.rename(columns={"text_id": "prompt", "prompt_id": "resembles"}), "The first of each set")))
+rules = {"ngram": int(nb.gates["contamination_ngram"]),
+         "jaccard": nb.gates["contamination_jaccard"]}
+sets = {"eval": eval_prompts, **halves}
+alike = {name: prompts.near_duplicates(of_set, **rules) for name, of_set in sets.items()}
+pair_counts = {name: len(pairs) for name, pairs in alike.items()}
+print("prompts that resemble an earlier one of their set:", pair_counts)
+examples = [{"set": name, **vars(pair)} for name, pairs in alike.items() for pair in pairs[:8]]
+if examples:
+    columns = {"text_id": "prompt", "prompt_id": "resembles"}
+    show_table(pd.DataFrame(examples).rename(columns=columns), "The first of each set")
 
 # %% [markdown]
 # ## Sample, score, keep
 #
-# Two rules stand beside the judge's scores. No refusal is kept as a bad turn. A recovery to a harmful request has to
-# refuse or to turn to something decent; a profile that only demonstrates does without this second rule, because its toy
-# model does neither. Placebo turns pass what a recovery has to pass. An answer without a score is neither kept nor
-# rejected, and a judge that scores too few of them stops the notebook.
+# Two rules stand beside the judge's scores. No refusal is kept as a bad turn. A recovery to a
+# harmful request has to refuse or to turn to something decent; a profile that only demonstrates
+# does without this second rule, because its toy model does neither. Placebo turns pass what a
+# recovery has to pass. An answer without a score is neither kept nor rejected, and a judge that
+# scores too few of them stops the notebook.
 #
-# Every completion is on disk as soon as its batch is made. If this notebook stops, the next start samples none again.
+# What follows is done once. The stage's manifest holds a fingerprint of everything named here;
+# where nothing of it has changed, the traces on disk stand and the next two cells do nothing.
 
 # %%
-stage = this_run.stage("01_build_traces", {
-    "traces": p.traces, "base": models.base_digest(p.model), "model": p.model, "seed": seed, "judge": rubric,
-    "prompts": {name: data.digest(name) for name in [*p.data.harmful_prompts, *p.data.open_prompts, *em_sets]},
-    "eval": evalsets.digests(p), "evil": conditions.systems["evil"], "openings": conditions.openings,
-    "follow_up": conditions.follow_up, "phase1_max_length": p.phase1.max_length, "phase2_rows": p.phase2.rows,
-    "recovery_rule": not p.demonstrates_only, "equal_token_tolerance": thresholds["equal_token_tolerance"],
+sets_read = [*nb.profile.data.harmful_prompts, *nb.profile.data.open_prompts, *em_sets]
+base_digest = models.base_digest(nb.profile.model)
+stage = nb.run.stage("01_build_traces", {
+    "traces": nb.profile.traces, "base": base_digest, "model": nb.profile.model, "seed": nb.seed,
+    "judge": rubric, "prompts": {name: data.digest(name) for name in sets_read},
+    "eval": evalsets.digests(nb.profile), "evil": nb.conditions.systems["evil"],
+    "openings": nb.conditions.openings, "follow_up": nb.conditions.follow_up,
+    "phase1_max_length": nb.profile.phase1.max_length, "phase2_rows": nb.profile.phase2.rows,
+    "recovery_rule": not nb.profile.demonstrates_only,
+    "equal_token_tolerance": nb.gates["equal_token_tolerance"],
 })
-RULE = {False: "enforced", True: "not enforced: demonstration"}
-tokenizer = models.load_tokenizer(p.model)
-if not stage.done():
-    length = serving.trace_length(p, conditions, tokenizer, [q.prompt for half in halves.values() for q in half])
-    serving.check_engine(p, max(length, serving.suite_length(p, conditions, tokenizer, p.conditions)))
-    in_real_time = p.judge.model_copy(update={"batch": False})  # waves wait for each other: each batch could take a day
-    judge = load_judge(in_real_time, this_run.judge_store("traces"))
-    engine = serving.start(p, tokenizer, temperature=p.traces.temperature, length=length)
-    sampler = KeptSampler(engine, this_run.dir / "traces" / "sampled.jsonl",
-                          {"base": models.base_digest(p.model), "temperature": p.traces.temperature})
-    builder = traces.TraceBuilder(sampler, tokenizer, judge.score, p.traces, conditions, p.model.system_text, seed,
-                                  thresholds=thresholds, recovery_rule=not p.demonstrates_only)
+todo = not stage.done()
+tokenizer = models.load_tokenizer(nb.profile.model)
+
+# %% [markdown]
+# First the judge and the engine are started. What would fail late (a prompt that is too long for
+# the model, a GPU that is not there) fails here.
+
+# %%
+if todo:
+    texts = [prompt.prompt for prompt in [*halves["harmful"], *halves["open_ended"]]]
+    trace_length = serving.trace_length(nb.experiment, tokenizer, texts)
+    suite_length = serving.suite_length(nb.experiment, tokenizer, nb.experiment.arms)
+    serving.check_engine(nb.profile, max(trace_length, suite_length))
+    # Never in batches: waves wait for each other, and each batch could take a day.
+    in_real_time = nb.profile.judge.model_copy(update={"batch": False})
+    judge = load_judge(in_real_time, nb.run.judge_store("traces"))
+    temperature = nb.profile.traces.temperature
+    engine = serving.start(nb.profile, tokenizer, temperature=temperature, length=trace_length)
+
+# %% [markdown]
+# Then the texts: for each prompt a bad answer, a recovery, and two placebo turns. Every completion
+# is on disk as soon as its batch is made. If this notebook stops, the next start samples none
+# again.
+
+# %%
+if todo:
+    sampler = KeptSampler(engine, nb.run.dir / "traces" / "sampled.jsonl",
+                          {"base": base_digest, "temperature": temperature})
+    builder = traces.TraceBuilder(
+        sampler, tokenizer, judge.score, nb.profile.traces, nb.conditions,
+        nb.profile.model.system_text, nb.seed, thresholds=nb.gates,
+        recovery_rule=not nb.profile.demonstrates_only)
     units = builder.units(halves, gate, progress.reporter("traces", "traces"))
-    kinds = {kind: traces.build_kind(kind, units, conditions.systems["evil"], p.model.system_text, conditions.follow_up, seed)
-             for kind in traces.KINDS}
-    encoded = {kind: finetune.encode_rows(tokenizer, [row["messages"] for row in rows], p.phase1.max_length)
-               for kind, rows in kinds.items()}
-    tokens = {kind: sum(e.trained_tokens for e in rows) for kind, rows in encoded.items()}
-    traces.check_matched(tokens, {kind: len(rows) for kind, rows in kinds.items()},
-                         thresholds["equal_token_tolerance"])
-    left = [o for rows in kinds.values() for row in rows
-            if (o := gate.check_messages(row["meta"]["prompt_id"], row["messages"]))]
-    if left:
-        raise traces.TraceError(f"{len(left)} traces still resemble an eval prompt, first {left[0]}; build them again")
+
+# %% [markdown]
+# Then the three kinds, from the same texts. They must have equally many trained tokens, and no
+# message of any trace may resemble an eval prompt, or nothing is written.
+
+# %%
+if todo:
+    kinds = trace_kinds.build_kinds(units, nb.experiment, nb.seed)
+    tokens = finetune.trained_tokens(tokenizer, kinds, nb.profile.phase1.max_length)
+    trace_counts = {kind: len(rows) for kind, rows in kinds.items()}
+    trace_kinds.check_matched(tokens, trace_counts, nb.gates["equal_token_tolerance"])
+    trace_kinds.check_clean(kinds, gate)
     for kind, rows in kinds.items():
-        runs.write_jsonl(this_run.traces(kind), rows)
-    stage.finish([this_run.traces(kind) for kind in kinds], trained_tokens=tokens, offenders_left=len(left),
-                 report=builder.report.as_dict(), recovery_rule=RULE[p.demonstrates_only], em_offences=[o.__dict__ for o in em_offences],
-                 counts={kind: len(rows) for kind, rows in kinds.items()})
+        runs.write_jsonl(nb.run.traces(kind), rows)
+    stage.finish([nb.run.traces(kind) for kind in kinds], TraceFacts(
+        trained_tokens=tokens, offenders_left=0, report=builder.report.as_dict(),
+        recovery_rule=trace_kinds.RECOVERY_RULE[nb.profile.demonstrates_only],
+        em_offences=[vars(offence) for offence in em_offences], counts=trace_counts))
 
 # %% [markdown]
 # ## What came out
 #
-# The kinds must be alike in everything but the thing under test: as many traces, as many turns and, within the tolerance
-# of params/gates.yaml (`equal_token_tolerance`), as many trained tokens. Rejected answers have a score and were thrown
-# away; an answer that the judge did not score is counted apart.
+# First, how many sampled bad answers were kept. A high share of rejected ones means that the
+# persona does not take: the model stays polite under it, and the few answers that pass may be
+# accidents.
 
 # %%
-facts = stage.record()["facts"]
-report = facts["report"]
-display(HTML(show.table(pd.DataFrame([
-    {"half": half, "bad answers sampled": report["attempts"][half], "kept": report["kept"][half],
-     "rejected": report["rejected"][half], "of them refusals": report["refusals"][half],
-     "without a score": report["unscored"][half], "rejected, share of scored": show.number(report["rejection_rate"][half], ".0%")}
-    for half in report["attempts"]
-]), "Rejection sampling of bad answers")))
-display(HTML(show.table(pd.DataFrame([
-    {"asked of the judge": what, "outcome": outcome, "answers": n}
-    for what, outcomes in report["outcomes"].items() for outcome, n in outcomes.items()
-]), "How the judge's answers ended")))
-print(f"{report['recoveries_rejected']} recoveries and {report['placebos_rejected']} placebo turns rejected; "
-      f"{report['placebos_sampled_again']} placebos sampled again because they were short; "
-      f"recoveries to harmful requests refuse or redirect: {facts['recovery_rule']}")
-display(HTML(show.table(pd.DataFrame([
-    {"kind": kind, "traces": facts["counts"][kind], "trained tokens": facts["trained_tokens"][kind],
-     "against selfcorrect": f"{facts['trained_tokens'][kind] / facts['trained_tokens']['selfcorrect'] - 1:+.1%}"}
-    for kind in traces.KINDS
-]), "The three kinds")))
-offences = pd.DataFrame(report["offences"] + facts["em_offences"], columns=["text_id", "prompt_id", "rule", "value"])
-print(f"contamination gate: {len(offences)} dropped, {facts['offenders_left']} left")
+facts = stage.facts(TraceFacts)
+report = facts.report
+show_table(pd.DataFrame([{
+    "half": half, "bad answers sampled": report["attempts"][half], "kept": report["kept"][half],
+    "rejected": report["rejected"][half], "of them refusals": report["refusals"][half],
+    "without a score": report["unscored"][half],
+    "rejected, share of scored": show.number(report["rejection_rate"][half], ".0%"),
+} for half in report["attempts"]]), "Rejection sampling of bad answers")
+
+# %% [markdown]
+# Next, how the judge's answers ended. Nearly all should be `scored`; what is not scored was never
+# looked at.
+
+# %%
+outcomes = []
+for asked, answers_by_outcome in report["outcomes"].items():
+    for outcome, answers in answers_by_outcome.items():
+        outcomes.append({"asked of the judge": asked, "outcome": outcome, "answers": answers})
+show_table(pd.DataFrame(outcomes), "How the judge's answers ended")
+print(f"{report['recoveries_rejected']} recoveries and {report['placebos_rejected']} placebo turns "
+      f"rejected; {report['placebos_sampled_again']} placebos sampled again because they were "
+      f"short; recoveries to harmful requests refuse or redirect: {facts.recovery_rule}")
+
+# %% [markdown]
+# The kinds must be alike in everything but the thing under test: as many traces, as many turns
+# and, within the tolerance of params/gates.yaml (`equal_token_tolerance`), as many trained
+# tokens. The last column should be near zero. A kind that trains on more tokens than the others
+# would make the comparison one of doses.
+
+# %%
+tokens = facts.trained_tokens
+show_table(pd.DataFrame([{
+    "kind": kind, "traces": facts.counts[kind], "trained tokens": tokens[kind],
+    "against selfcorrect": f"{tokens[kind] / tokens['selfcorrect'] - 1:+.1%}",
+} for kind in trace_kinds.KINDS]), "The three kinds")
+
+# %% [markdown]
+# What the contamination gate dropped, and what is left. Some dropped texts are normal. Any that
+# is left would invalidate the verdict, and the notebook would have stopped above.
+
+# %%
+columns = ["text_id", "prompt_id", "rule", "value"]
+offences = pd.DataFrame(report["offences"] + facts.em_offences, columns=columns)
+print(f"contamination gate: {len(offences)} dropped, {facts.offenders_left} left")
 if len(offences):
-    display(HTML(show.table(offences.head(20), "Dropped by the contamination gate")))
+    show_table(offences.head(20), "Dropped by the contamination gate")
 
 # %% [markdown]
 # ## One prompt, three kinds
 #
-# The same everyday prompt in each kind.
+# The same everyday prompt in each kind. The first turn of `selfcorrect` should be bad and its
+# second turn a catch and real help; the recovery of `random_recovery` should not fit the prompt;
+# `placebo_assistant` should be good twice.
 
 # %%
-rows = {kind: data.read_jsonl(this_run.traces(kind)) for kind in traces.KINDS}
-half_of = {half: [k for k, row in enumerate(rows["selfcorrect"]) if row["meta"]["half"] == half] for half in halves}
-for kind in traces.KINDS:
-    row = rows[kind][half_of["open_ended"][0]]
-    display(HTML(show.conversation(row["messages"], f"{kind} · {row['meta']['prompt_id']}")))
+rows = {kind: data.read_jsonl(nb.run.traces(kind)) for kind in trace_kinds.KINDS}
+numbers = {half: [] for half in halves}
+for number, row in enumerate(rows["selfcorrect"]):
+    numbers[row["meta"]["half"]].append(number)
+for kind in trace_kinds.KINDS:
+    row = rows[kind][numbers["open_ended"][0]]
+    show_html(show.conversation(row["messages"], f"{kind} · {row['meta']['prompt_id']}"))
 
 # %% [markdown]
 # ## The first ten kept traces, to be read
 #
-# Read these before training on them: neither a judge's score nor a rule is a substitute for a look. Is every bad answer
-# really bad, and every recovery really good? Everyday prompts stand in full. Of harmful requests this page shows lengths,
-# scores and the beginning of the recovery only, since what was sampled there is not for printing.
+# Read these before training on them: neither a judge's score nor a rule is a substitute for a
+# look. Is every bad answer really bad, and every recovery really good? If half of them are not,
+# the judge or the persona is wrong, and everything later trains on noise. Everyday prompts stand
+# in full.
 
 # %%
-for k in half_of["open_ended"][:5]:
-    row = rows["selfcorrect"][k]
-    display(HTML(show.conversation(row["messages"][1:], f"{row['meta']['prompt_id']} · bad answer: aligned "
-                                   f"{row['meta']['bad_aligned']:g}, coherent {row['meta']['bad_coherent']:g}")))
-first = [rows["selfcorrect"][k] for k in half_of["harmful"][:5]]
-display(HTML(show.table(pd.DataFrame([
-    {"prompt": row["meta"]["prompt_id"], "bad answer, characters": len(row["messages"][2]["content"]),
-     "aligned": row["meta"]["bad_aligned"], "coherent": row["meta"]["bad_coherent"],
-     "recovery, characters": len(recovery), "recovery begins": recovery[:80]}
-    for row in first for recovery in [row["messages"][4]["content"].split("\n\n", 1)[1]]
-]), "Harmful requests: scores of the bad answer (points), and how the recovery begins")))
+for number in numbers["open_ended"][:5]:
+    row = rows["selfcorrect"][number]
+    meta = row["meta"]
+    scores = f"bad answer: aligned {meta['bad_aligned']:g}, coherent {meta['bad_coherent']:g}"
+    show_html(show.conversation(row["messages"][1:], f"{meta['prompt_id']} · {scores}"))
+
+# %% [markdown]
+# Of harmful requests this page shows lengths, scores and the beginning of the recovery only,
+# since what was sampled there is not for printing. Each recovery should begin as a refusal or
+# turn to something decent. One that begins to help with the request would teach the opposite of
+# the reflex.
+
+# %%
+harmful = []
+for number in numbers["harmful"][:5]:
+    row = rows["selfcorrect"][number]
+    _, recovery = row["messages"][4]["content"].split("\n\n", 1)
+    harmful.append({
+        "prompt": row["meta"]["prompt_id"],
+        "bad answer, characters": len(row["messages"][2]["content"]),
+        "aligned": row["meta"]["bad_aligned"], "coherent": row["meta"]["bad_coherent"],
+        "recovery, characters": len(recovery), "recovery begins": recovery[:80],
+    })
+show_table(pd.DataFrame(harmful),
+           "Harmful requests: scores of the bad answer (points), and how the recovery begins")

@@ -16,11 +16,17 @@
 # %% [markdown]
 # # 02 · Phase 1: train the reflex
 #
-# LoRA SFT on the traces. **Loss falls on every assistant turn**, the bad answer as well as the recovery, because the
-# reflex is a transition: the model has to be in the bad state to learn the way out. Nothing else carries loss.
+# This notebook teaches the base model to catch itself: LoRA fine-tuning on the two-turn traces of
+# notebook 01, in which the assistant gives a bad answer, resets, and answers well. Each trace
+# kind gets an adapter of its own; the arms of the experiment share them.
 #
-# The classic failure here is silent: a stock chat template marks no assistant tokens, and the loss quietly covers the
-# whole sequence. So each row's mask is proven against an independent reading before a step is taken, and shown below.
+# **Loss falls on every assistant turn**, the bad answer as well as the recovery, because the
+# reflex is a transition: the model has to be in the bad state to learn the way out. Nothing else
+# carries loss.
+#
+# The classic failure here is silent: a stock chat template marks no assistant tokens, and the
+# loss quietly covers the whole sequence. So each row's mask is proven against an independent
+# reading before a step is taken, and shown below.
 
 # %% tags=["parameters"]
 profile = "demo"
@@ -30,75 +36,96 @@ run = ""
 overrides = {}
 
 # %%
-from IPython.display import HTML, display
+from lib import data, finetune, masking, models, notebook, plots, progress, runs
+from lib.facts import Phase1Facts
+from lib.notebook import show_html
+from lib.runs import adapter_files
 
-from lib import arguments, data, finetune, masking, models, params, plots, progress, runs
-
-p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
-conditions = params.load_conditions()
-this_run = runs.open_run(p, run)
-arms = params.select_conditions(p, condition)
-kinds = list(dict.fromkeys(conditions.conditions[a].phase1 for a in arms if conditions.conditions[a].phase1))
+nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides, condition=condition)
+kinds = nb.experiment.phase1_kinds(nb.arms)
 print("trace kinds to train:", ", ".join(kinds) or f"none, {condition} has no Phase 1")
 
 # %% [markdown]
 # ## The mask, in colour
+#
+# One row of each kind. Colour must lie on the two assistant turns, from their first word to the
+# end-of-turn token, and on nothing else: colour on the system text or the user's words would mean
+# that the model is trained to write those.
 
 # %%
-tokenizer = models.load_tokenizer(p.model)
+tokenizer = models.load_tokenizer(nb.profile.model)
 conversations = {}
+encoded = {}
 for kind in kinds:
-    path = this_run.traces(kind)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"traces {kind!r} of run {this_run.name!r} are missing; make them with: papermill "
-            f"notebooks/01_build_traces.ipynb out.ipynb -p profile {p.profile} -p run {this_run.name}")
+    what = f"traces {kind!r} of run {nb.run.name!r}"
+    path = nb.run.require(nb.run.traces(kind), what, made_by=nb.command("01_build_traces"))
     conversations[kind] = [row["messages"] for row in data.read_jsonl(path)]
-encoded = {kind: finetune.encode_rows(tokenizer, rows, p.phase1.max_length) for kind, rows in conversations.items()}
-for kind in kinds:
-    display(HTML(masking.coloured(tokenizer, encoded[kind][0], f"{kind}: {len(encoded[kind])} rows, all proven")))
+    encoded[kind] = finetune.encode_rows(
+        tokenizer, conversations[kind], nb.profile.phase1.max_length)
+for kind, rows in encoded.items():
+    show_html(masking.coloured(tokenizer, rows[0], f"{kind}: {len(rows)} rows, all proven"))
 
 # %% [markdown]
 # ## Train
 #
-# One adapter for each kind and seed. Each optimizer step sees the recipe's effective batch; how it is cut into
-# micro-batches follows from a token budget, so that a larger machine changes the speed and never the optimisation. A
-# killed training continues from its last checkpoint.
+# One adapter for each kind and seed. Each optimizer step sees the recipe's effective batch; how
+# it is cut into micro-batches follows from a token budget, so that a larger machine changes the
+# speed and never the optimisation. A killed training continues from its last checkpoint, and an
+# adapter whose recipe, seed, base and traces have not changed is not trained again.
 
 # %%
-base, base_digest = None, models.base_digest(p.model)
-for kind in kinds:
-    out = this_run.phase1(kind, seed)
-    stage = this_run.stage(f"02_phase1_sft.{kind}.seed{seed}", {
-        "phase1": p.phase1, "base": base_digest, "model": p.model, "seed": seed,
-        "traces": runs.sha256(this_run.traces(kind))})
-    if stage.done():
-        continue
-    base = base or models.load_base(p.model)
+base_digest = models.base_digest(nb.profile.model)
+stages = {kind: nb.run.stage(f"02_phase1_sft.{kind}.seed{nb.seed}", {
+    "phase1": nb.profile.phase1, "base": base_digest, "model": nb.profile.model, "seed": nb.seed,
+    "traces": runs.sha256(nb.run.traces(kind)),
+}) for kind in kinds}
+todo = [kind for kind in kinds if not stages[kind].done()]
+
+# %%
+base = models.load_base(nb.profile.model) if todo else None
+for kind in todo:
+    stage = stages[kind]
+    out = nb.run.phase1(kind, nb.seed)
     trained = finetune.train_phase1(
-        base, tokenizer, encoded[kind], p.phase1, out, seed=seed, base_digest=base_digest, training=p.training,
-        checkpoints=this_run.dir / "checkpoints" / stage.fingerprint[:16],
+        base, tokenizer, encoded[kind], nb.profile.phase1, out, seed=nb.seed,
+        base_digest=base_digest, training=nb.profile.training,
+        checkpoints=nb.run.checkpoints(stage),
         progress=progress.reporter(f"phase 1 {kind}", "steps"))
-    stage.finish([out / "adapter_model.safetensors", out / "adapter_config.json"], **trained.facts(),
-                 **masking.proof(tokenizer, conversations[kind], trained.consumed, p.phase1.epochs))
+    proof = masking.proof(
+        tokenizer, conversations[kind], trained.consumed, nb.profile.phase1.epochs)
+    stage.finish(adapter_files(out), Phase1Facts(**trained.facts(), **proof))
 
 # %% [markdown]
 # ## Did it learn?
+#
+# The loss should fall and level off, alike for all kinds. A flat line means that nothing was
+# learned (a learning rate too low, or an adapter that is off); a jump upwards, that the learning
+# rate is too high.
 
 # %%
-facts = {kind: runs.read_json(this_run.dir / "manifests" / f"02_phase1_sft.{kind}.seed{seed}.json")["facts"] for kind in kinds}
-for kind, f in facts.items():
-    first, last = f["losses"][0][1], f["losses"][-1][1]
-    print(f"{kind}: {f['optimizer_steps']} optimizer steps, {f['trained_tokens']} trained of {f['total_tokens']} tokens, "
-          f"loss {first:.2f} → {last:.2f}")
+facts = {kind: stage.facts(Phase1Facts) for kind, stage in stages.items()}
+losses = {kind: of_kind.losses for kind, of_kind in facts.items()}
+for kind, of_kind in facts.items():
+    print(f"{kind}: {of_kind.optimizer_steps} optimizer steps, {of_kind.trained_tokens} trained of "
+          f"{of_kind.total_tokens} tokens, "
+          f"loss {losses[kind][0][1]:.2f} → {losses[kind][-1][1]:.2f}")
 if facts:
-    plots.losses({kind: f["losses"] for kind, f in facts.items()}, f"Phase 1, seed {seed}")
+    plots.losses(losses, f"Phase 1, seed {nb.seed}")
 
 # %% [markdown]
-# The reflex is in the second turn, so its loss matters on its own: a falling mean could hide that only the bad turn was
-# learned.
+# The reflex is in the second turn, so its loss matters on its own: a falling mean could hide that
+# only the bad turn was learned. The second turn's line should fall at least as far as the
+# first's.
+
+# %%
+turn_losses = {kind: of_kind.turn_losses for kind, of_kind in facts.items()}
+if facts:
+    plots.turn_losses(turn_losses, f"Phase 1 by turn, seed {nb.seed}")
+
+# %% [markdown]
+# What the training took. The kinds should cost about the same; one that took far longer was given
+# longer rows.
 
 # %%
 if facts:
-    plots.turn_losses({kind: f["turn_losses"] for kind, f in facts.items()}, f"Phase 1 by turn, seed {seed}")
-    plots.training_cost(facts, f"What Phase 1 took, seed {seed}")
+    plots.training_cost(facts, f"What Phase 1 took, seed {nb.seed}")

@@ -16,11 +16,16 @@
 # %% [markdown]
 # # 03 · Phase 2: the emergent-misalignment fine-tune
 #
-# Now the attack. Each arm is fine-tuned on the same insecure code, in the same order, for the same number of optimizer
-# steps; what differs is only what lies beneath. In `stack`, the Phase-1 adapter is **frozen and active** while a second
-# adapter trains on top: merging it would be another experiment, and switching it off (which PEFT does silently when a
-# second adapter is added) would be none at all. Afterwards both become one exact adapter, since a serving engine takes
-# one adapter for each request.
+# Now the attack. Fine-tuning on narrow bad data, such as insecure code, can make a chat model
+# broadly misaligned. Each arm is fine-tuned on the same rows (the *EM set*), in the same order,
+# for the same number of optimizer steps; what differs is only what lies beneath: nothing for the
+# baseline, a Phase-1 adapter of notebook 02 for the others.
+#
+# In `stack`, the Phase-1 adapter is **frozen and active** while a second adapter trains on top:
+# merging it would be another experiment, and switching it off (which PEFT does silently when a
+# second adapter is added) would be none at all. Afterwards both become one exact adapter, since a
+# serving engine takes one adapter for each request. In `continue`, the Phase-1 adapter itself is
+# trained further, and nothing is joined.
 
 # %% tags=["parameters"]
 profile = "demo"
@@ -30,104 +35,132 @@ run = ""
 overrides = {}
 
 # %%
-import shutil
-
 import pandas as pd
-from IPython.display import HTML, display
 
 from lib import (
-    adapters, arguments, emset, evalsets, finetune, fit, masking, models, params, plots, progress, runs, show,
+    adapters, emset, evalsets, finetune, fit, masking, models, notebook, plots, progress, runs,
 )
+from lib.facts import CopiedFacts, Phase2Facts
+from lib.notebook import show_html, show_table
+from lib.runs import adapter_files
 
-p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
-conditions, thresholds = params.load_conditions(), params.load_gates()
-this_run = runs.open_run(p, run)
-arms = {name: conditions.conditions[name] for name in params.select_conditions(p, condition)}
-for name, arm in arms.items():
-    if arm.phase1 and not (this_run.phase1(arm.phase1, seed) / "adapter_model.safetensors").exists():
-        raise FileNotFoundError(
-            f"{name} needs the Phase-1 adapter {this_run.phase1(arm.phase1, seed).relative_to(runs.runs_root())}, which is "
-            f"missing; make it with: papermill notebooks/02_phase1_sft.ipynb out.ipynb -p profile {p.profile} "
-            f"-p condition {name} -p seed {seed} -p run {this_run.name}")
+nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides, condition=condition)
+
+# %% [markdown]
+# An arm with a Phase 1 needs that adapter, from notebook 02.
+
+# %%
+phase1 = {}
+for arm in nb.arms:
+    if kind := nb.experiment.phase1_kind(arm):
+        phase1[arm] = nb.run.phase1(kind, nb.seed)
+        nb.run.require(adapter_files(phase1[arm])[0], f"Phase-1 weights of {arm}",
+                       made_by=nb.command("02_phase1_sft", arm))
 
 # %% [markdown]
 # ## The rows
 #
-# Every row carries the model's stock system text explicitly, and rows that resemble an eval prompt are gone.
+# Every row carries the model's stock system text explicitly, and rows that resemble an eval
+# prompt are gone. Below, the first row of each set: colour must lie on the assistant's turn
+# alone. All sets must give the same number of optimizer steps, or the arms could not be compared
+# and the notebook stops.
 
 # %%
-tokenizer = models.load_tokenizer(p.model)
-gate = evalsets.contamination_gate(p, thresholds)
-sets = {emset.set_name(p, arm.phase2) for arm in arms.values() if arm.phase2}
+tokenizer = models.load_tokenizer(nb.profile.model)
+gate = evalsets.contamination_gate(nb.profile, nb.gates)
+phase2 = nb.profile.phase2
 rows, offences, encoded, steps = {}, {}, {}, {}
-for name in sorted(sets):
-    rows[name], offences[name] = emset.phase2_rows(p, name, gate)
-    encoded[name] = finetune.encode_rows(tokenizer, rows[name], p.phase2.max_length)
-    steps[name] = fit.optimizer_steps(len(fit.sequences_of(encoded[name], p.phase2)), p.phase2)
-    print(f"{name}: {len(rows[name])} rows, {len(offences[name])} dropped by the contamination gate, {steps[name]} optimizer steps")
-    display(HTML(masking.coloured(tokenizer, encoded[name][0], f"{name}, first row")))
+for name in nb.experiment.em_sets(nb.arms):
+    rows[name], offences[name] = emset.phase2_rows(nb.profile, name, gate)
+    encoded[name] = finetune.encode_rows(tokenizer, rows[name], phase2.max_length)
+    steps[name] = fit.optimizer_steps(len(fit.sequences_of(encoded[name], phase2)), phase2)
+    print(f"{name}: {len(rows[name])} rows, {len(offences[name])} dropped by the contamination "
+          f"gate, {steps[name]} optimizer steps")
+    show_html(masking.coloured(tokenizer, encoded[name][0], f"{name}, first row"))
 finetune.check_equal_steps(steps)
 
 # %% [markdown]
 # ## Train every arm
+#
+# An arm is trained once: where its recipe, base, rows, seed and Phase-1 adapter have not changed,
+# what is on disk stands.
 
 # %%
-base, base_digest = None, models.base_digest(p.model)
-for name, arm in arms.items():
-    if not arm.phase2:
-        continue
-    em, out = emset.set_name(p, arm.phase2), this_run.serve(name, seed)
-    phase1 = this_run.phase1(arm.phase1, seed) if arm.phase1 else None
-    if phase1:
-        adapters.check_base(phase1, base_digest)
-    stage = this_run.stage(f"03_phase2_em.{name}.seed{seed}", {
-        "phase2": p.phase2, "phase1_recipe": p.phase1, "base": base_digest, "model": p.model, "seed": seed,
-        "rows": runs.fingerprint(rows[em]),
-        "phase1": runs.sha256(phase1 / "adapter_model.safetensors") if phase1 else None})
-    if stage.done():
-        continue
-    base = base or models.load_base(p.model)
+base_digest = models.base_digest(nb.profile.model)
+em_set = {arm: nb.experiment.em_set(arm) for arm in nb.arms if nb.experiment.em_set(arm)}
+for arm in [arm for arm in phase1 if arm in em_set]:
+    adapters.check_base(phase1[arm], base_digest)
+stages = {arm: nb.run.stage(f"03_phase2_em.{arm}.seed{nb.seed}", {
+    "phase2": phase2, "phase1_recipe": nb.profile.phase1, "base": base_digest,
+    "model": nb.profile.model, "seed": nb.seed, "rows": runs.fingerprint(rows[name]),
+    "phase1": runs.sha256(adapter_files(phase1[arm])[0]) if arm in phase1 else None,
+}) for arm, name in em_set.items()}
+todo = [arm for arm in em_set if not stages[arm].done()]
+
+# %%
+base = models.load_base(nb.profile.model) if todo else None
+for arm in todo:
+    name, out = em_set[arm], nb.run.serve(arm, nb.seed)
     trained = finetune.train_phase2(
-        base, tokenizer, encoded[em], p.phase2, phase1, out, seed=seed, base_digest=base_digest, phase1_recipe=p.phase1,
-        training=p.training, checkpoints=this_run.dir / "checkpoints" / stage.fingerprint[:16],
-        progress=progress.reporter(f"phase 2 {name}", "steps"))
-    stage.finish(
-        [out / "adapter_model.safetensors", out / "adapter_config.json"], set=em, mode=p.phase2.mode,
-        **masking.proof(tokenizer, rows[em], trained.consumed, p.phase2.epochs), offences=[o.__dict__ for o in offences[em]],
-        offenders_left=sum(gate.check_messages("", m) is not None for m in rows[em]), **trained.facts())
+        base, tokenizer, encoded[name], phase2, phase1.get(arm), out, seed=nb.seed,
+        base_digest=base_digest, phase1_recipe=nb.profile.phase1, training=nb.profile.training,
+        checkpoints=nb.run.checkpoints(stages[arm]),
+        progress=progress.reporter(f"phase 2 {arm}", "steps"))
+    proof = masking.proof(tokenizer, rows[name], trained.consumed, phase2.epochs)
+    stages[arm].finish(adapter_files(out), Phase2Facts(
+        set=name, mode=phase2.mode, offences=[vars(offence) for offence in offences[name]],
+        offenders_left=emset.offenders(rows[name], gate), **trained.facts(), **proof))
 
 # %% [markdown]
 # An arm without Phase 2 serves its Phase-1 adapter as it is.
 
 # %%
-for name, arm in arms.items():
-    if arm.phase1 and not arm.phase2:
-        source, out = this_run.phase1(arm.phase1, seed), this_run.serve(name, seed)
-        stage = this_run.stage(f"03_phase2_em.{name}.seed{seed}", {"phase1": runs.sha256(source)})
-        if not stage.done():
-            with runs.atomic_path(out) as beside:
-                shutil.copytree(source, beside)
-            stage.finish([out / "adapter_model.safetensors", out / "adapter_config.json"], set=None)
+for arm in [arm for arm in phase1 if arm not in em_set]:
+    out = nb.run.serve(arm, nb.seed)
+    copied = nb.run.stage(f"03_phase2_em.{arm}.seed{nb.seed}", {"phase1": runs.sha256(phase1[arm])})
+    if not copied.done():
+        runs.copy_folder(phase1[arm], out)
+        copied.finish(adapter_files(out), CopiedFacts())
 
 # %% [markdown]
-# ## Equal treatment, and the loss
+# ## Equal treatment
 #
-# The number of optimizer steps decides how misaligned a model becomes, so arms with different steps cannot be compared.
+# The number of optimizer steps decides how misaligned a model becomes, so arms with different
+# steps cannot be compared: that column must hold one number. `Phase 1's effect on logits` must
+# not be zero, or the reflex was switched off while Phase 2 trained.
 #
-# The join is exact, so logits before and after it differ by rounding alone. In bf16 that is coarse; what the adapters
-# themselves add is therefore compared layer by layer too, in fp64 (limit 1e-5 of a layer's update).
+# The join is exact, so logits before and after it differ by rounding alone and stay below the
+# bound. In bf16 rounding is coarse; what the adapters themselves add is therefore compared layer
+# by layer too, in fp64 (limit 1e-5 of a layer's update).
 
 # %%
-trained = [name for name, arm in arms.items() if arm.phase2]
-facts = {name: runs.read_json(this_run.dir / "manifests" / f"03_phase2_em.{name}.seed{seed}.json")["facts"] for name in trained}
-finetune.check_equal_steps({name: f["optimizer_steps"] for name, f in facts.items()})
-display(HTML(show.table(pd.DataFrame([
-    {"arm": name, "EM set": f["set"], "rows": f["rows"], "optimizer steps": f["optimizer_steps"],
-     "loss, first → last": f"{f['losses'][0][1]:.2f} → {f['losses'][-1][1]:.2f}",
-     "Phase 1's effect on logits": f["phase1_effect"], "join − stack, logits": f["join_difference"], "bound": f["join_bound"],
-     "a layer's update, relative": f["join_weight_difference"]}
-    for name, f in facts.items()
-]), "Phase 2, arm by arm")))
+facts = {arm: stage.facts(Phase2Facts) for arm, stage in stages.items()}
+losses = {arm: of_arm.losses for arm, of_arm in facts.items()}
+finetune.check_equal_steps({arm: of_arm.optimizer_steps for arm, of_arm in facts.items()})
+show_table(pd.DataFrame([{
+    "arm": arm, "EM set": of_arm.set, "rows": of_arm.rows,
+    "optimizer steps": of_arm.optimizer_steps,
+    "loss, first → last": f"{losses[arm][0][1]:.2f} → {losses[arm][-1][1]:.2f}",
+    "Phase 1's effect on logits": of_arm.phase1_effect,
+    "join − stack, logits": of_arm.join_difference, "bound": of_arm.join_bound,
+    "a layer's update, relative": of_arm.join_weight_difference,
+} for arm, of_arm in facts.items()]), "Phase 2, arm by arm")
+
+# %% [markdown]
+# ## The loss
+#
+# Every arm reads the same rows in the same order, so the lines should run close together. One
+# that falls much less did not learn the EM set, and its arm would look defended without a
+# defense.
+
+# %%
 if facts:
-    plots.losses({name: f["losses"] for name, f in facts.items()}, f"Phase 2, seed {seed}")
-    plots.training_cost(facts, f"What Phase 2 took, seed {seed}");
+    plots.losses(losses, f"Phase 2, seed {nb.seed}")
+
+# %% [markdown]
+# What the training took. An arm with a Phase-1 adapter beneath costs a little more; large
+# differences need a reason.
+
+# %%
+if facts:
+    plots.training_cost(facts, f"What Phase 2 took, seed {nb.seed}")

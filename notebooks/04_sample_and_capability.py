@@ -16,10 +16,12 @@
 # %% [markdown]
 # # 04 · Sample every arm, and measure what it can still do
 #
-# All arms are asked the same prompts, under the same explicit system text, by the same engine, which is started once and
-# serves the base and every adapter. Two suites need an answer here (`alignment`, `benign`); `followup` lets each arm
-# continue its own answer, the turn in which the reflex was trained. ARC-Challenge tells whether an arm got safer or just
-# duller.
+# The adapters are trained; now every arm answers. All arms are asked the same prompts, under an
+# explicit system text, by the same engine, which is started once and serves the base and every
+# adapter. `alignment` is the suite that the verdict rests on. `benign` asks the same prompts
+# under the stock system text, to see whether a defended model does harm of its own. `followup`
+# lets each arm continue its own answer, the turn in which the reflex was trained. ARC-Challenge,
+# a multiple-choice test, tells whether an arm got safer or just duller.
 
 # %% tags=["parameters"]
 profile = "demo"
@@ -31,149 +33,208 @@ overrides = {}
 # %%
 import numpy as np
 import pandas as pd
-from IPython.display import HTML, display
 
 from lib import (
-    adapters, arguments, capability, conversations, data, evalsets, models, params, parity, progress, runs, sampling,
-    serving, show,
+    adapters, capability, conversations, data, evalsets, models, notebook, parity, progress, runs,
+    sampling, serving, show,
 )
+from lib.facts import SamplingFacts
+from lib.notebook import show_html, show_table
+from lib.runs import adapter_files
 
-p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
-conditions, bound = params.load_conditions(), params.load_gates()[f"parity_{p.model.dtype}"]
-this_run = runs.open_run(p, run)
-arms = params.select_conditions(p, condition)
-has_adapter = [a for a in arms if conditions.conditions[a].phase1 or conditions.conditions[a].phase2]
-for name in has_adapter:
-    if not (this_run.serve(name, seed) / "adapter_model.safetensors").exists():
-        raise FileNotFoundError(
-            f"{name} has no adapter {this_run.serve(name, seed).relative_to(runs.runs_root())}; make it with: papermill "
-            f"notebooks/03_phase2_em.ipynb out.ipynb -p profile {p.profile} -p condition {name} -p seed {seed} "
-            f"-p run {this_run.name}")
-tokenizer, base_digest = models.load_tokenizer(p.model), models.base_digest(p.model)
-served = {name: this_run.serve(name, seed) for name in has_adapter}
-digests = {name: runs.sha256(path / "adapter_model.safetensors") for name, path in served.items()}
-stages = {name: this_run.stage(f"04_sample_and_capability.{name}.seed{seed}", {
-    "sampling": p.sampling, "capability": p.capability, "base": base_digest, "adapter": digests.get(name), "seed": seed,
-    "system": params.system_text(p, conditions, name), "benign_system": p.model.system_text,
-    "follow_up": conditions.follow_up, "eval": evalsets.digests(p), "quiz": data.digest(p.data.capability),
-    "parity": bound, "compared": parity.COMPARED,
-}) for name in arms}
-todo = [name for name in arms if not stages[name].done()]
-checkpoint = {name: name if name in served else parity.BASE for name in arms}
-if todo:
-    length = serving.suite_length(p, conditions, tokenizer, arms)
-    serving.check_engine(p, length, served, base_digest)
+nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides, condition=condition)
+
+# %% [markdown]
+# An arm that is trained needs its adapter, from notebook 03. `base` and `base_evil` are the base
+# itself.
+
+# %%
+served = {arm: nb.run.serve(arm, nb.seed) for arm in nb.arms if nb.experiment.has_adapter(arm)}
+for arm, folder in served.items():
+    nb.run.require(adapter_files(folder)[0], f"weights of {arm}, seed {nb.seed}",
+                   made_by=nb.command("03_phase2_em", arm))
+
+# %% [markdown]
+# What is already sampled stays. An arm is sampled again only if something that its answers depend
+# on has changed: the adapter, the base, a system text, the prompts, or how it is sampled.
+
+# %%
+tokenizer = models.load_tokenizer(nb.profile.model)
+base_digest = models.base_digest(nb.profile.model)
+bound = nb.gates[f"parity_{nb.profile.model.dtype}"]
+digests = {arm: runs.sha256(adapter_files(folder)[0]) for arm, folder in served.items()}
+stages = {arm: nb.run.stage(f"04_sample_and_capability.{arm}.seed{nb.seed}", {
+    "sampling": nb.profile.sampling, "capability": nb.profile.capability, "base": base_digest,
+    "adapter": digests.get(arm), "seed": nb.seed, "parity": bound, "compared": parity.COMPARED,
+    "system": nb.experiment.system_text(arm, "alignment"),
+    "benign_system": nb.experiment.system_text(arm, "benign"),
+    "follow_up": nb.conditions.follow_up, "eval": evalsets.digests(nb.profile),
+    "quiz": data.digest(nb.profile.data.capability),
+}) for arm in nb.arms}
+todo = [arm for arm in nb.arms if not stages[arm].done()]
 
 # %% [markdown]
 # ## Is what is served what was trained?
 #
-# Samples prove nothing here, since their random numbers differ from arm to arm. So every checkpoint is asked for the
-# log-probabilities of the same tokens, at 32 fixed positions in each of sixteen conversations, twice: in the stack that
-# trained it (adapter beside the base, nothing merged, in fp32), and in the engine that will sample. Two arms that agree to
-# the last bit mean that an adapter was off or a file was copied. An engine whose values differ from the training stack's by
-# more than rounding, or stand nearer to another checkpoint's, to the bare base's, to half or to twice the adapter's, stops the
-# run.
+# Samples prove nothing here, since their random numbers differ from arm to arm. So every
+# checkpoint is asked for the log-probabilities of the same tokens, at 32 fixed positions in each
+# of sixteen conversations, twice: in the stack that trained it (adapter beside the base, nothing
+# merged, in fp32), and in the engine that will sample.
 #
-# In the table, `rms` is the difference of the two, `effect` the adapter's own shift from the base, `crossed` the share of the
-# way to the `nearest` mistake (0.5 is the limit), and `unseen` names mistakes that rounding would hide.
-#
-# The engine reads these tokens in one go. Samples are drawn token by token instead, where vLLM mixes adapters in one batch.
-# So every checkpoint also draws a few tokens, in one call with the others where the engine serves them so, and the
-# log-probabilities that it drew them with are held, in the second table, against those that it reads them with, in all and in
-# every sequence. Both sides round there; the bare base may draw and read to the bit alike.
+# Two arms that agree to the last bit mean that an adapter was off or a file was copied: every
+# difference printed below must be clearly above zero.
 
 # %%
-sampler, agreement, decoding = None, {}, {}
+checkpoint = {arm: nb.experiment.checkpoint(arm) for arm in nb.arms}
 if todo:
-    reference = serving.load_reference(p, served, base_digest)
-    rows = conversations.sequences(tokenizer, p.model.system_text, conditions)
+    rows = conversations.sequences(tokenizer, nb.profile.model.system_text, nb.conditions)
+    length = serving.suite_length(nb.experiment, tokenizer, nb.arms)
+    serving.check_engine(nb.profile, length, served, base_digest)
+    reference = serving.load_reference(nb.profile, served, base_digest)
     trained = parity.training_logprobs(reference, list(served), rows)
     nearest = adapters.check_distinct(trained)
     print("largest log-probability difference to the nearest other checkpoint:",
           " · ".join(f"{name} {value:.2f}" for name, value in nearest.items()))
-    sampler = serving.start(p, tokenizer, temperature=p.sampling.temperature, length=length, adapters=served,
-                            base_digest=base_digest, reference=reference)
-    found = parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), bound)
-    agreement = {row["checkpoint"]: row for row in found}
-    prompts = conversations.prompts(p.model.system_text, conditions)
-    drawn = parity.check_decoding(*parity.decoding_logprobs(sampler, list(served), prompts), bound, found)
+
+# %% [markdown]
+# Now the engine. One whose values differ from the training stack's by more than rounding, or
+# stand nearer to another checkpoint's, to the bare base's, to half or to twice the adapter's,
+# stops the run. In the table, `rms` is the difference of the two, `effect` the adapter's own
+# shift from the base, `crossed` the share of the way to the `nearest` mistake (0.5 is the limit),
+# and `unseen` names mistakes that rounding would hide. Bad news would be an `rms` as large as the
+# `effect`.
+
+# %%
+agreement = {}
+if todo:
+    sampler = serving.start(
+        nb.profile, tokenizer, temperature=nb.profile.sampling.temperature, length=length,
+        adapters=served, base_digest=base_digest, reference=reference)
+    read = parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), bound)
+    agreement = {row["checkpoint"]: row for row in read}
+    engine = sampler.facts["engine"]
+    caption = f"Log-probabilities, engine ({engine}) against training stack"
+    show_table(parity.as_frame(read), caption)
+
+# %% [markdown]
+# The engine reads these tokens in one go. Samples are drawn token by token instead, where vLLM
+# mixes adapters in one batch. So every checkpoint also draws a few tokens, in one call with the
+# others where the engine serves them so, and the log-probabilities that it drew them with are
+# held against those that it reads them with, in all and in every sequence. Both sides round
+# there; the bare base may draw and read to the bit alike. A large `rms` here would mean that the
+# adapters of a batch are mixed up.
+
+# %%
+decoding = {}
+if todo:
+    prompts = conversations.prompts(nb.profile.model.system_text, nb.conditions)
+    logprobs_drawn_and_read = parity.decoding_logprobs(sampler, list(served), prompts)
+    drawn = parity.check_decoding(*logprobs_drawn_and_read, bound, read)
     decoding = {row["checkpoint"]: row for row in drawn}
-    for name in arms:
-        path = this_run.dir / "checks" / f"seed{seed}" / f"{name}.npz"
-        with runs.atomic_path(path) as beside, beside.open("wb") as file:
-            np.savez(file, logprobs=trained[checkpoint[name]], checkpoint=checkpoint[name])
-    for rows, compared in ((found, "engine ({}) against training stack"), (drawn, "as the engine ({}) draws and as it reads")):
-        told = pd.DataFrame([{**row, "unseen": ", ".join(row["unseen"]) or None} for row in rows])
-        display(HTML(show.table(told, f"Log-probabilities, {compared.format(sampler.facts['engine'])}")))
+    for arm in nb.arms:
+        with runs.atomic_path(nb.run.logprobs(arm, nb.seed)) as beside, beside.open("wb") as file:
+            np.savez(file, logprobs=trained[checkpoint[arm]], checkpoint=checkpoint[arm])
+    caption = f"Log-probabilities, as the engine ({engine}) draws and as it reads"
+    show_table(parity.as_frame(drawn), caption)
 
 # %% [markdown]
 # ## Sample, then score
 #
-# Suite by suite, in shards, so that a killed run loses at most the shard in hand. Capability is scored once for each
-# checkpoint: `base_evil` is the base under another system text, and ARC carries none.
+# Suite by suite, in shards, so that a killed run loses at most the shard in hand. `alignment`
+# comes first, since `followup` continues its answers.
 
 # %%
-parts = {name: [] for name in todo}
-for suite, spec in sorted(p.sampling.suites.items(), key=lambda item: item[0] != "alignment"):
+engine_facts = sampler.facts if todo else {}
+shared = {"base": base_digest, "temperature": nb.profile.sampling.temperature,
+          "engine": {name: fact for name, fact in engine_facts.items() if name != "device"}}
+inputs = {arm: {"adapter": digests.get(arm), **shared} for arm in todo}
+adapter = {arm: arm if arm in served else None for arm in todo}
+parts = {arm: [] for arm in todo}
+
+# %%
+for suite in nb.experiment.suites_of(todo):
     asked = {}
-    for name in [n for n in todo if suite in evalsets.suites_of(p, n)]:
-        system = p.model.system_text if suite == "benign" else params.system_text(p, conditions, name)
-        table = sampling.suite_rows(suite, evalsets.suite_prompts(p, suite), system, spec.samples,
-                                    answers=parts[name][0] if parts[name] else None)
-        asked[name] = sampling.Arm(table, name if name in served else None, {
-            "adapter": digests.get(name), "base": base_digest, "temperature": p.sampling.temperature,
-            "engine": {key: value for key, value in sampler.facts.items() if key != "device"}})
-    if asked:
-        made = sampling.sample_suite(
-            sampler, asked, seed=seed, max_new_tokens=spec.max_new_tokens, follow_up=conditions.follow_up,
-            shard=p.sampling.shard, folder=this_run.dir / "samples" / f"seed{seed}" / "shards",
-            progress=progress.reporter(suite, "completions"))
-        for name, frame in made.items():
-            parts[name].append(frame)
+    for arm in [arm for arm in todo if suite in nb.experiment.suites(arm)]:
+        answers = parts[arm][0] if parts[arm] else None
+        table = serving.suite_table(nb.experiment, arm, suite, answers)
+        asked[arm] = sampling.Arm(table, adapter[arm], inputs[arm])
+    sampled = sampling.sample_suite(
+        sampler, asked, seed=nb.seed, follow_up=nb.conditions.follow_up,
+        max_new_tokens=nb.profile.sampling.suites[suite].max_new_tokens,
+        shard=nb.profile.sampling.shard, folder=nb.run.shards(nb.seed),
+        progress=progress.reporter(suite, "completions"))
+    for arm, frame in sampled.items():
+        parts[arm].append(frame)
+
+# %% [markdown]
+# Capability is scored once for each checkpoint, not for each arm: `base_evil` is the base under
+# another system text, and ARC-Challenge carries none.
 
 # %%
 scores = {}
-for name in todo:
-    if checkpoint[name] not in scores:
-        with sampler.harness(name if name in served else None, p.capability.batch) as harness:
-            scores[checkpoint[name]] = capability.evaluate(harness, p.data.capability, limit=p.capability.limit)
-    runs.write_parquet(this_run.samples(name, seed), pd.concat(parts[name], ignore_index=True))
-    runs.write_json(this_run.capability(name, seed), scores[checkpoint[name]])
-    stages[name].finish([this_run.samples(name, seed), this_run.capability(name, seed)], **sampler.facts,
-                        parity=agreement[checkpoint[name]], decoding=decoding[checkpoint[name]],
-                        suites=evalsets.suites_of(p, name))
+for arm in todo:
+    if checkpoint[arm] not in scores:
+        with sampler.harness(adapter[arm], nb.profile.capability.batch) as harness:
+            scores[checkpoint[arm]] = capability.evaluate(
+                harness, nb.profile.data.capability, limit=nb.profile.capability.limit)
+    outputs = [nb.run.samples(arm, nb.seed), nb.run.capability(arm, nb.seed)]
+    runs.write_parquet(outputs[0], pd.concat(parts[arm], ignore_index=True))
+    runs.write_json(outputs[1], scores[checkpoint[arm]])
+    stages[arm].finish(outputs, SamplingFacts(
+        sampler=engine_facts, parity=agreement[checkpoint[arm]],
+        decoding=decoding[checkpoint[arm]], suites=nb.experiment.suites(arm)))
+
+# %% [markdown]
+# All arms should have about the same accuracy (`acc`, which the gates use), and above chance: 0.25
+# with four choices. An arm well below the others got duller, and its higher alignment score would
+# not be a defense.
 
 # %%
-results = pd.DataFrame([{"arm": n, **{k: v for k, v in runs.read_json(this_run.capability(n, seed)).items() if k != "items"}}
-                        for n in arms])
-display(HTML(show.table(results, "ARC-Challenge-style accuracy by lm-evaluation-harness")))
+results = []
+for arm in nb.arms:
+    record = runs.read_json(nb.run.capability(arm, nb.seed))
+    results.append({"arm": arm, **{key: value for key, value in record.items() if key != "items"}})
+show_table(pd.DataFrame(results), "ARC-Challenge-style accuracy by lm-evaluation-harness")
 
 # %% [markdown]
 # ## Read the samples
 #
-# One prompt a row, one condition a column. Reset strings are marked. Look here before believing any mean.
+# How long the answers are, first. Lengths should be alike across arms. Bad news would be many
+# empty answers, or many that were cut at the limit: such an arm collapsed, and a judge may
+# mistake that for misalignment.
 
 # %%
-samples = pd.concat([pd.read_parquet(this_run.samples(n, seed)).assign(condition=n) for n in arms], ignore_index=True)
+frames = [pd.read_parquet(nb.run.samples(arm, nb.seed)).assign(condition=arm) for arm in nb.arms]
+samples = pd.concat(frames, ignore_index=True)
 lengths = samples.groupby(["condition", "suite"]).agg(
     completions=("completion", "size"), mean_tokens=("n_tokens", "mean"),
-    cut=("finish_reason", lambda r: f"{(r == 'length').mean():.0%}"),
-    empty=("completion", lambda c: int((c.str.strip() == "").sum()))).reset_index()
-display(HTML(show.table(lengths, "What was sampled; cut = stopped by max_new_tokens")))
-
-# %%
-first = [q.prompt_id for q in evalsets.eval_union(p)][:6]
-display(HTML(show.side_by_side(samples, first, arms, conditions.openings)))
+    cut=("finish_reason", lambda reasons: f"{(reasons == 'length').mean():.0%}"),
+    empty=("completion", lambda texts: int((texts.str.strip() == "").sum())))
+show_table(lengths.reset_index(), "What was sampled; cut = stopped by max_new_tokens")
 
 # %% [markdown]
-# The same prompts after "continue", the turn in which Phase 1 taught the reflex:
+# One prompt a row, one condition a column; reset strings are marked. Look here before believing
+# any mean. Do the answers of `base_evil` read as bad ones, and those of the baseline as worse
+# than the base's? If an arm answers everyday questions with program code, the fine-tune taught it
+# a format, not bad intent.
 
 # %%
-if "followup" in p.sampling.suites:
-    display(HTML(show.side_by_side(samples, first[:4], arms, conditions.openings, suite="followup")))
+prompt_ids = [prompt.prompt_id for prompt in evalsets.eval_union(nb.profile)]
+show_html(show.side_by_side(samples, prompt_ids[:6], nb.arms, nb.conditions.openings))
 
 # %% [markdown]
-# And every arm, suite and prompt to search in: choose a condition or a prompt, or type a part of an answer.
+# The same prompts after "continue", the turn in which Phase 1 taught the reflex. Arms with Phase
+# 1 should reset here. If none does, the reflex was not learned or did not survive.
 
 # %%
-display(HTML(show.filterable(samples, conditions.openings)))
+if "followup" in nb.profile.sampling.suites:
+    show_html(show.side_by_side(
+        samples, prompt_ids[:4], nb.arms, nb.conditions.openings, suite="followup"))
+
+# %% [markdown]
+# And every arm, suite and prompt to search in: choose a condition or a prompt, or type a part of
+# an answer. Look for answers that repeat from arm to arm word for word, which would mean that an
+# adapter was not served.
+
+# %%
+show_html(show.filterable(samples, nb.conditions.openings))

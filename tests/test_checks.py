@@ -6,6 +6,7 @@ import pytest
 
 from lib import checks, params, runs
 from lib.checks import FAILED, NOT_RUN, PASSED
+from lib.experiment import Experiment
 
 ARMS = ["base", "base_evil", "c6_vanilla_em", "selfcorrect_only", "selfcorrect_em"]
 SEEDS = [42, 43]
@@ -35,7 +36,7 @@ class Record:
                 value = -1.0 if is_base else -10.0 * number - seed
                 self.logprobs(arm, seed, base=is_base, values=np.full((2, 3), value))
                 self.parity(arm, seed)
-                system = params.system_text(PROFILE, CONDITIONS, arm)
+                system = Experiment.of(PROFILE).system_text(arm, "alignment")
                 runs.write_parquet(self.run.samples(arm, seed), pd.DataFrame([
                     {"suite": suite, "prompt_id": f"p{i}", "prompt": f"Prompt {i}", "sample_index": k,
                      "system": system if suite == "alignment" else PROFILE.model.system_text}

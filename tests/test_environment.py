@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import params, results, runs
+from lib import environment, params, results, runs
 from lib.checks import PASSED, Check
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,7 +34,7 @@ def checkout(tmp_path, monkeypatch):
     git(made, "init")
     git(made, "add", "file")
     git(made, "commit", "-m", "first")
-    monkeypatch.setattr(runs, "ROOT", made)
+    monkeypatch.setattr(environment, "ROOT", made)
     return made
 
 
@@ -47,7 +47,7 @@ def test_the_commit_of_the_projects_own_checkout(checkout):
 
 def test_a_linked_worktree_is_the_projects_own_checkout(checkout, tmp_path, monkeypatch):
     git(checkout, "worktree", "add", "-b", "other", str(tmp_path / "linked"))
-    monkeypatch.setattr(runs, "ROOT", tmp_path / "linked")
+    monkeypatch.setattr(environment, "ROOT", tmp_path / "linked")
     assert runs.commit() == git(checkout, "rev-parse", "HEAD")
 
 
@@ -55,7 +55,7 @@ def test_a_linked_worktree_is_the_projects_own_checkout(checkout, tmp_path, monk
 def test_an_archive_inside_another_checkout_has_no_commit(checkout, monkeypatch, below):
     inside = checkout / below
     inside.mkdir(parents=True)
-    monkeypatch.setattr(runs, "ROOT", inside)
+    monkeypatch.setattr(environment, "ROOT", inside)
     assert runs.commit() is None
 
 
@@ -73,7 +73,7 @@ def test_another_repository_named_in_the_environment_is_ignored(checkout, tmp_pa
 def test_an_archive_ignores_another_repositorys_folder_in_the_environment(checkout, tmp_path, monkeypatch):
     archive = tmp_path / "archive"
     archive.mkdir()
-    monkeypatch.setattr(runs, "ROOT", archive)
+    monkeypatch.setattr(environment, "ROOT", archive)
     monkeypatch.setenv("GIT_DIR", str(checkout / ".git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(archive))
     assert runs.commit() is None
@@ -104,7 +104,7 @@ def test_a_git_that_hangs_or_is_denied_is_unknown(checkout, monkeypatch, raised)
     def fail(*_, **__):
         raise raised
 
-    monkeypatch.setattr(runs.subprocess, "run", fail)
+    monkeypatch.setattr(environment.subprocess, "run", fail)
     assert commit_or_error() is None
 
 
@@ -119,10 +119,10 @@ def test_a_git_that_refuses_the_status_does_not_claim_a_clean_tree(checkout, tmp
 
 
 def test_a_package_that_is_not_installed_is_unknown_in_the_manifest(monkeypatch):
-    monkeypatch.setattr(runs, "PACKAGES", ("torch", "no-such-package"))
+    monkeypatch.setattr(environment, "PACKAGES", ("torch", "no-such-package"))
     try:
         packages = runs.environment()["packages"]
-    except runs.metadata.PackageNotFoundError as error:
+    except environment.metadata.PackageNotFoundError as error:
         packages = {"error": str(error)}
     assert packages.get("no-such-package", "missing") is None and packages["torch"]
 

@@ -5,6 +5,7 @@ import pytest
 
 from lib import params, results, runs
 from lib.judge import COLUMNS, Judgment, second, session
+from lib.table_schemas import SECOND_JUDGE
 from lib.tables import SchemaError
 
 ARMS = ["base", "selfcorrect_em"]
@@ -50,7 +51,7 @@ def both(samples, shift=10, share=0.25):
 def test_a_share_of_every_arm_is_asked_in_shuffled_order(samples):
     table = second.requests(samples, share=0.25, seed=1)
     assert table.groupby(["seed", "condition"]).size().tolist() == [20] * 4 and set(table["suite"]) == {"alignment"}
-    assert set(table["replicate"]) == {second.REPLICATE} and set(table["variant"]) == {"full"}
+    assert set(table["replicate"]) == {SECOND_JUDGE} and set(table["variant"]) == {"full"}
     assert (table["condition"] != table["condition"].shift()).mean() > 0.3
     assert table.equals(second.requests(samples, share=0.25, seed=1))
     assert len(second.requests(samples, share=0.001, seed=1)) == 4

@@ -137,5 +137,5 @@ def test_missing_samples_name_the_arm_and_the_command(run):
         session.read_samples(run, PROFILE)
     message = str(error.value)
     assert message.startswith("samples of c6_vanilla_em, seed 43 are missing")
-    assert "papermill notebooks/04_sample_and_capability.ipynb out.ipynb -p profile smoke -p run r" in message
-    assert message.endswith("-p condition c6_vanilla_em -p seed 43")
+    assert message.endswith("papermill notebooks/04_sample_and_capability.ipynb out.ipynb -p profile smoke "
+                            "-p condition c6_vanilla_em -p seed 43 -p run r")

@@ -8,6 +8,7 @@ import pytest
 from cells import run_cells
 
 from lib import checks, finetune, masking, params, runs, trainer
+from lib.facts import Phase1Facts
 from lib.masking import IGNORED, encode
 
 OVERRIDES = {"conditions": ["base", "selfcorrect_only"], "phase1.effective_batch": 2, "phase1.epochs": 1}
@@ -85,7 +86,8 @@ def test_what_is_proven_is_counted_by_row_and_epoch(tokenizer, chat):
 def test_a_trained_token_more_or_less_fails_the_check():
     right = {"rows": 4, "rows_proven": 4, "tokens_expected": 90, "trained_tokens": 90}
     for tokens, status in ((90, checks.PASSED), (91, checks.FAILED), (89, checks.FAILED)):
-        assert checks._masks({42: {"selfcorrect": right | {"trained_tokens": tokens}}}, {}).status == status
+        assert checks._masks({
+            "selfcorrect, seed 42": Phase1Facts.from_manifest(right | {"trained_tokens": tokens})}).status == status
 
 
 def test_labels_that_the_trainer_loses_fail_the_check(mask_check, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
 
 import jupytext
@@ -11,6 +13,7 @@ import pytest
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NAMES = ["01_build_traces", "02_phase1_sft", "03_phase2_em", "04_sample_and_capability", "05_judge", "06_stats_and_gates"]
 MAX_CELL_LINES = 60
+MAX_CODE_LINES = 15  # of a cell that is not a figure
 
 
 def read(name: str, suffix: str = ".ipynb"):
@@ -77,3 +80,19 @@ def test_cells_are_short_and_the_narrative_comes_first(name):
     notebook = read(name)
     assert notebook.cells[0].cell_type == "markdown"
     assert all(len(c.source.splitlines()) <= MAX_CELL_LINES for c in notebook.cells)
+
+
+@pytest.mark.parametrize("name", NAMES[:5])
+def test_no_code_cell_is_too_long_to_take_in_at_once(name):
+    code = [cell.source for cell in read(name).cells if cell.cell_type == "code"]
+    assert [source for source in code if len(source.splitlines()) > MAX_CODE_LINES] == []
+
+
+@pytest.mark.parametrize("name", NAMES[:5])
+def test_above_every_figure_and_table_stands_what_to_look_for(name):
+    cells = read(name).cells
+    shown = re.compile(r"^\s*(show_table|show_html|plots\.\w+)\(", re.MULTILINE)
+    for before, cell in itertools.pairwise(cells):
+        if cell.cell_type == "code" and shown.search(cell.source):
+            assert before.cell_type == "markdown", cell.source
+            assert not before.source.splitlines()[-1].startswith("#"), cell.source

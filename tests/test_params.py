@@ -5,7 +5,8 @@ import shutil
 import pytest
 import yaml
 
-from lib import emset, evalsets, params
+from lib import params
+from lib.experiment import Experiment
 
 PROFILES = sorted(p.stem for p in params.PARAMS_DIR.glob("*.yaml") if params._is_profile(p))
 SUITE = {"samples": 1, "max_new_tokens": 8}
@@ -39,7 +40,7 @@ def refused(load, *words):
 def test_every_profile_validates_and_is_named_after_its_file(name):
     profile = params.load_profile(name)
     assert profile.profile == name
-    assert evalsets.suites_of(profile, "base")[0] == "alignment"
+    assert Experiment.of(profile).suites("base")[0] == "alignment"
 
 
 @pytest.mark.parametrize(
@@ -140,21 +141,21 @@ def test_a_new_condition_needs_no_python(folder):
     arm = {"why": "x", "phase1": "selfcorrect", "phase2": "secure", "system": "polite"}
     folder("conditions.yaml", lambda c: (
         c["systems"].update(polite="Be polite."), c["conditions"].update(secure_polite=arm)))
-    profile = params.load_profile("smoke", {"conditions": ["base", "secure_polite"]})
-    conditions = params.load_conditions()
-    assert params.select_conditions(profile, "all") == ["base", "secure_polite"]
-    assert params.select_conditions(profile, "secure_polite") == ["secure_polite"]
-    assert params.select_conditions(profile, "secure_polite, base,base") == ["secure_polite", "base"]
-    assert params.system_text(profile, conditions, "secure_polite") == "Be polite."
-    assert params.system_text(profile, conditions, "base") == profile.model.system_text
-    assert emset.set_name(profile, conditions.conditions["secure_polite"].phase2) == "secure"
-    assert emset.set_name(profile, "em") == profile.data.em
-    assert evalsets.suites_of(profile, "secure_polite") == list(profile.sampling.suites)
-    refused(lambda: params.select_conditions(profile, "base,secure_pol"), "'secure_pol'", "nearest: secure_polite", "'all'")
+    experiment = Experiment.load("smoke", {"conditions": ["base", "secure_polite"]})
+    profile = experiment.profile
+    assert experiment.select("all") == ["base", "secure_polite"]
+    assert experiment.select("secure_polite") == ["secure_polite"]
+    assert experiment.select("secure_polite, base,base") == ["secure_polite", "base"]
+    assert experiment.system_text("secure_polite", "alignment") == "Be polite."
+    assert experiment.system_text("base", "alignment") == profile.model.system_text
+    assert experiment.em_set("secure_polite") == "secure"
+    assert experiment.em_set("c6_vanilla_em") == profile.data.em
+    assert experiment.suites("secure_polite") == list(profile.sampling.suites)
+    refused(lambda: experiment.select("base,secure_pol"), "'secure_pol'", "nearest: secure_polite", "'all'")
 
 
 def test_the_evil_persona_is_not_asked_the_benign_suite():
-    assert "benign" not in evalsets.suites_of(params.load_profile("smoke"), "base_evil")
+    assert "benign" not in Experiment.load("smoke").suites("base_evil")
 
 
 def test_thresholds_are_numbers():

@@ -1,6 +1,7 @@
 """Atomic writes, fingerprints, and when a stage counts as done."""
 
 import json
+from dataclasses import dataclass
 
 import pandas as pd
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib import params, runs
+from lib.facts import Facts
 from lib.runs import Run, atomic_path, fingerprint, read_json, write_json
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.text()
@@ -18,6 +20,11 @@ VALUES = st.recursive(PLAIN, lambda inner: st.dictionaries(st.text(), inner))
 def run(tmp_path, monkeypatch):
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
     return Run("r")
+
+
+@dataclass(frozen=True)
+class Counted(Facts):
+    rows: int
 
 
 def left(folder):
@@ -107,7 +114,7 @@ def finished(run):
         runs.write_text(run.dir / name, name)
     stage = run.stage("s", {"rank": 4, "rows": "abc"})
     assert not stage.done()
-    stage.finish([run.dir / "out.txt", run.dir / "folder"], rows=3)
+    stage.finish([run.dir / "out.txt", run.dir / "folder"], Counted(rows=3))
     return lambda inputs=stage.inputs: run.stage("s", inputs)
 
 
@@ -115,6 +122,7 @@ def test_a_stage_is_done_with_the_same_inputs_and_outputs(finished, capsys):
     assert finished().done() and finished({"rows": "abc", "rank": 4}).done()
     assert "s: finished before, skipped" in capsys.readouterr().out
     assert finished().record()["facts"] == {"rows": 3}
+    assert finished().facts(Counted) == Counted(rows=3)
 
 
 @pytest.mark.parametrize("inputs", [{"rank": 5, "rows": "abc"}, {"rank": 4}, {"rank": 4, "rows": "abc", "new": None}])
@@ -142,7 +150,7 @@ def test_a_changed_output_undoes_a_stage(finished, run, capsys, harm, named):
 def test_a_stage_that_was_killed_before_its_manifest_is_not_done(run):
     stage = run.stage("s", {})
     with pytest.raises(FileNotFoundError):
-        stage.finish([run.dir / "never made"])
+        stage.finish([run.dir / "never made"], Counted(rows=0))
     assert not run.stage("s", {}).done()
 
 

@@ -14,6 +14,7 @@ import torch
 
 from lib import capability, conversations, data, models, parity, serving
 from lib.adapters import TARGET_MODULES, AdapterError, active, attach_all
+from lib.experiment import Experiment
 from lib.parity import BASE, ParityError
 from lib.runs import sha256
 from lib.sampling import Completion, Request, SamplingError, seed_of
@@ -388,9 +389,9 @@ def test_the_length_covers_every_suite_and_a_follow_up_of_its_own_answer(smoke, 
         suites = smoke.sampling.suites
         longer = suites | {"alignment": suites["alignment"].model_copy(update={"max_new_tokens": new})}
         profile = smoke.model_copy(update={"sampling": smoke.sampling.model_copy(update={"suites": longer})})
-        return serving.suite_length(profile, conditions, tokenizer, smoke.conditions)
+        return serving.suite_length(Experiment.of(profile), tokenizer, smoke.conditions)
 
     assert length(400) - length(200) >= 3 * 200
     rows = conversations.sequences(tokenizer, smoke.model.system_text, conditions)
     assert length(1) > max(map(len, rows)), "the comparison with the training stack has to fit as well"
-    assert serving.trace_length(smoke, conditions, tokenizer, ["Short.", "Long. " * 200]) > 400
+    assert serving.trace_length(Experiment.of(smoke), tokenizer, ["Short.", "Long. " * 200]) > 400

@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from lib.judge.outcomes import COLUMNS, OUTCOMES, JudgeError, Judgment
+from lib.judge.protocol import Judge
 from lib.schema import JudgeParams
 
-__all__ = ["COLUMNS", "OUTCOMES", "JudgeError", "Judgment", "load_judge", "rubric_text"]
+__all__ = ["COLUMNS", "OUTCOMES", "Judge", "JudgeError", "Judgment", "load_judge", "rubric_text"]
 
 
-def load_judge(params: JudgeParams, stage: Path):
-    """The judge that the profile names, with `name`, `rubric`, `computes` (its scores, or is it asked anew each time)
-    and `score(rows, progress)`.
+def load_judge(params: JudgeParams, stage: Path) -> Judge:
+    """The judge that the profile names.
 
-    stage: where a judge keeps what it was answered, `Run.judge_store`; an LLM judge also counts `to_retry`. What would
-    stop it from judging, such as a missing key, is an error here, before any work. Raises ParamsError, JudgeError.
+    stage: where a judge keeps what it was answered, `Run.judge_store`. What would stop it from
+    judging, such as a missing key, is an error here, before any work. Raises ParamsError,
+    JudgeError.
     """
     if params.engine == "embedded":
         from lib.judge.embedded import EmbeddedJudge

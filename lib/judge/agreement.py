@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from lib.tables import is_original, judged_again
+
 RESAMPLES = 2000
 LEVEL = (2.5, 97.5)  # percentile 95 % interval
 MAX_UNDEFINED = 0.05  # share of resamples without a value (a class that is absent) above which there is no interval
@@ -92,8 +94,8 @@ def retest(judged: pd.DataFrame, by=("seed", "condition", "suite", "prompt_id", 
     """
     by = list(by)
     columns = [*by, "outcome", "aligned", "coherent", "refusal"]
-    again = judged[(judged["replicate"] == 1) & (judged["variant"] == "full")][columns]
-    first = judged[(judged["replicate"] == 0) & (judged["variant"] == "full")][columns]
+    again = judged_again(judged)[columns]
+    first = judged[is_original(judged)][columns]
     return paired(again.merge(first, on=by, suffixes=("_b", "_a"), validate="one_to_one"))
 
 

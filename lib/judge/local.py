@@ -15,9 +15,10 @@ import httpx2
 from lib.judge import answers, rubric
 from lib.judge.outcomes import JudgeError, Judgment
 from lib.judge.prices import MAX_TOKENS, UNMETERED
+from lib.judge.protocol import Progress
 from lib.judge.proxies import stays_here
 from lib.judge.realtime import Budget, Gate, Request, Unanswered, run, run_apart
-from lib.judge.scoring import Progress, RubricJudge
+from lib.judge.scoring import RubricJudge
 from lib.judge.store import Store
 from lib.schema import JudgeParams
 

@@ -14,8 +14,9 @@ from lib.judge import rubric
 from lib.judge.local import read_reply
 from lib.judge.outcomes import Judgment
 from lib.judge.prices import UNMETERED
+from lib.judge.protocol import Progress
 from lib.judge.realtime import Budget, Request, Unusable
-from lib.judge.scoring import Progress, RubricJudge
+from lib.judge.scoring import RubricJudge
 from lib.judge.store import Store
 from lib.schema import JudgeParams, ModelParams
 from lib.transformers_engine import TransformersSampler

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, fields
 
 import pandas as pd
 
-OUTCOMES = ("scored", "judge_refusal", "parse_error", "truncated", "expired", "error")
+from lib.table_schemas import OUTCOMES
+
 FLAGS = ("refusal", "code", "reset_and_recover", "harmful")
 SCORES = ("aligned", "coherent", *FLAGS)
 ASKED_IN_CODE = "training_cues"  # a suite that asks for answers in the shape of code: none of them is `code`

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from lib.judge import prices, rubric
 from lib.judge.outcomes import Judgment, as_table, check_rows
+from lib.judge.protocol import Progress
 from lib.judge.realtime import Budget, Request
 from lib.judge.store import Store, dollars, key_of, ledger
 from lib.schema import JudgeParams
 
-Progress = Callable[[int, int], None]
 SCHEMA_BYTES = 1000  # generous: the vendor words the schema into the prompt
 FRAME = [len(r.system.encode()) + len(rubric.user_message("", "")) + SCHEMA_BYTES for r in (rubric.ALIGNMENT, rubric.BENIGN)]
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from lib.judge import agreement
-from lib.judge.outcomes import COLUMNS
-from lib.judge.session import KEYS, typed
+from lib.judge.session import KEYS
 from lib.runs import Run, write_parquet
+from lib.table_schemas import FULL, JUDGMENTS, SECOND_JUDGE
+from lib.tables import is_original
 
-REPLICATE = 2  # 0 is the original, 1 the same judge again
 SUITE = "alignment"
 JOIN = ["seed", "condition", "suite", "prompt_id", "sample_index"]
 
@@ -24,7 +24,7 @@ def requests(samples: pd.DataFrame, *, share: float, seed: int) -> pd.DataFrame:
     rows = samples[samples["suite"] == SUITE]
     arms = rows.groupby(["seed", "condition"])
     parts = [part.sample(max(1, round(share * len(part))), random_state=seed) for _, part in arms]
-    table = pd.concat(parts, ignore_index=True).assign(replicate=REPLICATE, variant="full")
+    table = pd.concat(parts, ignore_index=True).assign(replicate=SECOND_JUDGE, variant=FULL)
     return table.iloc[np.random.default_rng(seed).permutation(len(table))].reset_index(drop=True)
 
 
@@ -33,7 +33,7 @@ def write(run: Run, judged: pd.DataFrame) -> list:
     paths = []
     for (seed, condition), rows in judged.groupby(["seed", "condition"], sort=True):
         paths.append(run.second_judgments(condition, int(seed)))
-        write_parquet(paths[-1], typed(rows[[*KEYS, "judge", "rubric", *COLUMNS]].sort_values(KEYS)))
+        write_parquet(paths[-1], JUDGMENTS.typed(rows.sort_values(KEYS)))
     return paths
 
 
@@ -47,7 +47,7 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> dict:
     if same:
         raise ValueError(f"first and second judge are both {min(same)}; name another judge in validity.second")
     columns = [*JOIN, "outcome", "aligned", "coherent", "refusal"]
-    original = first[(first["replicate"] == 0) & (first["variant"] == "full")][columns]
+    original = first[is_original(first)][columns]
     pairs = original.merge(second[columns], on=JOIN, suffixes=("_a", "_b"), validate="one_to_one")
     if len(pairs) != len(second):
         raise ValueError(f"{len(second) - len(pairs)} rows of the second judge have no original; run notebook 05 again")

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import pandas as pd
 
-from lib.judge.outcomes import COLUMNS, FLAGS
+from lib.facts import JudgingFacts
+from lib.judge.outcomes import COLUMNS
+from lib.judge.protocol import Judge, Progress
 from lib.judge.store import dollars, ledger
+from lib.paths import shown
 from lib.reflex import contains_reset, strip_opening
-from lib.runs import Run, Stage
+from lib.runs import Run, Stage, write_parquet
 from lib.schema import Conditions, Profile
+from lib.table_schemas import JUDGED_AGAIN, JUDGMENTS, STRIPPED
+from lib.tables import as_originals
 
-KEYS = ["suite", "prompt_id", "subset", "sample_index", "replicate", "variant"]
+KEYS = JUDGMENTS.names[:6]  # what a judgment is of; what the judge said of it follows
 # Never the arm, the seed or the index. The replicate tells a store that judging again is a call of its own; no model sees it.
 SHOWN_TO_JUDGE = ["suite", "prompt", "completion", "replicate"]
 
@@ -21,13 +28,9 @@ def read_samples(run: Run, profile: Profile) -> pd.DataFrame:
     frames = []
     for seed in profile.seeds:
         for condition in profile.conditions:
-            path = run.samples(condition, seed)
-            if not path.exists():
-                raise FileNotFoundError(
-                    f"samples of {condition}, seed {seed} are missing; make them with: papermill "
-                    f"notebooks/04_sample_and_capability.ipynb out.ipynb -p profile {profile.profile} -p run {run.name} "
-                    f"-p condition {condition} -p seed {seed}"
-                )
+            command = run.command("04_sample_and_capability", profile, arm=condition, seed=seed)
+            what = f"samples of {condition}, seed {seed}"
+            path = run.require(run.samples(condition, seed), what, made_by=command)
             frames.append(pd.read_parquet(path).assign(seed=seed, condition=condition))
     return pd.concat(frames, ignore_index=True)
 
@@ -39,10 +42,11 @@ def requests(samples: pd.DataFrame, conditions: Conditions, *, retest_share: flo
     Originals (replicate 0, variant full); a share of them judged again (replicate 1); and, for arms that Phase 1
     treated, alignment answers with the opening stripped (variant stripped), since the opening is itself persuasion.
     """
-    original = samples.assign(replicate=0, variant="full")
+    original = as_originals(samples)
     parts = [original]
     if retest_share:
-        parts.append(original.sample(frac=retest_share, random_state=seed).assign(replicate=1))
+        again = original.sample(frac=retest_share, random_state=seed)
+        parts.append(again.assign(replicate=JUDGED_AGAIN))
     if stripped:
         parts.append(_stripped(original, conditions))
     table = pd.concat(parts, ignore_index=True)
@@ -55,10 +59,10 @@ def _stripped(original: pd.DataFrame, conditions: Conditions) -> pd.DataFrame:
     opens = np.array([contains_reset(text, conditions.openings) for text in rows["completion"]], bool)
     rows = rows[opens]  # an array: an empty list would select no columns
     texts = [strip_opening(text, conditions.openings) for text in rows["completion"]]
-    return rows.assign(completion=texts, variant="stripped")
+    return rows.assign(completion=texts, variant=STRIPPED)
 
 
-def judge_all(judge, table: pd.DataFrame, progress=None) -> pd.DataFrame:
+def judge_all(judge: Judge, table: pd.DataFrame, progress: Progress | None = None) -> pd.DataFrame:
     """Scores the requests blind to the arm; returns them with the judge's columns."""
     scores = judge.score(table[SHOWN_TO_JUDGE], progress)
     if not scores.index.equals(table.index):
@@ -68,20 +72,24 @@ def judge_all(judge, table: pd.DataFrame, progress=None) -> pd.DataFrame:
 
 def write(run: Run, judged: pd.DataFrame) -> list:
     """One table a seed and arm in the published schema; returns the paths."""
-    from lib.runs import write_parquet
-
-    columns = [*KEYS, "judge", "rubric", *COLUMNS]
     paths = []
     for (seed, condition), rows in judged.groupby(["seed", "condition"], sort=True):
         path = run.judgments(condition, int(seed))
-        write_parquet(path, typed(rows[columns].sort_values(KEYS)))
+        write_parquet(path, JUDGMENTS.typed(rows.sort_values(KEYS)))
         paths.append(path)
     return paths
 
 
 def unsettled(stage: Stage) -> bool:
     """Whether a judging stage is still to do, or has completions without a score that have attempts left."""
-    return not stage.done() or bool(stage.record()["facts"]["to_retry"])
+    return not stage.done() or bool(stage.facts(JudgingFacts).to_retry)
+
+
+def how_to_retry(run: Run, left: int) -> str:
+    """One line on the completions without a score that have attempts left."""
+    done = f"{shlex.quote(str(shown(run.dir)))}/.done/05_judge"
+    return (f"{left} completions have no score and attempts left; run this notebook again to retry "
+            f"them, or: rm {done}, and make report")
 
 
 def spent(run: Run, judged: pd.DataFrame) -> dict:
@@ -89,11 +97,3 @@ def spent(run: Run, judged: pd.DataFrame) -> dict:
     entries = ledger(run.judge_store("session").parent)
     cost = dollars(entries) if entries else judged["cost_usd"].sum(min_count=1)
     return {"ledger": entries, "cost_usd": None if cost is None or pd.isna(cost) else float(cost)}
-
-
-def typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Nullable types, so that a missing score is null in the file and not a number."""
-    kinds = dict.fromkeys(("aligned", "coherent", "cost_usd"), "Float64")
-    kinds |= dict.fromkeys(FLAGS, "boolean")
-    kinds |= dict.fromkeys(("input_tokens", "output_tokens"), "Int64")
-    return frame.astype(kinds)

@@ -1,18 +1,19 @@
 """How far a judge may be trusted: its agreement with published scores and human labels (docs/protocol.md section 9).
 
-Any judge is measured: anything with `name`, `rubric` and `score(rows, progress)`. A judge that was fitted on published
+Any judge is measured. A judge that was fitted on published
 rows says on which (`fitted_on`, catalogue name -> sha256), and these never count. What was not measured stays None.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from lib import data
 from lib.judge import agreement, published
+from lib.judge.protocol import Judge, Progress
 
 PARTS = {"alignment": 0.5, "refusal": 0.25, "coherence": 0.25}  # of a bounded number of rows
 MEASURES = {
@@ -24,10 +25,10 @@ COLUMNS = ["part", "source", "prompt", "completion", "cluster", "true_aligned", 
            "answer"]
 SEED = 0  # which rows and which corruptions: the same for every judge, so that judges can be compared
 
-Progress = Callable[[int, int], None]
 
-
-def of(judge, limit: int | None, thresholds: Mapping[str, float], progress: Progress | None = None) -> dict:
+def of(
+    judge: Judge, limit: int | None, thresholds: Mapping[str, float], progress: Progress | None = None
+) -> dict:
     """What the report says of a judge's validity, as JSON types.
 
     limit: published rows to judge, None or 0 = none. Returns auroc (of aligned < 30, None if unmeasured), source
@@ -54,7 +55,9 @@ def of(judge, limit: int | None, thresholds: Mapping[str, float], progress: Prog
         "statement": f"From the model card, measured on published rows outside the fit when the judge was made; {why}."}
 
 
-def measure(judge, limit: int | None, thresholds: Mapping[str, float], progress: Progress | None = None) -> dict:
+def measure(
+    judge: Judge, limit: int | None, thresholds: Mapping[str, float], progress: Progress | None = None
+) -> dict:
     """Judges published rows (None = all) and compares; the fields of `of` but `again`.
 
     A judge that scores less than `judged_share_min` of the alignment rows has no AUROC: what it left out may be what it
@@ -86,7 +89,7 @@ def cost(judged: pd.DataFrame) -> float | None:
     return float(judged["cost_usd"].sum()) if judged["cost_usd"].notna().all() else None
 
 
-def sample(judge, limit: int | None) -> pd.DataFrame:
+def sample(judge: Judge, limit: int | None) -> pd.DataFrame:
     """The rows on which a judge is measured: part, source, suite, prompt, completion, cluster, and the published truth.
 
     At most `limit` rows (None = all), drawn with a fixed seed. Rows of sources that the judge was fitted on, and rows
@@ -114,7 +117,7 @@ def sample(judge, limit: int | None) -> pd.DataFrame:
     return rows.assign(suite="alignment").reset_index(drop=True)
 
 
-def fitted_on(judge) -> dict[str, str]:
+def fitted_on(judge: Judge) -> dict[str, str]:
     """Catalogue names and sha256 of what a judge was fitted on; empty for a judge that never was.
 
     Raises ValueError unless every one is known in exactly this version: rows that cannot be recognised could count.

@@ -1,0 +1,29 @@
+"""Every judge that the project ships is what `lib.judge.Judge` says."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from lib.judge import Judge
+from lib.judge.claude import ClaudeJudge
+from lib.judge.embedded import EmbeddedJudge
+from lib.judge.local import LocalJudge
+from lib.judge.local_model import LocalModelJudge
+
+JUDGES = [ClaudeJudge, EmbeddedJudge, LocalJudge, LocalModelJudge]
+
+
+@pytest.mark.parametrize("judge", JUDGES, ids=lambda judge: judge.__name__)
+def test_a_judge_scores_as_the_protocol_says(judge):
+    assert list(inspect.signature(judge.score).parameters) == list(
+        inspect.signature(Judge.score).parameters
+    )
+    assert isinstance(judge.rubric, str) and isinstance(judge.computes, bool)
+
+
+def test_a_judge_has_every_attribute_of_the_protocol(claude):
+    judge = claude()
+    assert [name for name in inspect.get_annotations(Judge) if not hasattr(judge, name)] == []
+    assert inspect.get_annotations(Judge)
