@@ -28,20 +28,21 @@ class ScriptedJudge:
         return pd.DataFrame(scored, columns=list(COLUMNS), index=rows.index)
 
 
+def sampled(**levels) -> Run:
+    """A run whose arms have samples that say their own score."""
+    made = Run("r")
+    for arm, level in levels.items():
+        write_parquet(made.samples(arm, 42), pd.DataFrame([
+            {"suite": suite, "prompt_id": f"p{p}", "subset": "s", "prompt": f"Prompt {p}", "system": "x",
+             "sample_index": k, "completion": str(level), "n_tokens": 1, "finish_reason": "stop"}
+            for suite in ("alignment", "benign") for p in range(4) for k in range(15)]))
+    return made
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
-
-    def make(**levels):
-        made = Run("r")
-        for arm, level in levels.items():
-            write_parquet(made.samples(arm, 42), pd.DataFrame([
-                {"suite": suite, "prompt_id": f"p{p}", "subset": "s", "prompt": f"Prompt {p}", "system": "x",
-                 "sample_index": k, "completion": str(level), "n_tokens": 1, "finish_reason": "stop"}
-                for suite in ("alignment", "benign") for p in range(4) for k in range(15)]))
-        return made
-
-    return make
+    return sampled
 
 
 @pytest.mark.parametrize(("baseline", "stop"), [(85, True), (80.5, True), (80, False), (40, False)])
