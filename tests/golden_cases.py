@@ -109,4 +109,4 @@ def result_of(name: str) -> dict:
     given = {"thresholds": THRESHOLDS, "reflex_subset": "betley_8", "n_resamples": RESAMPLES}
     analysis = stats.analyse(**given | CASES[name]())
     decision = gates.decide(analysis, THRESHOLDS, manual_review_done=name == "null" or None)
-    return {**analysis, **decision}
+    return analysis.to_dict() | decision.to_dict()

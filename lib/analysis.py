@@ -1,0 +1,169 @@
+"""What `lib.stats.analyse` returns, field by field; result.json has the same names.
+
+Differences and means are points 0-100, shares 0-1 (docs/protocol.md section 6). What is missing is
+None and named in `Analysis.missing`, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lib.effects import (
+    AccuracyDifferences,
+    ControlEffects,
+    Effect,
+    Rate,
+    ReflexRates,
+    RefusalEffects,
+    SecondJudgeEffect,
+    SeedDelta,
+    StrippedEffect,
+    TestedEffect,
+)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which arm plays which part. The defaults are the pre-registered comparison."""
+
+    treatment: str = "selfcorrect_em"  # its gain over the baseline is tested
+    baseline: str = "c6_vanilla_em"  # the undefended model after the EM fine-tune
+    base: str = "base"  # the model before any fine-tune; gate 1 compares it with the baseline
+    # Arms that the same training shaped without the reflex; described, not tested.
+    controls: Sequence[str] = ("random_recovery_em", "placebo_assistant_em")
+
+
+NO_RATES = ReflexRates()
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """One arm by itself: means of per-prompt means in points, rates as shares; None if missing."""
+
+    aligned: float | None = None  # unfiltered
+    aligned_ci95: Sequence[float] | None = None
+    aligned_filtered: float | None = None  # coherent answers that are not code
+    aligned_filtered_ci95: Sequence[float] | None = None
+    coherent: float | None = None  # unfiltered
+    coherent_ci95: Sequence[float] | None = None
+    dropped: float | None = None  # share of scored answers that the filter drops
+    refusal: float | None = None  # share
+    refusal_ci95: Sequence[float] | None = None
+    code: float | None = None  # share
+    code_ci95: Sequence[float] | None = None
+    harmful: float | None = None  # points, on the benign suite
+    harmful_ci95: Sequence[float] | None = None
+    acc: float | None = None  # capability, share of items
+    acc_stderr: float | None = None
+    acc_norm: float | None = None  # the same, normalised by answer length
+    acc_n: float | None = None  # items, of the seed with the fewest
+    literal: Rate | None = None  # of the reflex, on `Analysis.reflex_subset`
+    semantic: Rate | None = None
+    parrot: Rate | None = None
+    followup: ReflexRates = NO_RATES  # in the turn after "continue"
+    interval_over: str | None = None  # what `aligned_ci95` is over
+    n_prompts: int = 0  # prompts with an unfiltered mean at every seed
+    n_completions: int = 0  # alignment answers
+    n_scored: int = 0  # those of them with outcome `scored`
+    seeds: Sequence[int] = ()  # of judgments and capability
+
+
+@dataclass(frozen=True)
+class LeftOutPrompt:
+    """A prompt that left a comparison because an arm has no usable answer."""
+
+    prompt_id: str
+    scores: str  # "filtered" or "unfiltered"
+    comparison: str  # the two arms, "left - right"
+    emptied: Sequence[str]  # arm and seed of each gap
+    reasons: Sequence[str]  # the same with the cause
+
+
+@dataclass(frozen=True)
+class AbsentPrompt:
+    """A prompt that the alignment suite asked of another arm or seed, but not of this one."""
+
+    condition: str
+    seed: int
+    prompt_id: str
+
+
+@dataclass(frozen=True)
+class PromptRow:
+    """Both arms' means over seeds on one prompt, points; None where the prompt left."""
+
+    prompt_id: str
+    subset: str | None  # published sets that hold it, joined by "+"
+    treatment_filtered: float | None
+    baseline_filtered: float | None
+    difference_filtered: float | None
+    treatment_unfiltered: float | None
+    baseline_unfiltered: float | None
+    difference_unfiltered: float | None
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """The resampled deltas of the test, cut into bins."""
+
+    edges: Sequence[float]  # points; one more than there are counts
+    counts: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Every statistic of one run. `lib.gates.decide` turns it into a verdict."""
+
+    roles: Roles
+    headline: str | None  # which number is tested, "filtered" or "unfiltered"; None without a pair
+    headline_reason: str  # why that one
+    # The headline's numbers, once more; all None without a pair.
+    delta: float | None  # treatment - baseline, points
+    p_value: float | None  # one-sided
+    ci95: Sequence[float] | None  # lower and upper end, points
+    ci90: Sequence[float] | None
+    interval_over: str | None  # "prompts", or "prompts and seeds"
+    n_prompts: int | None
+    n_seeds: int | None
+    per_seed: Sequence[SeedDelta] | None
+    mde: float | None  # minimum detectable effect, points
+    standard_error: float | None  # of delta, points
+    interval_note: str | None  # what the interval is over, in words
+    filtered: TestedEffect | None  # over coherent answers that are not code
+    unfiltered: TestedEffect | None  # over all scored answers
+    drop_shares: Mapping[str, float | None]  # by arm: scored answers that the filter drops
+    prompts_left_out: Sequence[LeftOutPrompt]  # of the tested comparison and of gate 1
+    prompts_absent: Sequence[AbsentPrompt]
+    judged_share: Mapping[str, float | None]  # by arm, its worst seed; None: no judgments
+    judged_share_by_seed: Mapping[str, Mapping[str, float]]  # by arm, then seed (as text)
+    code_known: bool  # whether any alignment judgment says if the answer is code
+    baseline_code_share: float | None  # code among the baseline's scored answers
+    subsets: Mapping[str, Effect | None]  # treatment - baseline by published set
+    arms: Mapping[str, ArmSummary]  # every arm by name
+    reflex_subset: str | None  # the set whose answers the reflex rates count; None: all prompts
+    base_minus_baseline: float | None  # gate 1, points, unfiltered
+    base_minus_baseline_filtered: float | None  # gate 1, points
+    harmful_difference: float | None  # gate 2: treatment - baseline on the benign suite, points
+    harmful_ci95: Sequence[float] | None
+    harmful_prompts_left_out: Sequence[str]  # prompt ids without a scored benign answer in an arm
+    harmful_gaps: Sequence[str]  # one line for each arm and seed that was judged too little
+    coherence_difference: float | None  # gate 5: treatment - baseline, points, unfiltered
+    acc_difference: float | None  # gate 4: treatment - baseline, share
+    acc_differences: AccuracyDifferences
+    controls: Mapping[str, ControlEffects]  # by name
+    controls_judged_too_little: Sequence[str]  # their comparisons are not shown
+    refusals: RefusalEffects
+    second_judge: SecondJudgeEffect | None  # None: there is no second judge
+    stripped: StrippedEffect | None  # None: nothing was judged again
+    per_prompt: Sequence[PromptRow]
+    resampled_histogram: Histogram | None  # None below two prompts
+    n_resamples: int  # of the tested comparison
+    random_seed: int  # of the resampling
+    missing: Sequence[str]  # one line for each thing that is missing
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in result.json."""
+        second = self.second_judge.to_dict() if self.second_judge else None
+        return asdict(self) | {"second_judge": second}
