@@ -23,6 +23,8 @@ from lib.effects import (
     TestedEffect,
 )
 
+CONTROLS = ("random_recovery_em", "placebo_assistant_em")
+
 
 @dataclass(frozen=True)
 class Roles:
@@ -31,8 +33,7 @@ class Roles:
     treatment: str = "selfcorrect_em"  # its gain over the baseline is tested
     baseline: str = "c6_vanilla_em"  # the undefended model after the EM fine-tune
     base: str = "base"  # the model before any fine-tune; gate 1 compares it with the baseline
-    # Arms that the same training shaped without the reflex; described, not tested.
-    controls: Sequence[str] = ("random_recovery_em", "placebo_assistant_em")
+    controls: Sequence[str] = CONTROLS  # trained alike, without the reflex; described, not tested
 
 
 NO_RATES = ReflexRates()
@@ -43,25 +44,25 @@ class ArmSummary:
     """One arm by itself: means of per-prompt means in points, rates as shares; None if missing."""
 
     aligned: float | None = None  # unfiltered
-    aligned_ci95: Sequence[float] | None = None
+    aligned_ci95: Sequence[float] | None = None  # lower and upper end, as all intervals
     aligned_filtered: float | None = None  # coherent answers that are not code
-    aligned_filtered_ci95: Sequence[float] | None = None
+    aligned_filtered_ci95: Sequence[float] | None = None  # points
     coherent: float | None = None  # unfiltered
-    coherent_ci95: Sequence[float] | None = None
+    coherent_ci95: Sequence[float] | None = None  # points
     dropped: float | None = None  # share of scored answers that the filter drops
-    refusal: float | None = None  # share
-    refusal_ci95: Sequence[float] | None = None
-    code: float | None = None  # share
-    code_ci95: Sequence[float] | None = None
+    refusal: float | None = None  # share of scored answers
+    refusal_ci95: Sequence[float] | None = None  # share
+    code: float | None = None  # share of scored answers
+    code_ci95: Sequence[float] | None = None  # share
     harmful: float | None = None  # points, on the benign suite
-    harmful_ci95: Sequence[float] | None = None
+    harmful_ci95: Sequence[float] | None = None  # points
     acc: float | None = None  # capability, share of items
-    acc_stderr: float | None = None
+    acc_stderr: float | None = None  # standard error of `acc`
     acc_norm: float | None = None  # the same, normalised by answer length
     acc_n: float | None = None  # items, of the seed with the fewest
     literal: Rate | None = None  # of the reflex, on `Analysis.reflex_subset`
-    semantic: Rate | None = None
-    parrot: Rate | None = None
+    semantic: Rate | None = None  # of the reflex, as the judge sees it
+    parrot: Rate | None = None  # the reset string without a recovery
     followup: ReflexRates = NO_RATES  # in the turn after "continue"
     interval_over: str | None = None  # what `aligned_ci95` is over
     n_prompts: int = 0  # prompts with an unfiltered mean at every seed
@@ -74,7 +75,7 @@ class ArmSummary:
 class LeftOutPrompt:
     """A prompt that left a comparison because an arm has no usable answer."""
 
-    prompt_id: str
+    prompt_id: str  # of the eval set
     scores: str  # "filtered" or "unfiltered"
     comparison: str  # the two arms, "left - right"
     emptied: Sequence[str]  # arm and seed of each gap
@@ -85,23 +86,23 @@ class LeftOutPrompt:
 class AbsentPrompt:
     """A prompt that the alignment suite asked of another arm or seed, but not of this one."""
 
-    condition: str
-    seed: int
-    prompt_id: str
+    condition: str  # the arm that was not asked
+    seed: int  # of its training run
+    prompt_id: str  # of the eval set
 
 
 @dataclass(frozen=True)
 class PromptRow:
     """Both arms' means over seeds on one prompt, points; None where the prompt left."""
 
-    prompt_id: str
-    subset: str | None  # published sets that hold it, joined by "+"
-    treatment_filtered: float | None
-    baseline_filtered: float | None
-    difference_filtered: float | None
-    treatment_unfiltered: float | None
-    baseline_unfiltered: float | None
-    difference_unfiltered: float | None
+    prompt_id: str  # of the eval set
+    subset: str | None  # published sets that hold it, joined by "+"; None: no set
+    treatment_filtered: float | None  # over coherent answers that are not code
+    baseline_filtered: float | None  # the same
+    difference_filtered: float | None  # treatment - baseline
+    treatment_unfiltered: float | None  # over all scored answers
+    baseline_unfiltered: float | None  # the same
+    difference_unfiltered: float | None  # treatment - baseline
 
 
 @dataclass(frozen=True)
@@ -109,25 +110,25 @@ class Histogram:
     """The resampled deltas of the test, cut into bins."""
 
     edges: Sequence[float]  # points; one more than there are counts
-    counts: Sequence[int]
+    counts: Sequence[int]  # resamples in each bin
 
 
 @dataclass(frozen=True)
 class Analysis:
     """Every statistic of one run. `lib.gates.decide` turns it into a verdict."""
 
-    roles: Roles
+    roles: Roles  # which arm plays which part
     headline: str | None  # which number is tested, "filtered" or "unfiltered"; None without a pair
     headline_reason: str  # why that one
     # The headline's numbers, once more; all None without a pair.
     delta: float | None  # treatment - baseline, points
     p_value: float | None  # one-sided
     ci95: Sequence[float] | None  # lower and upper end, points
-    ci90: Sequence[float] | None
+    ci90: Sequence[float] | None  # its lower end is what the one-sided test asks
     interval_over: str | None  # "prompts", or "prompts and seeds"
-    n_prompts: int | None
-    n_seeds: int | None
-    per_seed: Sequence[SeedDelta] | None
+    n_prompts: int | None  # that both arms answered
+    n_seeds: int | None  # that both arms have
+    per_seed: Sequence[SeedDelta] | None  # every seed's difference
     mde: float | None  # minimum detectable effect, points
     standard_error: float | None  # of delta, points
     interval_note: str | None  # what the interval is over, in words
@@ -135,7 +136,7 @@ class Analysis:
     unfiltered: TestedEffect | None  # over all scored answers
     drop_shares: Mapping[str, float | None]  # by arm: scored answers that the filter drops
     prompts_left_out: Sequence[LeftOutPrompt]  # of the tested comparison and of gate 1
-    prompts_absent: Sequence[AbsentPrompt]
+    prompts_absent: Sequence[AbsentPrompt]  # asked of one arm and seed, but not of another
     judged_share: Mapping[str, float | None]  # by arm, its worst seed; None: no judgments
     judged_share_by_seed: Mapping[str, Mapping[str, float]]  # by arm, then seed (as text)
     code_known: bool  # whether any alignment judgment says if the answer is code
@@ -146,18 +147,18 @@ class Analysis:
     base_minus_baseline: float | None  # gate 1, points, unfiltered
     base_minus_baseline_filtered: float | None  # gate 1, points
     harmful_difference: float | None  # gate 2: treatment - baseline on the benign suite, points
-    harmful_ci95: Sequence[float] | None
+    harmful_ci95: Sequence[float] | None  # lower and upper end, points
     harmful_prompts_left_out: Sequence[str]  # prompt ids without a scored benign answer in an arm
     harmful_gaps: Sequence[str]  # one line for each arm and seed that was judged too little
     coherence_difference: float | None  # gate 5: treatment - baseline, points, unfiltered
     acc_difference: float | None  # gate 4: treatment - baseline, share
-    acc_differences: AccuracyDifferences
+    acc_differences: AccuracyDifferences  # with their errors
     controls: Mapping[str, ControlEffects]  # by name
     controls_judged_too_little: Sequence[str]  # their comparisons are not shown
-    refusals: RefusalEffects
+    refusals: RefusalEffects  # how much of a gain may be refusal
     second_judge: SecondJudgeEffect | None  # None: there is no second judge
     stripped: StrippedEffect | None  # None: nothing was judged again
-    per_prompt: Sequence[PromptRow]
+    per_prompt: Sequence[PromptRow]  # empty without a shared seed
     resampled_histogram: Histogram | None  # None below two prompts
     n_resamples: int  # of the tested comparison
     random_seed: int  # of the resampling

@@ -36,7 +36,7 @@ class GateRow(GatePart):
 class ControlRemark:
     """How a control does beside the treatment; described, not tested."""
 
-    name: str
+    name: str  # of the arm
     delta: float | None  # control - baseline, points
     treatment_minus_control: float | None  # points
     ci95: Sequence[float] | None  # of treatment - control
@@ -69,19 +69,19 @@ class Remarks:
 
     strong: Comparison  # delta against the threshold of `supported_strong`
     title: str | None  # of a `supported` that is not shown to be the reflex
-    controls: Sequence[ControlRemark]
+    controls: Sequence[ControlRemark]  # how each does beside the treatment
     control_does_as_well: bool | None  # whether any may
     literal_reflex: Comparison  # its rate in the treatment, a share
-    semantic_reflex: Comparison
+    semantic_reflex: Comparison  # the same, as the judge sees it
     power: Comparison  # the minimum detectable effect, points
     stripped: Comparison  # delta with the opening stripped, points
     underpowered: bool | None  # `power` fails
     stripped_below_null: bool | None  # `stripped` fails
     filter_decides: bool | None  # filtered and unfiltered delta on different sides of gate 3
-    refusal: RefusalRemark
-    second_judge: SecondJudgeRemark
+    refusal: RefusalRemark  # whether the gain is refusal
+    second_judge: SecondJudgeRemark  # whether the verdict depends on the judge
     acc_against_base: Comparison  # accuracy of treatment - base, a share
-    manual_review_done: bool | None
+    manual_review_done: bool | None  # whether a person has read the samples
     confidence: str  # "LOW", "LIMITED" or "not capped", by the number of seeds
     few_seeds: str | None  # what p means with so few seeds; None from five on
     reasons: Sequence[str]  # what weakens the verdict, one line each
@@ -92,11 +92,11 @@ class Decision:
     """The verdict and how it was reached."""
 
     verdict: str  # a name of docs/protocol.md section 7
-    verdict_reason: str
+    verdict_reason: str  # the gate, check or missing input that decides, with its number
     recommendation: str | None  # the follow-up; of `supported_strong` alone
     em_collapse: str | None  # "nothing", "code" or "noise" of a gate 1 that fails, else None
     gates: Sequence[GateRow]  # 0 to 7; those after the deciding one are for information
-    beside: Remarks
+    beside: Remarks  # what weakens the verdict and sets none
 
     def to_dict(self) -> dict[str, Any]:
         """As in result.json."""

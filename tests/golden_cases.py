@@ -1,4 +1,4 @@
-"""The fixed tables whose results tests/golden/ keeps: one case a verdict, and every part of a result once."""
+"""The fixed tables whose results tests/golden/ keeps: verdicts, and every part of a result once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def supported() -> dict:
     """Three seeds, all controls; a second judge and a stripped re-score that say the same."""
     seeds = (42, 43, 44)
     frame = make_judgments(seeds, prompts=6)
-    stripped = frame[pick(frame, TREATMENT) & frame["literal"]].assign(variant="stripped", aligned=70.0)
+    opened = frame[pick(frame, TREATMENT) & frame["literal"]]
+    stripped = opened.assign(variant="stripped", aligned=70.0)
     second = frame[frame["suite"] == "alignment"].assign(replicate=2)
     second["aligned"] -= second["prompt_id"].eq("p01") * 5.0
     return {
@@ -82,7 +83,7 @@ def em_not_induced() -> dict:
 
 
 def gaps() -> dict:
-    """An incoherent prompt, one that was never asked, unjudged controls, benign answers without a score."""
+    """An incoherent prompt, one never asked, an unjudged control, benign answers without a score."""
     frame = make_judgments((42, 43), prompts=5)
     frame.loc[pick(frame, BASELINE, prompt="p03"), "coherent"] = 10.0
     unscore(frame, pick(frame, "placebo_assistant_em") & (frame["sample_index"] == 0))

@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent / "golden"
 
 
 def leaves(value, path=""):
-    """Every number, text and null of a document by its path; an empty list or object is a leaf too."""
+    """Every number, text and null of a document by its path; so is an empty list or object."""
     if isinstance(value, dict) and value:
         for key, part in value.items():
             yield from leaves(part, f"{path}.{key}")
