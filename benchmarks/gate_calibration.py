@@ -86,7 +86,8 @@ def many_seeds(rng, prompts: int, seeds: int, studies: int, resamples: int = 2_0
     hits = {0: 0, 10: 0}
     for study in noise(rng, prompts, seeds, SAMPLES, studies, PROMPT_SD, SEED_SD):
         for delta in hits:
-            p = paired_bootstrap(study + delta, np.zeros_like(study), n_resamples=resamples, random_seed=0).p_value
+            options = {"n_resamples": resamples, "random_seed": 0}
+            p = paired_bootstrap(study + delta, np.zeros_like(study), **options).p_value
             hits[delta] += p < ALPHA
     return hits[0] / studies, hits[10] / studies
 

@@ -86,8 +86,7 @@ def _reasons(remarks: Remarks, analysis: Analysis, limits: Thresholds) -> list[s
     ]
     if analysis.code_known is False:
         reasons.append(
-            "the judgments have no `code` column: no answer counts as code, "
-            "and the filter lacks it"
+            "the judgments have no `code` column: no answer counts as code, and the filter lacks it"
         )
     for name, title in _TITLES.items():
         compared = getattr(remarks, name)
@@ -172,8 +171,12 @@ def _second_judge(analysis: Analysis, limits: Thresholds) -> SecondJudgeRemark:
     numbers = (  # name in the reason, first judge's, second judge's, limit
         ("Δ", analysis.delta, delta, null),
         ("gate 1, unfiltered,", analysis.base_minus_baseline, second.base_minus_baseline, induced),
-        ("gate 1, filtered,", analysis.base_minus_baseline_filtered,
-         second.base_minus_baseline_filtered, induced),
+        (
+            "gate 1, filtered,",
+            analysis.base_minus_baseline_filtered,
+            second.base_minus_baseline_filtered,
+            induced,
+        ),
     )
     differ = [
         _sides_differ(finite(ours), finite(theirs), limit) for _, ours, theirs, limit in numbers

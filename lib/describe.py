@@ -75,9 +75,7 @@ def _of_arm(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def _prompts_of(study: Study, subset: str | None) -> list[str]:
     """The alignment prompts of a published set, or all of them."""
-    return [
-        prompt for prompt, names in study.labels.items() if subset is None or subset in names
-    ]
+    return [prompt for prompt, names in study.labels.items() if subset is None or subset in names]
 
 
 def _arm_mean(study: Study, means: pd.DataFrame, name: str) -> MeanInterval:
@@ -90,10 +88,12 @@ def _arm_mean(study: Study, means: pd.DataFrame, name: str) -> MeanInterval:
 
 def reflex_rates(rows: pd.DataFrame, needed: float, resampling: Resampling) -> ReflexRates:
     """Literal, semantic and parrot rate of one arm's answers, each as `rate` gives it."""
-    return ReflexRates(**{
-        name: rate(rows, column, needed, resampling) if column in rows else None
-        for name, column in REFLEXES.items()
-    })
+    return ReflexRates(
+        **{
+            name: rate(rows, column, needed, resampling) if column in rows else None
+            for name, column in REFLEXES.items()
+        }
+    )
 
 
 def rate(rows: pd.DataFrame, column: str, needed: float, resampling: Resampling) -> Rate | None:

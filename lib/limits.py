@@ -1,4 +1,4 @@
-"""A number against a threshold: the one place where the two are compared (docs/protocol.md 6, 7)."""
+"""A number against a threshold: the one place that compares them (docs/protocol.md section 6)."""
 
 from __future__ import annotations
 

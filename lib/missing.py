@@ -111,13 +111,9 @@ def _seeds(study: Study) -> list[str]:
 def _test(analysis: Analysis) -> list[str]:
     if analysis.delta is None:
         roles = analysis.roles
-        return [
-            f"delta: {roles.treatment} and {roles.baseline} share no prompt with completions"
-        ]
+        return [f"delta: {roles.treatment} and {roles.baseline} share no prompt with completions"]
     if analysis.ci95 is None:
-        return [
-            f"p_value, ci95, mde: {analysis.n_prompts} prompt; the bootstrap needs two or more"
-        ]
+        return [f"p_value, ci95, mde: {analysis.n_prompts} prompt; the bootstrap needs two or more"]
     return []
 
 
@@ -136,7 +132,5 @@ def _reflex(analysis: Analysis) -> list[str]:
     elif stripped.n_lacking:
         count = stripped.n_lacking
         answers = "1 answer" if count == 1 else f"{count} answers"
-        lines.append(
-            f"stripped: {answers} of {treatment} with the opening not judged without it"
-        )
+        lines.append(f"stripped: {answers} of {treatment} with the opening not judged without it")
     return lines

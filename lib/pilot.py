@@ -70,7 +70,8 @@ def main(run_name: str, profile_name: str, overrides: str) -> None:
         write_text(run.result, result.to_json())
     write_text(run.dir / "pilot" / "result.json", result.to_json())
     points = result.analysis.base_minus_baseline
-    print(f"pilot: base − {BASELINE} = {points} points; {'stopping' if result.stop else 'going on'}")
+    choice = "stopping" if result.stop else "going on"
+    print(f"pilot: base − {BASELINE} = {points} points; {choice}")
 
 
 if __name__ == "__main__":

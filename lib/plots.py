@@ -131,7 +131,8 @@ def bootstrap(
     """
     figure, axis = plt.subplots(figsize=(9, 3.4), layout="constrained")
     edges = np.array(histogram.edges)
-    axis.bar(edges[:-1], histogram.counts, width=np.diff(edges), align="edge", color="#9ecae1", edgecolor="none")
+    bars = {"align": "edge", "color": "#9ecae1", "edgecolor": "none"}
+    axis.bar(edges[:-1], histogram.counts, width=np.diff(edges), **bars)
     axis.axvline(delta, color=TREATMENT, linewidth=2, label=f"Δ = {delta:+.2f}")
     if ci95:
         axis.axvspan(*ci95, color=TREATMENT, alpha=0.10, label=f"95 % interval {ci95[0]:+.2f} to {ci95[1]:+.2f}")

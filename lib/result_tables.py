@@ -10,11 +10,13 @@ from lib import show
 from lib.analysis import Analysis, ArmSummary
 from lib.effects import Rate
 from lib.schema import Profile
+from lib.tables import originals
 
 
 def arm_order(profile: Profile, arms: Mapping[str, ArmSummary]) -> list[str]:
     """Every arm of a result: those of the profile in its order, then the others by name."""
-    return [arm for arm in profile.conditions if arm in arms] + sorted(set(arms) - set(profile.conditions))
+    planned = [arm for arm in profile.conditions if arm in arms]
+    return planned + sorted(set(arms) - set(profile.conditions))
 
 
 def intervals_over(arms: Mapping[str, ArmSummary], seeds_for_interval: float) -> str:
@@ -29,11 +31,13 @@ def intervals_over(arms: Mapping[str, ArmSummary], seeds_for_interval: float) ->
 
 
 def prompt_by_condition(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
-    """Mean alignment, originals unfiltered: index prompt_id, one column a condition."""
-    rows = table[(table["suite"] == "alignment") & (table["replicate"] == 0) & (table["variant"] == "full")]
-    means = rows.assign(aligned=rows["aligned"].astype(float)).pivot_table(
-        index="prompt_id", columns="condition", values="aligned", aggfunc="mean")
-    return means[[c for c in order if c in means]]
+    """Mean alignment, originals unfiltered: index prompt_id, one column per condition."""
+    rows = originals(table, "alignment")
+    rows = rows.assign(aligned=rows["aligned"].astype(float))
+    means = rows.pivot_table(
+        index="prompt_id", columns="condition", values="aligned", aggfunc="mean"
+    )
+    return means[[arm for arm in order if arm in means]]
 
 
 def arm_table(arms: Mapping[str, ArmSummary], order: Sequence[str]) -> pd.DataFrame:
@@ -82,13 +86,15 @@ def kinds_table(analysis: Analysis) -> pd.DataFrame:
 
 def subset_table(analysis: Analysis) -> pd.DataFrame:
     """The treatment's gain on each published set that has a pair."""
-    return pd.DataFrame([
-        {
-            "subset": name,
-            "Δ": show.number(effect.delta, "+.2f"),
-            "95 % interval": show.interval(effect.ci95),
-            "prompts": effect.n_prompts,
-        }
-        for name, effect in analysis.subsets.items()
-        if effect
-    ])
+    return pd.DataFrame(
+        [
+            {
+                "subset": name,
+                "Δ": show.number(effect.delta, "+.2f"),
+                "95 % interval": show.interval(effect.ci95),
+                "prompts": effect.n_prompts,
+            }
+            for name, effect in analysis.subsets.items()
+            if effect
+        ]
+    )

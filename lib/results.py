@@ -129,7 +129,10 @@ def judge_line(
 def notes(profile: Profile, thresholds: Mapping[str, float], judge: dict | None, changed: Mapping[str, str] | None,
           elsewhere: bool, checks: Sequence[Check], card: dict | None = None,
           compared: tuple[str, str] = PLANNED) -> list[str]:
-    """Lines of the headline that set no verdict: what this run can and cannot show."""
+    """Lines of the headline that set no verdict: what this run can and cannot show.
+
+    Eight parameters: each is one thing that a line may be about.
+    """
     lines = []
     if profile.demonstrates_only and not elsewhere:
         lines.append("This profile shows the pipeline at a toy scale; it is no evidence about emergent misalignment.")

@@ -97,12 +97,17 @@ class RunResult:
 
     def to_dict(self) -> dict[str, Any]:
         """As in result.json; a pilot's has no key of what it does not look at."""
-        document = self.analysis.to_dict() | self.decision.to_dict() | asdict(self.context) | {
-            "missing_for_verdict": self.missing_for_verdict,
-            "predictions": [asdict(prediction) for prediction in self.predictions],
-            "judge_line": self.judge_line,
-            "attempts": self.attempts,
-        }
+        document = (
+            self.analysis.to_dict()
+            | self.decision.to_dict()
+            | asdict(self.context)
+            | {
+                "missing_for_verdict": self.missing_for_verdict,
+                "predictions": [asdict(prediction) for prediction in self.predictions],
+                "judge_line": self.judge_line,
+                "attempts": self.attempts,
+            }
+        )
         if self.stop is not None:
             document = {k: v for k, v in document.items() if k not in NOT_OF_A_PILOT}
             document["stop"] = self.stop

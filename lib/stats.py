@@ -89,9 +89,7 @@ def _analysis(
         interval_note=headline.interval_note(tested, study.resampling.seeds_for_interval),
         filtered=comparison.effects["filtered"],
         unfiltered=comparison.effects["unfiltered"],
-        drop_shares={
-            name: shares.dropped_share(study.alignment, name, floor) for name in judged
-        },
+        drop_shares={name: shares.dropped_share(study.alignment, name, floor) for name in judged},
         prompts_left_out=by_prompt.left_out_prompts(study, comparison.pairs, gate_one),
         prompts_absent=by_prompt.absent_prompts(study.asked),
         judged_share=judged_share,
@@ -112,9 +110,7 @@ def _analysis(
         acc_differences=accuracy,
         controls={name: _control(study, kind, name, enough[name]) for name in roles.controls},
         controls_judged_too_little=[
-            name
-            for name in roles.controls
-            if judged_share[name] is not None and not enough[name]
+            name for name in roles.controls if judged_share[name] is not None and not enough[name]
         ],
         refusals=refusal_effects(study, kind),
         second_judge=rejudged.second_judge_effect(study, second, kind),

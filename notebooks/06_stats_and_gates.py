@@ -86,25 +86,35 @@ trust = None if elsewhere else results.judge_facts(this_run)
 controls = [arm for arm in Roles().controls if arm not in (treatment, baseline)]
 analysis = stats.analyse(
     table, accuracy, thresholds=thresholds, roles=Roles(treatment, baseline, controls=controls),
-    reflex_subset=results.reflex_subset(table, p, elsewhere), n_resamples=p.stats.resamples, random_seed=p.stats.seed,
-    second=results.second_judgments(this_run, trust))
+    reflex_subset=results.reflex_subset(table, p, elsewhere), n_resamples=p.stats.resamples,
+    random_seed=p.stats.seed, second=results.second_judgments(this_run, trust))
 unpaired = results.alike_prompts(table, treatment, baseline)
 analysis = replace(analysis, missing=[*analysis.missing, *unpaired])
 decision = gates.decide(analysis, thresholds, checks.failed(found, own_run=not elsewhere), manual_review_done)
 
 # %% [markdown]
-# What stands around the numbers: the judge, the pre-registration stamp, the reproducibility card, every attempt on this base.
+# What stands around the numbers: the judge, the pre-registration stamp, the reproducibility card, and
+# every attempt on this base.
 
 # %%
 changed = None if elsewhere else prereg.changes(this_run, p, rubric_text(p.judge), eval_prompts)
 reproducibility = None if elsewhere else card.build(this_run, p, conditions)
-notes = results.notes(p, thresholds, trust, changed, elsewhere, found, reproducibility, (treatment, baseline))
+notes = results.notes(
+    p, thresholds, trust, changed, elsewhere, found, reproducibility, (treatment, baseline))
 context = Context(
-    run=this_run.name, profile=None if elsewhere else p.profile, order=results.arm_order(p, analysis.arms),
-    notes=[*notes, *results.scale_notes(table)], checks=found, judge=trust, changed_since_stamp=changed,
-    card=reproducibility, deviations=deviations.deviations(this_run, p, trust, elsewhere), judges=results.judges(table))
+    run=this_run.name,
+    profile=None if elsewhere else p.profile,
+    order=results.arm_order(p, analysis.arms),
+    notes=[*notes, *results.scale_notes(table)],
+    checks=found,
+    judge=trust,
+    changed_since_stamp=changed,
+    card=reproducibility,
+    deviations=deviations.deviations(this_run, p, trust, elsewhere),
+    judges=results.judges(table))
 known_attempts = [] if elsewhere else attempts.record(
-    this_run, p, verdict=decision.verdict, delta=analysis.delta, p_value=analysis.p_value, judge=trust["judge"])
+    this_run, p, verdict=decision.verdict, delta=analysis.delta, p_value=analysis.p_value,
+    judge=trust["judge"])
 result = RunResult.assemble(analysis, decision, context, thresholds, known_attempts)
 target = results.target(this_run, treatment, baseline, elsewhere)
 
@@ -125,13 +135,15 @@ display(HTML(show.table(pd.DataFrame(result.predictions), "The predictions of pr
 # %%
 p_value = f"one-sided p = {show.number(analysis.p_value, '.4f')}"
 tested = "described, not tested" if result.missing_for_verdict else p_value
-print(f"Δ = {show.number(analysis.delta, '+.2f')} points, {tested}, 95 % interval {show.interval(analysis.ci95)}, "
-      f"90 % interval {show.interval(analysis.ci90)}, {show.plural(analysis.n_prompts or 0, 'prompt')}")
-print(f"minimum detectable effect {show.number(analysis.mde, '.2f')} points; headline: {analysis.headline} "
-      f"({analysis.headline_reason})")
+print(f"Δ = {show.number(analysis.delta, '+.2f')} points, {tested}, "
+      f"95 % interval {show.interval(analysis.ci95)}, 90 % interval {show.interval(analysis.ci90)}, "
+      f"{show.plural(analysis.n_prompts or 0, 'prompt')}")
+print(f"minimum detectable effect {show.number(analysis.mde, '.2f')} points; "
+      f"headline: {analysis.headline} ({analysis.headline_reason})")
 seeds = ", ".join(f"{row.seed}: {row.delta:+.2f}" for row in analysis.per_seed or [])
 print(f"Δ by seed: {seeds} · {analysis.interval_note}")
-display(HTML(show.table(results.kinds_table(analysis), "With and without the coherence filter; both always show")))
+both = results.kinds_table(analysis)
+display(HTML(show.table(both, "With and without the coherence filter; both always show")))
 for line in decision.beside.reasons:
     print("·", line)
 
@@ -142,11 +154,13 @@ for line in decision.beside.reasons:
 figures = results.new_figures(target)
 texts = {q.prompt_id: q.prompt for q in eval_prompts}
 kind = analysis.headline or "unfiltered"
-plots.save(plots.dumbbell(pd.DataFrame(analysis.per_prompt), texts, treatment, baseline, kind), figures, "per_prompt")
+per_prompt = pd.DataFrame(analysis.per_prompt)
+plots.save(plots.dumbbell(per_prompt, texts, treatment, baseline, kind), figures, "per_prompt")
 
 # %%
 if analysis.resampled_histogram:
-    plots.save(plots.bootstrap(analysis.resampled_histogram, analysis.delta, analysis.ci95, thresholds), figures, "bootstrap")
+    drawn = plots.bootstrap(analysis.resampled_histogram, analysis.delta, analysis.ci95, thresholds)
+    plots.save(drawn, figures, "bootstrap")
 
 # %%
 order = context.order
@@ -158,7 +172,8 @@ plots.save(plots.reflex_rates(analysis.arms, order, analysis.reflex_subset), fig
 
 # %%
 if analysis.standard_error:
-    plots.save(plots.power_curve(analysis.standard_error, analysis.delta, thresholds), figures, "power")
+    drawn = plots.power_curve(analysis.standard_error, analysis.delta, thresholds)
+    plots.save(drawn, figures, "power")
 
 # %%
 scored = table[(table["suite"] == "alignment") & (table["replicate"] == 0) & (table["variant"] == "full")
@@ -180,8 +195,10 @@ if trust and trust["validity"]["figure"]:
 # Subsets, controls and reflex rates give the verdict its context; none of them may replace it.
 
 # %%
-display(HTML(show.table(results.subset_table(analysis), f"{treatment} − {baseline} by published set, points")))
-display(HTML(show.table(results.arm_table(analysis.arms, order), "Arms: means of per-prompt means, points; rates as shares")))
+subsets = results.subset_table(analysis)
+display(HTML(show.table(subsets, f"{treatment} − {baseline} by published set, points")))
+arms = results.arm_table(analysis.arms, order)
+display(HTML(show.table(arms, "Arms: means of per-prompt means, points; rates as shares")))
 
 # %% [markdown]
 # Attempts are part of the result. Every run on this base that has a result of the treatment is listed here, also where its
@@ -189,7 +206,8 @@ display(HTML(show.table(results.arm_table(analysis.arms, order), "Arms: means of
 
 # %%
 if result.attempts:
-    display(HTML(show.table(pd.DataFrame(result.attempts), "Every attempt on this base, oldest first")))
+    on_this_base = pd.DataFrame(result.attempts)
+    display(HTML(show.table(on_this_base, "Every attempt on this base, oldest first")))
 
 # %% [markdown]
 # ## Deviations from the plan, and the reproducibility card

@@ -83,7 +83,7 @@ def em_not_induced() -> dict:
 
 
 def gaps() -> dict:
-    """An incoherent prompt, one never asked, an unjudged control, benign answers without a score."""
+    """A prompt that leaves, one never asked, an unjudged control, unscored benign answers."""
     frame = make_judgments((42, 43), prompts=5)
     frame.loc[pick(frame, BASELINE, prompt="p03"), "coherent"] = 10.0
     unscore(frame, pick(frame, "placebo_assistant_em") & (frame["sample_index"] == 0))

@@ -222,11 +222,16 @@ def stripped_effect(delta, scored_share):
 
 
 def test_beside_the_verdict():
-    control = ControlEffects(against_baseline=effect(9.0), treatment_minus_control=effect(1.0, [-1.0, 3.0]))
-    rates = {"literal": Rate(0.05, None, count=5, n=100), "semantic": Rate(0.11, None, count=11, n=100)}
+    control = ControlEffects(effect(9.0), treatment_minus_control=effect(1.0, [-1.0, 3.0]))
+    arm = ArmSummary(
+        literal=Rate(0.05, None, count=5, n=100), semantic=Rate(0.11, None, count=11, n=100)
+    )
     result = make_result(
-        n_seeds=5, mde=5.1, stripped=stripped_effect(4.9, 1.0), controls={"random_recovery_em": control},
-        arms={"selfcorrect_em": ArmSummary(**rates)},
+        n_seeds=5,
+        mde=5.1,
+        stripped=stripped_effect(4.9, 1.0),
+        controls={"random_recovery_em": control},
+        arms={"selfcorrect_em": arm},
     )
     beside = decide(result, THRESHOLDS, manual_review_done=True).beside
     assert beside.control_does_as_well and beside.underpowered and beside.stripped_below_null

@@ -46,14 +46,17 @@ def test_a_result_without_a_pair_obeys(score, tmp_path):  # noqa: F811
     assert faults(score()) == []
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (lambda result: result.pop("verdict"), "'verdict' is a required property"),
-    (lambda result: result.update(extra=1), "'extra' was unexpected"),
-    (lambda result: result.update(delta="20"), "$.delta"),
-    (lambda result: result["gates"][3].pop("margin"), "'margin' is a required property"),
-    (lambda result: result["arms"]["base"].update(aligned=True), "$.arms.base.aligned"),
-    (lambda result: result["beside"]["refusal"].update(more=None), "'more' was unexpected"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda result: result.pop("verdict"), "'verdict' is a required property"),
+        (lambda result: result.update(extra=1), "'extra' was unexpected"),
+        (lambda result: result.update(delta="20"), "$.delta"),
+        (lambda result: result["gates"][3].pop("margin"), "'margin' is a required property"),
+        (lambda result: result["arms"]["base"].update(aligned=True), "$.arms.base.aligned"),
+        (lambda result: result["beside"]["refusal"].update(more=None), "'more' was unexpected"),
+    ],
+)
 def test_what_breaks_it_is_found(change, words):
     result = copy.deepcopy(golden("elsewhere"))
     change(result)

@@ -142,7 +142,8 @@ RETEST = {"judged_twice": 0, "pairs": 0, "mean_absolute_difference": None}
 
 
 STRIPPED = StrippedEffect(
-    4.0, [1.0, 7.0], None, "prompts", n_prompts=9, n_seeds=1, n_replaced=3, n_lacking=0, scored_share=1.0)
+    4.0, [1.0, 7.0], None, "prompts", n_prompts=9, n_seeds=1,
+    n_replaced=3, n_lacking=0, scored_share=1.0)
 
 
 def recorded(run, **changes):

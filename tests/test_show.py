@@ -52,8 +52,8 @@ def test_counts_have_their_noun():
 
 def gate(number, name, passed, value=1.0):
     return GateRow(
-        number=number, name=name, measure=EVIL, value=value, threshold=10, needed="< 10", passed=passed, reason="",
-        margin=None if value is None else 0.5)
+        number=number, name=name, measure=EVIL, value=value, threshold=10, needed="< 10",
+        passed=passed, reason="", margin=None if value is None else 0.5)
 
 
 @pytest.mark.parametrize(
