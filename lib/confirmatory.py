@@ -18,7 +18,7 @@ HISTOGRAM_BINS = 60
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TreatmentComparison:
     """Treatment against baseline on the alignment suite, for both kinds of score."""
 
     pairs: dict[str, Pair | None]  # per-prompt means by kind; None without a shared seed
@@ -34,7 +34,7 @@ class Comparison:
         return self.effects.get(self.headline)
 
 
-def compare_treatment(study: Study) -> Comparison:
+def compare_treatment(study: Study) -> TreatmentComparison:
     """The confirmatory comparison: paired, resampled, and its headline chosen."""
     treatment = study.roles.treatment
     baseline = study.roles.baseline
@@ -48,7 +48,7 @@ def compare_treatment(study: Study) -> Comparison:
     dropped = {name: shares.dropped_share(on_shared, name, floor) for name in (treatment, baseline)}
     gap_points = study.thresholds["drop_share_gap_points"]
     chosen, reason = headline.choose(study.roles, pairs, dropped, gap_points)
-    return Comparison(
+    return TreatmentComparison(
         pairs=pairs,
         tests=tests,
         effects={kind: tested_effect(pairs[kind], tests[kind]) for kind in KINDS},

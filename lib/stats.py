@@ -16,7 +16,7 @@ from lib.accuracy import accuracy_difference
 from lib.analysis import Analysis, Roles
 from lib.bootstrap import Resampling
 from lib.compare import BaseDifference, base_difference, effect, mean_difference, pair_arms
-from lib.confirmatory import Comparison, compare_treatment, histogram
+from lib.confirmatory import TreatmentComparison, compare_treatment, histogram
 from lib.describe import describe_arms, refusal_effects
 from lib.effects import AccuracyDifferences, ControlEffects, Effect, TestedEffect
 from lib.headline import KINDS
@@ -65,7 +65,10 @@ def analyse(
 
 
 def _analysis(
-    study: Study, comparison: Comparison, reflex_subset: str | None, second: pd.DataFrame | None
+    study: Study,
+    comparison: TreatmentComparison,
+    reflex_subset: str | None,
+    second: pd.DataFrame | None,
 ) -> Analysis:
     """All fields but `missing`. Long because each field of `Analysis` is named once."""
     roles = study.roles
