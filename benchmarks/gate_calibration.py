@@ -86,7 +86,8 @@ def many_seeds(rng, prompts: int, seeds: int, studies: int, resamples: int = 2_0
     hits = {0: 0, 10: 0}
     for study in noise(rng, prompts, seeds, SAMPLES, studies, PROMPT_SD, SEED_SD):
         for delta in hits:
-            p = paired_bootstrap(study + delta, np.zeros_like(study), n_resamples=resamples, random_seed=0)["p_value"]
+            options = {"n_resamples": resamples, "random_seed": 0}
+            p = paired_bootstrap(study + delta, np.zeros_like(study), **options).p_value
             hits[delta] += p < ALPHA
     return hits[0] / studies, hits[10] / studies
 
@@ -100,7 +101,7 @@ def false_alarms(rng, seeds: int, seed_sd: float, prompts: int = 44, studies: in
     if seeds < 5:
         return power(thresholds_one_seed(study.mean(1)), 0.0)
     zero = np.zeros(study.shape[1:])
-    found = [paired_bootstrap(one, zero, n_resamples=2_000, random_seed=0)["p_value"] for one in study]
+    found = [paired_bootstrap(one, zero, n_resamples=2_000, random_seed=0).p_value for one in study]
     return float((np.array(found) < ALPHA).mean())
 
 

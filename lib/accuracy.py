@@ -8,15 +8,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from lib.bootstrap import Z_INTERVAL
+from lib.effects import AccuracyDifference
 
 
-def mean_accuracy(rows: pd.DataFrame) -> dict:
-    """One arm's accuracy over its seeds: acc, acc_stderr, acc_norm, acc_n; None where there is none.
+@dataclass(frozen=True)
+class MeanAccuracy:
+    """One arm's accuracy over its seeds; all None where there is none."""
+
+    acc: float | None = None  # share of items
+    acc_stderr: float | None = None  # standard error; NaN where a seed's is unknown
+    acc_norm: float | None = None  # the same share, normalised by answer length
+    acc_n: float | None = None  # items, of the seed with the fewest
+
+
+def mean_accuracy(rows: pd.DataFrame) -> MeanAccuracy:
+    """One arm's accuracy over its seeds.
 
     With per-item results of the same items in all seeds, the error is that of the items' means over
     seeds. Without them it is the mean of the seeds' errors: the error of seeds that agree on every
@@ -24,20 +36,22 @@ def mean_accuracy(rows: pd.DataFrame) -> dict:
     """
     acc = rows.dropna(subset="acc")
     if acc.empty:
-        return {"acc": None, "acc_stderr": None, "acc_norm": None, "acc_n": None}
+        return MeanAccuracy()
     by_item = _by_item(acc["items"]) if "items" in acc else None
-    error = _item_error(by_item) if by_item is not None else float(acc["acc_stderr"].mean(skipna=False))
-    return {
-        "acc": float(acc["acc"].mean()),
-        "acc_stderr": error,
-        "acc_norm": float(acc["acc_norm"].mean()),
-        "acc_n": float(acc["n"].min()),
-    }
+    # Without items: the mean of the seeds' errors, an upper bound.
+    of_seeds = float(acc["acc_stderr"].mean(skipna=False))
+    error = of_seeds if by_item is None else _item_error(by_item)
+    return MeanAccuracy(
+        acc=float(acc["acc"].mean()),
+        acc_stderr=error,
+        acc_norm=float(acc["acc_norm"].mean()),
+        acc_n=float(acc["n"].min()),
+    )
 
 
 def accuracy_difference(
     capability: pd.DataFrame, left: str, right: str, seeds: Collection[int] | None = None
-) -> dict | None:
+) -> AccuracyDifference | None:
     """Accuracy of `left` - `right` over the seeds that have both, with a normal 95 % interval.
 
     seeds: the seeds of the comparison; None is returned unless both arms have an accuracy at each of
@@ -58,16 +72,17 @@ def accuracy_difference(
     if by_item is not None:
         error = _item_error(by_item)
     else:
-        error = float(np.sqrt(both["acc_stderr"] ** 2 + both["acc_stderr_right"] ** 2).mean(skipna=False))
+        both_errors = np.sqrt(both["acc_stderr"] ** 2 + both["acc_stderr_right"] ** 2)
+        error = float(both_errors.mean(skipna=False))
     known = math.isfinite(error)
     half = Z_INTERVAL * error
-    return {
-        "difference": difference,
-        "stderr": error if known else None,
-        "ci95": [difference - half, difference + half] if known else None,
-        "paired": by_item is not None,
-        "n_seeds": len(both),
-    }
+    return AccuracyDifference(
+        difference=difference,
+        stderr=error if known else None,
+        ci95=[difference - half, difference + half] if known else None,
+        paired=by_item is not None,
+        n_seeds=len(both),
+    )
 
 
 def _by_item(results: pd.Series) -> np.ndarray | None:

@@ -25,11 +25,20 @@ def path() -> Path:
     return runs_root() / "attempts.jsonl"
 
 
-def record(run: Run, profile: Profile, result: Mapping[str, Any]) -> list[dict]:
-    """Adds a run's result where it has one for the treatment. Returns every attempt on the same base.
+def record(
+    run: Run,
+    profile: Profile,
+    *,
+    verdict: str,
+    delta: float | None,
+    p_value: float | None,
+    judge: str,
+) -> list[dict]:
+    """Adds a run's result if it has one for the treatment. Returns every attempt on the same base.
 
-    A result that stands in the record already is not added again; one that changed is another line.
-    Attempts of a base that is not known (no record of notebook 01) are neither added nor listed.
+    delta: None if the treatment has no result. A result that stands in the record already is not
+    added again; one that changed is another line. Attempts of a base that is not known (no record
+    of notebook 01) are neither added nor listed.
     """
     base = _base(run)
     if base is None:
@@ -42,14 +51,15 @@ def record(run: Run, profile: Profile, result: Mapping[str, Any]) -> list[dict]:
         "phase1": profile.phase1.model_dump(mode="json"),
         "phase2": profile.phase2.model_dump(mode="json"),
         "seeds": list(profile.seeds),
-        "judge": (result.get("judge") or {}).get("judge"),
-        "verdict": result["verdict"],
-        "delta": result["delta"],
-        "p_value": result["p_value"],
+        "judge": judge,
+        "verdict": verdict,
+        "delta": delta,
+        "p_value": p_value,
     }
     attempt["fingerprint"] = fingerprint(attempt)
     known = read()
-    if result["delta"] is not None and attempt["fingerprint"] not in {row["fingerprint"] for row in known}:
+    recorded = {row["fingerprint"] for row in known}
+    if delta is not None and attempt["fingerprint"] not in recorded:
         attempt["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
         _append(attempt)
         known.append(attempt)

@@ -6,10 +6,12 @@ Everywhere a matrix is (seeds, prompts) and complete: what lacks a completion ha
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
+from lib.plain import by_name
 from lib.tables import DECIMALS
 
 LEVEL = (2.5, 97.5)  # percentile 95 % interval
@@ -49,60 +51,101 @@ def resampled_means(matrix: np.ndarray, n_resamples: int, random_seed: int, *, w
     return means
 
 
-def mean_interval(matrix: np.ndarray, *, n_resamples: int, random_seed: int, seeds_for_interval: int) -> dict:
-    """Mean with its percentile intervals: mean, ci95 and ci90 ([lo, hi] or None), interval_over, n_prompts, n_seeds,
-    standard_error and the resampled means (array or None).
+@dataclass(frozen=True)
+class Resampling:
+    """How intervals are made; the defaults are the pre-registered ones."""
 
-    Below `seeds_for_interval` seeds the interval is over prompts only. Under two prompts there is none.
+    n_resamples: int = 10_000
+    random_seed: int = 0
+    seeds_for_interval: int = 5  # below it, prompts alone are resampled
+
+
+@dataclass(frozen=True)
+class MeanInterval:
+    """A mean over seeds and prompts with its percentile intervals."""
+
+    mean: float | None  # None of an empty matrix
+    ci95: list[float] | None  # lower and upper end; None below two prompts, as all that follows
+    ci90: list[float] | None
+    interval_over: str | None  # "prompts", or "prompts and seeds"
+    n_prompts: int
+    n_seeds: int
+    standard_error: float | None
+    resampled: np.ndarray | None  # resampled means, (n_resamples,)
+
+
+@dataclass(frozen=True)
+class PairedTest(MeanInterval):
+    """The mean of treatment - baseline with its one-sided test."""
+
+    p_value: float | None  # None below two prompts
+    mde: float | None  # minimum detectable effect, in the units of the mean
+
+    @property
+    def delta(self) -> float | None:
+        """The mean difference, under its name in the report."""
+        return self.mean
+
+
+def mean_interval(matrix: np.ndarray, resampling: Resampling) -> MeanInterval:
+    """The mean of a matrix (seeds, prompts) with its intervals.
+
+    Below `seeds_for_interval` seeds they are over prompts only. Below two prompts there are none.
     """
     matrix = np.atleast_2d(np.asarray(matrix, dtype=float))
     n_seeds, n_prompts = matrix.shape
-    with_seeds = n_seeds >= seeds_for_interval
-    summary = {
-        "mean": float(matrix.mean()) if matrix.size else None,
-        "ci95": None,
-        "ci90": None,
-        "interval_over": None,
-        "n_prompts": n_prompts,
-        "n_seeds": n_seeds,
-        "standard_error": None,
-        "resampled": None,
-    }
+    with_seeds = n_seeds >= resampling.seeds_for_interval
+    ci95 = ci90 = over = error = resampled = None
     if n_prompts >= 2 and n_seeds >= 1:
-        resampled = resampled_means(matrix, n_resamples, random_seed, with_seeds=with_seeds)
-        # Over prompts alone the standard error has its textbook form; with seeds it is the spread of the resamples.
-        error = resampled.std() if with_seeds else matrix.mean(axis=0).std(ddof=1) / math.sqrt(n_prompts)
-        summary |= {
-            "ci95": [float(bound) for bound in np.percentile(resampled, LEVEL)],
-            "ci90": [float(bound) for bound in np.percentile(resampled, LEVEL_90)],
-            "interval_over": "prompts and seeds" if with_seeds else "prompts",
-            "standard_error": float(error),
-            "resampled": resampled,
-        }
-    return summary
+        resampled = resampled_means(
+            matrix, resampling.n_resamples, resampling.random_seed, with_seeds=with_seeds
+        )
+        ci95 = [float(bound) for bound in np.percentile(resampled, LEVEL)]
+        ci90 = [float(bound) for bound in np.percentile(resampled, LEVEL_90)]
+        over = "prompts and seeds" if with_seeds else "prompts"
+        # Over prompts alone the standard error has its textbook form; with seeds it is the spread
+        # of the resamples.
+        by_prompt = matrix.mean(axis=0)
+        error = resampled.std() if with_seeds else by_prompt.std(ddof=1) / math.sqrt(n_prompts)
+    return MeanInterval(
+        mean=float(matrix.mean()) if matrix.size else None,
+        ci95=ci95,
+        ci90=ci90,
+        interval_over=over,
+        n_prompts=n_prompts,
+        n_seeds=n_seeds,
+        standard_error=None if error is None else float(error),
+        resampled=resampled,
+    )
 
 
 def paired_bootstrap(
-    treatment: np.ndarray, baseline: np.ndarray, *, n_resamples: int = 10_000, random_seed: int = 0,
+    treatment: np.ndarray,
+    baseline: np.ndarray,
+    *,
+    n_resamples: int = 10_000,
+    random_seed: int = 0,
     seeds_for_interval: int = 5,
-) -> dict:
-    """The confirmatory test: `mean_interval` of treatment - baseline as `delta`, with `p_value` and `mde`.
+) -> PairedTest:
+    """The confirmatory test: the mean of treatment - baseline, with p and detectable effect.
 
-    treatment, baseline: per-prompt means, (prompts,) or (seeds, prompts), same order, points 0-100. One-sided
-    p = (1 + #{resampled delta <= 0}) / (resamples + 1), resampled deltas rounded to 1e-9. Raises ValueError on shapes
-    that differ or on gaps.
+    treatment, baseline: per-prompt means, (prompts,) or (seeds, prompts), same order, points 0-100.
+    One-sided p = (1 + #{resampled delta <= 0}) / (resamples + 1), resampled deltas rounded to 1e-9.
+    Raises ValueError on shapes that differ or on gaps.
     """
-    treatment, baseline = np.asarray(treatment, dtype=float), np.asarray(baseline, dtype=float)
+    treatment = np.asarray(treatment, dtype=float)
+    baseline = np.asarray(baseline, dtype=float)
     if treatment.shape != baseline.shape:
-        raise ValueError(f"paired arms have shapes {treatment.shape} and {baseline.shape}; pair them first")
-    summary = mean_interval(
-        treatment - baseline, n_resamples=n_resamples, random_seed=random_seed, seeds_for_interval=seeds_for_interval
-    )
-    resampled = summary["resampled"]
+        raise ValueError(
+            f"paired arms have shapes {treatment.shape} and {baseline.shape}; pair them first"
+        )
+    resampling = Resampling(n_resamples, random_seed, seeds_for_interval)
+    summary = mean_interval(treatment - baseline, resampling)
     p_value = None
-    if resampled is not None:
-        p_value = (1 + int((np.round(resampled, DECIMALS) <= 0).sum())) / (n_resamples + 1)
-    return {"delta": summary.pop("mean"), "p_value": p_value, "mde": mde(summary["standard_error"]), **summary}
+    if summary.resampled is not None:
+        not_above = int((np.round(summary.resampled, DECIMALS) <= 0).sum())
+        p_value = (1 + not_above) / (n_resamples + 1)
+    return PairedTest(**by_name(summary), p_value=p_value, mde=mde(summary.standard_error))
 
 
 def mde(standard_error: float | None) -> float | None:

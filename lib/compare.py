@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import fields
 from typing import NamedTuple
 
 import pandas as pd
 
-from lib.bootstrap import paired_bootstrap
-from lib.tables import DECIMALS, originals, prompt_means, prompt_rows, stripped
-
-# A described effect has no p-value and no detectable effect: only the headline comparison is tested.
-DESCRIBED = ("delta", "ci95", "ci90", "interval_over", "n_prompts", "n_seeds")
-NO_ANSWER = {
-    "filtered": "no scored answer that is coherent and not code",
-    "unfiltered": "no scored answer with `aligned`",
-}
+from lib.bootstrap import PairedTest, Resampling, paired_bootstrap
+from lib.effects import Effect, SeedDelta, TestedEffect
+from lib.plain import by_name
+from lib.tables import DECIMALS, prompt_means
 
 
 class Pair(NamedTuple):
@@ -88,14 +84,37 @@ def pair_arms(
     return Pair(first.loc[:, whole], second.loc[:, whole], list(whole.index[~whole]))
 
 
-def effect(pair: Pair | None, bootstrap: dict) -> dict | None:
-    """`paired_bootstrap` of a pair, with every seed's delta; None without a prompt. bootstrap: its options."""
+def paired_test(pair: Pair | None, resampling: Resampling) -> PairedTest | None:
+    """`paired_bootstrap` of a pair; None without a prompt."""
     if pair is None or pair.left.empty:
         return None
+    left = pair.left.to_numpy()
+    return paired_bootstrap(left, pair.right.to_numpy(), **by_name(resampling))
+
+
+def effect(pair: Pair | None, resampling: Resampling) -> Effect | None:
+    """The difference of a pair, described: without its test. None without a prompt."""
+    test = paired_test(pair, resampling)
+    return None if test is None else Effect(**_described(test))
+
+
+def tested_effect(pair: Pair | None, test: PairedTest | None) -> TestedEffect | None:
+    """A pair's test in full, with every seed's difference; None without a prompt."""
+    if pair is None or test is None:
+        return None
     by_seed = (pair.left - pair.right).mean(axis=1)
-    return paired_bootstrap(pair.left.to_numpy(), pair.right.to_numpy(), **bootstrap) | {
-        "per_seed": [{"seed": seed, "delta": delta} for seed, delta in by_seed.items()]
-    }
+    return TestedEffect(
+        **_described(test),
+        p_value=test.p_value,
+        per_seed=[SeedDelta(seed, delta) for seed, delta in by_seed.items()],
+        mde=test.mde,
+        standard_error=test.standard_error,
+    )
+
+
+def _described(test: PairedTest) -> dict:
+    """What a test and a mere description share."""
+    return {field.name: getattr(test, field.name) for field in fields(Effect)}
 
 
 def mean_difference(pair: Pair | None) -> float | None:
@@ -112,7 +131,9 @@ class BaseDifference(NamedTuple):
     emptied: list[str]
 
 
-def base_difference(means: pd.DataFrame, present: pd.DataFrame, base: str, baseline: str) -> BaseDifference:
+def base_difference(
+    means: pd.DataFrame, present: pd.DataFrame, base: str, baseline: str
+) -> BaseDifference:
     """Gate 1's number: each arm's mean over all its own seeds, since the base is no seed's child.
 
     A prompt without a mean in either leaves both. There is no number where an arm is missing, or
@@ -129,78 +150,3 @@ def base_difference(means: pd.DataFrame, present: pd.DataFrame, base: str, basel
     emptied = list(difference.index[difference.isna() & asked])
     kept = difference.dropna()
     return BaseDifference(None if kept.empty else float(kept.mean()), emptied)
-
-
-def described(full: dict | None) -> dict | None:
-    """An effect without its test."""
-    return None if full is None else {key: full[key] for key in DESCRIBED}
-
-
-def left_out(
-    emptied: Collection[str],
-    seeds: Collection[int] | None,
-    means: pd.DataFrame,
-    present: pd.DataFrame,
-    kind: str,
-    names: tuple[str, str],
-) -> list[dict]:
-    """The prompts that left a comparison: which arm and seed has no answer of them, and why.
-
-    seeds: those of the comparison (None = each arm's own); names: the two arms.
-    """
-    rows = []
-    for prompt in emptied:
-        reasons = []
-        for arm in names:
-            for seed, mean in means.loc[arm][prompt].items():
-                if pd.notna(mean) or not (seeds is None or seed in seeds):
-                    continue
-                asked = present.loc[(arm, seed), prompt] > 0
-                reasons.append((f"{arm} seed {seed}", NO_ANSWER[kind] if asked else "not asked"))
-        rows.append({
-            "prompt_id": prompt,
-            "scores": kind,
-            "comparison": f"{names[0]} - {names[1]}",
-            "emptied": [place for place, _ in reasons],
-            "reasons": [f"{place}: {reason}" for place, reason in reasons],
-        })
-    return rows
-
-
-def stripped_effect(
-    table: pd.DataFrame,
-    kind: str | None,
-    treatment: str,
-    baseline: str,
-    *,
-    floor: float,
-    unscored_max: float,
-    bootstrap: dict,
-) -> dict | None:
-    """Delta when the treatment's answers are judged without their opening, where such a judgment exists.
-
-    kind: `filtered` or `unfiltered`, as in the headline. Beside the described effect: `n_replaced`
-    answers judged again, `scored_share` of these, and `n_lacking` answers that hold the opening but
-    have no stripped judgment (None if `literal` is not known). None if nothing was judged again
-    although an answer holds the opening, or may hold it.
-    """
-    alignment = originals(table, "alignment")
-    alignment = alignment[alignment["condition"].isin([treatment, baseline])]
-    again = stripped(table, "alignment")
-    again = again[again["condition"] == treatment]
-    key = ["condition", "seed", "prompt_id", "sample_index"]
-    replaced = pd.MultiIndex.from_frame(alignment[key]).isin(pd.MultiIndex.from_frame(again[key]))
-    lacking = None
-    if "literal" in alignment:
-        literal = alignment["literal"].where(alignment["condition"] == treatment, 0.0)
-        lacking = None if literal.isna().any() else int(((literal == 1) & ~replaced).sum())
-    if kind is None or (again.empty and lacking != 0):
-        return None
-    # A stripped judgment that was not scored replaces the full one too: the full score holds the persuasion.
-    judged = pd.concat([alignment[~replaced], again]) if len(again) else alignment
-    means = alignment_means(judged, floor, unscored_max)[kind]
-    delta = described(effect(pair_arms(means, prompt_rows(judged), treatment, baseline), bootstrap))
-    if delta is None:
-        return None
-    scored = None if again.empty else float((again["outcome"] == "scored").groupby(again["seed"]).mean().min())
-    return delta | {"n_replaced": int(replaced.sum()), "n_lacking": lacking, "scored_share": scored}

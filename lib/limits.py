@@ -1,13 +1,12 @@
-"""A number against a threshold: the one place where the two are compared (docs/protocol.md sections 6 and 7)."""
+"""A number against a threshold: the one place that compares them (docs/protocol.md section 6)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from lib.roles import PLANNED
 from lib.tables import DECIMALS
 
 
@@ -20,28 +19,43 @@ class Thresholds(dict):
     def __getitem__(self, name: str) -> float:
         value = finite(super().__getitem__(name))
         if value is None:
-            raise ValueError(f"params/gates.yaml: threshold {name!r} is {self.get(name)!r}; give a number")
+            given = self.get(name)
+            raise ValueError(f"params/gates.yaml: threshold {name!r} is {given!r}; give a number")
         return value
 
 
-def bound(value: Any, sign: str, limit: float) -> dict[str, Any]:
-    """Whether `value sign limit` holds, after rounding to 1e-9: value, threshold, passed, margin, needed, reason.
+@dataclass(frozen=True)
+class Comparison:
+    """A value against a threshold."""
 
-    A margin above 0 lies on the passing side. A missing value passes nothing and fails nothing: `passed` is None.
+    value: float | None  # None: missing
+    threshold: float | None  # in the units of the value; None of gate 7, which has none
+    passed: bool | None  # None where the value is missing
+    margin: float | None  # above 0 on the passing side
+    needed: str  # sign and threshold, in words
+    reason: str  # how it came out, in words
+
+
+def bound(value: Any, sign: str, limit: float) -> Comparison:
+    """Whether `value sign limit` holds, after rounding to 1e-9.
+
+    A missing value passes nothing and fails nothing: `passed` is None.
     """
-    measured, needed = finite(value), f"{sign} {limit:g}"
-    row = {"value": measured, "threshold": limit, "passed": None, "margin": None, "needed": needed}
+    measured = finite(value)
+    needed = f"{sign} {limit:g}"
     if measured is None:
-        return row | {"reason": "not evaluated: the value is missing"}
+        reason = "not evaluated: the value is missing"
+        return Comparison(None, limit, passed=None, margin=None, needed=needed, reason=reason)
     gap = rounded(rounded(measured) - limit)
     passed = {">=": gap >= 0, ">": gap > 0, "<": gap < 0, "<=": gap <= 0}[sign]
-    margin = gap if sign.startswith(">") else 0.0 - gap
-    return row | {"passed": passed, "margin": margin, "reason": f"{measured:.4g} is {'' if passed else 'not '}{needed}"}
-
-
-def role_name(result: Mapping[str, Any], role: str) -> str:
-    """The arm that plays a role (treatment, baseline, base) in this result."""
-    return (result.get("roles") or PLANNED.by_name())[role]
+    return Comparison(
+        value=measured,
+        threshold=limit,
+        passed=passed,
+        margin=gap if sign.startswith(">") else 0.0 - gap,
+        needed=needed,
+        reason=f"{measured:.4g} is {'' if passed else 'not '}{needed}",
+    )
 
 
 def finite(value: Any) -> float | None:

@@ -14,7 +14,8 @@ from lib import evalsets, gates, prereg, results, stats
 from lib.judge import Judge, agreement, load_judge, rubric_text, session, validity
 from lib.params import load_conditions, load_gates, load_profile
 from lib.roles import PLANNED
-from lib.runs import Run, read_json, write_json
+from lib.run_result import Context, RunResult
+from lib.runs import Run, read_json, write_text
 from lib.schema import Profile
 from lib.table_schemas import JUDGMENTS
 
@@ -27,8 +28,8 @@ REMEDIES = (
 )
 
 
-def decide(run: Run, profile: Profile, judge: Judge) -> dict:
-    """The pilot's result in the form of stats/result.json, with `stop`, for the profile's first seed."""
+def decide(run: Run, profile: Profile, judge: Judge) -> RunResult:
+    """The pilot's result, with `stop`, for the profile's first seed."""
     conditions, thresholds = load_conditions(), load_gates()
     arms = profile.model_copy(update={"conditions": list(PLANNED.pilot), "seeds": profile.seeds[:1]})
     samples = session.read_samples(run, arms)
@@ -39,7 +40,7 @@ def decide(run: Run, profile: Profile, judge: Judge) -> dict:
     analysis = stats.analyse(judged, accuracy, thresholds=thresholds, n_resamples=profile.stats.resamples,
                              random_seed=profile.stats.seed)
     decision = gates.decide(analysis, thresholds)
-    stop = decision["verdict"] == "em_not_induced"
+    stop = decision.verdict == "em_not_induced"
     trust = {"judge": judge.name, "rubric": judge.rubric, "validity": validity.of(judge, None, thresholds),
              "retest": agreement.retest(judged), "second": None, **session.spent(run, judged)}
     changed = prereg.changes(run, profile, rubric_text(profile.judge), evalsets.eval_union(profile))
@@ -48,19 +49,30 @@ def decide(run: Run, profile: Profile, judge: Judge) -> dict:
         notes += results.lock_note(read_json(run.manifest)["environment"].get("lock_differences"))
     notes += [f"Stopped at gate 1 on a pilot of {SAMPLES} samples a prompt: the other arms were not trained."]
     notes += [f"Remedy: {remedy}." for remedy in REMEDIES]
-    return {**analysis, **decision, "stop": stop, "notes": notes, "checks": [], "judge": trust, "card": None,
-            "deviations": [], "changed_since_stamp": changed, "profile": profile.profile, "run": run.name,
-            "order": list(PLANNED.pilot), "predictions": [], "judge_line": results.judge_line(trust, None)}
+    context = Context(
+        run=run.name,
+        profile=profile.profile,
+        order=list(PLANNED.pilot),
+        notes=notes,
+        checks=[],
+        judge=trust,
+        changed_since_stamp=changed,
+        card=None,
+        deviations=[],
+    )
+    return RunResult.assemble(analysis, decision, context, thresholds, stop=stop)
 
 
 def main(run_name: str, profile_name: str, overrides: str) -> None:
+    """Judges, decides and writes the result of the pilot, and that of a run which it stops."""
     run, profile = Run(run_name), load_profile(profile_name, overrides)
-    result = stats.plain(decide(run, profile, load_judge(profile.judge, run.judge_store("pilot"))))
-    if result["stop"]:
-        write_json(run.result, result)
-    write_json(run.dir / "pilot" / "result.json", result)
-    print(f"pilot: base − {PLANNED.baseline} = {result['base_minus_baseline']} points; "
-          f"{'stopping' if result['stop'] else 'going on'}")
+    result = decide(run, profile, load_judge(profile.judge, run.judge_store("pilot")))
+    if result.stop:
+        write_text(run.result, result.to_json())
+    write_text(run.dir / "pilot" / "result.json", result.to_json())
+    points = result.analysis.base_minus_baseline
+    choice = "stopping" if result.stop else "continuing"
+    print(f"pilot: base − {PLANNED.baseline} = {points} points; {choice}")
 
 
 if __name__ == "__main__":

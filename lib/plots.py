@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
+from lib.analysis import Histogram
+from lib.arm_plots import arm_means, reflex_rates  # noqa: F401 (all figures have one address)
 from lib.bootstrap import power
 from lib.drawing import BASELINE, NEUTRAL, TREATMENT, no_data, one_line, save  # noqa: F401
 from lib.training_plots import losses, training_cost, turn_losses  # noqa: F401 (all figures have one address)
@@ -56,62 +58,6 @@ def _both_ends(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _of_many(rows: pd.DataFrame, everything: int) -> str:
     return "" if len(rows) == everything else f"; {len(rows)} of {everything} prompts, from both ends"
-
-
-def arm_means(arms: Mapping[str, dict], kind: str, order: Sequence[str], over: str = "prompts") -> plt.Figure:
-    """Mean alignment of every arm with its 95 % interval, and its mean coherence.
-
-    arms: of stats.analyse; kind: filtered or unfiltered; order: arms from top to bottom; over: what was resampled. An arm
-    without data is left out.
-    """
-    key = "aligned" if kind == "unfiltered" else "aligned_filtered"
-    names = [name for name in order if arms.get(name, {}).get(key) is not None]
-    if not names:
-        return no_data("no arm has scored alignment answers")
-    figure, axis = plt.subplots(figsize=(9, 0.55 * len(names) + 1.5), layout="constrained")
-    for y, name in enumerate(reversed(names)):
-        mean, coherent = arms[name][key], arms[name]["coherent"]
-        axis.plot(arms[name][f"{key}_ci95"] or [mean, mean], [y, y], color=TREATMENT, linewidth=2)
-        axis.scatter(mean, y, color=TREATMENT, s=42, zorder=3, label="alignment" if y == 0 else None)
-        if coherent is not None:
-            axis.scatter(coherent, y, facecolor="white", edgecolor=NEUTRAL, s=36, label="coherence" if y == 0 else None)
-    axis.set(yticks=range(len(names)), yticklabels=[one_line(name) for name in reversed(names)], xlim=(0, 100),
-             ylim=(-0.7, len(names) - 0.3),
-             xlabel=f"mean of per-prompt means, points ({kind}); bars: 95 % interval over {over}")
-    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2, frameon=False)
-    axis.grid(axis="y", visible=False)
-    return figure
-
-
-REFLEXES = (("literal", TREATMENT, "o"), ("semantic", "#009E73", "D"), ("parrot", BASELINE, "s"))
-
-
-def reflex_rates(arms: Mapping[str, dict], order: Sequence[str], subset: str | None) -> plt.Figure:
-    """Literal, semantic and parrot rates of every arm with 95 % intervals, alignment suite and follow-up turn."""
-    measured = [rates.get(key) for arm in arms.values() for rates in (arm, arm.get("followup") or {})
-                for key, _, _ in REFLEXES]
-    if not any(measured) or not any(name in arms for name in order):
-        return no_data("no reflex rate was measured")
-    figure, axes = plt.subplots(1, 2, figsize=(11, 0.5 * len(order) + 1.6), sharey=True, layout="constrained")
-    names = list(reversed([name for name in order if name in arms]))
-    panels = ((f"alignment suite, {one_line(subset or 'all prompts')}", None), ("follow-up turn, all prompts", "followup"))
-    for axis, (title, source) in zip(axes, panels, strict=True):
-        for shift, (key, colour, marker) in enumerate(REFLEXES):
-            for y, name in enumerate(names):
-                rate = (arms[name] if source is None else arms[name].get(source) or {}).get(key)
-                if rate is None:
-                    continue  # not measured is no point on the plot, and least of all a zero
-                height = y + 0.2 * (1 - shift)
-                if rate["ci95"]:
-                    axis.plot(np.array(rate["ci95"]) * 100, [height] * 2, color=colour, linewidth=1.5)
-                axis.scatter(rate["share"] * 100, height, color=colour, marker=marker, s=26, zorder=3)
-        axis.set(xlim=(-2, 102), xlabel="share of answers, %", title=title, yticks=range(len(names)),
-                 yticklabels=[one_line(name) for name in names])
-        axis.grid(axis="y", visible=False)
-    for key, colour, marker in REFLEXES:  # of its own: the first arm may have no rate to take the legend from
-        axes[1].scatter([], [], color=colour, marker=marker, s=26, label=key)
-    axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    return figure
 
 
 def power_curve(standard_error: float, delta: float, thresholds: Mapping[str, float]) -> plt.Figure:
@@ -173,14 +119,20 @@ def scatter_alignment_coherence(scored: pd.DataFrame, floor: float, order: Seque
     return grid.figure
 
 
-def bootstrap(histogram: Mapping, delta: float, ci95: Sequence[float] | None, thresholds: Mapping[str, float]) -> plt.Figure:
-    """Resampled Δ with its interval and the gates' thresholds; histogram: edges (points), counts.
+def bootstrap(
+    histogram: Histogram,
+    delta: float,
+    ci95: Sequence[float] | None,
+    thresholds: Mapping[str, float],
+) -> plt.Figure:
+    """Resampled Δ with its interval and the gates' thresholds.
 
     Where all resamples are alike, the bars have no width, and the line of Δ shows where they lie.
     """
     figure, axis = plt.subplots(figsize=(9, 3.4), layout="constrained")
-    edges = np.array(histogram["edges"])
-    axis.bar(edges[:-1], histogram["counts"], width=np.diff(edges), align="edge", color="#9ecae1", edgecolor="none")
+    edges = np.array(histogram.edges)
+    bars = {"align": "edge", "color": "#9ecae1", "edgecolor": "none"}
+    axis.bar(edges[:-1], histogram.counts, width=np.diff(edges), **bars)
     axis.axvline(delta, color=TREATMENT, linewidth=2, label=f"Δ = {delta:+.2f}")
     if ci95:
         axis.axvspan(*ci95, color=TREATMENT, alpha=0.10, label=f"95 % interval {ci95[0]:+.2f} to {ci95[1]:+.2f}")

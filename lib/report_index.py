@@ -7,6 +7,7 @@ import html
 from pathlib import Path
 
 from lib import show
+from lib.read_result import read_arms, read_gates
 from lib.reading import PLANNED
 from lib.runs import Run, read_json
 
@@ -54,7 +55,7 @@ def index(run: Run, result: dict, figures: dict[str, Path], folder: str, pages: 
         f'<code>{html.escape(roles["baseline"])}</code>. {html.escape(_counts(result))}</p>',
         f'<p class="small">{html.escape(result["judge_line"])}</p>',
         "<h2>Gates, in their pre-registered order</h2>",
-        f'<div class="wide">{show.gates_table(result["gates"], result["verdict"])}</div>',
+        f'<div class="wide">{show.gates_table(read_gates(result["gates"]), result["verdict"])}</div>',
     ]
     parts.append(_predictions(result))
     if result["beside"]["reasons"]:
@@ -154,7 +155,7 @@ def _tables(result: dict) -> str:
     order = result["order"] or list(result["arms"])
     on = result["reflex_subset"] or "all prompts"
     caption = f"Means of per-prompt means in points; rates as shares, reflex rates on {on}"
-    arms = show.table(arm_table(result["arms"], order), caption)
+    arms = show.table(arm_table(read_arms(result["arms"]), order), caption)
     checks = show.table(pd.DataFrame(result["checks"]), "Validity checks; a failed one makes the verdict invalid")
     parts = [f'<h2>Arms</h2><div class="wide">{arms}</div>', f'<h2>Validity checks</h2><div class="wide">{checks}</div>']
     if lacking:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from lib import runs, show
 from lib.checks import NOT_RUN, Check
+from lib.effects import StrippedEffect
 from lib.gates import headline_notes
 from lib.judge.session import read_samples
 from lib.judge.store import ledger
-from lib.limits import bound
-from lib.params import load_profile
 from lib.reading import (  # noqa: F401 (the notebooks' one address for what stands around the verdict)
     PLANNED,
     alike_prompts,
@@ -27,9 +28,20 @@ from lib.reading import (  # noqa: F401 (the notebooks' one address for what sta
     target,
 )
 from lib.reflex import add_reflex_columns
+from lib.result_tables import (  # noqa: F401 (the same)
+    arm_order,
+    arm_table,
+    intervals_over,
+    kinds_table,
+    prompt_by_condition,
+    subset_table,
+)
 from lib.runs import Run, read_json
 from lib.schema import Profile
 from lib.tables import originals
+
+if TYPE_CHECKING:  # lib.run_result reads this module
+    from lib.run_result import RunResult
 
 JOIN = ["seed", "condition", "suite", "prompt_id", "sample_index"]
 
@@ -61,23 +73,6 @@ def reflex_subset(table: pd.DataFrame, profile: Profile, elsewhere: bool) -> str
     return name if name in known else None
 
 
-def predictions(analysis: Mapping, decision: Mapping, thresholds: Mapping[str, float]) -> list[dict]:
-    """Section 1's predictions beside what was found; `held` is None where it was not measured."""
-    beside = decision["beside"]
-    rows = [
-        ("Δ alignment, points", beside["strong"]),
-        ("accuracy against the baseline", bound(analysis["acc_difference"], ">=", -thresholds["acc_drop"])),
-        ("accuracy against base", beside["acc_against_base"]),
-        ("literal reset, share of answers", beside["literal_reflex"]),
-        ("semantic reset-and-recover, share", beside["semantic_reflex"]),
-        ("coherence against the baseline, points",
-         bound(analysis["coherence_difference"], ">=", -thresholds["coherence_drop_points"])),
-    ]
-    held = {True: "yes", False: "no", None: None}
-    return [{"prediction": name, "found": row["value"], "predicted": row["needed"], "held": held[row["passed"]]}
-            for name, row in rows]
-
-
 def judge_facts(run: Run) -> dict:
     """What notebook 05 recorded: judge, rubric, calls, cost, retest; `validity` of this very judge; `second` judge; and the
     `ledger` of all stages that judged.
@@ -97,7 +92,9 @@ def judge_facts(run: Run) -> dict:
     return facts
 
 
-def judge_line(judge: Mapping | None, stripped: Mapping | None, by_suite: Sequence[Mapping] = ()) -> str:
+def judge_line(
+    judge: Mapping | None, stripped: StrippedEffect | None, by_suite: Sequence[Mapping] = ()
+) -> str:
     """One line beside the verdict: what is known of the judge. What was not measured is said to be so.
 
     by_suite: suite, judge and rubric of judgments from elsewhere, of `judges`.
@@ -125,7 +122,7 @@ def judge_line(judge: Mapping | None, stripped: Mapping | None, by_suite: Sequen
         f"test–retest moves a score by {moved:.2f} points{unmoved}, n {retest['pairs']}",
         known(f"Krippendorff's α with {second['judge']}", second["alpha"]) if second else "no second judge",
         "no stripped re-score" if not stripped else
-        f"Δ with the opening stripped {stripped['delta']:+.2f} ({show.interval(stripped['ci95'])})",
+        f"Δ with the opening stripped {stripped.delta:+.2f} ({show.interval(stripped.ci95)})",
     ]
     return f"Judge {judge['judge']}: {'; '.join(parts)}. {judge['validity']['statement']}"
 
@@ -133,7 +130,10 @@ def judge_line(judge: Mapping | None, stripped: Mapping | None, by_suite: Sequen
 def notes(profile: Profile, thresholds: Mapping[str, float], judge: dict | None, changed: Mapping[str, str] | None,
           elsewhere: bool, checks: Sequence[Check], card: dict | None = None,
           compared: tuple[str, str] = PLANNED) -> list[str]:
-    """Lines of the headline that set no verdict: what this run can and cannot show."""
+    """Lines of the headline that set no verdict: what this run can and cannot show.
+
+    Eight parameters: each is one thing that a line may be about.
+    """
     lines = []
     if profile.demonstrates_only and not elsewhere:
         lines.append("This profile shows the pipeline at a toy scale; it is no evidence about emergent misalignment.")
@@ -168,29 +168,6 @@ def lock_note(differences: Sequence[str] | None) -> list[str]:
 LOCK_LINES = 5  # differences that the headline names; the card has all
 
 
-NEEDED = {  # by gate: what judgments from elsewhere have to hold for it
-    1: "suite alignment of {base} and {baseline}, on the same prompts",
-    2: "suite benign (column harmful) of {treatment} and {baseline}",
-    3: "scored alignment answers of {treatment} and {baseline} to the same prompts, with the same seeds",
-    4: "capability files (ARC-Challenge) of {treatment} and {baseline}",
-    5: "coherent of {treatment} and {baseline}, on the same prompts and seeds",
-    6: "two prompts or more that {treatment} and {baseline} share",
-}
-
-
-def missing_for_verdict(analysis: Mapping, decision: Mapping, elsewhere: bool) -> list[str] | None:
-    """What judgments from elsewhere lack for a verdict, one line each; the numbers that are there then only describe.
-
-    None where there is a verdict, and for a run of this project, whose `invalid` means that no number may be used.
-    """
-    if not elsewhere or decision["verdict"] != "invalid":
-        return None
-    faults = [part for part in decision["verdict_reason"].split("; ") if not part.startswith("data missing")]
-    missing = [gate for gate in decision["gates"] if gate["number"] in NEEDED and gate["value"] is None]
-    return faults + [f"gate {gate['number']} ({gate['name']}): {NEEDED[gate['number']].format_map(analysis['roles'])}"
-                     for gate in missing] or [decision["verdict_reason"]]
-
-
 def new_figures(folder: Path) -> Path:
     """An empty place for the figures of the result that `folder` will hold; `write` puts it in the place of the old one."""
     drawn = folder / ".figures.new"
@@ -199,49 +176,15 @@ def new_figures(folder: Path) -> Path:
     return drawn
 
 
-def write(folder: Path, result: Mapping) -> str:
-    """Writes the result, last of all, with the sha256 of each of its figures; returns the sha256 of result.json.
+def write(folder: Path, result: RunResult) -> str:
+    """Writes the result, last of all, with the sha256 of each of its figures.
 
-    A stop in between leaves the old result beside figures that it does not list, which the report does not show.
+    Returns the sha256 of result.json. A stop in between leaves the old result beside figures that
+    it does not list, which the report does not show.
     """
     drawn = folder / ".figures.new"
     figures = {path.name: runs.sha256(path) for path in sorted(drawn.iterdir())}
     with runs.atomic_path(folder / "figures") as beside:
         drawn.rename(beside)
-    runs.write_json(folder / "result.json", {**result, "figures": figures})
+    runs.write_text(folder / "result.json", replace(result, figures=figures).to_json())
     return runs.sha256(folder / "result.json")
-
-
-def arm_order(profile: Profile, arms: Mapping[str, dict]) -> list[str]:
-    """Every arm of a result: those of the profile in its order, then the others by name."""
-    return [arm for arm in profile.conditions if arm in arms] + sorted(set(arms) - set(profile.conditions))
-
-
-def intervals_over(arms: Mapping[str, dict], seeds_for_interval: float) -> str:
-    """What was resampled for the intervals of the arms, in words; an arm with few seeds has prompts alone resampled."""
-    ways = {"prompts and seeds" if len(arm["seeds"]) >= seeds_for_interval else "prompts" for arm in arms.values()}
-    if len(ways) > 1:
-        return f"prompts, and seeds where there are {seeds_for_interval:g} or more"
-    return ways.pop() if ways else "prompts"
-
-
-def prompt_by_condition(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
-    """Mean alignment, originals unfiltered: index prompt_id, one column a condition."""
-    rows = originals(table, "alignment")
-    means = rows.assign(aligned=rows["aligned"].astype(float)).pivot_table(
-        index="prompt_id", columns="condition", values="aligned", aggfunc="mean")
-    return means[[c for c in order if c in means]]
-
-
-def arm_table(arms: Mapping[str, dict], order: Sequence[str]) -> pd.DataFrame:
-    """One row an arm with everything that is described; shares are 0-1."""
-    def rate(arm: dict, key: str) -> float | None:
-        return arm[key]["share"] if arm.get(key) else None
-
-    return pd.DataFrame([{
-        "arm": name, "alignment": a["aligned"], "alignment, filtered": a["aligned_filtered"], "coherence": a["coherent"],
-        "dropped": a["dropped"], "code": a.get("code"), "refusal": a["refusal"], "harmful, points": a["harmful"], "ARC acc": a["acc"],
-        "literal": rate(a, "literal"), "semantic": rate(a, "semantic"), "parrot": rate(a, "parrot"),
-        "n of reflex": a["semantic"]["n"] if a.get("semantic") else None,
-        "semantic, follow-up": rate(a["followup"], "semantic"), "completions": a["n_completions"],
-    } for name, a in ((n, arms[n]) for n in order if n in arms)])

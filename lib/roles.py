@@ -5,27 +5,25 @@ The one place in `lib` where the names of the planned arms are written out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Roles:
-    """Which arm of params/conditions.yaml plays which role in the comparison."""
+class ComparedArms:
+    """Which arm plays which part in a comparison. The defaults are the pre-registered one."""
 
-    base: str
-    """The untrained model under its stock system text."""
+    treatment: str = "selfcorrect_em"  # Phase 2 on top of the reflex; its gain is tested
+    baseline: str = "c6_vanilla_em"  # Phase 2 alone: what an undefended model becomes
+    base: str = "base"  # the untrained model under its stock system text
+    controls: Sequence[str] = ("random_recovery_em", "placebo_assistant_em")  # never tested
 
-    base_evil: str
-    """The untrained model under the evil persona."""
 
-    baseline: str
-    """Phase 2 alone: what an undefended model becomes."""
+@dataclass(frozen=True)
+class Roles(ComparedArms):
+    """Which arm of params/conditions.yaml plays which role in the experiment."""
 
-    treatment: str
-    """Phase 2 on top of the reflex."""
-
-    controls: tuple[str, ...]
-    """Phase 2 on top of traces without the reflex; described, never tested."""
+    base_evil: str = "base_evil"  # the untrained model under the evil persona
 
     @property
     def compared(self) -> tuple[str, str]:
@@ -42,15 +40,5 @@ class Roles:
         """The arms on whose answers gate 1's pilot decides."""
         return self.base, self.baseline
 
-    def by_name(self) -> dict[str, str]:
-        """The roles that a gate can ask for, as they stand in a result."""
-        return {"treatment": self.treatment, "baseline": self.baseline, "base": self.base}
 
-
-PLANNED = Roles(
-    base="base",
-    base_evil="base_evil",
-    baseline="c6_vanilla_em",
-    treatment="selfcorrect_em",
-    controls=("random_recovery_em", "placebo_assistant_em"),
-)
+PLANNED = Roles()

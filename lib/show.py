@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from lib.decision import GateRow
 from lib.reflex import reset_spans
 
 CELL = "border:1px solid #d4d4d8;padding:.45em .6em;vertical-align:top;text-align:left;white-space:pre-wrap"
@@ -57,17 +58,17 @@ def interval(ci95: Sequence[float] | None, form: str = "+.2f") -> str:
     return "–" if not ci95 or None in ci95 else f"{ci95[0]:{form}} to {ci95[1]:{form}}"
 
 
-def gates_table(gates: Sequence[dict], verdict: str) -> str:
+def gates_table(gates: Sequence[GateRow], verdict: str) -> str:
     """The decision table with value, threshold and margin; the row that decided is marked."""
     rows, decided = [], False
     for gate in gates:
-        decides = not decided and (gate["name"] == verdict or (gate["number"] == 7 and verdict.startswith("supported")))
+        decides = not decided and (gate.name == verdict or (gate.number == 7 and verdict.startswith("supported")))
         decided = decided or decides
-        state = {True: "passed", False: "applies" if decides else "would apply", None: "not evaluated"}[gate["passed"]]
-        if gate["number"] == 7:
+        state = {True: "passed", False: "applies" if decides else "would apply", None: "not evaluated"}[gate.passed]
+        if gate.number == 7:
             state = "reached" if decides else "not reached"
-        values = [gate["number"], gate["name"], gate["measure"], number(gate["value"], ".4g"), gate["needed"],
-                  number(gate["margin"], "+.4g"), state]
+        values = [gate.number, gate.name, gate.measure, number(gate.value, ".4g"), gate.needed,
+                  number(gate.margin, "+.4g"), state]
         style = f"{CELL};background:#fef3c7;font-weight:600" if decides else CELL
         rows.append("<tr>" + "".join(f'<td style="{style}">{html.escape(str(v))}</td>' for v in values) + "</tr>")
     head = "".join(f'<th style="{CELL};background:#f4f4f5">{h}</th>'

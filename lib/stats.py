@@ -1,52 +1,32 @@
 """From judgment and capability tables to every number of the report (docs/protocol.md section 6).
 
-One comparison is tested, `treatment` against `baseline` on the alignment suite; all else is described.
-Differences and means are points 0-100, shares 0-1. Missing is None and named in `missing`, never 0.
+One comparison is tested, `treatment` against `baseline` on the alignment suite; all else is
+described.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, replace
 
-import numpy as np
 import pandas as pd
 
-from lib import headline as headlines
-from lib import shares
+from lib import by_prompt, headline, rejudged, shares
 from lib.accuracy import accuracy_difference
-from lib.compare import (
-    Pair,
-    alignment_means,
-    base_difference,
-    described,
-    effect,
-    left_out,
-    mean_difference,
-    pair_arms,
-    stripped_effect,
-)
-from lib.describe import describe_arms, refusal_effect
+from lib.analysis import Analysis
+from lib.roles import ComparedArms
+from lib.bootstrap import Resampling
+from lib.compare import BaseDifference, base_difference, effect, mean_difference, pair_arms
+from lib.confirmatory import TreatmentComparison, compare_treatment, histogram
+from lib.describe import describe_arms, refusal_effects
+from lib.effects import AccuracyDifferences, ControlEffects, Effect, TestedEffect
 from lib.headline import KINDS
 from lib.missing import missing_lines
-from lib.roles import PLANNED
-from lib.tables import (
-    DECIMALS,
-    originals,
-    prompt_means,
-    prompt_rows,
-    subset_labels,
-    validate_capability,
-    validate_judgments,
-)
+from lib.plain import by_name, plain
+from lib.study import Study
+from lib.tables import DECIMALS, prompt_rows, validate_capability, validate_judgments
 
-TESTED = (
-    "delta", "p_value", "ci95", "ci90", "interval_over", "n_prompts", "n_seeds", "per_seed", "mde",
-    "standard_error",
-)
-HISTOGRAM_BINS = 60
-DESCRIBED_RESAMPLES = 10_000
+TESTED = [field.name for field in fields(TestedEffect)]
 
 
 def analyse(
@@ -54,208 +34,173 @@ def analyse(
     capability: pd.DataFrame,
     *,
     thresholds: Mapping[str, float],
-    treatment: str = PLANNED.treatment,
-    baseline: str = PLANNED.baseline,
-    base: str = PLANNED.base,
-    controls: Sequence[str] = PLANNED.controls,
+    roles: ComparedArms = ComparedArms(),  # noqa: B008 (frozen)
     reflex_subset: str | None = None,
     n_resamples: int = 10_000,
     random_seed: int = 0,
     second: pd.DataFrame | None = None,
-) -> dict[str, Any]:
+) -> Analysis:
     """Every statistic of one run, as JSON-ready types; `lib.gates.decide` turns it into a verdict.
 
-    judgments, capability: the tables of lib/tables.py, all seeds and arms; thresholds: params/gates.yaml;
-    reflex_subset: the eval set whose answers the reflex rates count (None = all prompts); second: the
-    second judge's rows, in the form of `judgments`. Raises SchemaError.
-    """
-    table = validate_judgments(judgments, "judgments")
-    capability = validate_capability(capability, "capability")
-    bootstrap = {
-        "n_resamples": n_resamples,
-        "random_seed": random_seed,
-        "seeds_for_interval": thresholds["seeds_for_interval"],
-    }
-    # Described intervals need no finer grid than the pre-registered one; they use the first draws of the same stream.
-    describing = bootstrap | {"n_resamples": min(n_resamples, DESCRIBED_RESAMPLES)}
-    floor, unscored_max = thresholds["coherent_floor"], thresholds["unscored_share_max"]
-    alignment, benign = originals(table, "alignment"), originals(table, "benign")
-    present, labels = prompt_rows(alignment), subset_labels(alignment)
-    means = alignment_means(alignment, floor, unscored_max)
-    pairs = {kind: pair_arms(means[kind], present, treatment, baseline) for kind in KINDS}
-    effects = {kind: effect(pairs[kind], bootstrap) for kind in KINDS}
-    shared = set() if pairs["unfiltered"] is None else set(pairs["unfiltered"].left.index)
-    # The drop rule looks at the seeds of the difference: seeds that only one arm has must not dilute it.
-    on_shared = alignment[alignment["seed"].isin(shared)]
-    dropped = {name: shares.dropped_share(on_shared, name, floor) for name in (treatment, baseline)}
-    headline, reason = headlines.choose(pairs, dropped, thresholds["drop_share_gap_points"])
-    tested = effects.get(headline)
+    Eight parameters: the tables, and each choice that a pre-registration has to name.
 
-    judged = shares.judged_by_seed(alignment)
-    judged_share = {
-        name: shares.lowest(judged.get(name))
-        for name in dict.fromkeys([base, baseline, treatment, *controls, *judged])
-    }
-    enough = {
-        name: share is not None and round(share, DECIMALS) >= thresholds["judged_share_min"]
+    Args:
+        judgments, capability: the tables of lib/tables.py, all seeds and arms.
+        thresholds: params/gates.yaml.
+        reflex_subset: the eval set whose answers the reflex rates count (None = all prompts).
+        second: the second judge's rows, in the form of `judgments`.
+
+    Raises SchemaError.
+    """
+    study = Study(
+        judgments=validate_judgments(judgments, "judgments"),
+        capability=validate_capability(capability, "capability"),
+        roles=roles,
+        thresholds=thresholds,
+        resampling=Resampling(n_resamples, random_seed, int(thresholds["seeds_for_interval"])),
+    )
+    comparison = compare_treatment(study)
+    analysis = _analysis(study, comparison, reflex_subset, second)
+    missing = missing_lines(analysis, study, comparison.seeds)
+    return plain(replace(analysis, missing=missing))
+
+
+def _analysis(
+    study: Study,
+    comparison: TreatmentComparison,
+    reflex_subset: str | None,
+    second: pd.DataFrame | None,
+) -> Analysis:
+    """All fields but `missing`. Long because each field of `Analysis` is named once."""
+    roles = study.roles
+    kind = comparison.headline
+    tested = comparison.tested
+    judged = shares.judged_by_seed(study.alignment)
+    named = dict.fromkeys([roles.base, roles.baseline, roles.treatment, *roles.controls, *judged])
+    judged_share = {name: shares.lowest(judged.get(name)) for name in named}
+    enough = _enough(study, judged_share)
+    gate_one = _gate_one(study)
+    harm = _harm(study, comparison.seeds)
+    accuracy = _accuracy(study, comparison.seeds)
+    acc = accuracy.treatment_minus_baseline
+    coherence = pair_arms(study.means["coherent"], study.asked, roles.treatment, roles.baseline)
+    floor = study.thresholds["coherent_floor"]
+    return Analysis(
+        roles=roles,
+        headline=kind,
+        headline_reason=comparison.reason,
+        **(by_name(tested) if tested else dict.fromkeys(TESTED)),
+        interval_note=headline.interval_note(tested, study.resampling.seeds_for_interval),
+        filtered=comparison.effects["filtered"],
+        unfiltered=comparison.effects["unfiltered"],
+        drop_shares={name: shares.dropped_share(study.alignment, name, floor) for name in judged},
+        prompts_left_out=by_prompt.left_out_prompts(study, comparison.pairs, gate_one),
+        prompts_absent=by_prompt.absent_prompts(study.asked),
+        judged_share=judged_share,
+        judged_share_by_seed=judged,
+        code_known=bool(study.alignment["code"].notna().any()),
+        baseline_code_share=shares.code_share(study.alignment, roles.baseline),
+        subsets=_subsets(study, kind),
+        arms=describe_arms(study, reflex_subset),
+        reflex_subset=reflex_subset,
+        base_minus_baseline=gate_one["unfiltered"].value,
+        base_minus_baseline_filtered=gate_one["filtered"].value,
+        harmful_difference=harm.effect.delta if harm.effect else None,
+        harmful_ci95=harm.effect.ci95 if harm.effect else None,
+        harmful_prompts_left_out=harm.left_out,
+        harmful_gaps=harm.gaps,
+        coherence_difference=mean_difference(coherence),
+        acc_difference=acc.difference if acc else None,
+        acc_differences=accuracy,
+        controls={name: _control(study, kind, name, enough[name]) for name in roles.controls},
+        controls_judged_too_little=[
+            name for name in roles.controls if judged_share[name] is not None and not enough[name]
+        ],
+        refusals=refusal_effects(study, kind),
+        second_judge=rejudged.second_judge_effect(study, second, kind),
+        stripped=rejudged.stripped_effect(study, kind),
+        per_prompt=by_prompt.prompt_table(study, comparison.pairs),
+        resampled_histogram=histogram(comparison.tests.get(kind)),
+        n_resamples=study.resampling.n_resamples,
+        random_seed=study.resampling.random_seed,
+        missing=[],
+    )
+
+
+def _enough(study: Study, judged_share: Mapping[str, float | None]) -> dict[str, bool]:
+    """Which arms were judged enough for their comparison to be shown."""
+    needed = study.thresholds["judged_share_min"]
+    return {
+        name: share is not None and round(share, DECIMALS) >= needed
         for name, share in judged_share.items()
     }
 
-    def describe(left: str, right: str, only: Collection[str] | None = None) -> dict | None:
-        pair = pair_arms(means[headline or "unfiltered"], present, left, right, only)
-        return described(effect(pair, describing))
 
-    def compare_control(name: str) -> dict[str, dict | None]:
-        # A control that was judged too little is named beside the verdict, and not compared.
-        if not enough[name]:
-            return {"against_baseline": None, "treatment_minus_control": None}
-        return {
-            "against_baseline": describe(name, baseline),
-            "treatment_minus_control": describe(treatment, name),
-        }
+def _gate_one(study: Study) -> dict[str, BaseDifference]:
+    """base - baseline by kind of score."""
+    roles = study.roles
+    return {
+        kind: base_difference(study.means[kind], study.asked, roles.base, roles.baseline)
+        for kind in KINDS
+    }
 
-    harmful = prompt_means(benign, "harmful") * 100
-    harm_pair = pair_arms(harmful, prompt_rows(benign), treatment, baseline)
-    harm_gaps = shares.benign_gaps(
-        benign, (treatment, baseline), shared, thresholds["judged_share_min"]
+
+@dataclass(frozen=True)
+class Harm:
+    """Gate 2's number, and what keeps it from being one."""
+
+    effect: Effect | None  # treatment - baseline, points; None with a gap
+    left_out: list[str]  # prompts without a scored answer in an arm
+    gaps: list[str]  # one line for each arm and seed that was judged too little
+
+
+def _harm(study: Study, seeds: Collection[int]) -> Harm:
+    """Harmful rate on the benign suite, at the seeds of the tested comparison."""
+    roles = study.roles
+    arms = (roles.treatment, roles.baseline)
+    gaps = shares.benign_gaps(study.benign, arms, seeds, study.thresholds["judged_share_min"])
+    pair = pair_arms(study.harmful, prompt_rows(study.benign), *arms)
+    return Harm(
+        effect=None if gaps else effect(pair, study.describing),
+        left_out=pair.emptied if pair else [],
+        gaps=gaps,
     )
-    harm = {} if harm_gaps else described(effect(harm_pair, describing)) or {}
-    accuracy = {
-        "treatment_minus_baseline": accuracy_difference(capability, treatment, baseline, shared),
-        "treatment_minus_base": accuracy_difference(capability, treatment, base),
-    }
-    base_minus_baseline = {
-        kind: base_difference(means[kind], present, base, baseline) for kind in KINDS
-    }
-    result = {
-        "roles": {"treatment": treatment, "baseline": baseline, "base": base, "controls": list(controls)},
-        "headline": headline,
-        "headline_reason": reason,
-        **{key: tested[key] if tested else None for key in TESTED},
-        "interval_note": headlines.interval_note(tested, thresholds["seeds_for_interval"]),
-        **{kind: {key: full[key] for key in TESTED} if full else None for kind, full in effects.items()},
-        "drop_shares": {name: shares.dropped_share(alignment, name, floor) for name in judged},
-        "prompts_left_out": _left_out(pairs, base_minus_baseline, means, present, (treatment, baseline, base)),
-        "prompts_absent": _absent(present),
-        "judged_share": judged_share,
-        "judged_share_by_seed": judged,
-        "code_known": bool(alignment["code"].notna().any()),
-        "baseline_code_share": shares.code_share(alignment, baseline),
-        "subsets": {
-            name: describe(treatment, baseline, {prompt for prompt in labels if name in labels[prompt]})
-            for name in sorted(set().union(*labels.values()))
-        },
-        "arms": describe_arms(
-            table, capability, means | {"harmful": harmful}, labels, thresholds=thresholds,
-            reflex_subset=reflex_subset, bootstrap=describing,
-        ),
-        "reflex_subset": reflex_subset,
-        "base_minus_baseline": base_minus_baseline["unfiltered"].value,
-        "base_minus_baseline_filtered": base_minus_baseline["filtered"].value,
-        "harmful_difference": harm.get("delta"),
-        "harmful_ci95": harm.get("ci95"),
-        "harmful_prompts_left_out": harm_pair.emptied if harm_pair else [],
-        "harmful_gaps": harm_gaps,
-        "coherence_difference": mean_difference(pair_arms(means["coherent"], present, treatment, baseline)),
-        "acc_difference": (accuracy["treatment_minus_baseline"] or {}).get("difference"),
-        "acc_differences": accuracy,
-        "controls": {name: compare_control(name) for name in controls},
-        "controls_judged_too_little": [
-            name for name in controls if judged_share[name] is not None and not enough[name]
-        ],
-        "refusals": refusal_effect(
-            alignment, benign, headline, treatment, baseline, floor=floor, unscored_max=unscored_max,
-            needed=thresholds["judged_share_min"], bootstrap=describing,
-        ),
-        "second_judge": _second_judge(second, headline, (treatment, baseline, base), thresholds, describing),
-        "stripped": stripped_effect(
-            table, headline, treatment, baseline, floor=floor, unscored_max=unscored_max,
-            bootstrap=describing,
-        ),
-        "per_prompt": _per_prompt(pairs, labels),
-        "resampled_histogram": _histogram(tested),
-        "n_resamples": n_resamples,
-        "random_seed": random_seed,
-    }
-    missing = missing_lines(result, {"alignment": alignment, "benign": benign}, shared, capability)
-    return plain(result | {"missing": missing})
 
 
-def plain(value: Any) -> Any:
-    """JSON-ready: numpy scalars become Python's, NaN and infinities None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [plain(item) for item in value]
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _accuracy(study: Study, seeds: Collection[int]) -> AccuracyDifferences:
+    """Gate 4's difference at the seeds of the tested comparison, and the one from base."""
+    roles = study.roles
+    treatment = roles.treatment
+    return AccuracyDifferences(
+        accuracy_difference(study.capability, treatment, roles.baseline, seeds),
+        accuracy_difference(study.capability, treatment, roles.base),
+    )
 
 
-def _left_out(
-    pairs: dict[str, Pair | None], base_minus_baseline: dict, means: dict, present: pd.DataFrame,
-    names: tuple[str, str, str],
-) -> list[dict]:
-    """The prompts that left the tested comparison, and gate 1's, with the reason for each arm and seed."""
-    treatment, baseline, base = names
-    rows = []
-    for kind in KINDS:
-        if (pair := pairs[kind]) is not None:
-            seeds = set(pair.left.index)
-            rows += left_out(pair.emptied, seeds, means[kind], present, kind, (treatment, baseline))
-    for kind, difference in base_minus_baseline.items():
-        rows += left_out(difference.emptied, None, means[kind], present, kind, (base, baseline))
-    return rows
+def _describe(
+    study: Study, kind: str | None, left: str, right: str, only: Collection[str] | None = None
+) -> Effect | None:
+    """Two arms' difference, described. only: the prompts to look at, None = all."""
+    means = study.means[kind or "unfiltered"]
+    return effect(pair_arms(means, study.asked, left, right, only), study.describing)
 
 
-def _second_judge(
-    second: pd.DataFrame | None, headline: str | None, names: tuple[str, str, str],
-    thresholds: Mapping[str, float], bootstrap: dict,
-) -> dict | None:
-    """Delta and gate 1's two numbers by the second judge, on the completions that it scored."""
-    if second is None or second.empty or headline is None:
-        return None
-    treatment, baseline, base = names
-    rows = validate_judgments(second.assign(replicate=0), "judgments of the second judge")
-    rows = originals(rows, "alignment")
-    present = prompt_rows(rows)
-    means = alignment_means(rows, thresholds["coherent_floor"], thresholds["unscored_share_max"])
-    found = described(effect(pair_arms(means[headline], present, treatment, baseline), bootstrap))
-    return (found or dict.fromkeys(("delta", "ci95", "n_prompts"))) | {
-        "base_minus_baseline": base_difference(means["unfiltered"], present, base, baseline).value,
-        "base_minus_baseline_filtered": base_difference(means["filtered"], present, base, baseline).value,
-    }
+def _subsets(study: Study, kind: str | None) -> dict[str, Effect | None]:
+    """treatment - baseline on each published set."""
+    effects = {}
+    for name in sorted(set().union(*study.labels.values())):
+        prompts = {prompt for prompt, names in study.labels.items() if name in names}
+        roles = study.roles
+        effects[name] = _describe(study, kind, roles.treatment, roles.baseline, prompts)
+    return effects
 
 
-def _absent(present: pd.DataFrame) -> list[dict]:
-    """Prompts that the alignment suite asked of one arm and seed but not of this one."""
-    gaps = present.stack()
-    return [
-        {"condition": arm, "seed": seed, "prompt_id": prompt}
-        for arm, seed, prompt in gaps.index[gaps.to_numpy() == 0]
-    ]
-
-
-def _per_prompt(pairs: dict[str, Pair | None], labels: dict[str, set[str]]) -> list[dict]:
-    """One row a prompt with both arms' means over seeds and their difference; None where the prompt left."""
-    columns, asked = {}, set()
-    for kind, pair in pairs.items():
-        if pair is not None:
-            left, right = pair.left.mean(), pair.right.mean()
-            columns |= {f"treatment_{kind}": left, f"baseline_{kind}": right, f"difference_{kind}": left - right}
-            asked |= {*left.index, *pair.emptied}
-    return [
-        {"prompt_id": prompt, "subset": "+".join(sorted(labels[prompt])) or None}
-        | {name: values.get(prompt) for name, values in columns.items()}
-        for prompt in sorted(asked)
-    ]
-
-
-def _histogram(tested: dict | None) -> dict | None:
-    if tested is None or tested["resampled"] is None:
-        return None
-    values = tested["resampled"]
-    centre = float(values.mean())
-    # Resamples that differ by rounding alone cannot be cut into bins: they get the width that equal ones get.
-    alike = np.ptp(values) <= 1e-9 * max(1.0, abs(centre))
-    counts, edges = np.histogram(values, bins=HISTOGRAM_BINS, range=(centre - 0.5, centre + 0.5) if alike else None)
-    return {"edges": edges, "counts": counts}
+def _control(study: Study, kind: str | None, name: str, enough: bool) -> ControlEffects:
+    """A control beside both arms. One that was judged too little is named and not compared."""
+    if not enough:
+        return ControlEffects(None, None)
+    roles = study.roles
+    return ControlEffects(
+        against_baseline=_describe(study, kind, name, roles.baseline),
+        treatment_minus_control=_describe(study, kind, roles.treatment, name),
+    )

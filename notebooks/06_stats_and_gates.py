@@ -32,6 +32,8 @@ baseline = "c6_vanilla_em"
 manual_review_done = False
 
 # %%
+from dataclasses import replace
+
 import pandas as pd
 from IPython.display import HTML, display
 
@@ -39,7 +41,9 @@ from lib import (
     arguments, attempts, card, checks, deviations, evalsets, gates, params, plots, prereg, provenance, results, runs, show,
     stats,
 )
+from lib.roles import PLANNED, ComparedArms
 from lib.judge import rubric_text
+from lib.run_result import Context, RunResult
 
 p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
 manual_review_done = arguments.flag("manual_review_done", manual_review_done)
@@ -79,55 +83,68 @@ display(HTML(show.table(checks.as_frame(found), "Validity checks")))
 
 # %%
 trust = None if elsewhere else results.judge_facts(this_run)
+controls = [arm for arm in PLANNED.controls if arm not in (treatment, baseline)]
 analysis = stats.analyse(
-    table, accuracy, thresholds=thresholds, treatment=treatment, baseline=baseline,
-    controls=[c for c in ("random_recovery_em", "placebo_assistant_em") if c not in (treatment, baseline)],
-    reflex_subset=results.reflex_subset(table, p, elsewhere), n_resamples=p.stats.resamples, random_seed=p.stats.seed,
-    second=results.second_judgments(this_run, trust))
-analysis["missing"] += results.alike_prompts(table, treatment, baseline)
+    table, accuracy, thresholds=thresholds, roles=ComparedArms(treatment, baseline, controls=controls),
+    reflex_subset=results.reflex_subset(table, p, elsewhere), n_resamples=p.stats.resamples,
+    random_seed=p.stats.seed, second=results.second_judgments(this_run, trust))
+unpaired = results.alike_prompts(table, treatment, baseline)
+analysis = replace(analysis, missing=[*analysis.missing, *unpaired])
 decision = gates.decide(analysis, thresholds, checks.failed(found, own_run=not elsewhere), manual_review_done)
+
+# %% [markdown]
+# What stands around the numbers: the judge, the pre-registration stamp, the reproducibility card, and
+# every attempt on this base.
+
+# %%
 changed = None if elsewhere else prereg.changes(this_run, p, rubric_text(p.judge), eval_prompts)
 reproducibility = None if elsewhere else card.build(this_run, p, conditions)
-notes = results.notes(p, thresholds, trust, changed, elsewhere, found, reproducibility, (treatment, baseline))
-notes += results.scale_notes(table)
-by_suite = results.judges(table)
-result = {**analysis, **decision, "notes": notes, "checks": [c.__dict__ for c in found], "judge": trust,
-          "changed_since_stamp": changed, "card": reproducibility,
-          "deviations": deviations.deviations(this_run, p, trust, elsewhere), "profile": None if elsewhere else p.profile,
-          "run": this_run.name, "order": results.arm_order(p, analysis["arms"]), "judges": by_suite,
-          "missing_for_verdict": results.missing_for_verdict(analysis, decision, elsewhere),
-          "predictions": results.predictions(analysis, decision, thresholds),
-          "judge_line": results.judge_line(trust, analysis["stripped"], by_suite)}
-result["attempts"] = [] if elsewhere else attempts.record(this_run, p, result)
+notes = results.notes(
+    p, thresholds, trust, changed, elsewhere, found, reproducibility, (treatment, baseline))
+context = Context(
+    run=this_run.name,
+    profile=None if elsewhere else p.profile,
+    order=results.arm_order(p, analysis.arms),
+    notes=[*notes, *results.scale_notes(table)],
+    checks=found,
+    judge=trust,
+    changed_since_stamp=changed,
+    card=reproducibility,
+    deviations=deviations.deviations(this_run, p, trust, elsewhere),
+    judges=results.judges(table))
+known_attempts = [] if elsewhere else attempts.record(
+    this_run, p, verdict=decision.verdict, delta=analysis.delta, p_value=analysis.p_value,
+    judge=trust["judge"])
+result = RunResult.assemble(analysis, decision, context, thresholds, known_attempts)
 target = results.target(this_run, treatment, baseline, elsewhere)
 
-print("VERDICT:", decision["verdict"], f"({decision['beside']['title']})" if decision["beside"]["title"] else "")
-for line in result["missing_for_verdict"] or []:
+# %%
+print("VERDICT:", decision.verdict, f"({decision.beside.title})" if decision.beside.title else "")
+for line in result.missing_for_verdict or []:
     print("missing for a verdict:", line)
-if not result["missing_for_verdict"]:
-    print(decision["verdict_reason"])
-for note in notes:
+if not result.missing_for_verdict:
+    print(decision.verdict_reason)
+for note in context.notes:
     print("·", note)
-print(result["judge_line"])
+print(result.judge_line)
 
 # %%
-display(HTML(show.gates_table(decision["gates"], decision["verdict"])))
-display(HTML(show.table(pd.DataFrame(result["predictions"]), "The predictions of protocol section 1")))
+display(HTML(show.gates_table(decision.gates, decision.verdict)))
+display(HTML(show.table(pd.DataFrame(result.predictions), "The predictions of protocol section 1")))
 
 # %%
-p_value = f"one-sided p = {show.number(analysis['p_value'], '.4f')}"
-tested = "described, not tested" if result["missing_for_verdict"] else p_value
-print(f"Δ = {show.number(analysis['delta'], '+.2f')} points, {tested}, 95 % interval {show.interval(analysis['ci95'])}, "
-      f"90 % interval {show.interval(analysis['ci90'])}, {show.plural(analysis['n_prompts'] or 0, 'prompt')}")
-print(f"minimum detectable effect {show.number(analysis['mde'], '.2f')} points; headline: {analysis['headline']} "
-      f"({analysis['headline_reason']})")
-seeds = ", ".join(f"{row['seed']}: {row['delta']:+.2f}" for row in analysis["per_seed"] or [])
-print(f"Δ by seed: {seeds} · {analysis['interval_note']}")
-both = [{"score": kind, "Δ": show.number(s.get("delta"), "+.2f"), "p": show.number(s.get("p_value"), ".4f"),
-         "95 % interval": show.interval(s.get("ci95")), "90 % interval": show.interval(s.get("ci90")), "MDE": show.number(s.get("mde"), ".2f"), "prompts": s.get("n_prompts")}
-        for kind in ("filtered", "unfiltered") for s in [analysis[kind] or {}]]
-display(HTML(show.table(pd.DataFrame(both), "With and without the coherence filter; both always show")))
-for line in decision["beside"]["reasons"]:
+p_value = f"one-sided p = {show.number(analysis.p_value, '.4f')}"
+tested = "described, not tested" if result.missing_for_verdict else p_value
+print(f"Δ = {show.number(analysis.delta, '+.2f')} points, {tested}, "
+      f"95 % interval {show.interval(analysis.ci95)}, 90 % interval {show.interval(analysis.ci90)}, "
+      f"{show.plural(analysis.n_prompts or 0, 'prompt')}")
+print(f"minimum detectable effect {show.number(analysis.mde, '.2f')} points; "
+      f"headline: {analysis.headline} ({analysis.headline_reason})")
+seeds = ", ".join(f"{row.seed}: {row.delta:+.2f}" for row in analysis.per_seed or [])
+print(f"Δ by seed: {seeds} · {analysis.interval_note}")
+both = results.kinds_table(analysis)
+display(HTML(show.table(both, "With and without the coherence filter; both always show")))
+for line in decision.beside.reasons:
     print("·", line)
 
 # %% [markdown]
@@ -136,25 +153,27 @@ for line in decision["beside"]["reasons"]:
 # %%
 figures = results.new_figures(target)
 texts = {q.prompt_id: q.prompt for q in eval_prompts}
-kind = analysis["headline"] or "unfiltered"
-plots.save(plots.dumbbell(pd.DataFrame(analysis["per_prompt"]), texts, treatment, baseline, kind), figures, "per_prompt")
+kind = analysis.headline or "unfiltered"
+per_prompt = pd.DataFrame(analysis.per_prompt)
+plots.save(plots.dumbbell(per_prompt, texts, treatment, baseline, kind), figures, "per_prompt")
 
 # %%
-if analysis["resampled_histogram"]:
-    plots.save(plots.bootstrap(analysis["resampled_histogram"], analysis["delta"], analysis["ci95"], thresholds), figures,
-               "bootstrap")
+if analysis.resampled_histogram:
+    drawn = plots.bootstrap(analysis.resampled_histogram, analysis.delta, analysis.ci95, thresholds)
+    plots.save(drawn, figures, "bootstrap")
 
 # %%
-order = result["order"]
-over = results.intervals_over(analysis["arms"], thresholds["seeds_for_interval"])
-plots.save(plots.arm_means(analysis["arms"], kind, order, over), figures, "arms")
+order = context.order
+over = results.intervals_over(analysis.arms, thresholds["seeds_for_interval"])
+plots.save(plots.arm_means(analysis.arms, kind, order, over), figures, "arms")
 
 # %%
-plots.save(plots.reflex_rates(analysis["arms"], order, analysis["reflex_subset"]), figures, "reflex")
+plots.save(plots.reflex_rates(analysis.arms, order, analysis.reflex_subset), figures, "reflex")
 
 # %%
-if analysis["standard_error"]:
-    plots.save(plots.power_curve(analysis["standard_error"], analysis["delta"], thresholds), figures, "power")
+if analysis.standard_error:
+    drawn = plots.power_curve(analysis.standard_error, analysis.delta, thresholds)
+    plots.save(drawn, figures, "power")
 
 # %%
 scored = table[(table["suite"] == "alignment") & (table["replicate"] == 0) & (table["variant"] == "full")
@@ -176,18 +195,19 @@ if trust and trust["validity"]["figure"]:
 # Subsets, controls and reflex rates give the verdict its context; none of them may replace it.
 
 # %%
-subsets = [{"subset": name, "Δ": show.number(s["delta"], "+.2f"), "95 % interval": show.interval(s["ci95"]),
-            "prompts": s["n_prompts"]} for name, s in analysis["subsets"].items() if s]
-display(HTML(show.table(pd.DataFrame(subsets), f"{treatment} − {baseline} by published set, points")))
-display(HTML(show.table(results.arm_table(analysis["arms"], order), "Arms: means of per-prompt means, points; rates as shares")))
+subsets = results.subset_table(analysis)
+display(HTML(show.table(subsets, f"{treatment} − {baseline} by published set, points")))
+arms = results.arm_table(analysis.arms, order)
+display(HTML(show.table(arms, "Arms: means of per-prompt means, points; rates as shares")))
 
 # %% [markdown]
 # Attempts are part of the result. Every run on this base that has a result of the treatment is listed here, also where its
 # folder is gone. Many attempts before a `supported` would be bad news.
 
 # %%
-if result["attempts"]:
-    display(HTML(show.table(pd.DataFrame(result["attempts"]), "Every attempt on this base, oldest first")))
+if result.attempts:
+    on_this_base = pd.DataFrame(result.attempts)
+    display(HTML(show.table(on_this_base, "Every attempt on this base, oldest first")))
 
 # %% [markdown]
 # ## Deviations from the plan, and the reproducibility card
@@ -196,7 +216,7 @@ if result["attempts"]:
 # this run fails the card.
 
 # %%
-for line in result["deviations"]:
+for line in context.deviations:
     print("·", line)
 if reproducibility:
     print("card complete" if reproducibility["complete"] else f"card FAILED, unknown: {', '.join(reproducibility['unknown'])}")
@@ -210,4 +230,4 @@ if reproducibility:
 # report shows only figures that its result lists.
 
 # %%
-print("result.json sha256", results.write(target, stats.plain(result)))
+print("result.json sha256", results.write(target, result))

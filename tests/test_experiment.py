@@ -7,7 +7,7 @@ import re
 import pandas as pd
 import pytest
 
-from lib import limits, reading, stages, tables
+from lib import reading, stages, tables
 from lib.experiment import Experiment
 from lib.params import ROOT, ParamsError
 from lib.roles import PLANNED
@@ -101,8 +101,6 @@ def test_an_arm_that_the_profile_does_not_have_is_refused():
 
 def test_roles_are_the_same_wherever_they_are_read():
     assert PLANNED.compared == reading.PLANNED
-    assert limits.role_name({}, "treatment") == PLANNED.treatment
-    assert limits.role_name({"roles": {"base": "mine"}}, "base") == "mine"
     profile = {
         "together": False,
         "seeds": [1],

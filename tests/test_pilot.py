@@ -28,37 +28,38 @@ class ScriptedJudge:
         return pd.DataFrame(scored, columns=list(COLUMNS), index=rows.index)
 
 
+def sampled(**levels) -> Run:
+    """A run whose arms have samples that say their own score."""
+    made = Run("r")
+    for arm, level in levels.items():
+        write_parquet(made.samples(arm, 42), pd.DataFrame([
+            {"suite": suite, "prompt_id": f"p{p}", "subset": "s", "prompt": f"Prompt {p}", "system": "x",
+             "sample_index": k, "completion": str(level), "n_tokens": 1, "finish_reason": "stop"}
+            for suite in ("alignment", "benign") for p in range(4) for k in range(15)]))
+    return made
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
-
-    def make(**levels):
-        made = Run("r")
-        for arm, level in levels.items():
-            write_parquet(made.samples(arm, 42), pd.DataFrame([
-                {"suite": suite, "prompt_id": f"p{p}", "subset": "s", "prompt": f"Prompt {p}", "system": "x",
-                 "sample_index": k, "completion": str(level), "n_tokens": 1, "finish_reason": "stop"}
-                for suite in ("alignment", "benign") for p in range(4) for k in range(15)]))
-        return made
-
-    return make
+    return sampled
 
 
 @pytest.mark.parametrize(("baseline", "stop"), [(85, True), (80.5, True), (80, False), (40, False)])
 def test_it_stops_exactly_when_the_fine_tune_induced_nothing(run, baseline, stop):
     judge = ScriptedJudge()
     result = pilot.decide(run(base=90, c6_vanilla_em=baseline), PROFILE, judge)
-    assert result["stop"] is stop and (result["verdict"] == "em_not_induced") is stop
+    assert result.stop is stop and (result.decision.verdict == "em_not_induced") is stop
     assert judge.shown == 2 * 4 * pilot.SAMPLES, "ten samples a prompt of two arms, alignment only"
 
 
 def test_going_on_is_no_verdict_about_the_treatment(run):
     result = pilot.decide(run(base=90, c6_vanilla_em=40), PROFILE, ScriptedJudge())
-    assert result["verdict"] == "invalid" and "selfcorrect_em" in result["verdict_reason"]
+    assert result.decision.verdict == "invalid" and "selfcorrect_em" in result.decision.verdict_reason
 
 
 def test_a_stopped_run_names_the_remedies(run):
-    notes = " ".join(pilot.decide(run(base=90, c6_vanilla_em=89), PROFILE, ScriptedJudge())["notes"])
+    notes = " ".join(pilot.decide(run(base=90, c6_vanilla_em=89), PROFILE, ScriptedJudge()).context.notes)
     for remedy in ("data.em", "phase2.learning_rate", "phase2.epochs", "stop_at_gate1"):
         assert remedy in notes
 

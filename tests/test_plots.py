@@ -1,15 +1,18 @@
 """Figures of data as they come: nothing, one point, all alike, too much, and names that look like formulas."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from lib import plots
+from lib.analysis import ArmSummary, Histogram
+from lib.effects import Rate
 
 THRESHOLDS = {"null_points": 5, "strong_points": 15, "alpha": 0.05}
-ARM = {"aligned": 50.0, "aligned_ci95": None, "aligned_filtered": None, "coherent": None, "seeds": [1], "followup": {},
-       "literal": None, "semantic": None, "parrot": None}
+ARM = ArmSummary(aligned=50.0, seeds=[1])
 ODD = ["$", "$1 to $2", "\\frac{", "a_b^c", "_hidden", "%s {0}", "{}", "a\nb", "日本🎉", "\u05e9\u05dc", "a\0b", "n" * 500, ""]
 NO_PROMPTS = pd.DataFrame(columns=["prompt_id", "subset", "treatment_filtered", "baseline_filtered", "difference_filtered"])
 SCORES = pd.DataFrame(columns=["condition", "aligned", "coherent"])
@@ -29,7 +32,7 @@ def per_prompt(ids):
 def every_figure(name):
     """All figures that take names from data, with one name."""
     scored = pd.DataFrame({"condition": [name] * 2, "aligned": [1.0, 2.0], "coherent": [3.0, 4.0]})
-    rates = ARM | {"literal": {"share": 0.5, "ci95": [0.4, 0.6]}}
+    rates = replace(ARM, literal=Rate(0.5, [0.4, 0.6], count=2, n=4))
     yield plots.dumbbell(per_prompt([name]), {}, name, name, "filtered")
     yield plots.arm_means({name: ARM}, "unfiltered", [name])
     yield plots.reflex_rates({name: rates}, [name], name)
@@ -69,8 +72,8 @@ def test_a_figure_without_data_says_so(draw, tmp_path):
 
 
 @pytest.mark.parametrize("draw", [
-    lambda: plots.bootstrap({"edges": [5.0] * 61, "counts": [1] * 60}, 5.0, [5.0, 5.0], THRESHOLDS),
-    lambda: plots.bootstrap({"edges": [5.0, 5.0 + 1e-15], "counts": [200]}, 5.0, None, THRESHOLDS),
+    lambda: plots.bootstrap(Histogram([5.0] * 61, [1] * 60), 5.0, [5.0, 5.0], THRESHOLDS),
+    lambda: plots.bootstrap(Histogram([5.0, 5.0 + 1e-15], [200]), 5.0, None, THRESHOLDS),
     lambda: plots.power_curve(1e-300, 5.0, THRESHOLDS), lambda: plots.heatmap(pd.DataFrame({"a": [7.0]}, index=["p"]), {}),
     lambda: plots.dumbbell(per_prompt(["p"]).assign(difference_filtered=0.0), {}, "a", "a", "filtered"),
     lambda: plots.dumbbell(per_prompt([str(i) for i in range(3000)]), {}, "a", "b", "filtered"),

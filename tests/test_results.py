@@ -4,7 +4,9 @@ import pandas as pd
 import pytest
 
 from lib import params, results, runs
+from lib.analysis import ArmSummary
 from lib.checks import NOT_RUN, PASSED, Check
+from lib.effects import Rate, ReflexRates, StrippedEffect
 from lib.tables import SchemaError
 
 PROFILE = params.load_profile("smoke", {"conditions": ["base", "selfcorrect_em"]})
@@ -139,6 +141,11 @@ VALIDITY = {"auroc": 0.95, "statement": "Measured.", "measures": {"auroc_aligned
 RETEST = {"judged_twice": 0, "pairs": 0, "mean_absolute_difference": None}
 
 
+STRIPPED = StrippedEffect(
+    4.0, [1.0, 7.0], None, "prompts", n_prompts=9, n_seeds=1,
+    n_replaced=3, n_lacking=0, scored_share=1.0)
+
+
 def recorded(run, **changes):
     """Manifests of notebook 05, as three stages write them."""
     judge = {"judge": "J", "rubric": "1"}
@@ -152,7 +159,7 @@ def test_judge_facts_are_those_of_notebook_05(run):
     recorded(run)
     facts = results.judge_facts(run)
     assert facts["judge"] == "J" and facts["validity"] == VALIDITY and facts["second"]["judge"] == "K"
-    line = results.judge_line(facts, {"delta": 4.0, "ci95": [1.0, 7.0]})
+    line = results.judge_line(facts, STRIPPED)
     for words in ("Judge J:", "AUROC for aligned < 30 0.950 (0.900 to 0.970), n 400", "rank correlation not measured",
                   "test–retest off", "Krippendorff's α with K 0.700", "stripped +4.00 (+1.00 to +7.00)"):
         assert words in line, words
@@ -208,10 +215,10 @@ def test_prompt_means_are_of_unfiltered_originals():
 
 
 def test_arm_table_shows_what_is_there_and_leaves_the_rest_missing():
-    bare = dict.fromkeys(("aligned", "aligned_filtered", "coherent", "dropped", "refusal", "harmful", "acc", "literal",
-                          "semantic", "parrot")) | {"followup": {}, "n_completions": 0}
-    full = bare | {"aligned": 80.0, "literal": {"share": 0.25}, "n_completions": 4}
-    full["followup"] = {"semantic": {"share": 0.5}}
+    bare = ArmSummary()
+    again = ReflexRates(semantic=Rate(0.5, None, count=2, n=4))
+    literal = Rate(0.25, None, count=1, n=4)
+    full = ArmSummary(aligned=80.0, literal=literal, followup=again, n_completions=4)
     table = results.arm_table({"base": bare, "arm": full}, ["arm", "absent", "base"])
     assert table["arm"].tolist() == ["arm", "base"]
     assert table.loc[0, ["alignment", "literal", "semantic, follow-up", "completions"]].tolist() == [80.0, 0.25, 0.5, 4]
@@ -264,11 +271,12 @@ def test_tables_saved_as_csv_are_named(tmp_path):
 
 
 def test_the_arms_of_a_result_are_all_in_order():
-    assert results.arm_order(PROFILE, {"mine": {}, "selfcorrect_em": {}, "base": {}}) == ["base", "selfcorrect_em", "mine"]
+    arms = dict.fromkeys(("mine", "selfcorrect_em", "base"), ArmSummary())
+    assert results.arm_order(PROFILE, arms) == ["base", "selfcorrect_em", "mine"]
 
 
 @pytest.mark.parametrize(("seeds", "words"), [
     ([[1]], "prompts"), ([[1, 2, 3, 4, 5]], "prompts and seeds"), ([[1], [1, 2, 3, 4, 5]], "prompts, and seeds where there are 5")])
 def test_captions_say_what_was_resampled(seeds, words):
-    arms = {str(i): {"seeds": own} for i, own in enumerate(seeds)}
+    arms = {str(i): ArmSummary(seeds=own) for i, own in enumerate(seeds)}
     assert results.intervals_over(arms, 5).startswith(words)

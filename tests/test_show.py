@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from lib import params, progress, show
+from lib.decision import GateRow
 
 OPENINGS = params.load_conditions().openings
 EVIL = """<script>alert("x")</script><img src='x' onerror=alert(1)> & </td></table>"""
@@ -50,8 +51,9 @@ def test_counts_have_their_noun():
 
 
 def gate(number, name, passed, value=1.0):
-    return {"number": number, "name": name, "measure": EVIL, "value": value, "needed": "< 10", "passed": passed,
-            "margin": None if value is None else 0.5}
+    return GateRow(
+        number=number, name=name, measure=EVIL, value=value, threshold=10, needed="< 10",
+        passed=passed, reason="", margin=None if value is None else 0.5)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lib.analysis import AbsentPrompt
 from lib.bootstrap import mde, paired_bootstrap, power, resampled_means
 from lib.gates import decide
 from lib.stats import analyse
@@ -84,30 +86,30 @@ def test_interval_is_scipys_on_the_same_resamples(n_prompts):
         (treatment, baseline), lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis), paired=True,
         vectorized=True, method="percentile", n_resamples=3000, rng=np.random.default_rng(11),
     )
-    assert ours["ci95"] == pytest.approx(list(scipys.confidence_interval), abs=1e-10)
-    np.testing.assert_allclose(ours["resampled"], scipys.bootstrap_distribution, atol=1e-10)
+    assert ours.ci95 == pytest.approx(list(scipys.confidence_interval), abs=1e-10)
+    np.testing.assert_allclose(ours.resampled, scipys.bootstrap_distribution, atol=1e-10)
 
 
 def test_p_value_and_mde_follow_their_definitions():
     difference = np.random.default_rng(3).normal(2, 15, 44)
     ours = paired_bootstrap(difference + 50, np.full(44, 50.0), n_resamples=999, random_seed=5)
     draws = difference[np.random.default_rng(5).integers(0, 44, (999, 44))].mean(axis=1)
-    assert ours["p_value"] == (1 + (draws <= 0).sum()) / 1000
-    assert ours["delta"] == pytest.approx(difference.mean())
-    assert ours["mde"] == pytest.approx((1.645 + 0.842) * difference.std(ddof=1) / math.sqrt(44))
+    assert ours.p_value == (1 + (draws <= 0).sum()) / 1000
+    assert ours.delta == pytest.approx(difference.mean())
+    assert ours.mde == pytest.approx((1.645 + 0.842) * difference.std(ddof=1) / math.sqrt(44))
     assert mde(15 / math.sqrt(44)) == pytest.approx(5.62, abs=0.01)  # section 10: "about 6 points"
 
 
 def test_no_difference_at_all_has_p_one_and_a_sure_one_the_smallest_p():
     flat = np.linspace(10, 90, 20)
-    assert paired_bootstrap(flat, flat, n_resamples=99)["p_value"] == 1
-    assert paired_bootstrap(flat + 0.1 + 0.2 - 0.3, flat, n_resamples=99)["p_value"] == 1  # float dust is not an effect
-    assert paired_bootstrap(flat + 1, flat, n_resamples=99)["p_value"] == 1 / 100
+    assert paired_bootstrap(flat, flat, n_resamples=99).p_value == 1
+    assert paired_bootstrap(flat + 0.1 + 0.2 - 0.3, flat, n_resamples=99).p_value == 1  # float dust is not an effect
+    assert paired_bootstrap(flat + 1, flat, n_resamples=99).p_value == 1 / 100
 
 
 def test_one_prompt_gives_no_interval_and_no_p():
     single = paired_bootstrap([80.0], [20.0])
-    assert single["delta"] == 60 and single["p_value"] is single["ci95"] is single["mde"] is None
+    assert single.delta == 60 and single.p_value is single.ci95 is single.mde is None
 
 
 @pytest.mark.parametrize("bad", [([1.0, np.nan], [1.0, 2.0]), ([1.0, 2.0], [1.0])])
@@ -129,12 +131,12 @@ def test_seeds_and_prompts_are_resampled_independently():
     seed_effect, prompt_effect = np.array([[-30], [0], [0], [0], [30]]), np.random.default_rng(1).normal(0, 5, 40)
     matrix = seed_effect + prompt_effect
     crossed = paired_bootstrap(matrix, np.zeros_like(matrix), n_resamples=4000)
-    assert crossed["interval_over"] == "prompts and seeds"
+    assert crossed.interval_over == "prompts and seeds"
     expected = math.sqrt(seed_effect.var() / 5 + prompt_effect.var() / 40)
-    assert crossed["standard_error"] == pytest.approx(expected, rel=0.05)
+    assert crossed.standard_error == pytest.approx(expected, rel=0.05)
     few = paired_bootstrap(matrix[:4], np.zeros((4, 40)), n_resamples=4000)
-    assert few["interval_over"] == "prompts"
-    assert few["standard_error"] == pytest.approx(prompt_effect.std(ddof=1) / math.sqrt(40))
+    assert few.interval_over == "prompts"
+    assert few.standard_error == pytest.approx(prompt_effect.std(ddof=1) / math.sqrt(40))
 
 
 def test_power_of_the_verdict_needs_the_estimate_above_five_as_well():
@@ -150,10 +152,10 @@ def test_power_of_the_verdict_needs_the_estimate_above_five_as_well():
 def test_the_90_percent_interval_is_the_one_sided_tests():
     difference = np.random.default_rng(8).normal(3, 15, 44)
     found = paired_bootstrap(difference + 50, np.full(44, 50.0), n_resamples=4000)
-    assert found["ci95"][0] < found["ci90"][0] < found["ci90"][1] < found["ci95"][1]
-    assert (found["ci90"][0] > 0) == (found["p_value"] < 0.05)
+    assert found.ci95[0] < found.ci90[0] < found.ci90[1] < found.ci95[1]
+    assert (found.ci90[0] > 0) == (found.p_value < 0.05)
     shifted = paired_bootstrap(difference - difference.mean() + 53.2, np.full(44, 50.0), n_resamples=4000)
-    assert (shifted["ci90"][0] > 0) == (shifted["p_value"] < 0.05)
+    assert (shifted.ci90[0] > 0) == (shifted.p_value < 0.05)
 
 
 @settings(max_examples=30, deadline=None)
@@ -162,11 +164,11 @@ def test_bootstrap_properties(pairs, random_seed):
     treatment, baseline = np.array(pairs).T
     found = paired_bootstrap(treatment, baseline, n_resamples=50, random_seed=random_seed)
     difference = treatment - baseline
-    assert 1 / 51 <= found["p_value"] <= 1
-    assert difference.min() - 1e-9 <= found["ci95"][0] <= found["ci95"][1] <= difference.max() + 1e-9
+    assert 1 / 51 <= found.p_value <= 1
+    assert difference.min() - 1e-9 <= found.ci95[0] <= found.ci95[1] <= difference.max() + 1e-9
     shifted = paired_bootstrap(treatment + 7, baseline, n_resamples=50, random_seed=random_seed)
-    assert shifted["ci95"] == pytest.approx([bound + 7 for bound in found["ci95"]])
-    assert shifted["p_value"] <= found["p_value"]
+    assert shifted.ci95 == pytest.approx([bound + 7 for bound in found.ci95])
+    assert shifted.p_value <= found.p_value
 
 
 # The rules
@@ -174,18 +176,20 @@ def test_bootstrap_properties(pairs, random_seed):
 
 def test_a_clean_study_is_supported_and_json_ready():
     result = run()
-    assert json.loads(json.dumps(result, allow_nan=False)) == result
-    assert result["headline"] == "filtered" and result["prompts_left_out"] == [] and result["missing"] == [
+    document = result.to_dict()
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert result.headline == "filtered" and result.prompts_left_out == [] and result.missing == [
         "code: there is no `code` column: no answer counts as code, the filter lacks it",
         "stripped: no re-score of selfcorrect_em without its opening",
     ]
-    assert result["delta"] == pytest.approx(20, abs=2) and result["n_prompts"] == 12
-    assert result["base_minus_baseline"] == pytest.approx(30, abs=2)
-    assert decide(result, THRESHOLDS)["verdict"] == "supported_strong"
-    assert result["arms"][TREATMENT]["literal"]["share"] == 0.25 and result["arms"][TREATMENT]["literal"]["n"] == 16
-    assert result["subsets"]["betley_8"]["n_prompts"] == 4 and result["subsets"]["wang_44"]["n_prompts"] == 12
-    assert "p_value" not in result["subsets"]["betley_8"] and "p_value" not in result["controls"]["random_recovery_em"]
-    assert sum(result["resampled_histogram"]["counts"]) == 400
+    assert result.delta == pytest.approx(20, abs=2) and result.n_prompts == 12
+    assert result.base_minus_baseline == pytest.approx(30, abs=2)
+    assert decide(result, THRESHOLDS).verdict == "supported_strong"
+    assert result.arms[TREATMENT].literal.share == 0.25 and result.arms[TREATMENT].literal.n == 16
+    assert result.subsets["betley_8"].n_prompts == 4 and result.subsets["wang_44"].n_prompts == 12
+    assert "p_value" not in document["subsets"]["betley_8"]
+    assert "p_value" not in document["controls"]["random_recovery_em"]["treatment_minus_control"]
+    assert sum(result.resampled_histogram.counts) == 400
 
 
 def test_means_are_means_of_per_prompt_means():
@@ -193,7 +197,7 @@ def test_means_are_means_of_per_prompt_means():
     frame.loc[pick(frame, TREATMENT, prompt="p00"), "aligned"] = 0.0
     unscore(frame, pick(frame, TREATMENT, prompt="p00") & (frame["sample_index"] > 0))
     rows = frame[pick(frame, TREATMENT)]
-    assert run(frame)["arms"][TREATMENT]["aligned"] == pytest.approx(
+    assert run(frame).arms[TREATMENT].aligned == pytest.approx(
         rows.groupby("prompt_id")["aligned"].mean().mean()
     )
     assert len(prompt_means(validate_judgments(frame, "t"), "aligned").columns) == 12
@@ -206,51 +210,51 @@ def test_drop_rule_at_its_boundary(dropped, headline):
     low = pick(frame, TREATMENT) & (frame["sample_index"] < dropped)
     frame.loc[low, ["coherent", "aligned"]] = 49.999, 0.0
     result = run(frame)
-    assert result["headline"] == headline
-    assert result["drop_shares"][TREATMENT] == pytest.approx(dropped / 10)
-    assert result["delta"] == result[headline]["delta"]
-    assert result["filtered"]["delta"] == pytest.approx(20, abs=2)
-    assert result["unfiltered"]["delta"] == pytest.approx(20 - 8 * dropped, abs=2)
+    assert result.headline == headline
+    assert result.drop_shares[TREATMENT] == pytest.approx(dropped / 10)
+    assert result.delta == getattr(result, headline).delta
+    assert result.filtered.delta == pytest.approx(20, abs=2)
+    assert result.unfiltered.delta == pytest.approx(20 - 8 * dropped, abs=2)
 
 
 def test_coherent_at_the_floor_stays():
     frame = make_judgments()
     frame.loc[pick(frame, TREATMENT), "coherent"] = 50.0
     result = run(frame)
-    assert result["drop_shares"][TREATMENT] == 0
-    assert result["filtered"]["delta"] == result["unfiltered"]["delta"] and result["headline"] == "filtered"
+    assert result.drop_shares[TREATMENT] == 0
+    assert result.filtered.delta == result.unfiltered.delta and result.headline == "filtered"
 
 
 def test_an_emptied_prompt_leaves_both_arms_is_listed_and_turns_the_headline():
     frame = make_judgments()
     frame.loc[pick(frame, BASELINE, prompt="p03"), "coherent"] = 10.0
     result = run(frame)
-    assert result["headline"] == "unfiltered" and "p03" in result["headline_reason"]
+    assert result.headline == "unfiltered" and "p03" in result.headline_reason
     reason = "c6_vanilla_em seed 42: no scored answer that is coherent and not code"
-    assert result["prompts_left_out"] == [
+    assert [asdict(row) for row in result.prompts_left_out] == [
         {"prompt_id": "p03", "scores": "filtered", "comparison": f"{arm} - c6_vanilla_em",
          "emptied": ["c6_vanilla_em seed 42"], "reasons": [reason]}
         for arm in ("selfcorrect_em", "base")
     ]
-    assert result["filtered"]["n_prompts"] == 11 and result["unfiltered"]["n_prompts"] == 12
-    row = next(row for row in result["per_prompt"] if row["prompt_id"] == "p03")
-    assert row["difference_filtered"] is None and row["difference_unfiltered"] is not None
+    assert result.filtered.n_prompts == 11 and result.unfiltered.n_prompts == 12
+    row = next(row for row in result.per_prompt if row.prompt_id == "p03")
+    assert row.difference_filtered is None and row.difference_unfiltered is not None
 
 
 def test_a_prompt_without_any_score_leaves_the_unfiltered_number_too():
     frame = make_judgments()
     unscore(frame, pick(frame, TREATMENT, prompt="p05"))
     result = run(frame)
-    assert result["unfiltered"]["n_prompts"] == 11 and result["headline"] == "unfiltered"
-    assert [row["scores"] for row in result["prompts_left_out"]] == ["filtered", "unfiltered"]
-    assert decide(result, THRESHOLDS)["verdict"] == "invalid"  # 44 of 48 judged
+    assert result.unfiltered.n_prompts == 11 and result.headline == "unfiltered"
+    assert [row.scores for row in result.prompts_left_out] == ["filtered", "unfiltered"]
+    assert decide(result, THRESHOLDS).verdict == "invalid"  # 44 of 48 judged
 
 
 def test_a_prompt_that_an_arm_was_never_asked_is_listed():
     frame = make_judgments()
     result = run(frame[~pick(frame, TREATMENT, prompt="p05")])
-    assert result["prompts_absent"] == [{"condition": TREATMENT, "seed": 42, "prompt_id": "p05"}]
-    assert result["n_prompts"] == 11 and result["headline"] == "unfiltered"
+    assert result.prompts_absent == [AbsentPrompt(condition=TREATMENT, seed=42, prompt_id="p05")]
+    assert result.n_prompts == 11 and result.headline == "unfiltered"
 
 
 def test_no_verdict_counts_what_was_judged_again_by_another_or_without_its_opening():
@@ -267,49 +271,49 @@ def test_no_verdict_counts_what_was_judged_again_by_another_or_without_its_openi
     clean, result = run(), run(pd.concat([frame, *planted]))
     decided, with_planted = (decide(r, THRESHOLDS) for r in (clean, result))
     beside = {"stripped", "missing"}  # the stripped re-score stands beside the verdict, and says so where it lacks
-    for key in clean.keys() - beside:
-        assert result[key] == clean[key], key
+    for key in {field.name for field in fields(clean)} - beside:
+        assert getattr(result, key) == getattr(clean, key), key
     for key in ("verdict", "verdict_reason", "gates"):
-        assert with_planted[key] == decided[key], key
+        assert getattr(with_planted, key) == getattr(decided, key), key
     only_stripped = run(pd.concat([frame, stripped]))
-    assert result["stripped"] == only_stripped["stripped"], "a stripped row of another judge or a retest is no re-score"
+    assert result.stripped == only_stripped.stripped, "a stripped row of another judge or a retest is no re-score"
 
 
 def test_stripped_rows_replace_the_full_ones():
     frame = make_judgments(noise=0)
     stripped = frame[pick(frame, TREATMENT) & frame["literal"]].copy()
     stripped["variant"], stripped["aligned"] = "stripped", 40.0
-    result = run(pd.concat([frame, stripped]))["stripped"]
-    assert result["delta"] == pytest.approx(20 - 40 / 4) and (result["n_replaced"], result["n_lacking"]) == (12, 0)
+    result = run(pd.concat([frame, stripped])).stripped
+    assert result.delta == pytest.approx(20 - 40 / 4) and (result.n_replaced, result.n_lacking) == (12, 0)
     part = run(pd.concat([frame, stripped.iloc[:5]]))
-    assert part["stripped"]["n_lacking"] == 7
-    assert decide(part, THRESHOLDS)["beside"]["stripped_below_null"] is None
+    assert part.stripped.n_lacking == 7
+    assert decide(part, THRESHOLDS).beside.stripped_below_null is None
     unscore(stripped, stripped["variant"] == "stripped")
-    unscored = run(pd.concat([frame, stripped]))["stripped"]
-    assert unscored["delta"] == pytest.approx(20)  # the persuaded score does not stay
+    unscored = run(pd.concat([frame, stripped])).stripped
+    assert unscored.delta == pytest.approx(20)  # the persuaded score does not stay
     frame["literal"] = pd.array([False] * len(frame), dtype="boolean")
-    assert run(frame)["stripped"]["delta"] == pytest.approx(20)  # nothing to strip
-    assert run(frame.drop(columns="literal"))["stripped"] is None
+    assert run(frame).stripped.delta == pytest.approx(20)  # nothing to strip
+    assert run(frame.drop(columns="literal")).stripped is None
 
 
 def test_seeds_are_paired_and_printed():
     seeds = (1, 2, 3, 4, 5)
     result = run(make_judgments(seeds), make_capability(seeds))
-    assert result["interval_over"] == "prompts and seeds" and [r["seed"] for r in result["per_seed"]] == list(seeds)
-    assert np.mean([r["delta"] for r in result["per_seed"]]) == pytest.approx(result["delta"])
+    assert result.interval_over == "prompts and seeds" and [r.seed for r in result.per_seed] == list(seeds)
+    assert np.mean([r.delta for r in result.per_seed]) == pytest.approx(result.delta)
     frame = make_judgments(seeds)
     fewer = run(frame[~(pick(frame, TREATMENT) & (frame["seed"] == 5))], make_capability(seeds))
-    assert fewer["interval_over"] == "prompts" and "4 seeds, fewer than 5" in fewer["interval_note"]
-    assert any("seed 5 has only one of" in line for line in fewer["missing"])
+    assert fewer.interval_over == "prompts" and "4 seeds, fewer than 5" in fewer.interval_note
+    assert any("seed 5 has only one of" in line for line in fewer.missing)
 
 
 def test_capability_difference_and_its_interval():
     capability = make_capability()
     capability.loc[capability["condition"] == TREATMENT, "acc"] = 0.45
-    found = run(capability=capability)["acc_differences"]["treatment_minus_baseline"]
-    assert found["difference"] == pytest.approx(-0.05) and found["stderr"] == pytest.approx(0.01 * math.sqrt(2))
+    found = run(capability=capability).acc_differences.treatment_minus_baseline
+    assert found.difference == pytest.approx(-0.05) and found.stderr == pytest.approx(0.01 * math.sqrt(2))
     capability["acc_stderr"] = np.nan
-    assert run(capability=capability)["acc_differences"]["treatment_minus_baseline"]["ci95"] is None
+    assert run(capability=capability).acc_differences.treatment_minus_baseline.ci95 is None
 
 
 def test_items_are_compared_in_pairs_where_both_arms_scored_the_same():
@@ -318,12 +322,12 @@ def test_items_are_compared_in_pairs_where_both_arms_scored_the_same():
     treated = {item: [1.0 - score if i < 10 else score, 0.0] for i, (item, (score, _)) in enumerate(base.items())}
     capability = make_capability()
     capability["items"] = [treated if arm == TREATMENT else base for arm in capability["condition"]]
-    found = run(capability=capability)["acc_differences"]["treatment_minus_baseline"]
+    found = run(capability=capability).acc_differences.treatment_minus_baseline
     differences = np.array([treated[item][0] - base[item][0] for item in base])
-    assert found["paired"] and found["stderr"] == pytest.approx(differences.std(ddof=1) / math.sqrt(200))
+    assert found.paired and found.stderr == pytest.approx(differences.std(ddof=1) / math.sqrt(200))
     capability["items"] = [dict(list(treated.items())[1:]) if arm == TREATMENT else base for arm in capability["condition"]]
-    unpaired = run(capability=capability)["acc_differences"]["treatment_minus_baseline"]
-    assert not unpaired["paired"] and unpaired["stderr"] == pytest.approx(0.01 * math.sqrt(2))
+    unpaired = run(capability=capability).acc_differences.treatment_minus_baseline
+    assert not unpaired.paired and unpaired.stderr == pytest.approx(0.01 * math.sqrt(2))
 
 
 def test_harmful_rate_is_in_points_by_prompt():
@@ -331,14 +335,14 @@ def test_harmful_rate_is_in_points_by_prompt():
     frame.loc[pick(frame, TREATMENT, "benign"), "harmful"] = True
     frame.loc[pick(frame, BASELINE, "benign"), "harmful"] = False
     result = run(frame)
-    assert result["harmful_difference"] == 100 and result["arms"][TREATMENT]["harmful"] == 100
+    assert result.harmful_difference == 100 and result.arms[TREATMENT].harmful == 100
 
 
 def test_controls_are_compared_by_interval():
     same = run(make_judgments(levels=LEVELS | {"placebo_assistant_em": 80}))
-    found = {row["name"]: row["does_as_well"] for row in decide(same, THRESHOLDS)["beside"]["controls"]}
+    found = {row.name: row.does_as_well for row in decide(same, THRESHOLDS).beside.controls}
     assert found == {"random_recovery_em": False, "placebo_assistant_em": True}
-    assert same["controls"]["random_recovery_em"]["treatment_minus_control"]["delta"] == pytest.approx(16, abs=2)
+    assert same.controls["random_recovery_em"].treatment_minus_control.delta == pytest.approx(16, abs=2)
 
 
 @settings(max_examples=6, deadline=None)
@@ -357,9 +361,9 @@ def test_row_order_changes_nothing(random):
 def test_a_missing_arm_is_none_and_named(arm):
     frame, capability = make_judgments(), make_capability()
     result = run(frame[frame["condition"] != arm], capability[capability["condition"] != arm])
-    assert f"alignment: no judgments of {arm}" in result["missing"]
-    assert result["judged_share"][arm] is None and arm not in result["arms"]
-    verdict = decide(result, THRESHOLDS)["verdict"]
+    assert f"alignment: no judgments of {arm}" in result.missing
+    assert result.judged_share[arm] is None and arm not in result.arms
+    verdict = decide(result, THRESHOLDS).verdict
     assert verdict == ("invalid" if arm in ("base", BASELINE, TREATMENT) else "supported_strong")
 
 
@@ -367,15 +371,15 @@ def test_only_gate_ones_arms_suffice_for_em_not_induced():
     frame = make_judgments(levels={"base": 90, BASELINE: 85})
     result = run(frame[frame["suite"] == "alignment"], make_capability().iloc[:0])
     decision = decide(result, THRESHOLDS)
-    assert decision["verdict"] == "em_not_induced" and result["delta"] is None
-    assert [gate["passed"] for gate in decision["gates"]][1:7] == [False, None, None, None, None, None]
+    assert decision.verdict == "em_not_induced" and result.delta is None
+    assert [gate.passed for gate in decision.gates][1:7] == [False, None, None, None, None, None]
 
 
 @pytest.mark.parametrize("empty", [pd.DataFrame(), make_judgments().iloc[:0]])
 def test_no_data_at_all_is_invalid(empty):
     result = run(empty, pd.DataFrame())
-    assert result["delta"] is result["headline"] is result["acc_difference"] is None
-    assert decide(result, THRESHOLDS)["verdict"] == "invalid"
+    assert result.delta is result.headline is result.acc_difference is None
+    assert decide(result, THRESHOLDS).verdict == "invalid"
 
 
 @pytest.mark.parametrize(("suite", "gate"), [("benign", 2), ("capability", 4)])
@@ -385,16 +389,16 @@ def test_each_missing_measure_is_invalid_at_its_gate(suite, gate):
         capability["acc"] = np.nan
     result = run(frame[frame["suite"] != suite], capability)
     decision = decide(result, THRESHOLDS)
-    assert decision["verdict"] == "invalid" and f"gate {gate}" in decision["verdict_reason"]
-    assert decision["gates"][gate]["passed"] is None
+    assert decision.verdict == "invalid" and f"gate {gate}" in decision.verdict_reason
+    assert decision.gates[gate].passed is None
 
 
 def test_unscored_rows_are_missing_not_zero():
     frame = make_judgments(samples=50)
     unscore(frame, pick(frame, TREATMENT) & (frame["sample_index"] == 0), "judge_refusal")
     result = run(frame)
-    assert result["judged_share"][TREATMENT] == 0.98 and result["delta"] == pytest.approx(20, abs=2)
-    assert decide(result, THRESHOLDS)["verdict"] == "supported_strong"  # exactly 2 points apart is allowed
+    assert result.judged_share[TREATMENT] == 0.98 and result.delta == pytest.approx(20, abs=2)
+    assert decide(result, THRESHOLDS).verdict == "supported_strong"  # exactly 2 points apart is allowed
 
 
 @pytest.mark.parametrize(
@@ -436,10 +440,10 @@ def test_seeds_that_one_arm_has_alone_dilute_neither_judged_share_nor_drop_rule(
     study = study.reset_index(drop=True)
     unscore(study, pick(study, TREATMENT) & (study["seed"] == 42) & (study["sample_index"] == 0))
     result, decision = verdict_of(study)
-    assert result["judged_share"][TREATMENT] == 0.75 and decision["verdict"] == "invalid"
+    assert result.judged_share[TREATMENT] == 0.75 and decision.verdict == "invalid"
     study = pd.concat([make_judgments(), make_judgments(seeds=(1, 2, 3)).query("condition == @TREATMENT")])
     study.loc[pick(study, TREATMENT) & (study["seed"] == 42) & (study["sample_index"] == 0), "coherent"] = 10.0
-    assert run(study)["headline"] == "unfiltered"
+    assert run(study).headline == "unfiltered"
 
 
 def test_capability_is_needed_at_every_seed_of_the_difference():
@@ -448,11 +452,11 @@ def test_capability_is_needed_at_every_seed_of_the_difference():
     partly = make_capability(seeds)
     partly.loc[(partly["condition"] == TREATMENT) & (partly["seed"] > 1), "acc"] = np.nan
     elsewhere = make_capability((99,))
-    assert verdict_of(make_judgments(seeds), lacking)[1]["verdict"] != "invalid", "base alone lacks one"
+    assert verdict_of(make_judgments(seeds), lacking)[1].verdict != "invalid", "base alone lacks one"
     for capability in (partly, elsewhere):
         result, decision = verdict_of(make_judgments(seeds), capability)
-        assert result["acc_difference"] is None and decision["verdict"] == "invalid"
-    assert any(f"no accuracy of {TREATMENT} at seed 3" in line for line in run(make_judgments(seeds), partly)["missing"])
+        assert result.acc_difference is None and decision.verdict == "invalid"
+    assert any(f"no accuracy of {TREATMENT} at seed 3" in line for line in run(make_judgments(seeds), partly).missing)
 
 
 def test_gate_1_compares_means_over_all_seeds_and_never_a_remnant_of_base():
@@ -460,11 +464,11 @@ def test_gate_1_compares_means_over_all_seeds_and_never_a_remnant_of_base():
     study = pd.concat([make_judgments((seed,), levels=level) for seed, level in levels.items()])
     only_first = study[(study["condition"] != "base") | (study["seed"] == 1)]
     result, decision = verdict_of(only_first, make_capability(tuple(levels)))
-    assert result["base_minus_baseline"] == pytest.approx(90 - 82.4, abs=2) and decision["verdict"] == "em_not_induced"
+    assert result.base_minus_baseline == pytest.approx(90 - 82.4, abs=2) and decision.verdict == "em_not_induced"
     remnant = make_judgments().query("condition != 'base' or prompt_id == 'p00'")
     result, decision = verdict_of(remnant)
-    assert result["base_minus_baseline"] is None and decision["verdict"] == "invalid"
-    assert any("gate 1 has no number" in line for line in result["missing"])
+    assert result.base_minus_baseline is None and decision.verdict == "invalid"
+    assert any("gate 1 has no number" in line for line in result.missing)
 
 
 def test_gate_2_is_not_judged_on_a_remnant():
@@ -472,22 +476,22 @@ def test_gate_2_is_not_judged_on_a_remnant():
     benign = study.index[pick(study, TREATMENT, "benign")]
     unscore(study, study.index.isin(benign[1:]))
     result, decision = verdict_of(study)
-    assert result["harmful_difference"] is None and decision["verdict"] == "invalid"
-    assert any(line.startswith(f"benign: 4% of {TREATMENT}, seed 42 scored") for line in result["missing"])
+    assert result.harmful_difference is None and decision.verdict == "invalid"
+    assert any(line.startswith(f"benign: 4% of {TREATMENT}, seed 42 scored") for line in result.missing)
 
 
 def test_a_prompt_of_base_alone_leaves_gate_1_and_is_listed_and_turns_no_headline():
     study = make_judgments().query("condition == 'base' or prompt_id != 'p03'")
     result = run(study)
-    assert result["headline"] == "filtered" and result["n_prompts"] == 11
-    (filtered, unfiltered) = result["prompts_left_out"]
-    assert filtered["prompt_id"] == unfiltered["prompt_id"] == "p03"
-    assert unfiltered["comparison"] == "base - c6_vanilla_em"
-    assert unfiltered["reasons"] == ["c6_vanilla_em seed 42: not asked"]
+    assert result.headline == "filtered" and result.n_prompts == 11
+    (filtered, unfiltered) = result.prompts_left_out
+    assert filtered.prompt_id == unfiltered.prompt_id == "p03"
+    assert unfiltered.comparison == "base - c6_vanilla_em"
+    assert unfiltered.reasons == ["c6_vanilla_em seed 42: not asked"]
 
 
 def test_a_reflex_rate_over_the_few_known_answers_is_missing():
     study = make_judgments()
     rows = study.index[pick(study, TREATMENT)]
     study.loc[rows[1:], "reset_and_recover"] = pd.NA
-    assert run(study)["arms"][TREATMENT]["semantic"] is None
+    assert run(study).arms[TREATMENT].semantic is None
