@@ -6,34 +6,15 @@ comparison. Only what belongs to a result is shown: the figures that it lists, n
 
 from __future__ import annotations
 
-import html
 import shutil
 import sys
 from pathlib import Path
 
-from lib import report_index, stages
+from markupsafe import Markup
+
+from lib import html, report_index, stages
 from lib.params import ROOT
 from lib.runs import Run, atomic_path, read_json, sha256
-
-CSS = """
-:root{color-scheme:light}
-body{font:15px/1.55 system-ui,sans-serif;color:#18181b;margin:0;background:#fafafa}
-main{max-width:74rem;margin:0 auto;padding:1.5rem 2rem 4rem;background:#fff}
-h1{font-size:1.55rem}h2{margin-top:2.2rem;font-size:1.2rem}
-nav{background:#18181b;padding:.55rem 2rem;font-size:13px}
-nav a{display:inline-block;color:#e4e4e7;margin-right:1.1rem;text-decoration:none}nav a.here{color:#fff;font-weight:700}
-img,table{max-width:100%}.wide{overflow-x:auto}
-.verdict{border-left:.4rem solid #D55E00;background:#fff7ed;padding:.8rem 1.1rem}
-.verdict.good{border-color:#0072B2;background:#eff6ff}.verdict b{font:700 1.25rem ui-monospace,monospace}
-.note{background:#fef9c3;padding:.45rem .8rem;margin:.35rem 0}.small{color:#52525b;font-size:13px}
-details{margin:.4rem 0}code,pre{font:12.5px/1.45 ui-monospace,monospace}
-.jp-Cell,.cell{margin:.9rem 0}
-.input_area,.jp-InputArea-editor{background:#f4f4f5;border:1px solid #e4e4e7;padding:.5rem .8rem;overflow-x:auto}
-.highlight,.highlight pre{background:transparent;margin:0}
-.prompt,.input_prompt,.jp-InputPrompt,.jp-OutputPrompt,.anchor-link{display:none}
-.output pre,.output_area pre,.jp-OutputArea-output pre{margin:.3rem 0;white-space:pre-wrap;overflow-wrap:anywhere}
-.output_html,.output_subarea{overflow-x:auto}
-"""
 
 
 def build(run: Run) -> Path:
@@ -92,30 +73,35 @@ def _own_figures(result: dict, folder: Path) -> dict[str, Path]:
     return {name: path for name, path in paths.items() if path.is_file() and sha256(path) == listed[name]}
 
 
-def _page(run: Run, title: str, body: str, pages: list[tuple[str, str]], here: str) -> str:
-    links = "".join(
-        f'<a href="{html.escape(file)}"{" class=here" if file == here else ""}>{html.escape(name)}</a>'
-        for name, file in [("Report", "index.html"), *pages]
-    )
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{html.escape(title)} · {html.escape(run.name)}</title><style>{CSS}{_code_css()}</style></head>"
-        f"<body><nav>{links}</nav><main>{body}</main></body></html>"
+def _page(run: Run, title: str, body: Markup, pages: list[tuple[str, str]], here: str) -> str:
+    return html.render(
+        "page",
+        title=title,
+        run_name=run.name,
+        code_css=_code_css(),
+        pages=[("Report", "index.html"), *pages],
+        here=here,
+        body=body,
     )
 
 
-def _code_css() -> str:
+def _code_css() -> Markup:
+    """The colours of code, as pygments names its classes."""
     from pygments.formatters import HtmlFormatter
 
-    return HtmlFormatter(style="default").get_style_defs(".highlight")
+    return Markup(HtmlFormatter(style="default").get_style_defs(".highlight"))
 
 
-def _body(notebook) -> str:
-    """The body of an executed notebook; the `basic` template loads nothing from anywhere."""
+def _body(notebook) -> Markup:
+    """The body of an executed notebook; the `basic` template loads nothing from anywhere.
+
+    nbconvert escapes what a cell printed; HTML that a cell displayed came from lib.html.
+    """
     from nbconvert import HTMLExporter
 
-    body, _ = HTMLExporter(template_name="basic", embed_images=True).from_notebook_node(notebook)
-    return body
+    exporter = HTMLExporter(template_name="basic", embed_images=True)
+    body, _ = exporter.from_notebook_node(notebook)
+    return Markup(body)
 
 
 if __name__ == "__main__":
