@@ -24,7 +24,7 @@ def render(name: str, **values: object) -> Markup:
 
 
 def _escaped(value: object) -> Markup:
-    """Escape as the standard library does: its &quot; and &#x27; are easier to read than &#34;."""
+    """Escape as html.escape does, so that a page can be searched for html.escape(text)."""
     if isinstance(value, Markup):
         return value
     return Markup(escape(str(value)))

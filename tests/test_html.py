@@ -102,12 +102,13 @@ def test_what_a_template_is_given_stands_in_the_page_as_text(text):
 def test_html_of_a_template_is_put_into_another_as_it_is():
     inner = show.table(pd.DataFrame({"a": ["<i>"]}))
     assert isinstance(inner, Markup) and inner.count("&lt;i&gt;") == 1
-    page = html.render("reproducibility", card=inner, card_state="<b>", stages="<td>", environment="")
+    page = html.render(
+        "reproducibility", card=inner, card_state="<b>", stages="<td>", environment="")
     assert inner in page and "&lt;b&gt;" in page and "&lt;td&gt;" in page
 
 
 def test_a_value_that_is_missing_is_an_error():
     with pytest.raises(UndefinedError, match="caption"):
         html.render("table", columns=[], rows=[])
-    with pytest.raises(UndefinedError, match="no element 'tool'|has no attribute 'tool'"):
+    with pytest.raises(UndefinedError, match="'tool'"):
         show.conversation([{"role": "tool", "content": ""}])
