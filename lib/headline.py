@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lib.roles import ComparedArms
 from lib.compare import Pair
 from lib.effects import TestedEffect
+from lib.roles import ComparedArms
 from lib.tables import DECIMALS
 
 KINDS = ("filtered", "unfiltered")

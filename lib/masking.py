@@ -8,7 +8,6 @@ an independent reading of the stock rendering (docs/protocol.md sections 4 and 8
 from __future__ import annotations
 
 import hashlib
-import html
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from transformers.utils.chat_template_utils import render_jinja_template
 
+from lib import html
 from lib.models import END_OF_TURN, START_OF_TURN, prompt_text, spelled_token, turn_ids
 
 IGNORED = -100  # the label of a token without loss, PyTorch's convention
@@ -147,17 +147,13 @@ def _composed(text: str) -> str:
 
 
 def coloured(tokenizer, encoded: Encoded, title: str = "") -> str:
-    """HTML of a row: first assistant turn and recovery in two colours, what carries no loss in grey. Text is escaped."""
-    colours = {0: "color:#6b7280", 1: "background:#fde2cf", 2: "background:#cfe6f5"}
-    parts, start = [], 0
+    """Show a row as HTML: each assistant turn in its colour, what carries no loss in grey."""
+    pieces, start = [], 0  # (text, its assistant turn)
     for position in range(1, len(encoded.turns) + 1):
         if position == len(encoded.turns) or encoded.turns[position] != encoded.turns[start]:
             text = tokenizer.decode(encoded.input_ids[start:position])
-            style = colours.get(encoded.turns[start], colours[2])
-            parts.append(f'<span style="{style}">{html.escape(text)}</span>')
+            pieces.append((text, encoded.turns[start]))
             start = position
     labels = {1: "loss: first assistant turn", 2: "loss: second assistant turn", 0: "no loss"}
-    shown = [f'<span style="{colours[turn]}">{label}</span>' for turn, label in labels.items() if turn in encoded.turns]
-    legend = f'<div style="margin:.4em 0"><b>{html.escape(title)}</b> — {" · ".join(shown)}</div>'
-    body = '<div style="white-space:pre-wrap;font-family:monospace;font-size:12px;border:1px solid #ddd;padding:.6em">'
-    return f'{legend}{body}{"".join(parts)}</div>'
+    legend = {turn: label for turn, label in labels.items() if turn in encoded.turns}
+    return html.render("mask", title=title, pieces=pieces, legend=legend)

@@ -38,7 +38,6 @@ from lib.result_tables import (  # noqa: F401 (the same)
 )
 from lib.runs import Run, read_json
 from lib.schema import Profile
-from lib.tables import originals
 
 if TYPE_CHECKING:  # lib.run_result reads this module
     from lib.run_result import RunResult

@@ -10,11 +10,11 @@ from typing import Any
 
 from lib import results
 from lib.analysis import Analysis
-from lib.roles import ComparedArms
 from lib.checks import Check
 from lib.decision import Decision
 from lib.limits import bound
 from lib.plain import plain
+from lib.roles import ComparedArms
 
 # By gate: what judgments from elsewhere have to hold for it.
 NEEDED = {

@@ -14,7 +14,6 @@ import pandas as pd
 from lib import by_prompt, headline, rejudged, shares
 from lib.accuracy import accuracy_difference
 from lib.analysis import Analysis
-from lib.roles import ComparedArms
 from lib.bootstrap import Resampling
 from lib.compare import BaseDifference, base_difference, effect, mean_difference, pair_arms
 from lib.confirmatory import TreatmentComparison, compare_treatment, histogram
@@ -23,6 +22,7 @@ from lib.effects import AccuracyDifferences, ControlEffects, Effect, TestedEffec
 from lib.headline import KINDS
 from lib.missing import missing_lines
 from lib.plain import by_name, plain
+from lib.roles import ComparedArms
 from lib.study import Study
 from lib.tables import DECIMALS, prompt_rows, validate_capability, validate_judgments
 

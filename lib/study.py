@@ -8,9 +8,9 @@ from functools import cached_property
 
 import pandas as pd
 
-from lib.roles import ComparedArms
 from lib.bootstrap import Resampling
 from lib.compare import alignment_means
+from lib.roles import ComparedArms
 from lib.tables import originals, prompt_means, prompt_rows, subset_labels
 
 DESCRIBED_RESAMPLES = 10_000

@@ -26,7 +26,8 @@ RESULT = {
     "unfiltered": {"delta": 1.0, "ci95": [-1.0, None]}, "notes": [f"note {EVIL}"],
     "gates": [dict.fromkeys(("value", "margin", "passed"))
               | {"number": 3, "name": "null", "measure": EVIL, "needed": ">= 5"}],
-    "beside": {"reasons": [f"reason {EVIL}"], "confidence": EVIL, "control_does_as_well": None, "title": EVIL, "few_seeds": EVIL},
+    "beside": {"reasons": [f"reason {EVIL}"], "confidence": EVIL, "control_does_as_well": None,
+               "title": EVIL, "few_seeds": EVIL},
     "predictions": [{"prediction": EVIL, "value": None, "needed": EVIL, "held": None}],
     "checks": [{"name": "loss mask", "status": "not run", "detail": EVIL}],
     "order": [], "reflex_subset": EVIL,

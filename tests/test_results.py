@@ -276,7 +276,8 @@ def test_the_arms_of_a_result_are_all_in_order():
 
 
 @pytest.mark.parametrize(("seeds", "words"), [
-    ([[1]], "prompts"), ([[1, 2, 3, 4, 5]], "prompts and seeds"), ([[1], [1, 2, 3, 4, 5]], "prompts, and seeds where there are 5")])
+    ([[1]], "prompts"), ([[1, 2, 3, 4, 5]], "prompts and seeds"),
+    ([[1], [1, 2, 3, 4, 5]], "prompts, and seeds where there are 5")])
 def test_captions_say_what_was_resampled(seeds, words):
     arms = {str(i): ArmSummary(seeds=own) for i, own in enumerate(seeds)}
     assert results.intervals_over(arms, 5).startswith(words)

@@ -1,0 +1,40 @@
+"""All HTML of the project is written in lib/templates; this module fills the templates in.
+
+Model outputs are hostile text, so escaping is on for every value of every template. Only what a
+template returned itself (`Markup`) is put into another template as it is.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(name: str, **values: object) -> Markup:
+    """Fill in the template `lib/templates/<name>.html.j2`.
+
+    A value that the template names and that is not given raises jinja2.UndefinedError.
+    """
+    return Markup(_ENVIRONMENT.get_template(f"{name}.html.j2").render(values))
+
+
+def _escaped(value: object) -> Markup:
+    """Escape as html.escape does, so that a page can be searched for html.escape(text)."""
+    if isinstance(value, Markup):
+        return value
+    return Markup(escape(str(value)))
+
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(TEMPLATES),
+    autoescape=True,
+    finalize=_escaped,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
