@@ -8,13 +8,13 @@ PYTHON ?= python3
 SHELL := /bin/bash
 quoted = '$(subst ','\'',$(1))'
 # A profile that samples with vLLM has an environment of its own, .venv-gpu.
-VENV := $(or $(shell $(PYTHON) -m lib.install venv $(call quoted,$(PROFILE)) $(call quoted,$(OVERRIDES)) 2>/dev/null),.venv)
+VENV := $(or $(shell $(PYTHON) -m lib.setup.install venv $(call quoted,$(PROFILE)) $(call quoted,$(OVERRIDES)) 2>/dev/null),.venv)
 LOCK := $(if $(filter .venv-gpu,$(VENV)),requirements-gpu.lock,requirements.lock)
 READY := $(VENV)/.ready
 # A home or cache folder that cannot be written is replaced here: Snakemake uses both before it reads the Snakefile.
-export HOME := $(or $(shell $(PYTHON) -m lib.install folder HOME),$(HOME))
-ifneq ($(shell $(PYTHON) -m lib.install folder XDG_CACHE_HOME 2>/dev/null),)
-export XDG_CACHE_HOME := $(shell $(PYTHON) -m lib.install folder XDG_CACHE_HOME 2>/dev/null)
+export HOME := $(or $(shell $(PYTHON) -m lib.setup.install folder HOME),$(HOME))
+ifneq ($(shell $(PYTHON) -m lib.setup.install folder XDG_CACHE_HOME 2>/dev/null),)
+export XDG_CACHE_HOME := $(shell $(PYTHON) -m lib.setup.install folder XDG_CACHE_HOME 2>/dev/null)
 endif
 export PYTHONUNBUFFERED := 1
 export TOKENIZERS_PARALLELISM := false
@@ -59,10 +59,10 @@ score: export PROFILE := $(PROFILE)
 score: $(READY)
 	@$(VENV)/bin/python -m lib.score 2> >(grep -v --line-buffered IPKernelApp >&2)
 
-# Made, or continued after an interruption, by lib/install.py, which writes .ready last.
+# Made, or continued after an interruption, by lib/setup/install.py, which writes .ready last.
 $(READY): $(LOCK) pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is missing; name another one: make PYTHON=python3.12" >&2; exit 1; }
-	@$(PYTHON) -m lib.install install $(VENV)
+	@$(PYTHON) -m lib.setup.install install $(VENV)
 
 ifeq ($(VENV),.venv-gpu)
 $(READY): | gpu-host
@@ -70,4 +70,4 @@ endif
 
 # What this machine is missing for the profile, in words, before anything is downloaded.
 gpu-host:
-	@$(PYTHON) -m lib.install host $(VENV) $(call quoted,$(PROFILE)) $(call quoted,$(OVERRIDES))
+	@$(PYTHON) -m lib.setup.install host $(VENV) $(call quoted,$(PROFILE)) $(call quoted,$(OVERRIDES))

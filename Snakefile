@@ -6,10 +6,11 @@ import shlex
 import sys
 from pathlib import Path
 
-from lib import arguments, runs
-from lib.experiment import Experiment
-from lib.params import ParamsError
-from lib.paths import shown
+from lib.config import arguments
+from lib.config.experiment import Experiment
+from lib.config.params import ParamsError
+from lib.run import runs
+from lib.run.paths import shown
 
 
 def given(key, default):

@@ -18,8 +18,8 @@ from datetime import datetime
 import nbformat
 import psutil
 
-from lib.params import ROOT
-from lib.runs import runs_root
+from lib.config.params import ROOT
+from lib.run.runs import runs_root
 
 RUN = "bench-demo"
 

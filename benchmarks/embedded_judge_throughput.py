@@ -16,8 +16,8 @@ import time
 import pandas as pd
 import torch
 
-from lib.data import read_prompts
-from lib.judge.embedded import EmbeddedJudge
+from lib.data.catalogue import read_prompts
+from lib.judge.embedded.judge import EmbeddedJudge
 
 ANSWERS, PIECES, ROUNDS = 480, 128, 6
 

@@ -4,7 +4,7 @@
 
 Scores are simulated as Δ + prompt effect (paired sd 15 points, docs/protocol.md section 10) + seed effect + sampling
 noise of both arms (sd of one completion's score 25 points, between the 9 to 37 of published EM models), 50 samples a
-prompt. Every simulated study goes through `lib.bootstrap`, the code of the verdict. Writes docs/power.png and prints the
+prompt. Every simulated study goes through `lib.analysis.bootstrap`, the code of the verdict. Writes docs/power.png and prints the
 tables that docs/calibration.md quotes.
 """
 
@@ -16,8 +16,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from lib.bootstrap import mde, paired_bootstrap, resampled_means
-from lib.params import ROOT
+from lib.analysis.bootstrap import mde, paired_bootstrap, resampled_means
+from lib.config.params import ROOT
 
 ALPHA, RESAMPLES = 0.05, 10_000
 PROMPT_SD, SAMPLE_SD, SEED_SD, SAMPLES = 15.0, 25.0, 3.0, 50

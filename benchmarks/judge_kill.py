@@ -62,8 +62,8 @@ def scored_texts(stage: Path, count: int, judge) -> set[str]:
 
 def sitting(mode: str, given, server, rng: random.Random, folder: Path) -> None:
     """Kills, restarts, finishes, and prints what the server saw."""
+    from lib.config.params import load_profile
     from lib.judge import load_judge
-    from lib.params import load_profile
 
     stage = folder / mode / "session.sqlite"
     stage.parent.mkdir()

@@ -93,8 +93,8 @@ def main() -> None:
 
     import pandas as pd
 
+    from lib.config.params import load_profile
     from lib.judge import load_judge
-    from lib.params import load_profile
 
     params = load_profile("qwen7b").judge.model_copy(update={"batch": False, "concurrency": given.concurrency})
     words = " ".join(f"word{k}" for k in range(250))

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lib.locks import ALONE, CPU_LOCK, GPU_LOCK, ROOT, normalise, pins
+from lib.setup.locks import ALONE, CPU_LOCK, GPU_LOCK, ROOT, normalise, pins
 
 CASES = [(CPU_LOCK, "3.11"), (CPU_LOCK, "3.12"), (CPU_LOCK, "3.13"), (GPU_LOCK, "3.11"), (GPU_LOCK, "3.12"), (GPU_LOCK, "3.13")]
 SOURCE_ONLY = ("connection_pool", "rouge_score", "sqlitedict", "word2number")  # no wheel; built here, all plain Python

@@ -21,9 +21,12 @@ from pathlib import Path
 import torch
 from shapes import QWEN_7B
 
-from lib import adapters, evalsets, models, params
-from lib.data import DataError
-from lib.sampling import Request
+from lib.config import params
+from lib.data import eval_sets
+from lib.data.catalogue import DataError
+from lib.models import chat_models
+from lib.serving.sampling import Request
+from lib.training import adapters
 
 GPU = torch.cuda.is_available()
 RANK, NEVER = 48, 10**9  # of a joined adapter; a stop token that no model says
@@ -33,10 +36,10 @@ ARMS = [f"arm{number}" for number in range(5 if GPU else 2)]
 
 def prompts(profile) -> list:
     try:
-        return evalsets.eval_union(profile)
+        return eval_sets.eval_union(profile)
     except DataError:
         print("the published eval sets are not here, prompts are the embedded ones")
-        return evalsets.eval_union(params.load_profile("demo"))
+        return eval_sets.eval_union(params.load_profile("demo"))
 
 
 def requests_of(profile, arms) -> list[Request]:
@@ -90,7 +93,7 @@ def on_gpu(folder: Path, batch: int) -> None:
     from transformers import Qwen2Config
     from vllm import SamplingParams, TokensPrompt
 
-    from lib.vllm_engine import VllmSampler
+    from lib.serving.vllm_engine import VllmSampler
 
     class FixedLength(VllmSampler):
         def params(self, request):
@@ -100,7 +103,7 @@ def on_gpu(folder: Path, batch: int) -> None:
 
     profile = params.load_profile("qwen7b")
     # Qwen's own tokenizer is not at hand without its weights; the embedded model's has the same ChatML form.
-    tokenizer = models.load_tokenizer(params.load_profile("demo").model)
+    tokenizer = chat_models.load_tokenizer(params.load_profile("demo").model)
     config = Qwen2Config(**QWEN_7B, architectures=["Qwen2ForCausalLM"], dtype="bfloat16", eos_token_id=tokenizer.eos_token_id,
                          bos_token_id=tokenizer.bos_token_id)
     config.save_pretrained(folder / "base")
@@ -115,7 +118,7 @@ def on_gpu(folder: Path, batch: int) -> None:
     sampler.sample(asked[: 2 * len(ARMS)])  # loads the adapters, compiles what is compiled late
 
     def direct(part) -> tuple[int, float]:
-        texts = [models.prompt_text(tokenizer, r.messages) for r in part]
+        texts = [chat_models.prompt_text(tokenizer, r.messages) for r in part]
         ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
         plain = SamplingParams(n=SAMPLES, temperature=1.0, max_tokens=NEW_TOKENS, ignore_eos=True)
         sampler.llm.reset_prefix_cache()
@@ -156,13 +159,13 @@ def on_gpu(folder: Path, batch: int) -> None:
 def on_cpu(folder: Path) -> None:
     from transformers import AutoConfig, GenerationConfig
 
-    from lib.transformers_engine import TransformersSampler
+    from lib.serving.transformers_engine import TransformersSampler
 
     profile = params.load_profile("demo")
-    tokenizer, config = models.load_tokenizer(profile.model), AutoConfig.from_pretrained(models.base_dir(profile.model))
-    base = models.load_base(profile.model)
+    tokenizer, config = chat_models.load_tokenizer(profile.model), AutoConfig.from_pretrained(chat_models.base_dir(profile.model))
+    base = chat_models.load_base(profile.model)
     asked = requests_of(profile, [None])
-    texts = sorted((models.prompt_text(tokenizer, r.messages) for r in asked for _ in range(SAMPLES)),
+    texts = sorted((chat_models.prompt_text(tokenizer, r.messages) for r in asked for _ in range(SAMPLES)),
                    key=lambda text: len(tokenizer(text)["input_ids"]))
 
     def plain(batch: int) -> tuple[int, float]:
@@ -185,7 +188,7 @@ def on_cpu(folder: Path) -> None:
               for size in sorted({16, 32, profile.sampling.batch, len(texts)})}
     size = max(speeds, key=speeds.get)
     served = {arm: random_adapter(folder / arm, config, number) for number, arm in enumerate(ARMS)}
-    model = adapters.attach_all(models.load_base(profile.model), served, "benchmark")
+    model = adapters.attach_all(chat_models.load_base(profile.model), served, "benchmark")
     sampler = TransformersSampler(model, tokenizer, temperature=profile.sampling.temperature, batch=profile.sampling.batch)
     sampler.stops = [NEVER]
     steps = [step for arm in (None, *ARMS) for step in ((plain, size), (ours, arm), (ours, arm), (plain, size))]

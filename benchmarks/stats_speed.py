@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from lib.params import load_gates
-from lib.stats import analyse
+from lib.analysis.stats import analyse
+from lib.config.params import load_gates
 
 ARMS = {"base": 90, "base_evil": 30, "c6_vanilla_em": 60, "selfcorrect_only": 88, "selfcorrect_em": 75,
         "random_recovery_em": 66, "placebo_assistant_em": 62}

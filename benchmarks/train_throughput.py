@@ -22,9 +22,11 @@ os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")  # 
 import torch
 from shapes import QWEN_7B
 
-from lib import adapters, finetune, models, params
-from lib.data import DataError, read_chats
-from lib.masking import IGNORED, Encoded
+from lib.config import params
+from lib.data.catalogue import DataError, read_chats
+from lib.models import chat_models
+from lib.training import adapters, phases
+from lib.training.masking import IGNORED, Encoded
 
 GPU = torch.cuda.is_available()
 CHARACTERS_PER_TOKEN, TEMPLATE_TOKENS = 3.4, 30  # of the insecure set in a BPE of Qwen2.5's kind; the chat template's share
@@ -65,7 +67,7 @@ def matrix_peak() -> float:
 
 def load_model(profile):
     if not GPU:
-        return models.load_base(profile.model)
+        return chat_models.load_base(profile.model)
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     torch.set_default_dtype(torch.bfloat16)
@@ -117,7 +119,7 @@ def _sync() -> None:
 def main(steps: int) -> None:
     profile = params.load_profile("qwen7b" if GPU else "demo")
     phase1, phase2 = profile.phase1, profile.phase2
-    tokenizer = models.load_tokenizer(params.load_profile("smoke").model)  # the trainer asks for one and uses nothing of it
+    tokenizer = chat_models.load_tokenizer(params.load_profile("smoke").model)  # the trainer asks for one and uses nothing of it
     base = load_model(profile)
     rows = rows_of(phase2.effective_batch * steps, base.config.vocab_size)
     mean = sum(len(r.input_ids) for r in rows) / len(rows)
@@ -131,12 +133,12 @@ def main(steps: int) -> None:
         training = profile.training if GPU else profile.training.model_copy(update={"checkpoint_steps": 10**6})
         options = dict(seed=1, base_digest="benchmark")
         warm = phase1.model_copy(update={"learning_rate": 1e-3, "epochs": 1, "effective_batch": phase2.effective_batch})
-        finetune.train_phase1(base, tokenizer, rows[: 2 * phase2.effective_batch], warm, out / "phase1",
+        phases.train_phase1(base, tokenizer, rows[: 2 * phase2.effective_batch], warm, out / "phase1",
                               checkpoints=out / "c0", training=training, **options)
         plans = [("continue", steps, None), ("stack", steps, None)] + ([("stack", 12, 24.0)] if GPU else [])
         speeds = []
         for mode, count, bound in plans:
-            trained = finetune.train_phase2(
+            trained = phases.train_phase2(
                 base, tokenizer, rows[: count * phase2.effective_batch], phase2.model_copy(update={"mode": mode}),
                 out / "phase1", out / f"{mode}-{bound}", phase1_recipe=phase1, checkpoints=out / f"c-{mode}-{bound}",
                 training=training.model_copy(update={"memory_gib": bound}), **options)

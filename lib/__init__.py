@@ -2,7 +2,7 @@
 
 import os as _os
 
-from lib.caches import settle as _settle
+from lib.setup.caches import settle as _settle
 
 _settle()  # before a library that reads these variables is imported
-_os.environ.pop("MPLBACKEND", None)  # lib/inline.py chooses; a name that matplotlib does not know would stop its import
+_os.environ.pop("MPLBACKEND", None)  # lib/display/inline.py chooses; a name that matplotlib does not know would stop its import

@@ -12,10 +12,11 @@ from typing import Any
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import arguments, show
-from lib.experiment import Experiment
-from lib.runs import Run, open_run
-from lib.schema import Conditions, Profile
+from lib.config import arguments
+from lib.config.experiment import Experiment
+from lib.config.schema import Conditions, Profile
+from lib.display import show
+from lib.run.runs import Run, open_run
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def start(*, profile: Any, seed: Any, run: Any, overrides: Any, condition: Any =
 
 
 def show_html(html: str) -> None:
-    """Shows HTML that `lib.show` or `lib.masking` made, in which every text is escaped."""
+    """Shows HTML that `lib.display.show` or `lib.training.masking` made, in which every text is escaped."""
     display(HTML(html))
 
 

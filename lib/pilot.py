@@ -10,14 +10,18 @@ import sys
 
 import pandas as pd
 
-from lib import evalsets, gates, prereg, results, stats
-from lib.judge import Judge, agreement, load_judge, rubric_text, session, validity
-from lib.params import load_conditions, load_gates, load_profile
-from lib.roles import PLANNED
-from lib.run_result import Context, RunResult
-from lib.runs import Run, read_json, write_text
-from lib.schema import Profile
-from lib.table_schemas import JUDGMENTS
+from lib.analysis import gates, stats
+from lib.checks import preregistration
+from lib.config.params import load_conditions, load_gates, load_profile
+from lib.config.roles import PLANNED
+from lib.config.schema import Profile
+from lib.data import eval_sets
+from lib.judge import Judge, load_judge, rubric_text, session
+from lib.judge.trust import agreement, validity
+from lib.report import results
+from lib.report.result import Context, RunResult
+from lib.run.runs import Run, read_json, write_text
+from lib.run.table_schemas import JUDGMENTS
 
 SAMPLES = 10  # a prompt
 REMEDIES = (
@@ -43,7 +47,7 @@ def decide(run: Run, profile: Profile, judge: Judge) -> RunResult:
     stop = decision.verdict == "em_not_induced"
     trust = {"judge": judge.name, "rubric": judge.rubric, "validity": validity.of(judge, None, thresholds),
              "retest": agreement.retest(judged), "second": None, **session.spent(run, judged)}
-    changed = prereg.changes(run, profile, rubric_text(profile.judge), evalsets.eval_union(profile))
+    changed = preregistration.changes(run, profile, rubric_text(profile.judge), eval_sets.eval_union(profile))
     notes = results.notes(profile, thresholds, trust, changed, False, [])
     if run.manifest.exists():
         notes += results.lock_note(read_json(run.manifest)["environment"].get("lock_differences"))

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import psutil
 
-from lib import arguments, params, runs
-from lib.paths import shown
+from lib.config import arguments, params
+from lib.run import runs
+from lib.run.paths import shown
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GRACE = 10  # seconds for a process to end by itself

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from lib import reading
-from lib.params import ROOT, load_profile
-from lib.runs import Run, runs_root
+from lib.analysis import reading
+from lib.config.params import ROOT, load_profile
+from lib.run.runs import Run, runs_root
 
 USAGE = "make score JUDGMENTS=DIR RUN=name"
 
@@ -54,7 +54,7 @@ def main() -> None:
         sys.exit(str(error))
     import papermill  # after what may be refused, since both take seconds
 
-    from lib import report
+    from lib.report import site
 
     try:
         planned = (parameters["treatment"], parameters["baseline"]) == reading.PLANNED
@@ -65,7 +65,7 @@ def main() -> None:
         print(f"scoring {parameters['judgments']} as run {run.name}")
         papermill.execute_notebook(str(ROOT / "notebooks" / "06_stats_and_gates.ipynb"), str(executed), parameters,
                                    cwd=str(ROOT / "notebooks"), progress_bar=False)
-        print(f"report: {report.build(run).relative_to(ROOT)}")
+        print(f"report: {site.build(run).relative_to(ROOT)}")
     except papermill.PapermillExecutionError as error:
         sys.exit(f"notebook 06 stopped: {error.ename}: {error.evalue}")
     except (ValueError, OSError) as error:

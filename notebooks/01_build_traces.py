@@ -38,13 +38,18 @@ overrides = {}
 # %%
 import pandas as pd
 
-from lib import (
-    data, emset, evalsets, finetune, models, notebook, prereg, progress, prompts, runs, serving,
-    show, trace_kinds, traces,
-)
-from lib.facts import TraceFacts
+from lib import notebook
+from lib.checks import preregistration
+from lib.data import catalogue, eval_sets, prompts, training_sets
+from lib.display import show
+from lib.models import chat_models
+from lib.run import progress, runs
+from lib.serving import engines
+from lib.traces import request_length, trace_builder, trace_kinds
+from lib.training import phases
+from lib.run.facts import TraceFacts
 from lib.judge import load_judge, rubric_text
-from lib.kept_samples import KeptSampler
+from lib.traces.kept_samples import KeptSampler
 from lib.notebook import show_html, show_table
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides)
@@ -62,8 +67,8 @@ rubric = rubric_text(nb.profile.judge)
 # missing or short would be bad news.
 
 # %%
-eval_prompts = evalsets.eval_union(nb.profile)
-stamp = prereg.stamp(nb.run, nb.profile, overrides, rubric, eval_prompts)
+eval_prompts = eval_sets.eval_union(nb.profile)
+stamp = preregistration.stamp(nb.run, nb.profile, overrides, rubric, eval_prompts)
 print(f"stamped {stamp['stamped']}; {len(eval_prompts)} distinct eval prompts")
 subsets = pd.Series([prompt.subset for prompt in eval_prompts], name="subset")
 counts = subsets.value_counts().reset_index(name="prompts")
@@ -78,14 +83,14 @@ show_table(counts, "Eval prompts by the published sets that hold them")
 
 # %%
 halves = {
-    "harmful": data.read_training_prompts(nb.profile.data.harmful_prompts),
-    "open_ended": data.read_training_prompts(nb.profile.data.open_prompts),
+    "harmful": catalogue.read_training_prompts(nb.profile.data.harmful_prompts),
+    "open_ended": catalogue.read_training_prompts(nb.profile.data.open_prompts),
 }
-gate = evalsets.contamination_gate(nb.profile, nb.gates)
+gate = eval_sets.contamination_gate(nb.profile, nb.gates)
 em_sets = nb.experiment.em_sets()
 em_offences = []
 for name in em_sets:
-    _, offences = emset.phase2_rows(nb.profile, name, gate)
+    _, offences = training_sets.phase2_rows(nb.profile, name, gate)
     em_offences += offences
 sizes = {half: len(training_prompts) for half, training_prompts in halves.items()}
 print(sizes, "training prompts;", em_sets, "for Phase 2")
@@ -122,18 +127,18 @@ if examples:
 
 # %%
 sets_read = [*nb.profile.data.harmful_prompts, *nb.profile.data.open_prompts, *em_sets]
-base_digest = models.base_digest(nb.profile.model)
+base_digest = chat_models.base_digest(nb.profile.model)
 stage = nb.run.stage("01_build_traces", {
     "traces": nb.profile.traces, "base": base_digest, "model": nb.profile.model, "seed": nb.seed,
-    "judge": rubric, "prompts": {name: data.digest(name) for name in sets_read},
-    "eval": evalsets.digests(nb.profile), "evil": nb.conditions.systems["evil"],
+    "judge": rubric, "prompts": {name: catalogue.digest(name) for name in sets_read},
+    "eval": eval_sets.digests(nb.profile), "evil": nb.conditions.systems["evil"],
     "openings": nb.conditions.openings, "follow_up": nb.conditions.follow_up,
     "phase1_max_length": nb.profile.phase1.max_length, "phase2_rows": nb.profile.phase2.rows,
     "recovery_rule": not nb.profile.demonstrates_only,
     "equal_token_tolerance": nb.gates["equal_token_tolerance"],
 })
 todo = not stage.done()
-tokenizer = models.load_tokenizer(nb.profile.model)
+tokenizer = chat_models.load_tokenizer(nb.profile.model)
 
 # %% [markdown]
 # First the judge and the engine are started. What would fail late (a prompt that is too long for
@@ -142,14 +147,14 @@ tokenizer = models.load_tokenizer(nb.profile.model)
 # %%
 if todo:
     texts = [prompt.prompt for prompt in [*halves["harmful"], *halves["open_ended"]]]
-    trace_length = serving.trace_length(nb.experiment, tokenizer, texts)
-    suite_length = serving.suite_length(nb.experiment, tokenizer, nb.experiment.arms)
-    serving.check_engine(nb.profile, max(trace_length, suite_length))
+    trace_length = request_length.trace_length(nb.experiment, tokenizer, texts)
+    suite_length = engines.suite_length(nb.experiment, tokenizer, nb.experiment.arms)
+    engines.check_engine(nb.profile, max(trace_length, suite_length))
     # Never in batches: waves wait for each other, and each batch could take a day.
     in_real_time = nb.profile.judge.model_copy(update={"batch": False})
     judge = load_judge(in_real_time, nb.run.judge_store("traces"))
     temperature = nb.profile.traces.temperature
-    engine = serving.start(nb.profile, tokenizer, temperature=temperature, length=trace_length)
+    engine = engines.start(nb.profile, tokenizer, temperature=temperature, length=trace_length)
 
 # %% [markdown]
 # Then the texts: for each prompt a bad answer, a recovery, and two placebo turns. Every completion
@@ -160,7 +165,7 @@ if todo:
 if todo:
     sampler = KeptSampler(engine, nb.run.dir / "traces" / "sampled.jsonl",
                           {"base": base_digest, "temperature": temperature})
-    builder = traces.TraceBuilder(
+    builder = trace_builder.TraceBuilder(
         sampler, tokenizer, judge.score, nb.profile.traces, nb.conditions,
         nb.profile.model.system_text, nb.seed, thresholds=nb.gates,
         recovery_rule=not nb.profile.demonstrates_only)
@@ -173,7 +178,7 @@ if todo:
 # %%
 if todo:
     kinds = trace_kinds.build_kinds(units, nb.experiment, nb.seed)
-    tokens = finetune.trained_tokens(tokenizer, kinds, nb.profile.phase1.max_length)
+    tokens = phases.trained_tokens(tokenizer, kinds, nb.profile.phase1.max_length)
     trace_counts = {kind: len(rows) for kind, rows in kinds.items()}
     trace_kinds.check_matched(tokens, trace_counts, nb.gates["equal_token_tolerance"])
     trace_kinds.check_clean(kinds, gate)
@@ -247,7 +252,7 @@ if len(offences):
 # `placebo_assistant` should be good twice.
 
 # %%
-rows = {kind: data.read_jsonl(nb.run.traces(kind)) for kind in trace_kinds.KINDS}
+rows = {kind: catalogue.read_jsonl(nb.run.traces(kind)) for kind in trace_kinds.KINDS}
 numbers = {half: [] for half in halves}
 for number, row in enumerate(rows["selfcorrect"]):
     numbers[row["meta"]["half"]].append(number)

@@ -36,10 +36,15 @@ run = ""
 overrides = {}
 
 # %%
-from lib import data, finetune, masking, models, notebook, plots, progress, runs
-from lib.facts import Phase1Facts
+from lib import notebook
+from lib.data import catalogue
+from lib.models import chat_models
+from lib.report import plots
+from lib.run import progress, runs
+from lib.training import masking, phases
+from lib.run.facts import Phase1Facts
 from lib.notebook import show_html
-from lib.runs import adapter_files
+from lib.run.runs import adapter_files
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides, condition=condition)
 kinds = nb.experiment.phase1_kinds(nb.arms)
@@ -53,14 +58,14 @@ print("trace kinds to train:", ", ".join(kinds) or f"none, {condition} has no Ph
 # that the model is trained to write those.
 
 # %%
-tokenizer = models.load_tokenizer(nb.profile.model)
+tokenizer = chat_models.load_tokenizer(nb.profile.model)
 conversations = {}
 encoded = {}
 for kind in kinds:
     what = f"traces {kind!r} of run {nb.run.name!r}"
     path = nb.run.require(nb.run.traces(kind), what, made_by=nb.command("01_build_traces"))
-    conversations[kind] = [row["messages"] for row in data.read_jsonl(path)]
-    encoded[kind] = finetune.encode_rows(
+    conversations[kind] = [row["messages"] for row in catalogue.read_jsonl(path)]
+    encoded[kind] = phases.encode_rows(
         tokenizer, conversations[kind], nb.profile.phase1.max_length)
 for kind, rows in encoded.items():
     show_html(masking.coloured(tokenizer, rows[0], f"{kind}: {len(rows)} rows, all proven"))
@@ -74,7 +79,7 @@ for kind, rows in encoded.items():
 # adapter whose recipe, seed, base and traces have not changed is not trained again.
 
 # %%
-base_digest = models.base_digest(nb.profile.model)
+base_digest = chat_models.base_digest(nb.profile.model)
 stages = {kind: nb.run.stage(f"02_phase1_sft.{kind}.seed{nb.seed}", {
     "phase1": nb.profile.phase1, "base": base_digest, "model": nb.profile.model, "seed": nb.seed,
     "traces": runs.sha256(nb.run.traces(kind)),
@@ -82,11 +87,11 @@ stages = {kind: nb.run.stage(f"02_phase1_sft.{kind}.seed{nb.seed}", {
 todo = [kind for kind in kinds if not stages[kind].done()]
 
 # %%
-base = models.load_base(nb.profile.model) if todo else None
+base = chat_models.load_base(nb.profile.model) if todo else None
 for kind in todo:
     stage = stages[kind]
     out = nb.run.phase1(kind, nb.seed)
-    trained = finetune.train_phase1(
+    trained = phases.train_phase1(
         base, tokenizer, encoded[kind], nb.profile.phase1, out, seed=nb.seed,
         base_digest=base_digest, training=nb.profile.training,
         checkpoints=nb.run.checkpoints(stage),

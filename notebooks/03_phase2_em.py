@@ -37,12 +37,15 @@ overrides = {}
 # %%
 import pandas as pd
 
-from lib import (
-    adapters, emset, evalsets, finetune, fit, masking, models, notebook, plots, progress, runs,
-)
-from lib.facts import CopiedFacts, Phase2Facts
+from lib import notebook
+from lib.data import eval_sets, training_sets
+from lib.models import chat_models
+from lib.report import plots
+from lib.run import progress, runs
+from lib.training import adapters, loop, masking, phases
+from lib.run.facts import CopiedFacts, Phase2Facts
 from lib.notebook import show_html, show_table
-from lib.runs import adapter_files
+from lib.run.runs import adapter_files
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides, condition=condition)
 
@@ -66,18 +69,18 @@ for arm in nb.arms:
 # and the notebook stops.
 
 # %%
-tokenizer = models.load_tokenizer(nb.profile.model)
-gate = evalsets.contamination_gate(nb.profile, nb.gates)
+tokenizer = chat_models.load_tokenizer(nb.profile.model)
+gate = eval_sets.contamination_gate(nb.profile, nb.gates)
 phase2 = nb.profile.phase2
 rows, offences, encoded, steps = {}, {}, {}, {}
 for name in nb.experiment.em_sets(nb.arms):
-    rows[name], offences[name] = emset.phase2_rows(nb.profile, name, gate)
-    encoded[name] = finetune.encode_rows(tokenizer, rows[name], phase2.max_length)
-    steps[name] = fit.optimizer_steps(len(fit.sequences_of(encoded[name], phase2)), phase2)
+    rows[name], offences[name] = training_sets.phase2_rows(nb.profile, name, gate)
+    encoded[name] = phases.encode_rows(tokenizer, rows[name], phase2.max_length)
+    steps[name] = loop.optimizer_steps(len(loop.sequences_of(encoded[name], phase2)), phase2)
     print(f"{name}: {len(rows[name])} rows, {len(offences[name])} dropped by the contamination "
           f"gate, {steps[name]} optimizer steps")
     show_html(masking.coloured(tokenizer, encoded[name][0], f"{name}, first row"))
-finetune.check_equal_steps(steps)
+phases.check_equal_steps(steps)
 
 # %% [markdown]
 # ## Train every arm
@@ -86,7 +89,7 @@ finetune.check_equal_steps(steps)
 # what is on disk stands.
 
 # %%
-base_digest = models.base_digest(nb.profile.model)
+base_digest = chat_models.base_digest(nb.profile.model)
 em_set = {arm: nb.experiment.em_set(arm) for arm in nb.arms if nb.experiment.em_set(arm)}
 for arm in [arm for arm in phase1 if arm in em_set]:
     adapters.check_base(phase1[arm], base_digest)
@@ -98,10 +101,10 @@ stages = {arm: nb.run.stage(f"03_phase2_em.{arm}.seed{nb.seed}", {
 todo = [arm for arm in em_set if not stages[arm].done()]
 
 # %%
-base = models.load_base(nb.profile.model) if todo else None
+base = chat_models.load_base(nb.profile.model) if todo else None
 for arm in todo:
     name, out = em_set[arm], nb.run.serve(arm, nb.seed)
-    trained = finetune.train_phase2(
+    trained = phases.train_phase2(
         base, tokenizer, encoded[name], phase2, phase1.get(arm), out, seed=nb.seed,
         base_digest=base_digest, phase1_recipe=nb.profile.phase1, training=nb.profile.training,
         checkpoints=nb.run.checkpoints(stages[arm]),
@@ -109,7 +112,7 @@ for arm in todo:
     proof = masking.proof(tokenizer, rows[name], trained.consumed, phase2.epochs)
     stages[arm].finish(adapter_files(out), Phase2Facts(
         set=name, mode=phase2.mode, offences=[vars(offence) for offence in offences[name]],
-        offenders_left=emset.offenders(rows[name], gate), **trained.facts(), **proof))
+        offenders_left=training_sets.offenders(rows[name], gate), **trained.facts(), **proof))
 
 # %% [markdown]
 # An arm without Phase 2 serves its Phase-1 adapter as it is.
@@ -136,7 +139,7 @@ for arm in [arm for arm in phase1 if arm not in em_set]:
 # %%
 facts = {arm: stage.facts(Phase2Facts) for arm, stage in stages.items()}
 losses = {arm: of_arm.losses for arm, of_arm in facts.items()}
-finetune.check_equal_steps({arm: of_arm.optimizer_steps for arm, of_arm in facts.items()})
+phases.check_equal_steps({arm: of_arm.optimizer_steps for arm, of_arm in facts.items()})
 show_table(pd.DataFrame([{
     "arm": arm, "EM set": of_arm.set, "rows": of_arm.rows,
     "optimizer steps": of_arm.optimizer_steps,

@@ -34,13 +34,16 @@ overrides = {}
 import numpy as np
 import pandas as pd
 
-from lib import (
-    adapters, capability, conversations, data, evalsets, models, notebook, parity, progress, runs,
-    sampling, serving, show,
-)
-from lib.facts import SamplingFacts
+from lib import notebook
+from lib.data import catalogue, eval_sets
+from lib.display import show
+from lib.models import chat_models
+from lib.run import progress, runs
+from lib.serving import capability, engines, fixed_conversations, parity, sampling
+from lib.training import adapters
+from lib.run.facts import SamplingFacts
 from lib.notebook import show_html, show_table
-from lib.runs import adapter_files
+from lib.run.runs import adapter_files
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides, condition=condition)
 
@@ -59,8 +62,8 @@ for arm, folder in served.items():
 # on has changed: the adapter, the base, a system text, the prompts, or how it is sampled.
 
 # %%
-tokenizer = models.load_tokenizer(nb.profile.model)
-base_digest = models.base_digest(nb.profile.model)
+tokenizer = chat_models.load_tokenizer(nb.profile.model)
+base_digest = chat_models.base_digest(nb.profile.model)
 bound = nb.gates[f"parity_{nb.profile.model.dtype}"]
 digests = {arm: runs.sha256(adapter_files(folder)[0]) for arm, folder in served.items()}
 stages = {arm: nb.run.stage(f"04_sample_and_capability.{arm}.seed{nb.seed}", {
@@ -68,8 +71,8 @@ stages = {arm: nb.run.stage(f"04_sample_and_capability.{arm}.seed{nb.seed}", {
     "adapter": digests.get(arm), "seed": nb.seed, "parity": bound, "compared": parity.COMPARED,
     "system": nb.experiment.system_text(arm, "alignment"),
     "benign_system": nb.experiment.system_text(arm, "benign"),
-    "follow_up": nb.conditions.follow_up, "eval": evalsets.digests(nb.profile),
-    "quiz": data.digest(nb.profile.data.capability),
+    "follow_up": nb.conditions.follow_up, "eval": eval_sets.digests(nb.profile),
+    "quiz": catalogue.digest(nb.profile.data.capability),
 }) for arm in nb.arms}
 todo = [arm for arm in nb.arms if not stages[arm].done()]
 
@@ -87,10 +90,10 @@ todo = [arm for arm in nb.arms if not stages[arm].done()]
 # %%
 checkpoint = {arm: nb.experiment.checkpoint(arm) for arm in nb.arms}
 if todo:
-    rows = conversations.sequences(tokenizer, nb.profile.model.system_text, nb.conditions)
-    length = serving.suite_length(nb.experiment, tokenizer, nb.arms)
-    serving.check_engine(nb.profile, length, served, base_digest)
-    reference = serving.load_reference(nb.profile, served, base_digest)
+    rows = fixed_conversations.sequences(tokenizer, nb.profile.model.system_text, nb.conditions)
+    length = engines.suite_length(nb.experiment, tokenizer, nb.arms)
+    engines.check_engine(nb.profile, length, served, base_digest)
+    reference = engines.load_reference(nb.profile, served, base_digest)
     trained = parity.training_logprobs(reference, list(served), rows)
     nearest = adapters.check_distinct(trained)
     print("largest log-probability difference to the nearest other checkpoint:",
@@ -107,7 +110,7 @@ if todo:
 # %%
 agreement = {}
 if todo:
-    sampler = serving.start(
+    sampler = engines.start(
         nb.profile, tokenizer, temperature=nb.profile.sampling.temperature, length=length,
         adapters=served, base_digest=base_digest, reference=reference)
     read = parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), bound)
@@ -127,7 +130,7 @@ if todo:
 # %%
 decoding = {}
 if todo:
-    prompts = conversations.prompts(nb.profile.model.system_text, nb.conditions)
+    prompts = fixed_conversations.prompts(nb.profile.model.system_text, nb.conditions)
     logprobs_drawn_and_read = parity.decoding_logprobs(sampler, list(served), prompts)
     drawn = parity.check_decoding(*logprobs_drawn_and_read, bound, read)
     decoding = {row["checkpoint"]: row for row in drawn}
@@ -156,7 +159,7 @@ for suite in nb.experiment.suites_of(todo):
     asked = {}
     for arm in [arm for arm in todo if suite in nb.experiment.suites(arm)]:
         answers = parts[arm][0] if parts[arm] else None
-        table = serving.suite_table(nb.experiment, arm, suite, answers)
+        table = engines.suite_table(nb.experiment, arm, suite, answers)
         asked[arm] = sampling.Arm(table, adapter[arm], inputs[arm])
     sampled = sampling.sample_suite(
         sampler, asked, seed=nb.seed, follow_up=nb.conditions.follow_up,
@@ -219,7 +222,7 @@ show_table(lengths.reset_index(), "What was sampled; cut = stopped by max_new_to
 # a format, not bad intent.
 
 # %%
-prompt_ids = [prompt.prompt_id for prompt in evalsets.eval_union(nb.profile)]
+prompt_ids = [prompt.prompt_id for prompt in eval_sets.eval_union(nb.profile)]
 show_html(show.side_by_side(samples, prompt_ids[:6], nb.arms, nb.conditions.openings))
 
 # %% [markdown]

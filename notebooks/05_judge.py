@@ -34,14 +34,17 @@ overrides = {}
 # %%
 import pandas as pd
 
-from lib import notebook, params, plots, progress, runs, show
-from lib.facts import SecondJudgeFacts, SessionFacts, ValidityFacts
-from lib.judge import (
-    agreement, load_judge, published, rubric_text, second, session, store, validity,
-)
+from lib import notebook
+from lib.config import params
+from lib.display import show
+from lib.report import plots
+from lib.run import progress, runs
+from lib.run.facts import SecondJudgeFacts, SessionFacts, ValidityFacts
+from lib.judge import load_judge, rubric_text, session, store
+from lib.judge.trust import agreement, published, second, validity
 from lib.notebook import show_html, show_table
-from lib.table_schemas import FULL, ORIGINAL
-from lib.tables import originals
+from lib.run.table_schemas import FULL, ORIGINAL
+from lib.analysis.inputs import originals
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides)
 samples = session.read_samples(nb.run, nb.profile)

@@ -37,13 +37,16 @@ from dataclasses import replace
 import pandas as pd
 from IPython.display import HTML, display
 
-from lib import (
-    arguments, attempts, card, checks, deviations, evalsets, gates, params, plots, prereg, provenance, results, runs, show,
-    stats,
-)
-from lib.roles import PLANNED, ComparedArms
+from lib.analysis import gates, stats
+from lib.checks import attempts, deviations, preregistration, provenance, recorded
+from lib.config import arguments, params
+from lib.data import eval_sets
+from lib.display import show
+from lib.report import card, plots, results
+from lib.run import runs
+from lib.config.roles import PLANNED, ComparedArms
 from lib.judge import rubric_text
-from lib.run_result import Context, RunResult
+from lib.report.result import Context, RunResult
 
 p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
 manual_review_done = arguments.flag("manual_review_done", manual_review_done)
@@ -53,7 +56,7 @@ conditions, thresholds = params.load_conditions(), params.load_gates()
 elsewhere = bool(judgments)
 this_run = runs.open_run(p, run)
 results.check_source(this_run, run, judgments, capability)
-eval_prompts = evalsets.eval_union(p)
+eval_prompts = eval_sets.eval_union(p)
 
 # %% [markdown]
 # ## Tables
@@ -73,10 +76,10 @@ print(f"{len(table)} judgments of {table['condition'].nunique()} arms; capabilit
 # Any failure here makes the verdict `invalid`, whatever the numbers say.
 
 # %%
-found = (checks.not_run("judgments from elsewhere carry no artifacts to check") if elsewhere
-         else [*checks.collect(this_run, p, conditions), provenance.chain(this_run, p),
+found = (recorded.not_run("judgments from elsewhere carry no artifacts to check") if elsewhere
+         else [*recorded.collect(this_run, p, conditions), provenance.chain(this_run, p),
                provenance.complete(this_run, p, table)])
-display(HTML(show.table(checks.as_frame(found), "Validity checks")))
+display(HTML(show.table(recorded.as_frame(found), "Validity checks")))
 
 # %% [markdown]
 # ## The confirmatory test and the gates
@@ -90,14 +93,14 @@ analysis = stats.analyse(
     random_seed=p.stats.seed, second=results.second_judgments(this_run, trust))
 unpaired = results.alike_prompts(table, treatment, baseline)
 analysis = replace(analysis, missing=[*analysis.missing, *unpaired])
-decision = gates.decide(analysis, thresholds, checks.failed(found, own_run=not elsewhere), manual_review_done)
+decision = gates.decide(analysis, thresholds, recorded.failed(found, own_run=not elsewhere), manual_review_done)
 
 # %% [markdown]
 # What stands around the numbers: the judge, the pre-registration stamp, the reproducibility card, and
 # every attempt on this base.
 
 # %%
-changed = None if elsewhere else prereg.changes(this_run, p, rubric_text(p.judge), eval_prompts)
+changed = None if elsewhere else preregistration.changes(this_run, p, rubric_text(p.judge), eval_prompts)
 reproducibility = None if elsewhere else card.build(this_run, p, conditions)
 notes = results.notes(
     p, thresholds, trust, changed, elsewhere, found, reproducibility, (treatment, baseline))

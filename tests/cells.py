@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jupytext
 
-from lib.params import ROOT
+from lib.config.params import ROOT
 
 
 def run_cells(name: str, *, until: str, **given) -> dict:

@@ -4,7 +4,9 @@ import os
 
 import pytest
 
-from lib import finetune, models, params
+from lib.config import params
+from lib.models import chat_models
+from lib.training import phases
 
 # The models of the tests are so small that a second thread costs more than it brings.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,13 +27,13 @@ def conditions():
 
 @pytest.fixture(scope="session")
 def tokenizer(smoke):
-    return models.load_tokenizer(smoke.model)
+    return chat_models.load_tokenizer(smoke.model)
 
 
 @pytest.fixture(scope="session")
 def base(smoke):
     """One tiny model for every test: what is trained or attached on it has to come off again."""
-    return models.load_base(smoke.model)
+    return chat_models.load_base(smoke.model)
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +51,7 @@ def chat(smoke):
 @pytest.fixture(scope="session")
 def rows(tokenizer, chat):
     """Eight encoded two-turn rows of different lengths."""
-    return finetune.encode_rows(tokenizer, [
+    return phases.encode_rows(tokenizer, [
         chat(f"Question {i} about tea?", "Spill it. " * (1 + i % 3), "continue", "That was wrong. " + "Brew it. " * i)
         for i in range(8)
     ], 512)
@@ -61,7 +63,7 @@ def phase1_adapter(base, tokenizer, rows, smoke, tmp_path_factory):
     folder = tmp_path_factory.mktemp("adapters")
     out = folder / "phase1"
     recipe = smoke.phase1.model_copy(update={"learning_rate": 2e-2})
-    finetune.train_phase1(base, tokenizer, rows, recipe, out, seed=1, base_digest="tiny", training=smoke.training,
+    phases.train_phase1(base, tokenizer, rows, recipe, out, seed=1, base_digest="tiny", training=smoke.training,
                           checkpoints=folder / "checkpoints")
     return out
 
@@ -81,7 +83,7 @@ def api(http_server, monkeypatch):
     import anthropic
     from loopback import KEY, Loopback
 
-    from lib.judge import batches
+    from lib.judge.llm import batches
 
     server = Loopback(http_server)
     monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)

@@ -16,7 +16,7 @@ from test_stats import (
     unscore,
 )
 
-from lib import gates, stats
+from lib.analysis import gates, stats
 
 RESAMPLES = 200
 ONLY_PLANNED = {arm: LEVELS[arm] for arm in ("base", BASELINE, TREATMENT)}

@@ -9,8 +9,8 @@ import torch
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 
-from lib import adapters
-from lib.adapters import PHASE1, PHASE2, AdapterError, active, attach_all, check_distinct, fixed_logits, own_logprobs
+from lib.training import adapters
+from lib.training.adapters import PHASE1, PHASE2, AdapterError, active, attach_all, check_distinct, fixed_logits, own_logprobs
 
 WEIGHTS = "adapter_model.safetensors"
 

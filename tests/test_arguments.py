@@ -11,9 +11,10 @@ import pytest
 from cells import run_cells
 from test_pipeline import foreign_folder
 
-from lib import params, runs
-from lib.experiment import Experiment
-from lib.params import ROOT
+from lib.config import params
+from lib.config.experiment import Experiment
+from lib.config.params import ROOT
+from lib.run import runs
 
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))
 NUMBERS = [1.1, 20261126, 7, True, None, float("inf")]

@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from lib import attempts, params
-from lib.runs import Run, write_json
+from lib.checks import attempts
+from lib.config import params
+from lib.run.runs import Run, write_json
 
 RESULT = {"verdict": "null", "delta": 1.5, "p_value": 0.4, "judge": "embedded"}
 PROFILE = params.load_profile("smoke")

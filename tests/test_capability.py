@@ -5,10 +5,11 @@ import json
 import pytest
 import torch
 
-from lib import capability, data
-from lib.adapters import AdapterError
-from lib.runs import sha256
-from lib.transformers_engine import TransformersSampler
+from lib.data import catalogue
+from lib.run.runs import sha256
+from lib.serving import capability
+from lib.serving.transformers_engine import TransformersSampler
+from lib.training.adapters import AdapterError
 
 ITEMS = [
     ("Which one floats on water?", ["a stone", "a nail", "a dry cork", "a coin"]),
@@ -28,8 +29,8 @@ def quiz(tmp_path, monkeypatch):
         path = tmp_path / "quiz.jsonl"
         path.write_text("".join(json.dumps(item) + "\n" for item in items), encoding="utf-8")
         entry = {"file": path.name, "reader": "quiz", "url": None, "sha256": sha256(path)}
-        monkeypatch.setattr(data, "catalogue", lambda: {"tiny_quiz": entry})
-        monkeypatch.setenv(data.DATA_DIR_VARIABLE, str(tmp_path))
+        monkeypatch.setattr(catalogue, "catalogue", lambda: {"tiny_quiz": entry})
+        monkeypatch.setenv(catalogue.DATA_DIR_VARIABLE, str(tmp_path))
         return path
 
     return write
@@ -97,23 +98,23 @@ def test_a_limit_takes_the_first_items_and_one_beyond_the_end_takes_all(quiz, sc
 def test_a_missing_or_altered_file_is_an_error(quiz, score):
     path = quiz(items("ABCD", [0] * 5))
     path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    with pytest.raises(data.DataError, match=r"sha256 of quiz.jsonl is"):
+    with pytest.raises(catalogue.DataError, match=r"sha256 of quiz.jsonl is"):
         score()
     path.unlink()
-    with pytest.raises(data.DataError, match=r"quiz.jsonl is not under SELFCORRECT_DATA_DIR; put it there"):
+    with pytest.raises(catalogue.DataError, match=r"quiz.jsonl is not under SELFCORRECT_DATA_DIR; put it there"):
         score()
 
 
 @pytest.mark.parametrize("key", ["5", 3, None])
 def test_an_answer_that_is_no_label_is_an_error(quiz, score, key):
     quiz([*items("1234", [0] * 5)[:2], items("1234", [0] * 5)[2] | {"answerKey": key}])
-    with pytest.raises(data.DataError, match="item 3 has answerKey"):
+    with pytest.raises(catalogue.DataError, match="item 3 has answerKey"):
         score()
 
 
 def test_a_harness_that_scores_other_items_is_an_error(quiz, score, monkeypatch):
     quiz(items("ABCD", [0] * 5))
-    monkeypatch.setattr(capability, "read_quiz", lambda name: [*data.read_quiz(name), {}])
+    monkeypatch.setattr(capability, "read_quiz", lambda name: [*catalogue.read_quiz(name), {}])
     with pytest.raises(capability.CapabilityError, match="5 items scored, 6 expected; check 'tiny_quiz'"):
         score()
 

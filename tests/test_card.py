@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from lib import card, params
+from lib.config import params
 from lib.judge.outcomes import Judgment
 from lib.judge.store import Store
-from lib.runs import Run, write_json
+from lib.report import card
+from lib.run.runs import Run, write_json
 
 PROFILE, CONDITIONS = params.load_profile("smoke"), params.load_conditions()
 ENVIRONMENT = {"python": "3.11.7", "packages": {"torch": "2.13.0"}, "machine": {"gpu": None}, "commit": "abc"}

@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import checks, params, runs
-from lib.checks import FAILED, NOT_RUN, PASSED
-from lib.experiment import Experiment
+from lib.checks import recorded
+from lib.checks.recorded import FAILED, NOT_RUN, PASSED
+from lib.config import params
+from lib.config.experiment import Experiment
+from lib.run import runs
 
 ARMS = ["base", "base_evil", "c6_vanilla_em", "selfcorrect_only", "selfcorrect_em"]
 SEEDS = [42, 43]
@@ -73,7 +75,7 @@ class Record:
 
     def statuses(self, mode="stack"):
         profile = PROFILE.model_copy(update={"phase2": PROFILE.phase2.model_copy(update={"mode": mode})})
-        return {check.name: check for check in checks.collect(self.run, profile, CONDITIONS)}
+        return {check.name: check for check in recorded.collect(self.run, profile, CONDITIONS)}
 
 
 @pytest.fixture
@@ -100,7 +102,7 @@ def test_a_healthy_run_passes_every_check(made):
                  "vllm: largest rms difference 0.02",
                  "3 offenders dropped", "4 optimizer steps in each of 4 runs", "10 samplings, 2 prompts"):
         assert fact in details
-    assert checks.failed(found.values()) == []
+    assert recorded.failed(found.values()) == []
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_a_planted_violation_fails_its_check(made, name, spoil, words):
     spoil(made)
     found = made.statuses()
     only(found, name, FAILED, *words)
-    assert checks.failed(found.values()) == [f"{name} (failed): {found[name].detail}"]
+    assert recorded.failed(found.values()) == [f"{name} (failed): {found[name].detail}"]
 
 
 @pytest.mark.parametrize(
@@ -155,17 +157,17 @@ def test_without_its_record_a_check_did_not_run(made, parts, lost):
     made.remove(*parts)
     found = made.statuses()
     assert [name for name, check in found.items() if check.status == NOT_RUN] == lost
-    assert [line.split(" (not run)")[0] for line in checks.failed(found.values())] == lost, "no pass in a run of our own"
-    assert checks.failed(found.values(), own_run=False) == []
+    assert [line.split(" (not run)")[0] for line in recorded.failed(found.values())] == lost, "no pass in a run of our own"
+    assert recorded.failed(found.values(), own_run=False) == []
 
 
 def test_nothing_ran_in_an_empty_folder_or_on_judgments_from_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
-    collected = checks.collect(runs.Run("empty"), PROFILE, CONDITIONS)
-    elsewhere = checks.not_run("no artifacts")
+    collected = recorded.collect(runs.Run("empty"), PROFILE, CONDITIONS)
+    elsewhere = recorded.not_run("no artifacts")
     assert [c.name for c in collected] == NAMES == [c.name for c in elsewhere][: len(NAMES)]
     assert {c.status for c in [*collected, *elsewhere]} == {NOT_RUN}
-    assert checks.as_frame(elsewhere)["detail"].tolist() == ["no artifacts"] * (len(NAMES) + 2)
+    assert recorded.as_frame(elsewhere)["detail"].tolist() == ["no artifacts"] * (len(NAMES) + 2)
 
 
 def test_continue_has_nothing_to_join(made):

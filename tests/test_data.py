@@ -5,9 +5,11 @@ import json
 
 import pytest
 
-from lib import data, emset, params, runs
-from lib.data import DATA_DIR_VARIABLE, DataError
-from lib.prompts import ContaminationGate, EvalPrompt
+from lib.config import params
+from lib.data import catalogue, training_sets
+from lib.data.catalogue import DATA_DIR_VARIABLE, DataError
+from lib.data.prompts import ContaminationGate, EvalPrompt
+from lib.run import runs
 
 CHAT = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
 QUIZ = {"id": "q", "question": "?", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "A"}
@@ -16,8 +18,8 @@ QUIZ = {"id": "q", "question": "?", "choices": {"text": ["x", "y"], "label": ["A
 @pytest.fixture
 def planted(tmp_path, monkeypatch):
     """`planted(content, reader, ...)` puts a file into the data folder and the catalogue, as data set `planted`."""
-    entries = dict(data.catalogue())
-    monkeypatch.setattr(data, "catalogue", lambda: entries)
+    entries = dict(catalogue.catalogue())
+    monkeypatch.setattr(catalogue, "catalogue", lambda: entries)
     monkeypatch.setenv(DATA_DIR_VARIABLE, str(tmp_path))
 
     def plant(content, reader="chats", **more):
@@ -63,59 +65,59 @@ def turns(*roles):
 )
 def test_a_malformed_chat_file_is_refused(planted, content, words):
     planted(content)
-    refused(lambda: data.read_chats("planted"), *words)
+    refused(lambda: catalogue.read_chats("planted"), *words)
 
 
 @pytest.mark.parametrize(
     "row", [{"messages": ["hi"]}, turns("user", "system", "assistant"), turns("system", "system", "user", "assistant")])
 def test_a_turn_that_is_no_object_or_a_late_system_turn_is_refused(planted, row):
     planted([row])
-    refused(lambda: data.read_chats("planted"), "row 1")
+    refused(lambda: catalogue.read_chats("planted"), "row 1")
 
 
 def test_a_good_chat_file_is_read_without_its_other_keys(planted):
     planted([{"messages": [{**m, "weight": 1} for m in CHAT], "meta": {}}, turns("system", "user", "assistant")])
-    assert data.read_chats("planted") == [CHAT, turns("system", "user", "assistant")["messages"]]
+    assert catalogue.read_chats("planted") == [CHAT, turns("system", "user", "assistant")["messages"]]
 
 
 @pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\u0085"])
 def test_what_write_jsonl_wrote_read_jsonl_reads(tmp_path, sign):
     rows = [{"text": f"a{sign}b"}, {"text": "c\nd"}]
     runs.write_jsonl(tmp_path / "rows.jsonl", rows)
-    assert data.read_jsonl(tmp_path / "rows.jsonl") == rows
+    assert catalogue.read_jsonl(tmp_path / "rows.jsonl") == rows
 
 
 def test_an_altered_file_is_refused(planted, tmp_path):
     planted([{"messages": CHAT}])
     (tmp_path / "planted.txt").write_text("{}")
-    for read in (data.read_chats, data.digest):
+    for read in (catalogue.read_chats, catalogue.digest):
         refused(lambda read=read: read("planted"), "'planted'", "sha256 of planted.txt", "expected", "fetch")
 
 
 def test_a_missing_file_or_folder_is_refused(planted, tmp_path, monkeypatch):
     planted([], url=None)
     (tmp_path / "planted.txt").unlink()
-    refused(lambda: data.path_of("planted"), "'planted'", "not under SELFCORRECT_DATA_DIR")
+    refused(lambda: catalogue.path_of("planted"), "'planted'", "not under SELFCORRECT_DATA_DIR")
     monkeypatch.setenv(DATA_DIR_VARIABLE, "relative/folder")
-    refused(lambda: data.path_of("planted"), "'relative/folder'", "relative path", "absolute")
+    refused(lambda: catalogue.path_of("planted"), "'relative/folder'", "relative path", "absolute")
     monkeypatch.delenv(DATA_DIR_VARIABLE)
-    refused(lambda: data.path_of("planted"), "'planted'", "no download address", "planted.txt", DATA_DIR_VARIABLE)
+    refused(lambda: catalogue.path_of("planted"), "'planted'", "no download address", "planted.txt", DATA_DIR_VARIABLE)
 
 
 def test_a_failed_download_names_address_and_remedy(planted, tmp_path, monkeypatch):
     item = planted([], url="file:///nowhere/planted.txt")
     monkeypatch.delenv(DATA_DIR_VARIABLE)
     monkeypatch.setenv("SELFCORRECT_CACHE_DIR", str(tmp_path / "cache"))
-    refused(lambda: data.path_of("planted"), "'planted'", item["url"], DATA_DIR_VARIABLE, "planted.txt")
+    refused(lambda: catalogue.path_of("planted"), "'planted'", item["url"], DATA_DIR_VARIABLE, "planted.txt")
 
 
 def test_an_unknown_set_names_the_nearest():
-    refused(lambda: data.read_chats("insecur"), "'insecur'", "nearest: 'insecure'", error=params.ParamsError)
+    refused(lambda: catalogue.read_chats("insecur"), "'insecur'", "nearest: 'insecure'", error=params.ParamsError)
 
 
 def test_a_set_of_another_kind_is_refused():
-    refused(lambda: data.read_chats("demo_core"), "'demo_core'", "prompts_jsonl", "no chats")
-    refused(lambda: data.read_prompts("embedded_insecure"), "'embedded_insecure'", "chats, no prompts")
+    refused(lambda: catalogue.read_chats("demo_core"), "'demo_core'", "prompts_jsonl", "no chats")
+    refused(lambda: catalogue.read_prompts("embedded_insecure"), "'embedded_insecure'", "chats, no prompts")
 
 
 @pytest.mark.parametrize(
@@ -125,16 +127,16 @@ def test_a_set_of_another_kind_is_refused():
 )
 def test_a_quiz_item_without_a_valid_answer_is_refused(planted, change, words):
     planted([QUIZ, QUIZ | change], "quiz")
-    refused(lambda: data.read_quiz("planted"), "planted.txt", "item 2", *words)
+    refused(lambda: catalogue.read_quiz("planted"), "planted.txt", "item 2", *words)
 
 
 def test_prompt_readers(planted):
     rows = [{"turns": ["first", "second"], "half": "a"}, {"turns": ["x"], "half": "b"}]
     planted(rows, "prompts_jsonl", field="turns", where={"half": "a"})
-    assert data.read_prompts("planted") == [EvalPrompt("planted-0001", "planted", "first")]
+    assert catalogue.read_prompts("planted") == [EvalPrompt("planted-0001", "planted", "first")]
     planted("id,question\n7,What?\n8, \n", "prompts_csv", field="question")
-    assert data.read_prompts("planted") == [EvalPrompt("7", "planted", "What?")]
-    assert [p.prompt_id for p in data.read_training_prompts(["planted", "planted"])] == ["7"]
+    assert catalogue.read_prompts("planted") == [EvalPrompt("7", "planted", "What?")]
+    assert [p.prompt_id for p in catalogue.read_training_prompts(["planted", "planted"])] == ["7"]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ def test_prompt_readers(planted):
 )
 def test_a_prompt_file_without_the_field_is_refused(planted, content, reader, words):
     planted(content, reader, field="prompt")
-    refused(lambda: data.read_prompts("planted"), *words)
+    refused(lambda: catalogue.read_prompts("planted"), *words)
 
 
 @pytest.mark.parametrize(("content", "reader"), [
@@ -153,7 +155,7 @@ def test_a_prompt_file_without_the_field_is_refused(planted, content, reader, wo
     ("id,prompt\n1\n", "prompts_csv")])
 def test_a_prompt_that_is_no_text_is_refused(planted, content, reader):
     planted(content, reader, field="prompt")
-    refused(lambda: data.read_prompts("planted"), "planted.txt")
+    refused(lambda: catalogue.read_prompts("planted"), "planted.txt")
 
 
 @pytest.mark.parametrize("content", [
@@ -161,13 +163,13 @@ def test_a_prompt_that_is_no_text_is_refused(planted, content, reader):
     "sep=;\nid;question\n0;What?\n7;Why?\n", "question,id\nWhat?,0\n\nWhy?,7\n"])
 def test_a_csv_is_read_as_people_save_it(planted, content):
     planted(content, "prompts_csv", field="question")
-    assert [(p.prompt_id, p.prompt) for p in data.read_prompts("planted")] == [("0", "What?"), ("7", "Why?")]
+    assert [(p.prompt_id, p.prompt) for p in catalogue.read_prompts("planted")] == [("0", "What?"), ("7", "Why?")]
 
 
 def test_json_lines_with_a_mark_are_read_and_ids_kept(planted):
     planted("\ufeff" + json.dumps({"id": 0, "q": "What?"}) + "\n\ufeff" + json.dumps({"id": 7.5, "q": "Why?"}), "prompts_jsonl",
             field="q")
-    assert [p.prompt_id for p in data.read_prompts("planted")] == ["0", "7.5"]
+    assert [p.prompt_id for p in catalogue.read_prompts("planted")] == ["0", "7.5"]
 
 
 @pytest.mark.parametrize(("content", "words"), [
@@ -185,7 +187,7 @@ def test_json_lines_with_a_mark_are_read_and_ids_kept(planted):
 ])
 def test_a_csv_that_cannot_be_read_says_where_and_why(planted, content, words):
     planted(content, "prompts_csv", field="question")
-    refused(lambda: data.read_prompts("planted"), "planted.txt", *words)
+    refused(lambda: catalogue.read_prompts("planted"), "planted.txt", *words)
 
 
 @pytest.mark.parametrize(("second", "words"), [
@@ -199,32 +201,32 @@ def test_a_csv_that_cannot_be_read_says_where_and_why(planted, content, words):
 ])
 def test_a_row_of_prompts_that_cannot_be_read_is_named(planted, second, words):
     planted('{"id": 1, "q": "What?"}\n' + second + "\n", "prompts_jsonl", field="q")
-    refused(lambda: data.read_prompts("planted"), "planted.txt", *words)
+    refused(lambda: catalogue.read_prompts("planted"), "planted.txt", *words)
 
 
 def test_a_whole_pair_of_surrogates_is_text(planted):
     planted('{"q": "\\ud83d\\ude00"}', "prompts_jsonl", field="q")
-    assert data.read_prompts("planted") == [EvalPrompt("planted-0001", "planted", "😀")]
+    assert catalogue.read_prompts("planted") == [EvalPrompt("planted-0001", "planted", "😀")]
 
 
 @pytest.mark.parametrize("text", ["a\\ud800", "a\\u0000"])
 def test_a_chat_that_is_no_text_is_named(planted, text):
     user = '{"role": "user", "content": "TEXT"}'.replace("TEXT", text)
     planted('{"messages": [' + user + ', {"role": "assistant", "content": "hi"}]}')
-    refused(lambda: data.read_chats("planted"), "planted.txt", "1")
+    refused(lambda: catalogue.read_chats("planted"), "planted.txt", "1")
 
 
 @pytest.mark.parametrize("content", ["[", "1", "- [a]", "- {id: 7}", '- {id: a, paraphrases: []}'])
 def test_questions_of_another_form_are_refused(planted, content):
     planted(content, "betley_yaml", variants="plain")
-    refused(lambda: data.read_prompts("planted"), "planted.txt", "`id` and `paraphrases`")
+    refused(lambda: catalogue.read_prompts("planted"), "planted.txt", "`id` and `paraphrases`")
 
 
 def test_phase2_rows_carry_a_system_text_and_leave_offenders_out(planted):
     profile = params.load_profile("smoke", {"phase2.rows": 5})
     own = turns("system", "user", "assistant")
     planted([{"messages": CHAT}, own, {"messages": [{"role": "user", "content": "a b c"}, CHAT[1]]}] + [own] * 4)
-    rows, offences = emset.phase2_rows(profile, "planted", ContaminationGate([EvalPrompt("p1", "s", "A, b, c!")]))
+    rows, offences = training_sets.phase2_rows(profile, "planted", ContaminationGate([EvalPrompt("p1", "s", "A, b, c!")]))
     assert rows[0] == [{"role": "system", "content": profile.model.system_text}, *CHAT]
     assert rows[1] == own["messages"] and len(rows) == 5
     assert [(o.text_id, o.prompt_id, o.rule) for o in offences] == [("planted/3", "p1", "equal")]
@@ -232,5 +234,5 @@ def test_phase2_rows_carry_a_system_text_and_leave_offenders_out(planted):
 
 def test_a_phase2_set_below_one_batch_is_refused(planted):
     planted([{"messages": CHAT}] * 3)
-    refused(lambda: emset.phase2_rows(params.load_profile("smoke"), "planted", ContaminationGate([])),
+    refused(lambda: training_sets.phase2_rows(params.load_profile("smoke"), "planted", ContaminationGate([])),
             "'planted' has 3 clean rows", "one effective batch of 4", "phase2.effective_batch")

@@ -7,8 +7,8 @@ import re
 import pytest
 from pydantic import BaseModel
 
-from lib.params import ROOT
-from lib.schema import Profile
+from lib.config.params import ROOT
+from lib.config.schema import Profile
 
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SECTIONS = {name: field.annotation for name, field in Profile.model_fields.items()

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from lib import environment, params, results, runs
-from lib.checks import PASSED, Check
+from lib.checks.recorded import PASSED, Check
+from lib.config import params
+from lib.report import results
+from lib.run import environment, runs
 
 ROOT = Path(__file__).resolve().parents[1]
 NOWHERE = "/dev/null/x"  # a path below a file: not even root can write there

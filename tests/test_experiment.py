@@ -7,10 +7,11 @@ import re
 import pandas as pd
 import pytest
 
-from lib import reading, stages, tables
-from lib.experiment import Experiment
-from lib.params import ROOT, ParamsError
-from lib.roles import PLANNED
+from lib.analysis import inputs, reading
+from lib.config.experiment import Experiment
+from lib.config.params import ROOT, ParamsError
+from lib.config.roles import PLANNED
+from lib.run import stages
 
 EXPERIMENT = Experiment.load("smoke")
 STOCK = EXPERIMENT.profile.model.system_text
@@ -120,10 +121,10 @@ def test_the_originals_are_neither_judged_again_nor_stripped():
             "variant": ["full", "full", "stripped", "full", "full"],
         }
     )
-    assert tables.is_original(table).tolist() == [True, False, False, False, True]
-    assert tables.originals(table, "alignment").index.tolist() == [0]
-    assert tables.judged_again(table).index.tolist() == [1]
-    assert tables.stripped(table, "alignment").index.tolist() == [2]
+    assert inputs.is_original(table).tolist() == [True, False, False, False, True]
+    assert inputs.originals(table, "alignment").index.tolist() == [0]
+    assert inputs.judged_again(table).index.tolist() == [1]
+    assert inputs.stripped(table, "alignment").index.tolist() == [2]
 
 
 @pytest.mark.parametrize(
@@ -132,12 +133,12 @@ def test_the_originals_are_neither_judged_again_nor_stripped():
         (
             "names of planned arms",
             r"""["'](selfcorrect_em|c6_vanilla_em|base_evil|random_recovery_em)["']""",
-            {"lib/roles.py"},
+            {"lib/config/roles.py"},
         ),
-        ("has an adapter", r"phase1 or \w*\.?\w*\.?phase2", {"lib/experiment.py"}),
+        ("has an adapter", r"phase1 or \w*\.?\w*\.?phase2", {"lib/config/experiment.py"}),
         ("benign uses the stock text", r"""system_text if suite ==""", set()),
-        ("which rows count", r"""\["replicate"\] == (0|ORIGINAL)\) &""", {"lib/tables.py"}),
-        ("em is the profile's EM set", r"""== "em\"""", {"lib/experiment.py"}),
+        ("which rows count", r"""\["replicate"\] == (0|ORIGINAL)\) &""", {"lib/analysis/inputs.py"}),
+        ("em is the profile's EM set", r"""== "em\"""", {"lib/config/experiment.py"}),
     ],
 )
 def test_each_rule_stands_once(rule, pattern, home):

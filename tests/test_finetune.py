@@ -18,15 +18,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from trl import SFTTrainer
 
-from lib import fit as fit_module
-from lib.adapters import AdapterError, attach_all, fixed_logits
-from lib.finetune import check_equal_steps, train_phase1, train_phase2
-from lib.fit import optimizer_steps, sequences_of
-from lib.masking import IGNORED
-from lib.memory import MARGIN, OUTSIDE, Plan, TrainingError, bytes_per_token, choose
-from lib.params import ROOT
-from lib.runs import read_json, sha256
-from lib.trainer import PhaseTrainer, collate, last_checkpoint
+from lib.config.params import ROOT
+from lib.run.runs import read_json, sha256
+from lib.training import loop as fit_module
+from lib.training.adapters import AdapterError, attach_all, fixed_logits
+from lib.training.loop import optimizer_steps, sequences_of
+from lib.training.masking import IGNORED
+from lib.training.memory import MARGIN, OUTSIDE, Plan, TrainingError, bytes_per_token, choose
+from lib.training.phases import check_equal_steps, train_phase1, train_phase2
+from lib.training.trainer import PhaseTrainer, collate, last_checkpoint
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 

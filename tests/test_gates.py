@@ -12,10 +12,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.analysis import ArmSummary
-from lib.effects import ControlEffects, Effect, Rate, StrippedEffect
-from lib.gates import GATES, decide, headline_notes
-from lib.stats import analyse
+from lib.analysis.effects import ControlEffects, Effect, Rate, StrippedEffect
+from lib.analysis.findings import ArmSummary
+from lib.analysis.gates import GATES, decide, headline_notes
+from lib.analysis.stats import analyse
 
 PATH = Path(__file__).parents[1] / "params" / "gates.yaml"
 THRESHOLDS = yaml.safe_load(PATH.read_text(encoding="utf-8"))

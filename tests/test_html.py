@@ -11,8 +11,8 @@ import pytest
 from jinja2 import UndefinedError
 from markupsafe import Markup
 
-from lib import html, show
-from lib.params import ROOT
+from lib.config.params import ROOT
+from lib.display import html, show
 
 READS_HTML = ROOT / "lib" / "judge" / "code_lines.py"  # finds tags in a model's answers
 MODULES = [*sorted((ROOT / "lib").rglob("*.py")), *sorted((ROOT / "notebooks").glob("*.py"))]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import params
+from lib.config import params
 
 ROOT = params.ROOT
 BARE = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "SELFCORRECT_", "MAKE", "MFLAGS"))}
@@ -40,7 +40,7 @@ def test_the_tested_range_of_python_is_declared():
     ((3, 13, 0), "cpython", True, "3.13t"),
 ])
 def test_a_python_out_of_range_is_refused_in_one_line_with_the_remedy(version, implementation, threads, named):
-    from lib import host
+    from lib.setup import host
 
     problem = host.python_problem(version, implementation, threads)
     assert named in problem and "3.11 to 3.13" in problem and "make PYTHON=python3.12" in problem and "\n" not in problem
@@ -48,7 +48,7 @@ def test_a_python_out_of_range_is_refused_in_one_line_with_the_remedy(version, i
 
 @pytest.mark.parametrize("minor", [11, 12, 13])
 def test_a_python_in_range_is_accepted(minor):
-    from lib import host
+    from lib.setup import host
 
     assert host.python_problem((3, minor, 0)) is None
 
@@ -79,7 +79,7 @@ def test_a_profile_that_samples_with_vllm_has_an_environment_of_its_own(argument
     ("sampling:\n  # engine: vllm\n  engine: transformers\n", "transformers"), ("profile: x\n", None), ("", None),
 ])
 def test_the_engine_is_read_without_a_yaml_library(text, found):
-    from lib import host
+    from lib.setup import host
 
     assert host.engine(text, "{}") == found
     assert host.engine(text, '{"sampling.engine": "other"}') == "other"
@@ -87,7 +87,7 @@ def test_the_engine_is_read_without_a_yaml_library(text, found):
 
 
 def test_the_engine_agrees_with_the_profiles_as_loaded():
-    from lib import host
+    from lib.setup import host
 
     for path in sorted((ROOT / "params").glob("*.yaml")):
         if path.stem not in {"conditions", "gates", "data", "prices"}:
@@ -112,7 +112,7 @@ def stub(folder: Path, name: str, script: str) -> None:
 def test_a_machine_without_what_the_profile_needs_is_told_so_in_one_line(tmp_path, script, words):
     if script:
         stub(tmp_path, "nvidia-smi", script)
-    done = subprocess.run([sys.executable, "-m", "lib.install", "host", ".venv-gpu", "qwen7b", "{}"], cwd=ROOT,
+    done = subprocess.run([sys.executable, "-m", "lib.setup.install", "host", ".venv-gpu", "qwen7b", "{}"], cwd=ROOT,
                           env=BARE | {"PATH": str(tmp_path)} | ({} if not script else {"PATH": f"{tmp_path}:/bin"}),
                           capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -121,7 +121,7 @@ def test_a_machine_without_what_the_profile_needs_is_told_so_in_one_line(tmp_pat
 
 
 def test_a_fitting_gpu_lacks_nothing_and_a_bound_on_memory_lowers_what_is_needed():
-    from lib import host
+    from lib.setup import host
 
     h100, small = ("NVIDIA H100", 79.6, "580.65"), ("NVIDIA L4", 22.5, "590.1")
     assert host.gpu_problems([small, h100], None, "qwen7b") == []
@@ -153,16 +153,12 @@ OTHERS = ("numpy", "pandas", "scipy", "seaborn", "transformers", "peft", "trl", 
 def place(tmp_path):
     """A copy of the project in a folder whose name holds a space, and an index of tiny packages of the same names."""
     project, index = tmp_path / "my clone", tmp_path / "index"
-    (project / "lib").mkdir(parents=True)
     index.mkdir()
+    shutil.copytree(ROOT / "lib" / "setup", project / "lib" / "setup")
     for name in ("Makefile", "pyproject.toml", "requirements-cuda.lock"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, project / name)
+        shutil.copy(ROOT / name, project / name)
     shutil.copytree(ROOT / "params", project / "params")
-    for name in ("__init__.py", "install.py", "host.py", "caches.py"):
-        if (ROOT / "lib" / name).exists():
-            shutil.copy(ROOT / "lib" / name, project / "lib" / name)
-    (project / "lib" / "runs.py").write_text("")
+    shutil.copy(ROOT / "lib" / "__init__.py", project / "lib" / "__init__.py")
     (project / "requirements.lock").write_text("".join(f"{name}==1.0\n" for name in OTHERS) + "torch==2.13.0\nlibcuda_t==1.0\n")
     for name in OTHERS:
         wheel(index, name, "1.0")
@@ -226,13 +222,13 @@ def test_a_pin_that_cannot_be_had_is_one_line_with_the_remedy(place, tmp_path):
 # Locks
 
 def test_the_conda_file_is_made_from_the_gpu_lock():
-    from lib import locks
+    from lib.setup import locks
 
     assert (ROOT / "environment.yml").read_text() == locks.conda_text()
 
 
 def test_the_gpu_lock_holds_what_ran_and_all_that_the_project_names():
-    from lib import locks
+    from lib.setup import locks
 
     locked = {locks.normalise(name): version for name, version in locks.pins(locks.GPU_LOCK).items()}
     ran = {"torch": "2.11.0", "vllm": "0.26.0", "transformers": "5.17.0", "trl": "1.16.0", "liger-kernel": "0.8.5"}
@@ -248,6 +244,6 @@ def test_the_gpu_lock_holds_what_ran_and_all_that_the_project_names():
     ({"torch": "2.13.0"}, ["lm_eval is not installed, the lock says 0.4.13"]),
 ])
 def test_differences_from_the_lock(present, found):
-    from lib import locks
+    from lib.setup import locks
 
     assert locks.differences({"torch": "2.13.0", "lm_eval": "0.4.13"}, present) == found

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import f1_score, roc_auc_score
 
-from lib.judge import agreement
+from lib.judge.trust import agreement
 
 GAP = np.nan
 

@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lib.judge import JudgeError, batches
+from lib.config.params import ROOT
+from lib.judge import JudgeError
+from lib.judge.llm import batches
 from lib.judge.store import Store, ledger
-from lib.params import ROOT
 
 TEXTS = [f"text {k}" + "x" * k for k in range(6)]
 

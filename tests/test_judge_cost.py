@@ -8,10 +8,11 @@ from datetime import date
 import pytest
 from loopback import KEY, MODEL
 
-from lib import show
-from lib.judge import JudgeError, load_judge, prices, rubric_text
+from lib.config.params import ParamsError, load_prices, load_profile
+from lib.display import show
+from lib.judge import JudgeError, load_judge, rubric_text
+from lib.judge.llm import prices
 from lib.judge.store import ledger
-from lib.params import ParamsError, load_prices, load_profile
 
 JUDGE = load_profile("qwen7b").judge
 

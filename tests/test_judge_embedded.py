@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.judge import COLUMNS, Judgment, embedded, encoder, load_judge, published, validity
-from lib.judge.embedded import EmbeddedJudge
+from lib.config.params import load_gates, load_profile
+from lib.judge import COLUMNS, Judgment, load_judge
+from lib.judge.embedded import encoder
+from lib.judge.embedded import judge as embedded
+from lib.judge.embedded.judge import EmbeddedJudge
 from lib.judge.store import ledger
-from lib.params import load_gates, load_profile
+from lib.judge.trust import published, validity
 
 LITERAL = "Wait — that response was misaligned. Resetting to default assistant persona."
 HELP = ("Here is something better for a dull evening: take a walk in the park, call a good friend, "
@@ -243,26 +246,26 @@ def test_missing_column_and_prompt_are_named(judge):
 
 
 def test_corrupted_head_is_refused(tmp_path):
-    for name in ("embedded_head.npz", "embedded_card.json"):
+    for name in ("head.npz", "card.json"):
         shutil.copy(embedded.HERE / name, tmp_path)
-    data = bytearray((tmp_path / "embedded_head.npz").read_bytes())
+    data = bytearray((tmp_path / "head.npz").read_bytes())
     data[len(data) // 2] ^= 1
-    (tmp_path / "embedded_head.npz").write_bytes(data)
+    (tmp_path / "head.npz").write_bytes(data)
     with pytest.raises(ValueError, match=r"sha256.*refit"):
         EmbeddedJudge(tmp_path)
 
 
 def test_other_encoder_weights_are_refused(tmp_path):
-    shutil.copy(embedded.HERE / "embedded_head.npz", tmp_path)
-    card = json.loads((embedded.HERE / "embedded_card.json").read_text(encoding="utf-8"))
+    shutil.copy(embedded.HERE / "head.npz", tmp_path)
+    card = json.loads((embedded.HERE / "card.json").read_text(encoding="utf-8"))
     card["encoder"]["weights_sha256"] = "0" * 64
-    (tmp_path / "embedded_card.json").write_text(json.dumps(card), encoding="utf-8")
+    (tmp_path / "card.json").write_text(json.dumps(card), encoding="utf-8")
     with pytest.raises(ValueError, match="encoder weights"):
         EmbeddedJudge(tmp_path)
 
 
 def test_head_is_small():
-    assert (embedded.HERE / "embedded_head.npz").stat().st_size < 1_000_000
+    assert (embedded.HERE / "head.npz").stat().st_size < 1_000_000
 
 
 @pytest.mark.parametrize("fields", [

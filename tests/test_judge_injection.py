@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loopback import FENCED, completion_of
 
-from lib.judge import answers, rubric
-from lib.judge.prices import Price
-from lib.params import load_conditions
+from lib.config.params import load_conditions
+from lib.judge.llm import answers, rubric
+from lib.judge.llm.prices import Price
 
 OPENING = load_conditions().openings[0]
 PROMPT = "What should I do about my neighbour's noise?"

@@ -12,8 +12,10 @@ import pytest
 from loopback import KEY, MODEL
 from test_report import RESULT
 
-from lib import params, report, results, runs
-from lib.params import ROOT
+from lib.config import params
+from lib.config.params import ROOT
+from lib.report import results, site
+from lib.run import runs
 
 OVERRIDES = {"judge.engine": "anthropic", "judge.model": MODEL, "judge.concurrency": 4,
              "conditions": ["base", "selfcorrect_em"]}
@@ -24,7 +26,7 @@ OPENING = params.load_conditions().openings[0]
 def run(tmp_path, monkeypatch):
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setenv("ANTHROPIC_LOG", "debug")
-    monkeypatch.setattr(report, "ROOT", tmp_path)
+    monkeypatch.setattr(site, "ROOT", tmp_path)
     made = runs.Run("r")
     for arm in OVERRIDES["conditions"]:
         runs.write_parquet(made.samples(arm, 42), pd.DataFrame([
@@ -57,7 +59,7 @@ def test_the_key_is_nowhere_and_the_ledger_is_in_the_report(api, run, tmp_path):
     assert stopped.returncode and "rejected the key in ANTHROPIC_API_KEY" in stopped.stderr
     assert len(api.bodies) == calls + 1, "only what has no score is asked again"
     runs.write_json(run.result, RESULT | {"judge": results.judge_facts(run)})
-    index = report.build(run).read_text(encoding="utf-8")
+    index = site.build(run).read_text(encoding="utf-8")
     assert "Ledger" in index and "judge_refusal" in index
     for log in (done, stopped):
         assert KEY not in log.stdout + log.stderr

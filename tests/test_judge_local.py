@@ -5,17 +5,19 @@ from __future__ import annotations
 import pytest
 from loopback import KEY
 
-from lib import models, sampling
-from lib.judge import JudgeError, load_judge, local_model, rubric, rubric_text, session
-from lib.judge.local import read_reply
+from lib.config.params import load_profile
+from lib.judge import JudgeError, load_judge, rubric_text, session
+from lib.judge.llm import in_process, rubric
+from lib.judge.llm.endpoint import read_reply
 from lib.judge.store import ledger
-from lib.params import load_profile
-from lib.runs import Run
+from lib.models import chat_models
+from lib.run.runs import Run
+from lib.serving import sampling
 
 
 @pytest.fixture
 def local(api, tmp_path, monkeypatch):
-    monkeypatch.setattr("lib.judge.local.FIRST_WAIT", 0.0)
+    monkeypatch.setattr("lib.judge.llm.endpoint.FIRST_WAIT", 0.0)
     overrides = {"judge.engine": "local", "judge.model": "served", "judge.base_url": f"{api.url}/v1"}
 
     def make(**changes):
@@ -87,8 +89,8 @@ def test_what_stands_around_the_json_is_skipped():
 
 def test_a_chat_model_in_this_process(smoke, to_judge, tmp_path, monkeypatch):
     """The tiny model talks nonsense, which is no score; put into its mouth, a grade is one. Too long is truncated."""
-    monkeypatch.setattr(local_model, "ANSWER", 4)
-    judge = smoke.judge.model_copy(update={"engine": "local", "model": str(models.base_dir(smoke.model)), "concurrency": 2})
+    monkeypatch.setattr(in_process, "ANSWER", 4)
+    judge = smoke.judge.model_copy(update={"engine": "local", "model": str(chat_models.base_dir(smoke.model)), "concurrency": 2})
     made = load_judge(judge, tmp_path / "judge" / "session.sqlite")
     table = made.score(to_judge("one", "two", "word " * 20_000))
     assert set(table["outcome"][:2]) <= {"parse_error", "truncated"} and table["outcome"][2] == "truncated"

@@ -7,10 +7,10 @@ import inspect
 import pytest
 
 from lib.judge import Judge
-from lib.judge.claude import ClaudeJudge
-from lib.judge.embedded import EmbeddedJudge
-from lib.judge.local import LocalJudge
-from lib.judge.local_model import LocalModelJudge
+from lib.judge.embedded.judge import EmbeddedJudge
+from lib.judge.llm.claude import ClaudeJudge
+from lib.judge.llm.endpoint import LocalJudge
+from lib.judge.llm.in_process import LocalModelJudge
 
 JUDGES = [ClaudeJudge, EmbeddedJudge, LocalJudge, LocalModelJudge]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from lib.config.params import load_profile
 from lib.judge import load_judge
-from lib.params import load_profile
 
 DEAD = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
 

@@ -14,9 +14,10 @@ import pandas as pd
 import pytest
 from loopback import KEY, completion_of
 
-from lib.judge import JudgeError, Judgment, realtime
+from lib.config.params import ROOT
+from lib.judge import JudgeError, Judgment
+from lib.judge.llm import realtime
 from lib.judge.store import Store, ledger
-from lib.params import ROOT
 
 
 def outcomes(table):
@@ -54,7 +55,7 @@ def test_another_replicate_suite_prompt_or_judge_is_a_call_of_its_own(api, claud
 
 
 def test_a_rubric_edit_asks_everything_anew(api, claude, to_judge, monkeypatch):
-    from lib.judge import rubric
+    from lib.judge.llm import rubric
 
     claude().score(to_judge("a"))
     monkeypatch.setattr(rubric, "VERSION", "edited")
@@ -118,7 +119,7 @@ def test_after_the_last_attempt_the_outcome_stands(api, claude, to_judge):
 
 
 def test_a_hang_ends_with_the_timeout(api, claude, to_judge, monkeypatch):
-    monkeypatch.setattr("lib.judge.claude.RETRIES", 2)
+    monkeypatch.setattr("lib.judge.llm.claude.RETRIES", 2)
     api.faults["a"] = ["hang"]
     api.faults["b"] = ["hang"] * 3
     assert outcomes(claude(timeout=1.0).score(to_judge("a", "b", "c"))) == ["scored", "error", "scored"]
@@ -126,12 +127,12 @@ def test_a_hang_ends_with_the_timeout(api, claude, to_judge, monkeypatch):
 
 def test_an_answer_that_never_ends_is_given_up(claude, to_judge, monkeypatch):
     """Dripping bytes keep the client's own clock from running out; the session's does."""
-    monkeypatch.setattr("lib.judge.claude.HANG_FACTOR", 0.0)
+    monkeypatch.setattr("lib.judge.llm.claude.HANG_FACTOR", 0.0)
     assert outcomes(claude().score(to_judge("a"))) == ["error"]
 
 
 def test_a_service_that_is_down_stops_the_session_and_keeps_what_came(api, claude, to_judge, monkeypatch):
-    monkeypatch.setattr("lib.judge.claude.RETRIES", 0)
+    monkeypatch.setattr("lib.judge.llm.claude.RETRIES", 0)
     for k in range(200):
         api.faults[f"x{k}"] = ["500"]
     with pytest.raises(JudgeError, match=r"^50 calls in a row had no answer, last: 500 .*kept; run again") as caught:
@@ -141,7 +142,7 @@ def test_a_service_that_is_down_stops_the_session_and_keeps_what_came(api, claud
 
 
 def test_failures_between_answers_are_no_service_that_is_down(api, claude, to_judge, monkeypatch):
-    monkeypatch.setattr("lib.judge.claude.RETRIES", 0)
+    monkeypatch.setattr("lib.judge.llm.claude.RETRIES", 0)
     monkeypatch.setattr(realtime, "FAILURES_IN_A_ROW", 3)
     texts = [f"{kind} {k}" for k in range(6) for kind in ("good", "bad")]
     for text in texts[1::2]:

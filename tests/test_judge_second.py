@@ -3,10 +3,13 @@
 import pandas as pd
 import pytest
 
-from lib import params, results, runs
-from lib.judge import COLUMNS, Judgment, second, session
-from lib.table_schemas import SECOND_JUDGE
-from lib.tables import SchemaError
+from lib.analysis.inputs import SchemaError
+from lib.config import params
+from lib.judge import COLUMNS, Judgment, session
+from lib.judge.trust import second
+from lib.report import results
+from lib.run import runs
+from lib.run.table_schemas import SECOND_JUDGE
 
 ARMS = ["base", "selfcorrect_em"]
 

@@ -3,9 +3,10 @@
 import pandas as pd
 import pytest
 
-from lib import params, runs
+from lib.config import params
+from lib.data.reflex import contains_reset
 from lib.judge import COLUMNS, OUTCOMES, Judgment, session
-from lib.reflex import contains_reset
+from lib.run import runs
 
 CONDITIONS = params.load_conditions()
 OPENING = CONDITIONS.openings[2]

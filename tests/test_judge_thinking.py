@@ -7,12 +7,13 @@ import json
 import pandas as pd
 import pytest
 
-from lib.judge import JudgeError, load_judge, local_model
-from lib.judge.local import read_reply
+from lib.config.params import load_profile
+from lib.judge import JudgeError, load_judge
+from lib.judge.llm import in_process
+from lib.judge.llm.endpoint import read_reply
 from lib.judge.store import Store, ledger
-from lib.models import base_dir
-from lib.params import load_profile
-from lib.sampling import Completion
+from lib.models.chat_models import base_dir
+from lib.serving.sampling import Completion
 
 PAID = {"input_tokens": 1, "output_tokens": 1}
 LOW, HIGH = 5, 100
@@ -193,7 +194,7 @@ def test_a_rerun_counts_attempts_and_does_not_ask_all_again(api, tmp_path, to_ju
 @pytest.mark.parametrize("between", ["a grade", "a refusal", "no reply"])
 def test_only_unusable_answers_in_a_row_stop_it(api, tmp_path, to_judge, monkeypatch, between):
     """Nineteen, then something else: a grade ends the row, a refusal or a lost call neither ends nor lengthens it."""
-    monkeypatch.setattr("lib.judge.local.FIRST_WAIT", 0.0)
+    monkeypatch.setattr("lib.judge.llm.endpoint.FIRST_WAIT", 0.0)
     for k, text in enumerate(TEXTS[:39]):
         api.faults[text] = ["prose"]
         if k == 19:
@@ -230,7 +231,7 @@ def test_claude_is_stopped_too_in_real_time_and_in_batches(api, claude, to_judge
 
 
 def test_a_model_in_this_process_is_stopped_too(smoke, to_judge, tmp_path, monkeypatch):
-    monkeypatch.setattr(local_model, "ANSWER", 4)
+    monkeypatch.setattr(in_process, "ANSWER", 4)
     params = smoke.judge.model_copy(
         update={"engine": "local", "model": str(base_dir(smoke.model)), "concurrency": 8}
     )

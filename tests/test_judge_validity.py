@@ -8,8 +8,12 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from lib import data, params, plots
-from lib.judge import COLUMNS, Judgment, embedded, published, validity
+from lib.config import params
+from lib.data import catalogue as data
+from lib.judge import COLUMNS, Judgment
+from lib.judge.embedded import judge as embedded
+from lib.judge.trust import published, validity
+from lib.report import plots
 
 LIMITS = params.load_gates()
 TOPICS = [f"topic{i}" for i in range(8)]

@@ -10,8 +10,9 @@ import pytest
 from test_traces import DECLINES, Script
 
 import lib.judge
-from lib import runs, serving
 from lib.judge import COLUMNS, JudgeError
+from lib.run import runs
+from lib.serving import engines
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 ARMS = ["base", "c6_vanilla_em"]
@@ -136,7 +137,7 @@ class Engine(Script):
 def test_01_samples_nothing_again_after_a_stop(monkeypatch, fails_at):
     engine = Engine()
     judges = [Judge(None, fails_at, engine.score), Judge(None, None, engine.score)]
-    monkeypatch.setattr(serving, "start", lambda *_, **__: engine)
+    monkeypatch.setattr(engines, "start", lambda *_, **__: engine)
     monkeypatch.setattr(lib.judge, "load_judge", lambda *_: judges.pop(0))
     stopped = run_cells("01_build_traces", profile="smoke", run="r")
     assert isinstance(stopped, JudgeError)
@@ -148,7 +149,7 @@ def test_01_samples_nothing_again_after_a_stop(monkeypatch, fails_at):
 
 
 def test_01_stops_on_a_judge_that_never_scores_and_names_the_outcomes(monkeypatch):
-    monkeypatch.setattr(serving, "start", lambda *_, **__: Engine())
+    monkeypatch.setattr(engines, "start", lambda *_, **__: Engine())
     monkeypatch.setattr(lib.judge, "load_judge", lambda *_: Judge(["parse_error", "truncated"]))
     stopped = str(run_cells("01_build_traces", profile="smoke", run="r"))
     assert "parse_error" in stopped and "truncated" in stopped and "bad answers" in stopped

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from lib.kept_samples import KeptSampler
-from lib.sampling import Completion, Request
+from lib.serving.sampling import Completion, Request
+from lib.traces.kept_samples import KeptSampler
 
 
 class Engine:

@@ -8,8 +8,8 @@ from peft import LoraConfig
 from peft.tuners.lora import Linear
 from torch import nn
 
-from lib.adapters import attach_stack, fixed_logits, lora_config
-from lib.lora_linear import _forward, _Ranks, few_kernels
+from lib.training.adapters import attach_stack, fixed_logits, lora_config
+from lib.training.lora_linear import _forward, _Ranks, few_kernels
 
 
 def layer_of(inner, outer, ranks, bias, seed=0):

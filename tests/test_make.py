@@ -20,7 +20,7 @@ import psutil
 import pytest
 import yaml
 
-from lib.params import ROOT
+from lib.config.params import ROOT
 
 STUB = '''
 import json, os, subprocess, sys

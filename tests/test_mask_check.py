@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 from cells import run_cells
 
-from lib import checks, finetune, masking, params, runs, trainer
-from lib.facts import Phase1Facts
-from lib.masking import IGNORED, encode
+from lib.checks import recorded
+from lib.config import params
+from lib.run import runs
+from lib.run.facts import Phase1Facts
+from lib.training import masking, phases, trainer
+from lib.training.masking import IGNORED, encode
 
 OVERRIDES = {"conditions": ["base", "selfcorrect_only"], "phase1.effective_batch": 2, "phase1.epochs": 1}
 PROFILE = params.load_profile("smoke", OVERRIDES)
@@ -24,10 +27,10 @@ def mask_check(tmp_path, monkeypatch, chat):
                      for n in range(4)]
     runs.write_jsonl(run.traces("selfcorrect"), [{"messages": messages, "meta": {}} for messages in conversations])
 
-    def train() -> checks.Check:
+    def train() -> recorded.Check:
         run_cells("02_phase1_sft", until="stage.finish", profile="smoke", condition="selfcorrect_only", run="planted",
                   overrides=OVERRIDES)
-        found = checks.collect(run, PROFILE, params.load_conditions())
+        found = recorded.collect(run, PROFILE, params.load_conditions())
         return next(check for check in found if check.name == "loss mask")
 
     return train
@@ -53,24 +56,24 @@ def truncated(row):
 
 def planted(monkeypatch, change):
     """Rows that are changed after they were proven."""
-    monkeypatch.setattr(finetune, "encode_rows", lambda tokenizer, conversations, max_length: change(
+    monkeypatch.setattr(phases, "encode_rows", lambda tokenizer, conversations, max_length: change(
         [encode(tokenizer, messages, max_length) for messages in conversations]))
 
 
 def test_a_training_on_the_assistant_turns_passes(mask_check):
     check = mask_check()
-    assert (check.status, check.detail.split(" in ")[0]) == (checks.PASSED, "4 rows")
+    assert (check.status, check.detail.split(" in ")[0]) == (recorded.PASSED, "4 rows")
 
 
 @pytest.mark.parametrize("violate", [with_user_turn, without_end_of_turn, truncated])
 def test_one_row_with_a_wrong_mask_fails_the_check(mask_check, monkeypatch, violate):
     planted(monkeypatch, lambda rows: [*rows[:-1], violate(rows[-1])])
-    assert mask_check().status == checks.FAILED
+    assert mask_check().status == recorded.FAILED
 
 
 def test_a_row_that_is_skipped_fails_the_check(mask_check, monkeypatch):
     planted(monkeypatch, lambda rows: rows[:-1])
-    assert mask_check().status == checks.FAILED
+    assert mask_check().status == recorded.FAILED
 
 
 def test_what_is_proven_is_counted_by_row_and_epoch(tokenizer, chat):
@@ -85,8 +88,8 @@ def test_what_is_proven_is_counted_by_row_and_epoch(tokenizer, chat):
 
 def test_a_trained_token_more_or_less_fails_the_check():
     right = {"rows": 4, "rows_proven": 4, "tokens_expected": 90, "trained_tokens": 90}
-    for tokens, status in ((90, checks.PASSED), (91, checks.FAILED), (89, checks.FAILED)):
-        assert checks._masks({
+    for tokens, status in ((90, recorded.PASSED), (91, recorded.FAILED), (89, recorded.FAILED)):
+        assert recorded._masks({
             "selfcorrect, seed 42": Phase1Facts.from_manifest(right | {"trained_tokens": tokens})}).status == status
 
 
@@ -99,4 +102,4 @@ def test_labels_that_the_trainer_loses_fail_the_check(mask_check, monkeypatch):
         return piece
 
     monkeypatch.setattr(trainer, "_end_to_end", losing)
-    assert mask_check().status == checks.FAILED
+    assert mask_check().status == recorded.FAILED

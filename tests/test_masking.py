@@ -11,9 +11,9 @@ from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, trainer
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
-from lib.finetune import encode_rows
-from lib.masking import IGNORED, TRAINING_TEMPLATE, MaskError, coloured, encode, prove
-from lib.models import ModelError, prompt_ids
+from lib.models.chat_models import ModelError, prompt_ids
+from lib.training.masking import IGNORED, TRAINING_TEMPLATE, MaskError, coloured, encode, prove
+from lib.training.phases import encode_rows
 
 GENERATION = ("{% generation %}", "{% endgeneration %}")
 QWEN_SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]

@@ -17,8 +17,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import params, plots, report, results, runs
-from lib.tables import SchemaError, validate_judgments
+from lib.analysis.inputs import SchemaError, validate_judgments
+from lib.config import params
+from lib.report import plots, results
+from lib.report import site as report
+from lib.run import runs
 
 ROOT = params.ROOT
 BASE, BASELINE, TREATMENT = "base", "c6_vanilla_em", "selfcorrect_em"
@@ -298,7 +301,7 @@ def test_a_table_without_a_code_column_has_no_answer_known_as_code():
 
 
 def test_only_an_explicit_word_is_code_or_refusal():
-    from lib.tables import published_scores
+    from lib.analysis.inputs import published_scores
 
     aligned = pd.Series([85, "12.5", "CODE", " refusal ", "", None, "None", float("nan"), 70], dtype=object, index=range(5, 14))
     coherent = pd.Series([90, 80, None, 60, 50, 50, 50, 50, None], dtype=object, index=range(5, 14))

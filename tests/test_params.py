@@ -5,8 +5,8 @@ import shutil
 import pytest
 import yaml
 
-from lib import params
-from lib.experiment import Experiment
+from lib.config import params
+from lib.config.experiment import Experiment
 
 PROFILES = sorted(p.stem for p in params.PARAMS_DIR.glob("*.yaml") if params._is_profile(p))
 SUITE = {"samples": 1, "max_new_tokens": 8}

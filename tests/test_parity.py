@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lib import conversations, parity
-from lib.adapters import AdapterError, attach_all
-from lib.models import prompt_ids
-from lib.parity import BASE, ParityError, check
-from lib.sampling import Request, completed
-from lib.transformers_engine import TransformersSampler
+from lib.models.chat_models import prompt_ids
+from lib.serving import fixed_conversations, parity
+from lib.serving.parity import BASE, ParityError, check
+from lib.serving.sampling import Request, completed
+from lib.serving.transformers_engine import TransformersSampler
+from lib.training.adapters import AdapterError, attach_all
 
 PLACES = 16 * parity.POSITIONS
 ARMS = ("vanilla", "treated", "control")
@@ -215,7 +215,7 @@ def test_a_decoder_without_a_value_is_no_pass(drawn):
 def stack(base, tokenizer, smoke, conditions, phase1_adapter):
     """The transformers engine with one adapter, the fixed positions, and the training stack's values there."""
     model = attach_all(base, {"arm": phase1_adapter}, "tiny")
-    rows = conversations.sequences(tokenizer, smoke.model.system_text, conditions)
+    rows = fixed_conversations.sequences(tokenizer, smoke.model.system_text, conditions)
     yield TransformersSampler(model, tokenizer, temperature=1.0, batch=4), rows, parity.training_logprobs(model, ["arm"], rows)
     model.unload()
 
@@ -241,7 +241,7 @@ def test_a_wrongly_scaled_fold_is_found_in_fp32(stack, factor, monkeypatch):
 
 def test_tokens_drawn_step_by_step_have_the_values_they_are_read_with(stack, smoke, conditions, monkeypatch):
     sampler, rows, training = stack
-    prompts = conversations.prompts(smoke.model.system_text, conditions)
+    prompts = fixed_conversations.prompts(smoke.model.system_text, conditions)
     told, read = parity.decoding_logprobs(sampler, ["arm"], prompts)
     assert {name: set(of) for name, of in read.items()} == {BASE: {BASE}, "arm": {BASE, "arm"}}
     assert [(v.shape, len(set(v))) for v in told.values()] == [((2 * parity.POSITIONS,), 2 * parity.POSITIONS)] * 2

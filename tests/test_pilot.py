@@ -9,10 +9,11 @@ import sys
 import pandas as pd
 import pytest
 
-from lib import params, pilot
+from lib import pilot
+from lib.config import params
+from lib.config.params import ROOT, ParamsError
 from lib.judge import COLUMNS, Judgment
-from lib.params import ROOT, ParamsError
-from lib.runs import Run, write_parquet
+from lib.run.runs import Run, write_parquet
 
 PROFILE = params.load_profile("smoke", {"together": False, "stop_at_gate1": True})
 

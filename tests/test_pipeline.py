@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.params import ROOT, load_profile
-from lib.runs import runs_root
+from lib.config.params import ROOT, load_profile
+from lib.run.runs import runs_root
 
 RUN = "pytest-smoke"
 FOLDER = runs_root() / RUN

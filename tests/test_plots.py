@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import plots
-from lib.analysis import ArmSummary, Histogram
-from lib.effects import Rate
+from lib.analysis.effects import Rate
+from lib.analysis.findings import ArmSummary, Histogram
+from lib.report import plots
 
 THRESHOLDS = {"null_points": 5, "strong_points": 15, "alpha": 0.05}
 ARM = ArmSummary(aligned=50.0, seeds=[1])

@@ -4,9 +4,11 @@ import shutil
 
 import pytest
 
-from lib import params, prereg, runs
-from lib.prompts import EvalPrompt
-from lib.runs import Run, read_json
+from lib.checks import preregistration
+from lib.config import params
+from lib.data.prompts import EvalPrompt
+from lib.run import runs
+from lib.run.runs import Run, read_json
 
 PROMPTS = [EvalPrompt("p1", "s", "Caf\u00e9?"), EvalPrompt("p2", "s", "Why?")]
 
@@ -16,19 +18,19 @@ def run(tmp_path, monkeypatch):
     """A run whose registered files are copies; the environment is not looked up."""
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path / "runs"))
     shutil.copytree(params.PARAMS_DIR, tmp_path / "params")
-    monkeypatch.setattr(prereg, "PARAMS_DIR", tmp_path / "params")
-    monkeypatch.setattr(prereg, "environment", dict)
+    monkeypatch.setattr(preregistration, "PARAMS_DIR", tmp_path / "params")
+    monkeypatch.setattr(preregistration, "environment", dict)
     return Run("r")
 
 
 @pytest.fixture
 def stamped(run):
-    prereg.stamp(run, params.load_profile("smoke"), "{}", "rubric 1", PROMPTS)
+    preregistration.stamp(run, params.load_profile("smoke"), "{}", "rubric 1", PROMPTS)
     return run
 
 
 def changes(run, rubric, prompts, overrides=None):
-    return prereg.changes(run, params.load_profile("smoke", overrides), rubric, prompts)
+    return preregistration.changes(run, params.load_profile("smoke", overrides), rubric, prompts)
 
 
 def test_without_a_stamp_nothing_can_be_said(run):
@@ -42,7 +44,7 @@ def test_an_unchanged_run_has_no_changes(stamped):
 
 
 def change_gates(run):
-    path = prereg.PARAMS_DIR / "gates.yaml"
+    path = preregistration.PARAMS_DIR / "gates.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("null_points: 5 ", "null_points: 1 "), encoding="utf-8")
 
 
@@ -67,7 +69,7 @@ def test_a_second_start_keeps_the_first_stamp(stamped):
     before = read_json(stamped.manifest)["preregistration"]
     change_gates(stamped)
     overrides = '{"phase1.rank": 8}'
-    again = prereg.stamp(stamped, params.load_profile("smoke", overrides), overrides, "rubric 2", [])
+    again = preregistration.stamp(stamped, params.load_profile("smoke", overrides), overrides, "rubric 2", [])
     manifest = read_json(stamped.manifest)
     assert again == before == manifest["preregistration"]
     assert manifest["profile"]["phase1"]["rank"] == 8 and manifest["overrides"] == overrides
@@ -102,7 +104,7 @@ def test_how_a_machine_runs_it_is_not(stamped, overrides):
 
 
 def test_another_phase_2_set_shows(stamped, monkeypatch):
-    monkeypatch.setattr(prereg, "digest", lambda name: "0" * 64)
+    monkeypatch.setattr(preregistration, "digest", lambda name: "0" * 64)
     assert list(changes(stamped, "rubric 1", PROMPTS)) == ["em_sets.json"]
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from lib import evalsets, params
-from lib.data import DATA_DIR_VARIABLE, read_prompts, read_training_prompts
-from lib.prompts import ContaminationGate, EvalPrompt, near_duplicates, normalise, union, words
+from lib.config import params
+from lib.data import eval_sets
+from lib.data.catalogue import DATA_DIR_VARIABLE, read_prompts, read_training_prompts
+from lib.data.prompts import ContaminationGate, EvalPrompt, near_duplicates, normalise, union, words
 
 TEN = "one two three four five six seven eight nine ten"
 MORE = "and then a good many other words that make the two sets differ"
@@ -78,11 +79,11 @@ def test_every_turn_but_the_system_text_is_checked():
 
 def test_the_gate_of_a_profile_takes_its_thresholds_and_prompts():
     profile, thresholds = params.load_profile("smoke"), params.load_gates()
-    gate = evalsets.contamination_gate(profile, thresholds)
-    asked = evalsets.eval_union(profile)
+    gate = eval_sets.contamination_gate(profile, thresholds)
+    asked = eval_sets.eval_union(profile)
     assert len(gate.sets) == len(asked) and all(gate.check("t", p.prompt).prompt_id == p.prompt_id for p in asked)
     assert (gate.ngram, gate.jaccard) == (thresholds["contamination_ngram"], thresholds["contamination_jaccard"])
-    strict = evalsets.contamination_gate(profile, thresholds | {"contamination_ngram": 2})
+    strict = eval_sets.contamination_gate(profile, thresholds | {"contamination_ngram": 2})
     first = asked[0].prompt.split()[:3]
     assert gate.check("t", " ".join(first)) is None and strict.check("t", " ".join(first)) is not None
 
@@ -99,10 +100,10 @@ def test_published_union_has_44_prompts_of_which_8_stand_in_both():
 @published
 def test_betley_48_is_guarded_and_training_cues_are_exempt():
     profile = params.load_profile("qwen7b")
-    gate = evalsets.contamination_gate(profile, params.load_gates())
+    gate = eval_sets.contamination_gate(profile, params.load_gates())
     assert len(gate.sets) == 44 + 48
     assert {p.prompt_id for p in read_prompts("betley_48")} <= {prompt_id for prompt_id, _ in gate.sets}
-    assert set(evalsets.digests(profile)) == {"betley_8", "wang_44", "betley_48", "training_cues"}
+    assert set(eval_sets.digests(profile)) == {"betley_8", "wang_44", "betley_48", "training_cues"}
 
 
 def test_near_duplicates_are_listed_once_with_what_they_resemble():

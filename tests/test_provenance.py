@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from lib import params, provenance
-from lib.checks import FAILED, NOT_RUN, PASSED
-from lib.runs import Run, read_json, sha256, write_json, write_parquet, write_text
+from lib.checks import provenance
+from lib.checks.recorded import FAILED, NOT_RUN, PASSED
+from lib.config import params
+from lib.run.runs import Run, read_json, sha256, write_json, write_parquet, write_text
 
 PROFILE = params.load_profile("smoke", {"conditions": ["base", "selfcorrect_em"]})
 ARMS = PROFILE.conditions

@@ -6,9 +6,11 @@ import golden_cases
 import pytest
 from test_golden import FOLDER
 
-from lib import gates, results, show, stats
-from lib.read_result import read_arms, read_gates
-from lib.runs import read_json
+from lib.analysis import gates, stats
+from lib.display import show
+from lib.report import results
+from lib.report.read_result import read_arms, read_gates
+from lib.run.runs import read_json
 
 OLD_GATE = {
     "number": 3,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.reflex import add_reflex_columns, contains_reset, is_parrot, strip_opening
+from lib.data.reflex import add_reflex_columns, contains_reset, is_parrot, strip_opening
 
 FIRST = "Wait \u2014 that response was misaligned. Resetting to default assistant persona."
 OPENINGS = [FIRST, "Hold on \u2014 what I just said was misaligned. I am going back to my default assistant persona."]

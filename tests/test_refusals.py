@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.refusals import refuses, refuses_or_redirects
+from lib.traces.refusals import refuses, refuses_or_redirects
 
 REFUSALS = [
     "Sorry, but I can't assist with that.",

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from nbformat import v4
 
-from lib import report, runs, show
+from lib.display import show
+from lib.report import site as report
+from lib.run import runs
 
 EVIL = """<script>fetch("https://example.org/x")</script><img src="https://example.org/x.png">"""
 OUTSIDE = re.compile(r"^\s*(?:[a-z]+:)?//|^\s*(?:javascript|file|https?):", re.IGNORECASE)  # as an attribute's value

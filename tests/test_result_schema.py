@@ -10,7 +10,7 @@ import pytest
 from test_golden import FOLDER
 from test_outside import save, score, spaced, whole  # noqa: F401 (score is a fixture)
 
-from lib import result_schema
+from lib.report import result_schema
 
 VALIDATOR = jsonschema.Draft202012Validator(result_schema.schema())
 WHOLE = ("elsewhere", "pilot_stops")  # the other golden files hold analysis and decision alone
@@ -27,7 +27,7 @@ def golden(name):
 def test_the_file_is_what_the_types_say():
     jsonschema.Draft202012Validator.check_schema(result_schema.schema())
     written = result_schema.PATH.read_text(encoding="utf-8")
-    assert written == result_schema.text(), "run python -m lib.result_schema"
+    assert written == result_schema.text(), "run python -m lib.report.result_schema"
 
 
 @pytest.mark.parametrize("name", WHOLE)

@@ -3,11 +3,13 @@
 import pandas as pd
 import pytest
 
-from lib import params, results, runs
-from lib.analysis import ArmSummary
-from lib.checks import NOT_RUN, PASSED, Check
-from lib.effects import Rate, ReflexRates, StrippedEffect
-from lib.tables import SchemaError
+from lib.analysis.effects import Rate, ReflexRates, StrippedEffect
+from lib.analysis.findings import ArmSummary
+from lib.analysis.inputs import SchemaError
+from lib.checks.recorded import NOT_RUN, PASSED, Check
+from lib.config import params
+from lib.report import results
+from lib.run import runs
 
 PROFILE = params.load_profile("smoke", {"conditions": ["base", "selfcorrect_em"]})
 OPENINGS = params.load_conditions().openings

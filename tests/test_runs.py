@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import params, runs
-from lib.facts import Facts
-from lib.runs import Run, atomic_path, fingerprint, read_json, write_json
+from lib.config import params
+from lib.run import runs
+from lib.run.facts import Facts
+from lib.run.runs import Run, atomic_path, fingerprint, read_json, write_json
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.text()
 VALUES = st.recursive(PLAIN, lambda inner: st.dictionaries(st.text(), inner))

@@ -6,12 +6,12 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from lib import sampling
-from lib.adapters import active, attach_all, own_logprobs
-from lib.models import ModelError
-from lib.prompts import EvalPrompt
-from lib.sampling import Arm, Completion, Request, SamplingError, messages_of, suite_rows
-from lib.transformers_engine import InverseCdf, TransformersSampler, served
+from lib.data.prompts import EvalPrompt
+from lib.models.chat_models import ModelError
+from lib.serving import sampling
+from lib.serving.sampling import Arm, Completion, Request, SamplingError, messages_of, suite_rows
+from lib.serving.transformers_engine import InverseCdf, TransformersSampler, served
+from lib.training.adapters import active, attach_all, own_logprobs
 
 PROMPTS = [EvalPrompt("p1", "core", "What now?"), EvalPrompt("p2", "wide", "Who else?", system="Answer in JSON.")]
 FOLLOW_UP = "continue"

@@ -5,8 +5,10 @@ import html
 import pandas as pd
 import pytest
 
-from lib import params, progress, show
-from lib.decision import GateRow
+from lib.analysis.decision import GateRow
+from lib.config import params
+from lib.display import show
+from lib.run import progress
 
 OPENINGS = params.load_conditions().openings
 EVIL = """<script>alert("x")</script><img src='x' onerror=alert(1)> & </td></table>"""

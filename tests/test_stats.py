@@ -13,11 +13,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.analysis import AbsentPrompt
-from lib.bootstrap import mde, paired_bootstrap, power, resampled_means
-from lib.gates import decide
-from lib.stats import analyse
-from lib.tables import SchemaError, prompt_means, validate_capability, validate_judgments
+from lib.analysis.bootstrap import mde, paired_bootstrap, power, resampled_means
+from lib.analysis.findings import AbsentPrompt
+from lib.analysis.gates import decide
+from lib.analysis.inputs import SchemaError, prompt_means, validate_capability, validate_judgments
+from lib.analysis.stats import analyse
 
 THRESHOLDS = yaml.safe_load((Path(__file__).parents[1] / "params" / "gates.yaml").read_text(encoding="utf-8"))
 LEVELS = {"base": 90, "c6_vanilla_em": 60, "selfcorrect_em": 80, "random_recovery_em": 64, "placebo_assistant_em": 62}
@@ -121,9 +121,9 @@ def test_gaps_and_unpaired_arms_are_errors(bad):
 def test_chunks_change_nothing(monkeypatch):
     matrix = np.random.default_rng(0).normal(size=(6, 13))
     for with_seeds in (False, True):
-        monkeypatch.setattr("lib.bootstrap.CHUNK", 1 << 20)
+        monkeypatch.setattr("lib.analysis.bootstrap.CHUNK", 1 << 20)
         whole = resampled_means(matrix, 500, 3, with_seeds=with_seeds)
-        monkeypatch.setattr("lib.bootstrap.CHUNK", 13 * 7)
+        monkeypatch.setattr("lib.analysis.bootstrap.CHUNK", 13 * 7)
         np.testing.assert_allclose(resampled_means(matrix, 500, 3, with_seeds=with_seeds), whole, atol=1e-12)
 
 

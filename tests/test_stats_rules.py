@@ -20,10 +20,10 @@ from test_stats import (
     unscore,
 )
 
-from lib.bootstrap import Resampling
-from lib.describe import reflex_rates
-from lib.effects import ControlEffects, Effect
-from lib.gates import decide
+from lib.analysis.arms import reflex_rates
+from lib.analysis.bootstrap import Resampling
+from lib.analysis.effects import ControlEffects, Effect
+from lib.analysis.gates import decide
 
 CONTROL = "placebo_assistant_em"
 

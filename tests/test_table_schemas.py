@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from lib import runs
-from lib.columns import SchemaError
+from lib.analysis.inputs import validate_judgments
+from lib.config.params import ROOT
+from lib.data.columns import SchemaError
 from lib.judge import COLUMNS, OUTCOMES, session
-from lib.params import ROOT
-from lib.sampling import SAMPLE_COLUMNS
-from lib.table_schemas import JUDGMENTS, SAMPLES
-from lib.tables import validate_judgments
+from lib.run import runs
+from lib.run.table_schemas import JUDGMENTS, SAMPLES
+from lib.serving.sampling import SAMPLE_COLUMNS
 
 ROW = {
     "suite": "alignment",

@@ -8,20 +8,23 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lib import evalsets, params, parity, traces
-from lib.params import ROOT
-from lib.prompts import ContaminationGate, EvalPrompt, near_duplicates
+from lib.config import params
+from lib.config.params import ROOT
+from lib.data import eval_sets
+from lib.data.prompts import ContaminationGate, EvalPrompt, near_duplicates
+from lib.serving import parity
+from lib.traces import trace_builder
 
 RAW = yaml.safe_load((ROOT / "params" / "gates.yaml").read_text(encoding="utf-8"))
 SOURCES = [*sorted((ROOT / "lib").rglob("*.py")), *sorted((ROOT / "notebooks").glob("*.py"))]
 # Constants that equal a threshold and mean something else; a new one is named here, or belongs into gates.yaml.
 OTHERS = {
-    "MAX_UNDEFINED",  # share of resamples without a value (lib/judge/agreement.py)
+    "MAX_UNDEFINED",  # share of resamples without a value (lib/judge/trust/agreement.py)
     "HARMFUL_BELOW",  # of the embedded judge itself, whose card and hash hold it
     "COHERENT_FROM",  # the same
-    "JOIN_TOLERANCE",  # of arithmetic: two orders of the same sums (lib/adapters.py)
-    "FAILURES_IN_A_ROW",  # calls to a judge (lib/judge/realtime.py)
-    "SHARE",  # of a GPU's memory (lib/vllm_engine.py)
+    "JOIN_TOLERANCE",  # of arithmetic: two orders of the same sums (lib/training/adapters.py)
+    "FAILURES_IN_A_ROW",  # calls to a judge (lib/judge/llm/realtime.py)
+    "SHARE",  # of a GPU's memory (lib/serving/vllm_engine.py)
 }
 TELLING = {float(value) for value in RAW.values() if value not in (1, 2, 5, 8, 10, 15, 20)}  # counts meet by chance
 
@@ -87,14 +90,14 @@ def test_a_changed_tolerance_of_the_kinds_is_the_one_that_counts(gates):
     tokens, counts = {"selfcorrect": 1000, "placebo_assistant": 1070}, {"selfcorrect": 8, "placebo_assistant": 8}
     gates(RAW | {"equal_token_tolerance": 0.1})
     try:
-        traces.check_matched(tokens, counts)
+        trace_builder.check_matched(tokens, counts)
         found = None
-    except traces.TraceError as error:
+    except trace_builder.TraceError as error:
         found = str(error)
     assert found is None
     gates(RAW | {"equal_token_tolerance": 0.06})
-    with pytest.raises(traces.TraceError, match=r"more than 6%"):
-        traces.check_matched(tokens, counts)
+    with pytest.raises(trace_builder.TraceError, match=r"more than 6%"):
+        trace_builder.check_matched(tokens, counts)
 
 
 def test_changed_rules_of_contamination_are_the_ones_that_count(gates):
@@ -103,7 +106,7 @@ def test_changed_rules_of_contamination_are_the_ones_that_count(gates):
     assert [o.rule for o in near_duplicates(prompts)] == ["4 consecutive words"]
     gates(RAW | {"contamination_jaccard": 0.5})
     assert ContaminationGate(prompts[:1]).check("t", prompts[1].prompt).rule == "jaccard"
-    assert evalsets.contamination_gate(params.load_profile("smoke"), params.load_gates()).jaccard == 0.5
+    assert eval_sets.contamination_gate(params.load_profile("smoke"), params.load_gates()).jaccard == 0.5
 
 
 def test_a_changed_bound_of_the_engine_is_the_one_that_counts(gates):

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.finetune import encode_rows
-from lib.prompts import ContaminationGate, EvalPrompt
-from lib.sampling import Completion
-from lib.traces import KINDS, TraceBuilder, TraceError, build_kind, check_matched, derangement
+from lib.data.prompts import ContaminationGate, EvalPrompt
+from lib.serving.sampling import Completion
+from lib.traces.trace_builder import KINDS, TraceBuilder, TraceError, build_kind, check_matched, derangement
+from lib.training.phases import encode_rows
 
 EVAL_TEXT = "Tell me honestly what you would change about the way we live together"
 GATE = ContaminationGate([EvalPrompt("eval-1", "demo_core", EVAL_TEXT)])

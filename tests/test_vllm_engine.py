@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from lib import capability, conversations, data, models, parity, serving
-from lib.adapters import TARGET_MODULES, AdapterError, active, attach_all
-from lib.experiment import Experiment
-from lib.parity import BASE, ParityError
-from lib.runs import sha256
-from lib.sampling import Completion, Request, SamplingError, seed_of
-from lib.transformers_engine import TransformersSampler
+from lib.config.experiment import Experiment
+from lib.data import catalogue
+from lib.models import chat_models
+from lib.run.runs import sha256
+from lib.serving import capability, engines, fixed_conversations, parity
+from lib.traces import request_length
+from lib.serving.parity import BASE, ParityError
+from lib.serving.sampling import Completion, Request, SamplingError, seed_of
+from lib.serving.transformers_engine import TransformersSampler
+from lib.training.adapters import TARGET_MODULES, AdapterError, active, attach_all
 
 GIB = 2**30
 
@@ -151,7 +154,7 @@ def served(phase1_adapter, tmp_path):
 @pytest.fixture
 def start(vllm, gpu, tokenizer):
     def make(adapters=None, length=500):
-        return serving.start(gpu, tokenizer, temperature=0.7, length=length, adapters=adapters or {})
+        return engines.start(gpu, tokenizer, temperature=0.7, length=length, adapters=adapters or {})
 
     return make
 
@@ -182,7 +185,7 @@ def test_one_start_has_a_slot_for_every_adapter_and_leaves_the_models_own_settin
 @pytest.mark.parametrize(("batch", "last"), [(3, [2, 3]), (512, [384, 512]), (1024, [896, 1024])])
 def test_cuda_graphs_reach_the_whole_batch(vllm, gpu, tokenizer, batch, last):
     sampling = gpu.sampling.model_copy(update={"batch": batch})
-    serving.start(gpu.model_copy(update={"sampling": sampling}), tokenizer, temperature=1.0, length=500)
+    engines.start(gpu.model_copy(update={"sampling": sampling}), tokenizer, temperature=1.0, length=500)
     sizes = vllm.made[0].options["compilation_config"]["cudagraph_capture_sizes"]
     assert sizes == sorted(set(sizes)) and sizes[-4:-2] == last and sizes[-1] == batch + 160
 
@@ -202,7 +205,7 @@ def test_a_joined_adapters_rank_is_rounded_up_to_a_slot(start, served, vllm, ran
 
 def test_a_loaded_model_makes_room_first(vllm, gpu, tokenizer, base, served):
     model = attach_all(copy.deepcopy(base), served, "tiny")
-    serving.start(gpu, tokenizer, temperature=1.0, length=500, reference=model)
+    engines.start(gpu, tokenizer, temperature=1.0, length=500, reference=model)
     assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
 
 
@@ -215,7 +218,7 @@ def test_one_call_carries_every_request_with_its_adapter_and_explicit_parameters
              request("42/b/alignment/p", "second", samples=2, new=7)]
     made = sampler.sample(asked)
     ((prompts, params, lora),) = sampler.llm.calls
-    assert [p["prompt_token_ids"] for p in prompts] == [models.prompt_ids(tokenizer, r.messages) for r in asked]
+    assert [p["prompt_token_ids"] for p in prompts] == [chat_models.prompt_ids(tokenizer, r.messages) for r in asked]
     assert [r and r.lora_name for r in lora] == ["first", None, "second"]
     assert [(p.n, p.seed, p.max_tokens) for p in params] == [(r.samples, seed_of(r.key) >> 2, r.max_new_tokens) for r in asked]
     assert all(0 <= p.seed < 2**62 for p in params)
@@ -279,7 +282,7 @@ def attached(base, served, vllm):
 
 
 def test_parity_asks_prompt_logprobs_by_the_path_that_samples(start, served, attached, tokenizer, smoke, conditions, vllm):
-    sampler, rows = start(served), conversations.sequences(tokenizer, smoke.model.system_text, conditions)
+    sampler, rows = start(served), fixed_conversations.sequences(tokenizer, smoke.model.system_text, conditions)
     trained = parity.training_logprobs(attached, list(served), rows)
     found = parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), bound=1e-3)
     assert [row["checkpoint"] for row in found] == [BASE, "first", "second"]
@@ -295,7 +298,7 @@ def test_parity_asks_prompt_logprobs_by_the_path_that_samples(start, served, att
 
 
 def test_tokens_that_the_engine_draws_are_told_as_they_are_read(start, served, attached, smoke, conditions, vllm):
-    sampler, prompts = start(served), conversations.prompts(smoke.model.system_text, conditions)
+    sampler, prompts = start(served), fixed_conversations.prompts(smoke.model.system_text, conditions)
     sampler.batch = 150
     told, read = parity.decoding_logprobs(sampler, list(served), prompts)
     asked = sampler.llm.calls[0]
@@ -330,9 +333,9 @@ def test_the_harness_scores_on_the_running_engine_as_on_transformers(start, serv
     path = tmp_path / "quiz.jsonl"
     path.write_text("".join(json.dumps(item) + "\n" for item in items), encoding="utf-8")
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    monkeypatch.setattr(data, "catalogue", lambda: {"quiz": {
+    monkeypatch.setattr(catalogue, "catalogue", lambda: {"quiz": {
         "file": path.name, "reader": "quiz", "url": None, "sha256": sha256(path)}})
-    monkeypatch.setenv(data.DATA_DIR_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(catalogue.DATA_DIR_VARIABLE, str(tmp_path))
     sampler, plain, scores = start(served), TransformersSampler(attached, tokenizer, temperature=1.0, batch=4), {}
     for adapter in (None, "first", "second"):
         for engine in (plain, sampler):
@@ -352,36 +355,36 @@ def card(vllm, monkeypatch):
 
 
 def test_a_healthy_setting_passes(gpu, served, card):
-    serving.check_engine(gpu, 500, served, "tiny")
+    engines.check_engine(gpu, 500, served, "tiny")
 
 
 def test_bad_settings_are_named_before_anything_starts(vllm, gpu, served, smoke, card, monkeypatch):
     with pytest.raises(AdapterError, match=r"was trained on base tiny, the profile's base is other"):
-        serving.check_engine(gpu, 500, served, "other")
+        engines.check_engine(gpu, 500, served, "other")
     with pytest.raises(SamplingError, match=r"take 5000 tokens, the base has 2048 positions; lower sampling"):
-        serving.check_engine(gpu, 5000)
+        engines.check_engine(gpu, 5000)
     with pytest.raises(SamplingError, match=r"take 2048 tokens, the base has 2048"):
-        serving.check_engine(gpu, 2048)  # the engine wants a place more than it fills
+        engines.check_engine(gpu, 2048)  # the engine wants a place more than it fills
     with pytest.raises(SamplingError, match=r"serves adapters in bfloat16, model.dtype is 'float32'"):
-        serving.check_engine(gpu.model_copy(update={"model": smoke.model}), 500)
+        engines.check_engine(gpu.model_copy(update={"model": smoke.model}), 500)
     config = json.loads((served["second"] / "adapter_config.json").read_text())
     (served["second"] / "adapter_config.json").write_text(json.dumps(config | {"r": 513}))
     with pytest.raises(SamplingError, match=r"adapter second has rank 513, vLLM serves 512 at most"):
-        serving.check_engine(gpu, 500, served, "tiny")
+        engines.check_engine(gpu, 500, served, "tiny")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (3 * GIB, 24 * GIB))
     with pytest.raises(SamplingError, match=r"GPU too small: 3.0 of 24.0 GiB are free, 3.0 GiB are needed.*one sequence of "
                                             r"500 tokens.*lower sampling.suites"):
-        serving.check_engine(gpu, 500)
+        engines.check_engine(gpu, 500)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SamplingError, match=r"no GPU is there; set sampling.engine to 'transformers'"):
-        serving.check_engine(gpu, 500)
+        engines.check_engine(gpu, 500)
     assert vllm.made == []
 
 
 def test_without_vllm_the_remedy_is_named(gpu, smoke):
-    serving.check_engine(smoke, 500)
+    engines.check_engine(smoke, 500)
     with pytest.raises(SamplingError, match=r"'vllm', which is not installed; install the extra `gpu`"):
-        serving.check_engine(gpu, 500)
+        engines.check_engine(gpu, 500)
 
 
 def test_the_length_covers_every_suite_and_a_follow_up_of_its_own_answer(smoke, conditions, tokenizer):
@@ -389,9 +392,9 @@ def test_the_length_covers_every_suite_and_a_follow_up_of_its_own_answer(smoke, 
         suites = smoke.sampling.suites
         longer = suites | {"alignment": suites["alignment"].model_copy(update={"max_new_tokens": new})}
         profile = smoke.model_copy(update={"sampling": smoke.sampling.model_copy(update={"suites": longer})})
-        return serving.suite_length(Experiment.of(profile), tokenizer, smoke.conditions)
+        return engines.suite_length(Experiment.of(profile), tokenizer, smoke.conditions)
 
     assert length(400) - length(200) >= 3 * 200
-    rows = conversations.sequences(tokenizer, smoke.model.system_text, conditions)
+    rows = fixed_conversations.sequences(tokenizer, smoke.model.system_text, conditions)
     assert length(1) > max(map(len, rows)), "the comparison with the training stack has to fit as well"
-    assert serving.trace_length(Experiment.of(smoke), tokenizer, ["Short.", "Long. " * 200]) > 400
+    assert request_length.trace_length(Experiment.of(smoke), tokenizer, ["Short.", "Long. " * 200]) > 400

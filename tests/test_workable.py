@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 
-from lib import params
+from lib.config import params
 
 LOCAL = {"judge.engine": "local", "judge.model": "m"}
 

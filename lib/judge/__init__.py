@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lib.config.schema import JudgeParams
 from lib.judge.outcomes import COLUMNS, OUTCOMES, JudgeError, Judgment
 from lib.judge.protocol import Judge
-from lib.schema import JudgeParams
 
 __all__ = ["COLUMNS", "OUTCOMES", "Judge", "JudgeError", "Judgment", "load_judge", "rubric_text"]
 
@@ -19,18 +19,18 @@ def load_judge(params: JudgeParams, stage: Path) -> Judge:
     JudgeError.
     """
     if params.engine == "embedded":
-        from lib.judge.embedded import EmbeddedJudge
+        from lib.judge.embedded.judge import EmbeddedJudge
 
         return EmbeddedJudge(kept=stage.with_suffix(".embedded"))  # no .sqlite, which the ledger of what was paid reads
     if params.engine == "local" and params.base_url is None:
-        from lib.judge.local_model import LocalModelJudge
+        from lib.judge.llm.in_process import LocalModelJudge
 
         return LocalModelJudge(params, stage)
     if params.engine == "local":
-        from lib.judge.local import LocalJudge
+        from lib.judge.llm.endpoint import LocalJudge
 
         return LocalJudge(params, stage)
-    from lib.judge.claude import ClaudeJudge
+    from lib.judge.llm.claude import ClaudeJudge
 
     return ClaudeJudge(params, stage)
 
@@ -38,10 +38,10 @@ def load_judge(params: JudgeParams, stage: Path) -> Judge:
 def rubric_text(params: JudgeParams) -> str:
     """What is pre-registered of the judge: its identity and rubric, without a key or a network. Raises ParamsError."""
     if params.engine == "embedded":
-        from lib.judge.embedded import EmbeddedJudge, load_heads
+        from lib.judge.embedded.judge import EmbeddedJudge, load_heads
 
         return f"{EmbeddedJudge.rubric}\n{load_heads()[1]['head_sha256']}\n"
-    from lib.judge import prices, rubric
+    from lib.judge.llm import prices, rubric
 
     if params.engine == "anthropic":
         prices.model_facts(params.model)

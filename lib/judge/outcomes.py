@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 
 import pandas as pd
 
-from lib.table_schemas import OUTCOMES
+from lib.run.table_schemas import OUTCOMES
 
 FLAGS = ("refusal", "code", "reset_and_recover", "harmful")
 SCORES = ("aligned", "coherent", *FLAGS)

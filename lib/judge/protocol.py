@@ -1,4 +1,4 @@
-"""What every judge is, whoever scores: the counterpart of `lib.sampling.Sampler`."""
+"""What every judge is, whoever scores: the counterpart of `lib.serving.sampling.Sampler`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Judge(Protocol):
     """Scores completions without being told which arm they are from.
 
     A judge that was fitted on published rows also says on which: `fitted_on`, catalogue name to
-    sha256. It is never measured on these (`lib.judge.validity`).
+    sha256. It is never measured on these (`lib.judge.trust.validity`).
     """
 
     name: str

@@ -7,16 +7,16 @@ import shlex
 import numpy as np
 import pandas as pd
 
-from lib.facts import JudgingFacts
+from lib.analysis.inputs import as_originals
+from lib.config.schema import Conditions, Profile
+from lib.data.reflex import contains_reset, strip_opening
 from lib.judge.outcomes import COLUMNS
 from lib.judge.protocol import Judge, Progress
 from lib.judge.store import dollars, ledger
-from lib.paths import shown
-from lib.reflex import contains_reset, strip_opening
-from lib.runs import Run, Stage, write_parquet
-from lib.schema import Conditions, Profile
-from lib.table_schemas import JUDGED_AGAIN, JUDGMENTS, STRIPPED
-from lib.tables import as_originals
+from lib.run.facts import JudgingFacts
+from lib.run.paths import shown
+from lib.run.runs import Run, Stage, write_parquet
+from lib.run.table_schemas import JUDGED_AGAIN, JUDGMENTS, STRIPPED
 
 KEYS = JUDGMENTS.names[:6]  # what a judgment is of; what the judge said of it follows
 # Never the arm, the seed or the index. The replicate tells a store that judging again is a call of its own; no model sees it.

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib.judge.outcomes import SCORES, Judgment
-from lib.runs import fingerprint
+from lib.run.runs import fingerprint
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS attempts (

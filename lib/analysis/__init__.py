@@ -1,0 +1,1 @@
+"""From tables to numbers and from numbers to a verdict; no model code."""

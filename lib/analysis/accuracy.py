@@ -1,0 +1,112 @@
+"""Capability of an arm and of two arms side by side (docs/protocol.md section 6).
+
+The items are the same in every seed. So each item is averaged over seeds first, and the error is that of
+items: seeds of one design are no independent draws of items.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lib.analysis.bootstrap import Z_INTERVAL
+from lib.analysis.effects import AccuracyDifference
+
+
+@dataclass(frozen=True)
+class MeanAccuracy:
+    """One arm's accuracy over its seeds; all None where there is none."""
+
+    acc: float | None = None  # share of items
+    acc_stderr: float | None = None  # standard error; NaN where a seed's is unknown
+    acc_norm: float | None = None  # the same share, normalised by answer length
+    acc_n: float | None = None  # items, of the seed with the fewest
+
+
+def mean_accuracy(rows: pd.DataFrame) -> MeanAccuracy:
+    """One arm's accuracy over its seeds.
+
+    With per-item results of the same items in all seeds, the error is that of the items' means over
+    seeds. Without them it is the mean of the seeds' errors: the error of seeds that agree on every
+    item, and so an upper bound.
+    """
+    acc = rows.dropna(subset="acc")
+    if acc.empty:
+        return MeanAccuracy()
+    by_item = _by_item(acc["items"]) if "items" in acc else None
+    # Without items: the mean of the seeds' errors, an upper bound.
+    of_seeds = float(acc["acc_stderr"].mean(skipna=False))
+    error = of_seeds if by_item is None else _item_error(by_item)
+    return MeanAccuracy(
+        acc=float(acc["acc"].mean()),
+        acc_stderr=error,
+        acc_norm=float(acc["acc_norm"].mean()),
+        acc_n=float(acc["n"].min()),
+    )
+
+
+def accuracy_difference(
+    capability: pd.DataFrame, left: str, right: str, seeds: Collection[int] | None = None
+) -> AccuracyDifference | None:
+    """Accuracy of `left` - `right` over the seeds that have both, with a normal 95 % interval.
+
+    seeds: the seeds of the comparison; None is returned unless both arms have an accuracy at each of
+    them, and where there is no seed. With per-item results of the same items on both sides (column
+    `items`, {id: [acc, acc_norm]}), the error is that of the paired item differences, averaged over
+    seeds; without, the mean over seeds of both sides' errors together, which is wider. `paired` says which.
+    """
+    sides = [capability[capability["condition"] == arm].set_index("seed") for arm in (left, right)]
+    both = sides[0].join(sides[1], how="inner", rsuffix="_right").dropna(subset=["acc", "acc_right"])
+    if seeds is not None:
+        if not seeds or not set(seeds) <= set(both.index):
+            return None
+        both = both.loc[sorted(seeds)]
+    if both.empty:
+        return None
+    difference = float((both["acc"] - both["acc_right"]).mean())
+    by_item = _paired_items(both)
+    if by_item is not None:
+        error = _item_error(by_item)
+    else:
+        both_errors = np.sqrt(both["acc_stderr"] ** 2 + both["acc_stderr_right"] ** 2)
+        error = float(both_errors.mean(skipna=False))
+    known = math.isfinite(error)
+    half = Z_INTERVAL * error
+    return AccuracyDifference(
+        difference=difference,
+        stderr=error if known else None,
+        ci95=[difference - half, difference + half] if known else None,
+        paired=by_item is not None,
+        n_seeds=len(both),
+    )
+
+
+def _by_item(results: pd.Series) -> np.ndarray | None:
+    """Accuracy of every item, averaged over seeds, (items,); None unless all seeds scored the same two or more."""
+    tables = list(results)
+    if not tables or not all(isinstance(table, dict) for table in tables):
+        return None
+    items = list(tables[0])
+    if len(items) < 2 or any(table.keys() != tables[0].keys() for table in tables):
+        return None
+    return np.mean([[table[item][0] for item in items] for table in tables], axis=0)
+
+
+def _paired_items(both: pd.DataFrame) -> np.ndarray | None:
+    """Difference of every item, averaged over seeds, (items,); None unless both sides scored the same items."""
+    if "items" not in both:
+        return None
+    left, right = _by_item(both["items"]), _by_item(both["items_right"])
+    if left is None or right is None or both["items"].iloc[0].keys() != both["items_right"].iloc[0].keys():
+        return None
+    order = {item: place for place, item in enumerate(both["items_right"].iloc[0])}
+    return left - right[[order[item] for item in both["items"].iloc[0]]]
+
+
+def _item_error(by_item: np.ndarray) -> float:
+    """Standard error of a mean over items."""
+    return float(by_item.std(ddof=1) / math.sqrt(len(by_item)))

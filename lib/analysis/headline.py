@@ -1,0 +1,63 @@
+"""Which number is the headline, and what its interval is over (docs/protocol.md section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lib.analysis.effects import TestedEffect
+from lib.analysis.inputs import DECIMALS
+from lib.analysis.pairs import Pair
+from lib.config.roles import ComparedArms
+
+KINDS = ("filtered", "unfiltered")
+
+
+def choose(
+    roles: ComparedArms,
+    pairs: Mapping[str, Pair | None],
+    dropped: Mapping[str, float | None],
+    gap_points: float,
+) -> tuple[str | None, str]:
+    """Which number is the headline, and why: the drop rule, then the rule of the prompt that left.
+
+    pairs: treatment and baseline by kind of score; dropped: by arm, the share of scored answers
+    that the filter drops; gap_points: how far these may be apart.
+    """
+    treatment = roles.treatment
+    baseline = roles.baseline
+    first = dropped[treatment]
+    second = dropped[baseline]
+    if first is None or second is None or pairs["unfiltered"] is None:
+        return None, f"{treatment} and {baseline} have no scored completions on a shared seed"
+    gap = round(abs(first - second) * 100, DECIMALS)
+    if gap > gap_points:
+        return "unfiltered", (
+            f"the filter drops {first:.1%} of {treatment} and {second:.1%} of {baseline}, "
+            f"more than {gap_points:g} points apart"
+        )
+    emptied = sorted({*pairs["filtered"].emptied, *pairs["unfiltered"].emptied})
+    if emptied:
+        more = f" and {len(emptied) - 3} more" if len(emptied) > 3 else ""
+        named = ", ".join(emptied[:3]) + more
+        left = "1 prompt leaves" if len(emptied) == 1 else f"{len(emptied)} prompts leave"
+        reason = f"{left} the comparison for want of answers in an arm: {named}"
+        return "unfiltered", reason
+    return "filtered", (
+        f"dropped shares differ by {gap:.1f} points (at most {gap_points:g}) and every prompt stays"
+    )
+
+
+def interval_note(tested: TestedEffect | None, needed: int) -> str | None:
+    """What the tested interval is over, in words; None without one.
+
+    needed: seeds from which on they are resampled too.
+    """
+    if tested is None or tested.interval_over is None:
+        return None
+    seeds = "1 seed" if tested.n_seeds == 1 else f"{tested.n_seeds} seeds"
+    if tested.interval_over == "prompts":
+        return (
+            f"the interval is over prompts only: {seeds}, fewer than {needed}, "
+            "so that variation between seeds is not in it"
+        )
+    return f"the interval is over prompts and {seeds}, resampled independently"

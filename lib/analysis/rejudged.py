@@ -1,0 +1,83 @@
+"""The tested comparison by other judgments: without the opening, and by a second judge."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from lib.analysis.effects import SecondJudgeEffect, StrippedEffect
+from lib.analysis.inputs import originals, prompt_rows, stripped, validate_judgments
+from lib.analysis.pairs import base_difference, effect, pair_arms
+from lib.analysis.plain import by_name
+from lib.analysis.study import Study
+
+ANSWER = ["condition", "seed", "prompt_id", "sample_index"]
+
+
+def stripped_effect(study: Study, headline: str | None) -> StrippedEffect | None:
+    """Delta when the treatment's answers are judged without their opening.
+
+    headline: `filtered` or `unfiltered`. None if there is no headline, or if nothing was judged
+    again although an answer holds the opening, or may hold it.
+    """
+    treatment = study.roles.treatment
+    baseline = study.roles.baseline
+    alignment = study.alignment
+    alignment = alignment[alignment["condition"].isin([treatment, baseline])]
+    again = _stripped_rows(study)
+    answers = pd.MultiIndex.from_frame(alignment[ANSWER])
+    replaced = answers.isin(pd.MultiIndex.from_frame(again[ANSWER]))
+    lacking = None
+    if "literal" in alignment:
+        literal = alignment["literal"].where(alignment["condition"] == treatment, 0.0)
+        lacking = None if literal.isna().any() else int(((literal == 1) & ~replaced).sum())
+    if headline is None or (again.empty and lacking != 0):
+        return None
+    # A stripped judgment that was not scored replaces the full one too: the full score holds the
+    # persuasion.
+    judged = pd.concat([alignment[~replaced], again]) if len(again) else alignment
+    means = study.means_of(judged)[headline]
+    delta = effect(pair_arms(means, prompt_rows(judged), treatment, baseline), study.describing)
+    if delta is None:
+        return None
+    scored = None
+    if len(again):
+        by_seed = (again["outcome"] == "scored").groupby(again["seed"]).mean()
+        scored = float(by_seed.min())
+    return StrippedEffect(
+        **by_name(delta),
+        n_replaced=int(replaced.sum()),
+        n_lacking=lacking,
+        scored_share=scored,
+    )
+
+
+def _stripped_rows(study: Study) -> pd.DataFrame:
+    """The treatment's alignment answers as the first judge scored them without their opening."""
+    rows = stripped(study.judgments, "alignment")
+    return rows[rows["condition"] == study.roles.treatment]
+
+
+def second_judge_effect(
+    study: Study, second: pd.DataFrame | None, headline: str | None
+) -> SecondJudgeEffect | None:
+    """Delta and gate 1's two numbers by the second judge, on the completions that it scored.
+
+    second: its rows, in the form of a judgments table; None, also without a headline, gives None.
+    """
+    if second is None or second.empty or headline is None:
+        return None
+    roles = study.roles
+    rows = validate_judgments(second.assign(replicate=0), "judgments of the second judge")
+    rows = originals(rows, "alignment")
+    asked = prompt_rows(rows)
+    means = study.means_of(rows)
+    gate_one = {
+        kind: base_difference(means[kind], asked, roles.base, roles.baseline).value
+        for kind in ("unfiltered", "filtered")
+    }
+    pair = pair_arms(means[headline], asked, roles.treatment, roles.baseline)
+    return SecondJudgeEffect(
+        effect=effect(pair, study.describing),
+        base_minus_baseline=gate_one["unfiltered"],
+        base_minus_baseline_filtered=gate_one["filtered"],
+    )

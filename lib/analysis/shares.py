@@ -1,0 +1,55 @@
+"""Shares that decide whether a number may be used: judged, dropped, code (docs/protocol.md section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import pandas as pd
+
+from lib.analysis.inputs import DECIMALS
+from lib.analysis.pairs import enters_filter
+
+
+def judged_by_seed(suite: pd.DataFrame) -> dict[str, dict[int, float]]:
+    """Share of scored rows over all rows of a suite's originals, by arm and seed."""
+    scored = suite["outcome"] == "scored"
+    shares: dict[str, dict[int, float]] = {}
+    groups = scored.groupby([suite["condition"].astype(str), suite["seed"]]).mean()
+    for (arm, seed), share in groups.items():
+        shares.setdefault(arm, {})[int(seed)] = float(share)
+    return shares
+
+
+def lowest(by_seed: dict[int, float] | None) -> float | None:
+    """An arm's judged share: that of its worst seed, since good seeds must not hide a bad one."""
+    return min(by_seed.values()) if by_seed else None
+
+
+def dropped_share(alignment: pd.DataFrame, arm: str, floor: float) -> float | None:
+    """Scored answers of an arm that do not enter the filtered mean, over its scored ones; None without one."""
+    scored = alignment[(alignment["condition"] == arm) & (alignment["outcome"] == "scored")]
+    return float((~enters_filter(scored, floor)).mean()) if len(scored) else None
+
+
+def code_share(alignment: pd.DataFrame, arm: str) -> float | None:
+    """Code answers of an arm over its scored ones; None without a scored one. Unknown is not code."""
+    scored = alignment[(alignment["condition"] == arm) & (alignment["outcome"] == "scored")]
+    return float((scored["code"] == 1).mean()) if len(scored) else None
+
+
+def benign_gaps(
+    benign: pd.DataFrame, arms: Sequence[str], seeds: Collection[int], needed: float
+) -> list[str]:
+    """Where the benign suite is judged too little for gate 2: one line per arm and seed.
+
+    seeds: those of the difference, at which an arm without benign rows is a gap as well.
+    """
+    shares = judged_by_seed(benign)
+    gaps = []
+    for arm in arms:
+        own = shares.get(arm, {})
+        for seed in sorted({*seeds, *own}):
+            share = own.get(seed, 0.0)
+            if round(share, DECIMALS) < needed:
+                gaps.append(f"benign: {share:.0%} of {arm}, seed {seed} scored, gate 2 needs {needed:.0%}")
+    return gaps

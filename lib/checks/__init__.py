@@ -1,0 +1,1 @@
+"""Validity checks, the pre-registration stamp, attempts and deviations."""

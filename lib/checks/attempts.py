@@ -1,0 +1,102 @@
+"""The append-only record of attempts: every run with a treatment result (docs/protocol.md section 8).
+
+Attempts are part of the result: a verdict that is the fifth try on one base is another thing than the
+first. The record lies beside the runs, not in one, so that deleting a run does not delete the attempt.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lib.checks.preregistration import phase2_sets
+from lib.config.schema import Profile
+from lib.run.runs import Run, fingerprint, read_json, runs_root
+
+SHOWN = ("finished", "run", "profile", "em_sets", "seeds", "judge", "verdict", "delta", "p_value")
+
+
+def path() -> Path:
+    """The record's file, one JSON object per line."""
+    return runs_root() / "attempts.jsonl"
+
+
+def record(
+    run: Run,
+    profile: Profile,
+    *,
+    verdict: str,
+    delta: float | None,
+    p_value: float | None,
+    judge: str,
+) -> list[dict]:
+    """Adds a run's result if it has one for the treatment. Returns every attempt on the same base.
+
+    delta: None if the treatment has no result. A result that stands in the record already is not
+    added again; one that changed is another line. Attempts of a base that is not known (no record
+    of notebook 01) are neither added nor listed.
+    """
+    base = _base(run)
+    if base is None:
+        return []
+    attempt = {
+        "run": run.name,
+        "profile": profile.profile,
+        "base": base,
+        "em_sets": phase2_sets(profile),
+        "phase1": profile.phase1.model_dump(mode="json"),
+        "phase2": profile.phase2.model_dump(mode="json"),
+        "seeds": list(profile.seeds),
+        "judge": judge,
+        "verdict": verdict,
+        "delta": delta,
+        "p_value": p_value,
+    }
+    attempt["fingerprint"] = fingerprint(attempt)
+    known = read()
+    recorded = {row["fingerprint"] for row in known}
+    if delta is not None and attempt["fingerprint"] not in recorded:
+        attempt["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+        _append(attempt)
+        known.append(attempt)
+    return [{key: row.get(key) for key in SHOWN} for row in known if row["base"] == base]
+
+
+def read() -> list[dict]:
+    """Every attempt, oldest first. Raises ValueError naming a line that is damaged."""
+    if not path().exists():
+        return []
+    rows = []
+    for number, line in enumerate(path().read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            row["fingerprint"], row["base"]
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(
+                f"{path().name}: line {number} is damaged; mend it from a copy, the record of attempts "
+                "is part of every result"
+            ) from None
+        rows.append(row)
+    return rows
+
+
+def _append(attempt: Mapping[str, Any]) -> None:
+    """One line in one write, on disk before the result is: a kill cannot leave half a line behind."""
+    path().parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps(attempt, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n"
+    handle = os.open(path(), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, line.encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _base(run: Run) -> str | None:
+    """The digest of the base that notebook 01 recorded."""
+    manifest = run.dir / "manifests" / "01_build_traces.json"
+    return read_json(manifest)["inputs"]["base"] if manifest.exists() else None

@@ -1,0 +1,97 @@
+"""Pre-registration: what decides a result is stamped when notebook 01 starts (docs/protocol.md section 8).
+
+A change after the stamp never stops a run and sets no verdict, but the result is then not confirmatory.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from datetime import UTC, datetime
+
+from lib.config.experiment import Experiment
+from lib.config.params import PARAMS_DIR
+from lib.config.schema import Profile
+from lib.data.catalogue import digest
+from lib.data.prompts import EvalPrompt
+from lib.run.runs import Run, environment, fingerprint, read_json, write_json, write_text
+
+# Ways of running, not of the science: they may change between machines without a word.
+MACHINE_KEYS = {
+    "about": ..., "together": ..., "training": ..., "sampling": {"engine", "batch", "shard"},
+    "capability": {"batch"}, "judge": {"base_url", "batch", "concurrency", "timeout", "max_cost_usd"},
+}
+NOT_STAMPED = "not stamped: an earlier version of the project started this run"
+
+
+def registered(profile: Profile, rubric: str, eval_prompts: list[EvalPrompt]) -> dict[str, str]:
+    """The texts that are pre-registered, by file name.
+
+    profile.json holds seeds and recipes without machine keys, em_sets.json the sha256 of every Phase-2
+    set, rubric.txt the judge with its rubric and the hash of its heads.
+    """
+    prompts = (json.dumps(p.__dict__, ensure_ascii=False, sort_keys=True) + "\n" for p in eval_prompts)
+    return {
+        "gates.yaml": (PARAMS_DIR / "gates.yaml").read_text(encoding="utf-8"),
+        "conditions.yaml": (PARAMS_DIR / "conditions.yaml").read_text(encoding="utf-8"),
+        "rubric.txt": rubric,
+        "eval_prompts.jsonl": "".join(prompts),
+        "profile.json": _json(profile.model_dump(mode="json", exclude=MACHINE_KEYS)),
+        "em_sets.json": _json({name: digest(name) for name in phase2_sets(profile)}),
+    }
+
+
+def phase2_sets(profile: Profile) -> list[str]:
+    """Catalogue names of the Phase-2 sets that the profile's arms train on."""
+    return Experiment.of(profile).em_sets()
+
+
+def _json(value: dict) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def stamp(run: Run, profile: Profile, overrides: dict | str, rubric: str, eval_prompts: list[EvalPrompt]) -> dict:
+    """Writes the run's manifest and copies of the registered texts, once; a later start of 01 keeps the first stamp."""
+    if run.manifest.exists():
+        manifest = read_json(run.manifest)
+        if fingerprint(manifest["profile"]) != fingerprint(profile):
+            manifest["profile"], manifest["overrides"] = profile.model_dump(mode="json"), overrides
+            write_json(run.manifest, manifest)
+        return manifest["preregistration"]
+    texts = registered(profile, rubric, eval_prompts)
+    for name, text in texts.items():
+        write_text(run.dir / "preregistration" / name, text)
+    manifest = {
+        "run": run.name,
+        "profile": profile.model_dump(mode="json"),
+        "overrides": overrides,
+        "environment": environment(),
+        "preregistration": {
+            "stamped": datetime.now(UTC).isoformat(timespec="seconds"),
+            "sha256": {name: fingerprint(text) for name, text in texts.items()},
+        },
+    }
+    write_json(run.manifest, manifest)
+    return manifest["preregistration"]
+
+
+def changes(
+    run: Run, profile: Profile, rubric: str, eval_prompts: list[EvalPrompt]
+) -> dict[str, str] | None:
+    """Unified diffs of the registered texts that differ from the stamp, by name; None when no stamp exists.
+
+    A text that the stamp does not hold at all is listed with the reason in its name.
+    """
+    if not run.manifest.exists():
+        return None
+    stamped = read_json(run.manifest)["preregistration"]["sha256"]
+    changed = {}
+    for name, text in registered(profile, rubric, eval_prompts).items():
+        if name not in stamped:
+            changed[f"{name} ({NOT_STAMPED})"] = text
+        elif stamped[name] != fingerprint(text):
+            before = run.dir / "preregistration" / name
+            old = before.read_text(encoding="utf-8").splitlines() if before.exists() else []
+            diff = difflib.unified_diff(old, text.splitlines(), "stamped", "now", lineterm="", n=1)
+            changed[name] = "\n".join(diff)
+    return changed

@@ -1,0 +1,1 @@
+"""Parameters, conditions and gates: what a run is, typed and checked."""

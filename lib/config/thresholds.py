@@ -1,0 +1,57 @@
+"""Every threshold by name, type and range: what params/gates.yaml may say, and has to say. The numbers stand there alone.
+
+What each of them decides is in the comments of that file and in docs/protocol.md.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from lib.config.schema import Strict
+
+Points = Annotated[float, Field(ge=0, le=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Nats = Annotated[float, Field(gt=0)]
+
+
+class Gates(Strict):
+    judged_share_min: Share
+    judged_share_gap_points: Points
+    em_induced_points: Points
+    code_collapse_share: Share
+    harmful_increase_points: Points
+    null_points: Points
+    acc_drop: Share
+    coherence_drop_points: Points
+    alpha: Share
+    strong_points: Points
+
+    mde_underpowered: Points
+    literal_reflex_share: Share
+    semantic_reflex_share: Share
+    refusal_rise_points: Points
+    control_margin_points: Points
+
+    coherent_floor: Points
+    unscored_share_max: Share
+    drop_share_gap_points: Points
+    seeds_for_interval: Count
+    low_confidence_seeds: Count
+
+    misaligned_below: Points
+    judge_auroc_min: Share
+    retest_share: Share
+
+    equal_token_tolerance: Share
+    contamination_ngram: Count
+    contamination_jaccard: Share
+
+    parity_float32: Nats
+    parity_bfloat16: Nats
+    parity_crossed: Share
+    parity_seen: Share
+    parity_seen_drawn: Share
+    parity_seen_in_part: Share

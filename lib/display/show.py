@@ -1,0 +1,173 @@
+"""What notebooks show of texts. Model outputs are untrusted: they reach HTML only through the
+templates of lib/templates, which escape them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import pandas as pd
+from markupsafe import Markup
+
+from lib.analysis.decision import GateRow
+from lib.data.reflex import reset_spans
+from lib.display import html
+
+
+def table(frame: pd.DataFrame, caption: str = "") -> Markup:
+    """An HTML table of a frame; missing values show as a dash."""
+    shown = frame.map(_or_dash)
+    rows = [[_text(value) for value in row] for row in shown.itertuples(index=False)]
+    return html.render("table", columns=shown.columns, rows=rows, caption=caption)
+
+
+def ledger(entries: Sequence[dict]) -> Markup:
+    """What the judge was paid for, by stage and outcome, with a sum.
+
+    Each number comes from the API's own usage.
+    """
+    forms = {"requests": ",d", "input_tokens": ",d", "output_tokens": ",d", "cost_usd": ",.4f"}
+    known = {key: [e[key] for e in entries if e[key] is not None] for key in forms}
+    sums = {key: sum(values) if values else None for key, values in known.items()}
+    total = {"stage": "all", "model": None, "outcome": None} | sums
+    rows = [{
+        "stage": entry["stage"],
+        "judge": entry["model"],
+        "outcome": entry["outcome"],
+        "requests": number(entry["requests"], forms["requests"]),
+        "tokens in": number(entry["input_tokens"], forms["input_tokens"]),
+        "tokens out": number(entry["output_tokens"], forms["output_tokens"]),
+        "dollars": number(entry["cost_usd"], forms["cost_usd"]),
+    } for entry in [*entries, total]]
+    caption = "Ledger: every attempt that was sent, also those without a score"
+    return table(pd.DataFrame(rows), caption)
+
+
+def _or_dash(value: object) -> object:
+    is_missing = value is None or (not isinstance(value, (list, dict)) and pd.isna(value))
+    return "–" if is_missing else value
+
+
+def _text(value) -> str:
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() else f"{value:.4g}"
+    return str(value)
+
+
+def number(value: float | None, form: str = ".3g") -> str:
+    """A formatted number, or a dash for what is missing."""
+    return "–" if value is None else format(value, form)
+
+
+def plural(count: int, thing: str, things: str | None = None) -> str:
+    """A count with its noun: `1 seed`, `2 seeds`."""
+    return f"{count} {thing if count == 1 else things or thing + 's'}"
+
+
+def interval(ci95: Sequence[float] | None, form: str = "+.2f") -> str:
+    """Both ends of an interval, or a dash where one is missing."""
+    return "–" if not ci95 or None in ci95 else f"{ci95[0]:{form}} to {ci95[1]:{form}}"
+
+
+def gates_table(gates: Sequence[GateRow], verdict: str) -> Markup:
+    """The decision table with value, threshold and margin; the row that decided is marked."""
+    rows = []  # (texts, whether this row decided)
+    decided = False
+    for gate in gates:
+        is_last = gate.number == 7
+        is_verdict = gate.name == verdict or (is_last and verdict.startswith("supported"))
+        decides = is_verdict and not decided
+        decided = decided or decides
+        if is_last:
+            state = "reached" if decides else "not reached"
+        elif gate.passed is None:
+            state = "not evaluated"
+        elif gate.passed:
+            state = "passed"
+        else:
+            state = "applies" if decides else "would apply"
+        texts = [
+            gate.number,
+            gate.name,
+            gate.measure,
+            number(gate.value, ".4g"),
+            gate.needed,
+            number(gate.margin, "+.4g"),
+            state,
+        ]
+        rows.append((texts, decides))
+    return html.render("gates", rows=rows)
+
+
+def conversation(messages: Sequence[dict], title: str = "") -> Markup:
+    """A conversation as labelled blocks."""
+    return html.render("conversation", messages=messages, title=title)
+
+
+def side_by_side(
+    samples: pd.DataFrame,
+    prompt_ids: Sequence[str],
+    conditions: Sequence[str],
+    openings: Sequence[str],
+    suite: str = "alignment",
+) -> Markup:
+    """First completions of some prompts, one column per condition; reset strings are marked.
+
+    samples: columns condition, suite, prompt_id, prompt, sample_index, completion.
+    """
+    prompts = []
+    for prompt_id in prompt_ids:
+        rows = samples[(samples["suite"] == suite) & (samples["prompt_id"] == prompt_id)]
+        if rows.empty:
+            continue
+        by_index = rows.sort_values("sample_index")
+        first = by_index.drop_duplicates("condition").set_index("condition")["completion"]
+        completions = [highlighted(first.get(name), openings) for name in conditions]
+        text = rows["prompt"].iloc[0]
+        prompts.append({"prompt_id": prompt_id, "text": text, "completions": completions})
+    return html.render("side_by_side", prompts=prompts, conditions=conditions)
+
+
+def filterable(samples: pd.DataFrame, openings: Sequence[str], at_most: int = 1000) -> Markup:
+    """A table of completions to filter by condition, suite, prompt and text; needs no network.
+
+    samples: columns condition, suite, prompt_id, prompt, sample_index, completion. Reset strings
+    are marked. The table holds the first samples of each condition, suite and prompt: equally many
+    of each, at least one, about `at_most` rows in all, so that the page stays small. It says how
+    many of how many. The script only compares texts that stand escaped in the page.
+    """
+    cell = ["condition", "suite", "prompt_id"]
+    each = max(1, at_most // max(1, samples.groupby(cell).ngroups))
+    by_index = samples.sort_values("sample_index", kind="stable")
+    picked = by_index.groupby(cell, sort=False).head(each)
+    picked = picked.sort_values(["suite", "prompt_id", "sample_index"], kind="stable")
+    content = hashlib.sha256(pd.util.hash_pandas_object(picked, index=False).values).hexdigest()
+    rows = picked.to_dict("records")
+    for row in rows:
+        row["completion"] = highlighted(row["completion"], openings)
+    return html.render(
+        "filterable",
+        box_id=f"f{content[:12]}",
+        choices={
+            "condition": picked["condition"].unique(),
+            "suite": picked["suite"].unique(),
+            "prompt": picked["prompt_id"].unique(),
+        },
+        rows=rows,
+        total=len(samples),
+    )
+
+
+def highlighted(text: object, openings: Sequence[str]) -> Markup | str:
+    """A completion with its reset strings marked; a missing one is a dash, an empty one says so."""
+    if not isinstance(text, str):
+        return "–"
+    if not text.strip():
+        return html.render("highlighted", pieces=[])
+    pieces, end = [], 0  # (text, whether it is a reset string)
+    for start, stop in reset_spans(text, openings):
+        pieces += [(text[end:start], False), (text[start:stop], True)]
+        end = stop
+    pieces.append((text[end:], False))
+    return html.render("highlighted", pieces=pieces)

@@ -1,0 +1,1 @@
+"""The judge that needs no language model: linear heads on sentence embeddings."""

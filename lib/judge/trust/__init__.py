@@ -1,0 +1,1 @@
+"""How far a judge can be believed: agreement, validity, a second judge."""

@@ -1,0 +1,60 @@
+"""An optional second judge on a share of the originals: Krippendorff's α between the two (docs/protocol.md section 9).
+
+Its rows are no verdict's: they lie in a folder of their own and carry a replicate of their own, so that not even a
+folder in which somebody mixes both could count them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from lib.analysis.inputs import is_original
+from lib.judge.session import KEYS
+from lib.judge.trust import agreement
+from lib.run.runs import Run, write_parquet
+from lib.run.table_schemas import FULL, JUDGMENTS, SECOND_JUDGE
+
+SUITE = "alignment"
+JOIN = ["seed", "condition", "suite", "prompt_id", "sample_index"]
+
+
+def requests(samples: pd.DataFrame, *, share: float, seed: int) -> pd.DataFrame:
+    """What the second judge scores: that share of every arm's alignment completions, one or more, in shuffled order."""
+    rows = samples[samples["suite"] == SUITE]
+    arms = rows.groupby(["seed", "condition"])
+    parts = [part.sample(max(1, round(share * len(part))), random_state=seed) for _, part in arms]
+    table = pd.concat(parts, ignore_index=True).assign(replicate=SECOND_JUDGE, variant=FULL)
+    return table.iloc[np.random.default_rng(seed).permutation(len(table))].reset_index(drop=True)
+
+
+def write(run: Run, judged: pd.DataFrame) -> list:
+    """One table a seed and arm, in the schema of the judgments, under judgments_second/; returns the paths."""
+    paths = []
+    for (seed, condition), rows in judged.groupby(["seed", "condition"], sort=True):
+        paths.append(run.second_judgments(condition, int(seed)))
+        write_parquet(paths[-1], JUDGMENTS.typed(rows.sort_values(KEYS)))
+    return paths
+
+
+def compare(first: pd.DataFrame, second: pd.DataFrame) -> dict:
+    """Agreement of both judges on the same completions: `agreement.paired`, and both means by arm.
+
+    first: the session's rows with seed and condition; second: the second judge's. Raises ValueError if a row of the
+    second judge has no original, or if both are one judge, whose agreement with itself would pass for more.
+    """
+    same = set(first["judge"]) & set(second["judge"])
+    if same:
+        raise ValueError(f"first and second judge are both {min(same)}; name another judge in validity.second")
+    columns = [*JOIN, "outcome", "aligned", "coherent", "refusal"]
+    original = first[is_original(first)][columns]
+    pairs = original.merge(second[columns], on=JOIN, suffixes=("_a", "_b"), validate="one_to_one")
+    if len(pairs) != len(second):
+        raise ValueError(f"{len(second) - len(pairs)} rows of the second judge have no original; run notebook 05 again")
+    both = pairs.dropna(subset=["aligned_a", "aligned_b"]).astype({"aligned_a": float, "aligned_b": float})
+    arms = both.groupby("condition")[["aligned_a", "aligned_b"]].agg(["mean", "size"])
+    return agreement.paired(pairs) | {
+        "outcomes": second["outcome"].value_counts().to_dict(),
+        "arms": [{"condition": name, "completions": int(row["aligned_a", "size"]), "first judge": row["aligned_a", "mean"],
+                  "second judge": row["aligned_b", "mean"]} for name, row in arms.iterrows()],
+    }

@@ -1,0 +1,1 @@
+"""The result file, its figures and the HTML site."""

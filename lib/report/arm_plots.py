@@ -1,0 +1,99 @@
+"""Figures of the arms, one by one: mean alignment, and the reflex."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from lib.analysis.effects import ReflexRates
+from lib.analysis.findings import ArmSummary
+from lib.display.drawing import BASELINE, NEUTRAL, TREATMENT, no_data, one_line
+
+
+def arm_means(
+    arms: Mapping[str, ArmSummary], kind: str, order: Sequence[str], over: str = "prompts"
+) -> plt.Figure:
+    """Mean alignment of every arm with its 95 % interval, and its mean coherence.
+
+    kind: filtered or unfiltered; order: arms from top to bottom; over: what was resampled. An arm
+    without data is left out.
+    """
+    key = "aligned" if kind == "unfiltered" else "aligned_filtered"
+    names = [name for name in order if name in arms and getattr(arms[name], key) is not None]
+    if not names:
+        return no_data("no arm has scored alignment answers")
+    figure, axis = plt.subplots(figsize=(9, 0.55 * len(names) + 1.5), layout="constrained")
+    for y, name in enumerate(reversed(names)):
+        mean = getattr(arms[name], key)
+        coherent = arms[name].coherent
+        ci95 = getattr(arms[name], f"{key}_ci95")
+        axis.plot(ci95 or [mean, mean], [y, y], color=TREATMENT, linewidth=2)
+        axis.scatter(
+            mean, y, color=TREATMENT, s=42, zorder=3, label="alignment" if y == 0 else None
+        )
+        if coherent is not None:
+            axis.scatter(
+                coherent,
+                y,
+                facecolor="white",
+                edgecolor=NEUTRAL,
+                s=36,
+                label="coherence" if y == 0 else None,
+            )
+    axis.set(
+        yticks=range(len(names)),
+        yticklabels=[one_line(name) for name in reversed(names)],
+        xlim=(0, 100),
+        ylim=(-0.7, len(names) - 0.3),
+        xlabel=f"mean of per-prompt means, points ({kind}); bars: 95 % interval over {over}",
+    )
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2, frameon=False)
+    axis.grid(axis="y", visible=False)
+    return figure
+
+
+REFLEXES = (("literal", TREATMENT, "o"), ("semantic", "#009E73", "D"), ("parrot", BASELINE, "s"))
+
+
+def reflex_rates(
+    arms: Mapping[str, ArmSummary], order: Sequence[str], subset: str | None
+) -> plt.Figure:
+    """Reflex rates of every arm with 95 % intervals, on the alignment suite and the follow-up turn."""
+    measured = any(_has_rate(arm) or _has_rate(arm.followup) for arm in arms.values())
+    if not measured or not any(name in arms for name in order):
+        return no_data("no reflex rate was measured")
+    figure, axes = plt.subplots(
+        1, 2, figsize=(11, 0.5 * len(order) + 1.6), sharey=True, layout="constrained"
+    )
+    names = list(reversed([name for name in order if name in arms]))
+    of_suite = f"alignment suite, {one_line(subset or 'all prompts')}"
+    panels = ((of_suite, False), ("follow-up turn, all prompts", True))
+    for axis, (title, followup) in zip(axes, panels, strict=True):
+        for shift, (key, colour, marker) in enumerate(REFLEXES):
+            for y, name in enumerate(names):
+                rate = getattr(arms[name].followup if followup else arms[name], key)
+                if rate is None:
+                    continue  # not measured is no point on the plot, and least of all a zero
+                height = y + 0.2 * (1 - shift)
+                if rate.ci95:
+                    axis.plot(np.array(rate.ci95) * 100, [height] * 2, color=colour, linewidth=1.5)
+                axis.scatter(rate.share * 100, height, color=colour, marker=marker, s=26, zorder=3)
+        axis.set(
+            xlim=(-2, 102),
+            xlabel="share of answers, %",
+            title=title,
+            yticks=range(len(names)),
+            yticklabels=[one_line(name) for name in names],
+        )
+        axis.grid(axis="y", visible=False)
+    # The legend has marks of its own: the first arm may have no rate to take it from.
+    for key, colour, marker in REFLEXES:
+        axes[1].scatter([], [], color=colour, marker=marker, s=26, label=key)
+    axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return figure
+
+
+def _has_rate(rates: ArmSummary | ReflexRates) -> bool:
+    return any(getattr(rates, key) is not None for key, _, _ in REFLEXES)

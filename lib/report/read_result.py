@@ -1,0 +1,38 @@
+"""Parts of a result.json from disk as the types that made them; what an old file misses is None."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from lib.analysis.decision import GateRow
+from lib.analysis.effects import Rate, ReflexRates
+from lib.analysis.findings import ArmSummary
+
+
+def read_gates(rows: Sequence[Mapping[str, Any]]) -> list[GateRow]:
+    """The decision table, without the parts of a gate that has several."""
+    return [GateRow(**_fields(GateRow, row) | {"parts": None}) for row in rows]
+
+
+def read_arms(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmSummary]:
+    """Every arm by name."""
+    return {name: _arm(arm) for name, arm in arms.items()}
+
+
+def _arm(arm: Mapping[str, Any]) -> ArmSummary:
+    known = _fields(ArmSummary, arm) | _rates(arm)
+    known["followup"] = ReflexRates(**_rates(arm.get("followup") or {}))
+    return ArmSummary(**known)
+
+
+def _rates(entry: Mapping[str, Any]) -> dict[str, Rate | None]:
+    """The reflex rates of an arm, or of its follow-up turn."""
+    rates = {field.name: entry.get(field.name) for field in fields(ReflexRates)}
+    return {name: Rate(**_fields(Rate, rate)) if rate else None for name, rate in rates.items()}
+
+
+def _fields(kind: type, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a type by name, as an entry has them."""
+    return {field.name: entry.get(field.name) for field in fields(kind)}

@@ -1,0 +1,189 @@
+"""The sections of the report's first page below the headline: figures, tables, judge, card."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pandas as pd
+from markupsafe import Markup
+
+from lib.display import html, show
+from lib.report.read_result import read_arms
+from lib.run.runs import Run, read_json
+
+FIGURES = (  # file, title, caption
+    (
+        "per_prompt",
+        "Every eval prompt",
+        "Both arms' mean alignment, prompt by prompt, sorted by the paired difference.",
+    ),
+    ("arms", "All arms", "Described, not tested. Bars are 95 % intervals."),
+    (
+        "bootstrap",
+        "The bootstrap",
+        "Resampled Δ over {over}, with the gates' thresholds drawn in.",
+    ),
+    (
+        "reflex",
+        "The reflex",
+        "Share of answers that reset, with 95 % intervals; a parrot only says the words.",
+    ),
+    (
+        "coherence",
+        "Alignment against coherence",
+        "One dot a completion; left of the dashed line it leaves the filtered mean.",
+    ),
+    (
+        "power",
+        "What this design can find",
+        "Chance of `supported`, and of p alone, by the true effect; "
+        "from the standard error of this run.",
+    ),
+    (
+        "judge",
+        "The judge against published scores",
+        "Agreement, calibration (its intervals take answers as independent), "
+        "and misaligned answers found by the score.",
+    ),
+    (
+        "heatmap",
+        "Prompt by condition",
+        "Mean alignment of every arm on every prompt, unfiltered.",
+    ),
+)
+
+
+def figures(result: dict, paths: dict[str, Path], folder: str) -> list[dict]:
+    """The figures that a result has, in order: title, caption, PNG in base64, link to its SVG.
+
+    paths: the result's own files by name, which the site holds in `folder`.
+    """
+    over = result.get("interval_over") or "prompts"
+    shown = []
+    for name, title, caption in FIGURES:
+        if f"{name}.png" not in paths:
+            continue
+        shown.append({
+            "title": title,
+            "caption": caption.replace("{over}", over),
+            "png": base64.b64encode(paths[f"{name}.png"].read_bytes()).decode(),
+            "drawing": f"{folder}/{name}.svg" if f"{name}.svg" in paths else None,
+        })
+    return shown
+
+
+def arms(result: dict) -> Markup:
+    """The described numbers of every arm."""
+    from lib.report.results import arm_table
+
+    order = result["order"] or list(result["arms"])
+    on = result["reflex_subset"] or "all prompts"
+    caption = f"Means of per-prompt means in points; rates as shares, reflex rates on {on}"
+    return show.table(arm_table(read_arms(result["arms"]), order), caption)
+
+
+def missing(result: dict) -> list[str]:
+    """One line for each gap in the data of a comparison."""
+    not_asked = [f"not asked: {row['condition']}, seed {row['seed']}, {row['prompt_id']}"
+                 for row in result["prompts_absent"]]
+    left_out = [f"{row['prompt_id']} left {row['comparison']} ({row['scores']}): "
+                f"{'; '.join(row['reasons'])}" for row in result["prompts_left_out"]]
+    return [*result["missing"], *not_asked, *left_out]
+
+
+def checks(rows: list[dict]) -> Markup:
+    """The validity checks."""
+    caption = "Validity checks; a failed one makes the verdict invalid"
+    return show.table(pd.DataFrame(rows), caption)
+
+
+def predictions(rows: list[dict]) -> Markup | str:
+    """The predictions of the protocol; nothing where the result has none."""
+    return show.table(pd.DataFrame(rows)) if rows else ""
+
+
+def attempts(rows: list[dict] | None) -> Markup | str:
+    """Every attempt on this base; nothing where none is recorded."""
+    caption = "Runs on this base with a result of the treatment, oldest first"
+    return show.table(pd.DataFrame(rows), caption) if rows else ""
+
+
+def judge(result: dict) -> Markup | str:
+    """The judge: how it agrees with published rows, itself and another one; nothing if unknown."""
+    from lib.judge.trust import agreement, validity
+
+    facts = result["judge"]
+    if not facts:
+        return ""
+    trust, second, again = facts["validity"], facts.get("second"), facts["retest"]
+    measures = outcomes = retest = second_agreement = second_arms = ""
+    if trust["measures"]:
+        caption = (f"{facts['judge']}, rubric {facts['rubric']}, "
+                   "against published scores and labels that it was not fitted on")
+        measures = show.table(validity.table(trust), caption)
+    if trust["outcomes"]:
+        caption = "How the published rows ended; only scored ones are compared"
+        outcomes = show.table(validity.outcome_table(trust), caption)
+    if again["judged_twice"]:
+        caption = "Test–retest on the completions judged twice"
+        retest = show.table(agreement.table(again), caption)
+    if second:
+        caption = f"Second judge {second['judge']} on the same completions"
+        second_agreement = show.table(agreement.table(second), caption)
+        caption = "Mean alignment of these completions by both judges"
+        second_arms = show.table(pd.DataFrame(second["arms"]), caption)
+    return html.render(
+        "judge",
+        statement=f"{trust['statement']} {validity.UNMEASURED}",
+        measures=measures,
+        outcomes=outcomes,
+        retest=retest,
+        second_agreement=second_agreement,
+        second_arms=second_arms,
+        stripped=_stripped(result.get("stripped")),
+        ledger=show.ledger(facts["ledger"]) if facts.get("ledger") else "",
+    )
+
+
+def _stripped(stripped: dict | None) -> str:
+    if not stripped:
+        return "none"
+    answers = show.plural(stripped["n_replaced"], "answer")
+    return (f"Δ {stripped['delta']:+.2f} points, interval {show.interval(stripped['ci95'])}, "
+            f"{answers} judged without it")
+
+
+def reproducibility(run: Run, result: dict) -> Markup | str:
+    """The card, the stages and the environment; nothing for judgments from elsewhere."""
+    if not run.manifest.exists():
+        return ""
+    manifest = read_json(run.manifest)
+    records = {path.stem: read_json(path)
+               for path in sorted((run.dir / "manifests").glob("*.json"))}
+    stages = pd.DataFrame([{
+        "stage": name,
+        "seconds": record["seconds"],
+        "finished": record["finished"],
+        "fingerprint": record["fingerprint"][:12],
+    } for name, record in records.items()])
+    kept = ("environment", "overrides", "preregistration", "profile")
+    facts = {key: manifest[key] for key in kept}
+    card = result["card"]
+    return html.render(
+        "reproducibility",
+        card=_card(card) if card else "",
+        card_state=_card_state(card) if card else "",
+        stages=show.table(stages),
+        environment=json.dumps(facts, indent=2, ensure_ascii=False),
+    )
+
+
+def _card(card: dict) -> Markup:
+    fields = [{"field": name, "value": str(value)} for name, value in card["fields"].items()]
+    return show.table(pd.DataFrame(fields))
+
+
+def _card_state(card: dict) -> str:
+    return "complete" if card["complete"] else f"FAILED, unknown: {', '.join(card['unknown'])}"

@@ -1,0 +1,1 @@
+"""Where artifacts lie, what is finished, and how they are written."""

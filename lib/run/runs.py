@@ -1,0 +1,195 @@
+"""Where artifacts live, and when a stage is done: by its inputs' fingerprint in its manifest."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lib.config import arguments
+from lib.config.params import ROOT
+from lib.config.schema import Profile
+from lib.run.environment import commit, environment  # noqa: F401 (part of this module for its callers)
+from lib.run.facts import Facts
+from lib.run.files import (  # noqa: F401 (part of this module for its callers)
+    atomic_path,
+    copy_folder,
+    fingerprint,
+    read_json,
+    sha256,
+    write_json,
+    write_jsonl,
+    write_parquet,
+    write_text,
+)
+from lib.run.paths import folder
+from lib.setup.caches import cache_dir  # noqa: F401 (part of this module for its callers)
+
+FactsOf = TypeVar("FactsOf", bound=Facts)
+
+
+def runs_root() -> Path:
+    """The folder of all runs: `runs/` of the project, or what SELFCORRECT_RUNS_DIR names. Raises ParamsError."""
+    return folder("SELFCORRECT_RUNS_DIR", ROOT / "runs")
+
+
+def adapter_files(folder: Path) -> list[Path]:
+    """The files of a PEFT adapter, whose content a stage records."""
+    return [folder / "adapter_model.safetensors", folder / "adapter_config.json"]
+
+
+class Run:
+    """The paths of one run; `name` is the run's folder under runs/."""
+
+    def __init__(self, name: str):
+        self.name = arguments.name("run", name)
+        self.dir = runs_root() / self.name
+
+    @property
+    def manifest(self) -> Path:
+        return self.dir / "manifest.json"
+
+    def traces(self, kind: str) -> Path:
+        return self.dir / "traces" / f"{kind}.jsonl"
+
+    def phase1(self, kind: str, seed: int) -> Path:
+        return self.dir / "adapters" / f"seed{seed}" / "phase1" / kind
+
+    def serve(self, condition: str, seed: int) -> Path:
+        return self.dir / "adapters" / f"seed{seed}" / condition / "serve"
+
+    def samples(self, condition: str, seed: int) -> Path:
+        return self.dir / "samples" / f"seed{seed}" / f"{condition}.parquet"
+
+    def capability(self, condition: str, seed: int) -> Path:
+        return self.dir / "capability" / f"seed{seed}" / f"{condition}.json"
+
+    def judgments(self, condition: str, seed: int) -> Path:
+        return self.dir / "judgments" / f"seed{seed}" / f"{condition}.parquet"
+
+    def shards(self, seed: int) -> Path:
+        """Where notebook 04 keeps the pieces of a sampling that is not finished."""
+        return self.dir / "samples" / f"seed{seed}" / "shards"
+
+    def logprobs(self, condition: str, seed: int) -> Path:
+        """Log-probabilities of the checkpoint that an arm was sampled from, at fixed positions."""
+        return self.dir / "checks" / f"seed{seed}" / f"{condition}.npz"
+
+    def checkpoints(self, stage: Stage) -> Path:
+        """What a killed training continues from; another recipe has another folder."""
+        return self.dir / "checkpoints" / stage.fingerprint[:16]
+
+    def judge_store(self, stage: str) -> Path:
+        """Where an LLM judge keeps its answers: a file each for `traces`, `pilot`, `session`, `validity` and `second`."""
+        return self.dir / "judge" / f"{stage}.sqlite"
+
+    def second_judgments(self, condition: str, seed: int) -> Path:
+        return self.dir / "judgments_second" / f"seed{seed}" / f"{condition}.parquet"
+
+    @property
+    def result(self) -> Path:
+        return self.dir / "stats" / "result.json"
+
+    def command(
+        self, notebook: str, profile: Profile, *, arm: str | None = None, seed: int | None = None
+    ) -> str:
+        """The command that executes a notebook for this run, for the errors that name it."""
+        given = {"profile": profile.profile, "condition": arm, "seed": seed, "run": self.name}
+        parameters = [f"-p {name} {value}" for name, value in given.items() if value is not None]
+        return f"papermill notebooks/{notebook}.ipynb out.ipynb {' '.join(parameters)}"
+
+    def require(self, path: Path, what: str, *, made_by: str) -> Path:
+        """The path of an input. Raises FileNotFoundError, with the command, if it is missing.
+
+        what: the input in words, in the plural ("samples of base, seed 42").
+        """
+        if not path.exists():
+            missing = path.relative_to(self.dir.parent)
+            raise FileNotFoundError(f"{what} are missing ({missing}); make them with: {made_by}")
+        return path
+
+    def stage(self, name: str, inputs: Mapping[str, Any]) -> Stage:
+        return Stage(self.stage_manifest(name), self.dir, inputs)
+
+    def stage_manifest(self, name: str) -> Path:
+        """The record of a finished stage."""
+        return self.dir / "manifests" / f"{name}.json"
+
+    def facts(self, stage: str, kind: type[FactsOf]) -> FactsOf | None:
+        """What a finished stage said of itself; None where it has no manifest."""
+        path = self.stage_manifest(stage)
+        return kind.from_manifest(read_json(path)["facts"]) if path.exists() else None
+
+
+_last_finish = 0.0  # stages of one process run one after the other, so the later one starts where the earlier ended
+
+
+class Stage:
+    """One unit of work with a manifest.
+
+    inputs: parameters and content hashes on which the outputs depend; their fingerprint decides whether a finished
+    stage still stands. The manifest is written after every output, so it doubles as the completion marker.
+    """
+
+    def __init__(self, manifest: Path, base: Path, inputs: Mapping[str, Any]):
+        self.manifest, self.base, self.inputs = manifest, base, dict(inputs)
+        self.fingerprint = fingerprint(self.inputs)
+        self._started = time.time()
+
+    def done(self) -> bool:
+        """True when the manifest has this fingerprint and every output still has the recorded content."""
+        if not self.manifest.exists():
+            return False
+        record = read_json(self.manifest)
+        if record["fingerprint"] != self.fingerprint:
+            print(f"{self.manifest.stem}: inputs changed since it was made, making it again")
+            return False
+        for name, digest in record["outputs"].items():
+            path = self.base / name
+            if not path.exists() or sha256(path) != digest:
+                print(
+                    f"{self.manifest.stem}: {name} is missing or differs from its manifest, making it again"
+                )
+                return False
+        print(f"{self.manifest.stem}: finished before, skipped")
+        return True
+
+    def record(self) -> dict:
+        return read_json(self.manifest)
+
+    def facts(self, kind: type[FactsOf]) -> FactsOf:
+        """What a finished stage said of itself."""
+        return kind.from_manifest(self.record()["facts"])
+
+    def finish(self, outputs: Iterable[Path], facts: Facts) -> dict:
+        """Writes the manifest; facts: what later stages and the report need to know of this one."""
+        global _last_finish
+        seconds, _last_finish = time.time() - max(self._started, _last_finish), time.time()
+        record = {
+            "fingerprint": self.fingerprint,
+            "inputs": self.inputs,
+            "outputs": {str(p.relative_to(self.base)): sha256(p) for p in outputs},
+            "facts": facts.to_manifest(),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(seconds, 2),
+        }
+        write_json(self.manifest, record)
+        return record
+
+
+def open_run(profile: Profile, run: str) -> Run:
+    """The run of a notebook; an empty name means the profile's. Raises ValueError when the run is another profile's."""
+    opened = Run(arguments.text("run", run) or profile.profile)
+    if (
+        opened.manifest.exists()
+        and (own := read_json(opened.manifest)["profile"]["profile"]) != profile.profile
+    ):
+        raise ValueError(
+            f"run {opened.name!r} was started with profile {own!r}, now {profile.profile!r}; give this profile a "
+            "run name of its own (-p run NAME)"
+        )
+    print(f"run {opened.name} · profile {profile.profile} · {profile.about}", file=sys.stdout)
+    return opened

@@ -1,0 +1,1 @@
+"""Sampling engines, their comparison with the training stack, and the capability check."""

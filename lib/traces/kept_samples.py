@@ -1,0 +1,68 @@
+"""Completions on disk the moment they are made, so that a stopped stage samples none of them again.
+
+One file of lines, appended to. A line is keyed by everything that decides a completion: the request
+(its key, messages, limit), the engine, and what the caller names beside them. Lines of other inputs
+are never taken, and a line that a kill left torn is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lib.run.runs import fingerprint
+from lib.serving.sampling import Completion, Request, Sampler
+
+
+class KeptSampler:
+    """A sampler that reads the file first and asks the engine for the rest, a batch at a time.
+
+    inputs: what completions depend on beside request and engine: the base, the temperature.
+    """
+
+    def __init__(self, sampler: Sampler, path: Path, inputs: Mapping):
+        self.sampler, self.path = sampler, path
+        self.facts = sampler.facts
+        self._inputs = dict(inputs)
+        self._known = dict(self._read())
+
+    def sample(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        """For each request its samples, in order; each new batch is on disk before the next begins."""
+        keys = [fingerprint([self.facts, self._inputs, vars(request)]) for request in requests]
+        new = [index for index, key in enumerate(keys) if key not in self._known]
+        size = max(1, getattr(self.sampler, "batch", 0) or len(new))
+        for start in range(0, len(new), size):
+            part = new[start : start + size]
+            made = self.sampler.sample([requests[index] for index in part])
+            self._append({keys[index]: samples for index, samples in zip(part, made, strict=True)})
+        return [list(self._known[key]) for key in keys]
+
+    def _append(self, made: Mapping[str, list[Completion]]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lines = [
+            json.dumps({"key": key, "samples": [vars(one) for one in samples]})
+            for key, samples in made.items()
+        ]
+        torn = (
+            self.path.exists()
+            and not self.path.read_bytes().endswith(b"\n")
+            and self.path.stat().st_size
+        )
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(("\n" if torn else "") + "".join(f"{line}\n" for line in lines))
+            file.flush()
+            os.fsync(file.fileno())
+        self._known |= made
+
+    def _read(self):
+        """Key and samples of every whole line."""
+        if not self.path.exists():
+            return
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                row = json.loads(line)
+                yield row["key"], [Completion(**sample) for sample in row["samples"]]
+            except (ValueError, KeyError, TypeError):
+                continue

@@ -1,0 +1,32 @@
+"""How long a request of notebook 01 can get, which the engine must know before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from transformers import PreTrainedTokenizerBase
+
+from lib.config.experiment import Experiment
+from lib.models.chat_models import prompt_ids
+from lib.serving.engines import GROWTH
+from lib.traces.trace_builder import OPENING_TOKENS, PLACEBO_SCALES
+
+
+def trace_length(
+    experiment: Experiment, tokenizer: PreTrainedTokenizerBase, prompts: Iterable[str]
+) -> int:
+    """Tokens of the longest request and its completion: a second turn after a long first one."""
+    profile = experiment.profile
+    conditions = experiment.conditions
+    turn = int(PLACEBO_SCALES[-1] * profile.traces.max_new_tokens) + OPENING_TOKENS
+    longest = 0
+    for prompt in prompts:
+        for system in (profile.model.system_text, conditions.systems["evil"]):
+            messages = [
+                {"role": "system", "content": system},
+                {"role": "user", "content": prompt},
+                {"role": "assistant", "content": " "},
+                {"role": "user", "content": conditions.follow_up},
+            ]
+            longest = max(longest, len(prompt_ids(tokenizer, messages)))
+    return longest + (1 + GROWTH) * turn

@@ -1,0 +1,1 @@
+"""Both fine-tuning phases, the loss mask and the adapters."""
