@@ -131,8 +131,15 @@ def _check_complete(told, right, engine: str, against: str) -> None:
 
 def _compare(told, right, bound: float, rounding, shared: float, seen: float, parts, engine: str, against: str
              ) -> list[dict]:
-    """right: for each checkpoint the values that it and the others give at its places. shared: mean square of what the
-    right values round. parts: places that are tested apart as well."""
+    """One row for each checkpoint. Raises ParityError for one that is off, wrongly scaled or another's.
+
+    Nine parameters: both readings, what they are held against, and how an error names them.
+
+    Args:
+        right: for each checkpoint the values that it and the others give at its places.
+        shared: mean square of what the right values round.
+        parts: places that are tested apart as well.
+    """
     rows, limits = [], load_gates()
     for name, values in right.items():
         error, effect = told[name] - values[name], _rms(values[name] - values[BASE])

@@ -168,6 +168,7 @@ def sample_suite(sampler: Sampler, arms: Mapping[str, Arm], *, seed: int, max_ne
 
     A shard holds about `shard` completions: whole prompts, of every arm that is served together. Files are named by all
     that their samples depend on, so those of other inputs are never taken. Returns SAMPLE_COLUMNS for each arm.
+    Eight parameters: what is asked of whom, how it is drawn, and where shards are kept.
     """
     groups = [list(arms)] if sampler.interleaves else [[name] for name in arms]
     pieces: dict[str, list[Piece]] = {}

@@ -39,6 +39,7 @@ class TraceBuilder:
     def __init__(self, sampler: Sampler, tokenizer, score: Score, params: TracesParams, conditions: Conditions,
                  default_system: str, seed: int, *, thresholds: Mapping[str, float] | None = None,
                  recovery_rule: bool = True):
+        """Nine parameters: who samples, who scores, and every rule that a kept turn has to pass."""
         self.sampler, self.tokenizer, self.score = sampler, tokenizer, score
         self.params, self.conditions, self.seed = params, conditions, seed
         thresholds = load_gates() if thresholds is None else thresholds

@@ -99,6 +99,7 @@ def fit(model, tokenizer, rows: Sequence[Encoded], phase: PhaseParams, training:
     """Trains the model's trainable adapter by the recipe, going on from the last checkpoint in `checkpoints`.
 
     Raises TrainingError: too few rows, no memory or disk, NaN, other steps or tokens than the recipe's.
+    Eight parameters: model, data, recipe and the place of checkpoints; the phases name the same.
     """
     from lib.training.trainer import checkpointing_undone
 
@@ -107,6 +108,7 @@ def fit(model, tokenizer, rows: Sequence[Encoded], phase: PhaseParams, training:
 
 
 def _fit(model, tokenizer, rows, phase, training, seed, checkpoints, progress) -> Trained:
+    """`fit` without its clean-up. Eight parameters: those of `fit`."""
     from datasets import Dataset, disable_progress_bars
     from transformers import PrinterCallback
 

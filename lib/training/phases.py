@@ -61,6 +61,7 @@ def train_phase1(base, tokenizer, rows: Sequence[Encoded], phase: PhaseParams, o
     """Trains a fresh adapter on the bare base and saves it to `out`; the base comes back unchanged.
 
     checkpoints: a folder of this training alone, from which a killed one continues; removed at the end.
+    Ten parameters: all that the adapter's bytes depend on, and where it and its checkpoints go.
     """
     from peft import get_peft_model
 
@@ -83,6 +84,7 @@ def train_phase2(base, tokenizer, rows: Sequence[Encoded], phase, phase1: Path |
     phase1: the Phase-1 adapter, or None for an arm without one. In `stack` it stays frozen and active below a new
     adapter and both are joined; in `continue` it is trained further, and an arm without one trains a fresh adapter of
     Phase 1's rank, alpha and scaling so that all arms get the same Phase 2. Raises AdapterError, TrainingError.
+    Twelve parameters: those of Phase 1, the adapter below and its recipe.
     """
     from peft import PeftModel, get_peft_model
 
