@@ -121,7 +121,7 @@ TRUSTED = {"validity": {"auroc": 0.95}}
     ("changes", "notes"),
     [
         ({}, []),
-        ({"profile": "smoke"}, ["pipeline at a toy scale", "embedded_quiz, not on ARC"]),
+        ({"profile": "smoke"}, ["pipeline at a toy scale", "did not have to refuse", "embedded_quiz, not on ARC"]),
         ({"profile": "smoke", "elsewhere": True}, []),
         ({"judge": {"validity": {"auroc": 0.89}}}, ["0.890 is below 0.9: no conclusion about alignment"]),
         ({"judge": {"validity": {"auroc": None}}}, ["was not measured"]),
