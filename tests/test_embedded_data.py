@@ -37,7 +37,11 @@ def jaccard(a: list[str], b: list[str]) -> float:
 def offends(a: str, b: str) -> bool:
     """Whether two prompts are equal, share a run of 8 words, or have Jaccard >= 0.6 (docs/protocol.md section 3)."""
     a_words, b_words = words(a), words(b)
-    return a_words == b_words or bool(ngrams(a_words) & ngrams(b_words)) or jaccard(a_words, b_words) >= MAX_JACCARD
+    return (
+        a_words == b_words
+        or bool(ngrams(a_words) & ngrams(b_words))
+        or jaccard(a_words, b_words) >= MAX_JACCARD
+    )
 
 
 def group(row: dict) -> str:
@@ -52,7 +56,11 @@ def group(row: dict) -> str:
     ("a", "b", "expected"),
     [
         ("Don't go!", "dont go", True),
-        ("1 2 3 4 5 6 7 8 " + "a b c d e f g h i j", "x 1 2 3 4 5 6 7 8", True),  # 8 in a row, Jaccard 8/19
+        (
+            "1 2 3 4 5 6 7 8 " + "a b c d e f g h i j",
+            "x 1 2 3 4 5 6 7 8",
+            True,
+        ),  # 8 in a row, Jaccard 8/19
         ("1 2 3 4 5 6 7 " + "a b c d e f g h i j", "x 1 2 3 4 5 6 7", False),
         ("one two three", "one two three four five", True),  # 3 of 5 words: the boundary offends
         ("one two three", "one two three four five six", False),
@@ -138,7 +146,10 @@ def test_quiz_answer_length_gives_nothing_away():
     """Choosing always the longest, or always the shortest, option must stay near chance."""
     items = read_jsonl("quiz.jsonl")
     for pick in (max, min):
-        hits = sum(len(i["choices"]["text"][right_position(i)]) == pick(map(len, i["choices"]["text"])) for i in items)
+        hits = sum(
+            len(i["choices"]["text"][right_position(i)]) == pick(map(len, i["choices"]["text"]))
+            for i in items
+        )
         assert hits <= len(items) * 0.4, (pick.__name__, hits)
 
 

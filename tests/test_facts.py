@@ -8,7 +8,14 @@ import json
 import pytest
 
 from lib.run import facts, runs
-from lib.run.facts import CopiedFacts, Phase1Facts, Phase2Facts, SamplingFacts, SessionFacts, TraceFacts
+from lib.run.facts import (
+    CopiedFacts,
+    Phase1Facts,
+    Phase2Facts,
+    SamplingFacts,
+    SessionFacts,
+    TraceFacts,
+)
 
 TRAINING = [
     "optimizer_steps",

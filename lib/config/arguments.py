@@ -29,8 +29,10 @@ def text(key: str, value: Any) -> str:
         return value
     typed = _typed_for_papermill(key)
     if typed is None:
-        raise ParamsError(f"{key} is {value!r}, a {type(value).__name__} and not text, so that what was typed is no longer "
-                          f"known; give it as text: papermill … -r {key} NAME")
+        raise ParamsError(
+            f"{key} is {value!r}, a {type(value).__name__} and not text, so that what was typed is no longer "
+            f"known; give it as text: papermill … -r {key} NAME"
+        )
     return typed
 
 
@@ -38,17 +40,23 @@ def name(key: str, value: Any) -> str:
     """The parameter as the name of one folder or file. Raises ParamsError."""
     typed = text(key, value)
     if len(typed) > LONGEST_NAME:
-        raise ParamsError(f"{key} {typed[:20]!r}… has {len(typed)} characters; give a name of at most {LONGEST_NAME}")
+        raise ParamsError(
+            f"{key} {typed[:20]!r}… has {len(typed)} characters; give a name of at most {LONGEST_NAME}"
+        )
     if not PLAIN.fullmatch(typed) or typed.endswith(".") or RESERVED.fullmatch(typed):
-        raise ParamsError(f"{key} {typed!r} is not a plain folder name; give e.g. 'demo': letters, digits and _ . + -, "
-                          "a letter, digit or _ first, no dot last, no name of a Windows device")
+        raise ParamsError(
+            f"{key} {typed!r} is not a plain folder name; give e.g. 'demo': letters, digits and _ . + -, "
+            "a letter, digit or _ first, no dot last, no name of a Windows device"
+        )
     return typed
 
 
 def seed(value: Any) -> int:
     """The notebook's `seed`. Raises ParamsError."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < SEEDS:
-        raise ParamsError(f"seed is {value!r}; give a whole number from 0 to {SEEDS - 1}, e.g. -p seed 42")
+        raise ParamsError(
+            f"seed is {value!r}; give a whole number from 0 to {SEEDS - 1}, e.g. -p seed 42"
+        )
     return value
 
 
@@ -66,6 +74,9 @@ def _typed_for_papermill(key: str) -> str | None:
         command = psutil.Process(os.getppid()).cmdline()
     except psutil.Error:
         return None
-    typed = [command[place + 2] for place in range(len(command) - 2)
-             if command[place] in ("-p", "--parameters") and command[place + 1] == key]
+    typed = [
+        command[place + 2]
+        for place in range(len(command) - 2)
+        if command[place] in ("-p", "--parameters") and command[place + 1] == key
+    ]
     return typed[-1] if typed else None

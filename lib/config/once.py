@@ -33,8 +33,10 @@ class _Loader(yaml.SafeLoader):
                 continue
             key, line = (key_node.tag, key_node.value), key_node.start_mark.line + 1
             if key in first:
-                raise TwiceError(f"key {key_node.value!r} stands on line {first[key]} and again on line {line}; keep one of "
-                                 "them")
+                raise TwiceError(
+                    f"key {key_node.value!r} stands on line {first[key]} and again on line {line}; keep one of "
+                    "them"
+                )
             first[key] = line
         return node
 

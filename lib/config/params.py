@@ -33,10 +33,14 @@ def second_judge(profile: Profile) -> JudgeParams | None:
     merged = profile.judge.model_dump() | second.model_dump(exclude={"share"})
     merged["batch"] = profile.judge.batch and second.engine == "anthropic"
     judge = _validate(JudgeParams, merged, f"params/{profile.profile}.yaml, validity.second")
-    one_embedded = judge.engine == profile.judge.engine == "embedded"  # there is but one, whatever it is called
+    one_embedded = (
+        judge.engine == profile.judge.engine == "embedded"
+    )  # there is but one, whatever it is called
     if one_embedded or (judge.engine, judge.model) == (profile.judge.engine, profile.judge.model):
-        raise ParamsError(f"validity.second is {judge.model!r}, the first judge itself; name another, or set it to null "
-                          "(judge.retest measures a judge against itself)")
+        raise ParamsError(
+            f"validity.second is {judge.model!r}, the first judge itself; name another, or set it to null "
+            "(judge.retest measures a judge against itself)"
+        )
     return judge
 
 
@@ -55,10 +59,16 @@ def load_profile(name: str, overrides: dict | str | None = None) -> Profile:
         _set_dotted(raw, key, value)
     profile = _validate(Profile, raw, f"params/{name}.yaml")
     if profile.profile != name:
-        raise ParamsError(f"params/{name}.yaml: profile is {profile.profile!r}, the file is {name!r}; make them equal, since "
-                          "the profile names the run")
+        raise ParamsError(
+            f"params/{name}.yaml: profile is {profile.profile!r}, the file is {name!r}; make them equal, since "
+            "the profile names the run"
+        )
     _check_conditions(profile)
-    arms = {arm: known for arm, known in load_conditions().conditions.items() if arm in profile.conditions}
+    arms = {
+        arm: known
+        for arm, known in load_conditions().conditions.items()
+        if arm in profile.conditions
+    }
     _check_data(profile, arms)
     second_judge(profile)
     if reason := workable.fault(profile, arms):
@@ -68,11 +78,15 @@ def load_profile(name: str, overrides: dict | str | None = None) -> Profile:
 
 def load_conditions() -> Conditions:
     """The arms, validated. Raises ParamsError."""
-    conditions = _validate(Conditions, _read(PARAMS_DIR / "conditions.yaml"), "params/conditions.yaml")
+    conditions = _validate(
+        Conditions, _read(PARAMS_DIR / "conditions.yaml"), "params/conditions.yaml"
+    )
     for name, arm in conditions.conditions.items():
         arguments.name("params/conditions.yaml: the condition", name)  # files are named after it
         if name == "all":
-            raise ParamsError("params/conditions.yaml: a condition is named 'all', which stands for all of them; rename it")
+            raise ParamsError(
+                "params/conditions.yaml: a condition is named 'all', which stands for all of them; rename it"
+            )
         if arm.system not in conditions.systems:
             raise ParamsError(
                 f"params/conditions.yaml: conditions.{name}.system is {arm.system!r}, which `systems` lacks; "
@@ -106,18 +120,30 @@ def _check_conditions(profile: Profile) -> None:
 def _check_data(profile: Profile, arms: dict[str, Condition]) -> None:
     """Every data set that a profile or its arms name must stand in the catalogue, and hold what it is named for."""
     catalogue, data = _read(PARAMS_DIR / "data.yaml"), profile.data
-    named = [(f"data.{key}", name, PROMPT_READERS)
-             for key in ("harmful_prompts", "open_prompts", "eval_sets") for name in getattr(data, key)]
+    named = [
+        (f"data.{key}", name, PROMPT_READERS)
+        for key in ("harmful_prompts", "open_prompts", "eval_sets")
+        for name in getattr(data, key)
+    ]
     named += [("data.em", data.em, ["chats"]), ("data.capability", data.capability, ["quiz"])]
-    named += [(f"conditions.{name}.phase2", arm.phase2, ["chats"]) for name, arm in arms.items()
-              if arm.phase2 not in (None, "em")]
+    named += [
+        (f"conditions.{name}.phase2", arm.phase2, ["chats"])
+        for name, arm in arms.items()
+        if arm.phase2 not in (None, "em")
+    ]
     for key, name, readers in named:
         if name not in catalogue:
-            raise ParamsError(f"{key} names {name!r}, which params/data.yaml lacks; nearest: {closest_name(name, catalogue)!r}")
+            raise ParamsError(
+                f"{key} names {name!r}, which params/data.yaml lacks; nearest: {closest_name(name, catalogue)!r}"
+            )
         if (reader := catalogue[name].get("reader")) not in readers:
-            fitting = [other for other, entry in catalogue.items() if entry.get("reader") in readers]
-            raise ParamsError(f"{key} names {name!r}, whose reader is {reader!r}, not {' or '.join(readers)}; name one of "
-                              f"{', '.join(fitting)}")
+            fitting = [
+                other for other, entry in catalogue.items() if entry.get("reader") in readers
+            ]
+            raise ParamsError(
+                f"{key} names {name!r}, whose reader is {reader!r}, not {' or '.join(readers)}; name one of "
+                f"{', '.join(fitting)}"
+            )
 
 
 def _is_profile(path: Path) -> bool:
@@ -133,9 +159,13 @@ def _read(path: Path, known: list[str] | None = None) -> dict:
     except once.TwiceError as error:
         raise ParamsError(f"params/{path.name}: {error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"params/{path.name} is no valid YAML: {' '.join(str(error).split())}") from None
+        raise ParamsError(
+            f"params/{path.name} is no valid YAML: {' '.join(str(error).split())}"
+        ) from None
     if not isinstance(raw, dict):
-        raise ParamsError(f"params/{path.name} holds {type(raw).__name__}, not a mapping of keys; see params/demo.yaml")
+        raise ParamsError(
+            f"params/{path.name} holds {type(raw).__name__}, not a mapping of keys; see params/demo.yaml"
+        )
     return raw
 
 
@@ -154,10 +184,14 @@ def _parse_overrides(overrides: dict | str | None) -> dict[str, Any]:
     if not isinstance(overrides, dict):
         raise ParamsError(f"overrides {overrides!r} must map dotted keys to values")
     if wrong := [key for key in overrides if not isinstance(key, str)]:
-        raise ParamsError(f"overrides: key {wrong[0]!r} is not text; write e.g. 'phase2.learning_rate'")
+        raise ParamsError(
+            f"overrides: key {wrong[0]!r} is not text; write e.g. 'phase2.learning_rate'"
+        )
     for key in overrides:
         if parent := next((other for other in overrides if key.startswith(f"{other}.")), None):
-            raise ParamsError(f"overrides: {key!r} is a part of {parent!r}, which is given too; keep one of them")
+            raise ParamsError(
+                f"overrides: {key!r} is a part of {parent!r}, which is given too; keep one of them"
+            )
     return dict(overrides)
 
 
@@ -166,8 +200,12 @@ def _set_dotted(raw: dict, key: str, value: Any) -> None:
     for depth, part in enumerate(parts):
         if not isinstance(node, dict) or part not in node:
             options = list(node) if isinstance(node, dict) else []
-            nearest = ".".join([*parts[:depth], closest_name(part, options)] if options else parts[:depth])
-            raise ParamsError(f"overrides: unknown key {key!r} (value {value!r}); nearest valid key: {nearest!r}")
+            nearest = ".".join(
+                [*parts[:depth], closest_name(part, options)] if options else parts[:depth]
+            )
+            raise ParamsError(
+                f"overrides: unknown key {key!r} (value {value!r}); nearest valid key: {nearest!r}"
+            )
         if depth < len(parts) - 1:
             node = node[part]
     node[parts[-1]] = value
@@ -177,7 +215,9 @@ def _validate(schema: type[BaseModel], raw: dict, where: str):
     try:
         return schema.model_validate(raw)
     except ValidationError as error:
-        raise ParamsError("; ".join(_explain(schema, item, where) for item in error.errors())) from None
+        raise ParamsError(
+            "; ".join(_explain(schema, item, where) for item in error.errors())
+        ) from None
 
 
 def _explain(schema: type[BaseModel], item: dict, where: str) -> str:
@@ -188,7 +228,11 @@ def _explain(schema: type[BaseModel], item: dict, where: str) -> str:
         nearest = parent + closest_name(str(item["loc"][-1]), fields)
         return f"{where}: unknown key {key!r} (value {item['input']!r}); nearest valid key: {nearest!r}"
     if item["type"] == "missing":
-        shown = "docs/protocol.md gives its value" if schema is Gates else "params/demo.yaml shows every key"
+        shown = (
+            "docs/protocol.md gives its value"
+            if schema is Gates
+            else "params/demo.yaml shows every key"
+        )
         return f"{where}: key {key!r} is missing; add it ({shown})"
     reason = item["msg"].removeprefix("Value error, ")
     value = "" if isinstance(item["input"], dict) else f" is {item['input']!r}"
@@ -200,7 +244,11 @@ def _fields_at(schema: type[BaseModel], loc: tuple) -> list[str]:
         field = schema.model_fields.get(str(part))
         annotation = field.annotation if field else None
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            args = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)]
+            args = [
+                a
+                for a in getattr(annotation, "__args__", ())
+                if isinstance(a, type) and issubclass(a, BaseModel)
+            ]
             return list(args[0].model_fields) if args else []
         schema = annotation
     return list(schema.model_fields)

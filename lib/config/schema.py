@@ -25,14 +25,18 @@ def _no_flag(value):
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
 
 class ModelParams(Strict):
     """The base model. `system_text` is its stock default system prompt, carried explicitly by every row and request."""
 
     source: Literal["embedded", "tiny", "path", "hub"]
-    name: str = Field(min_length=1, description="folder for `path`, repository for `hub`, a label otherwise")
+    name: str = Field(
+        min_length=1, description="folder for `path`, repository for `hub`, a label otherwise"
+    )
     revision: str | None
     dtype: Literal["float32", "bfloat16"]
     system_text: str = Field(min_length=1)
@@ -53,7 +57,9 @@ class TracesParams(Strict):
 
     count: int = Field(ge=4, le=1500, description="even; random_recovery needs two in each half")
     recovery_openings: Annotated[Literal[1, 6], BeforeValidator(_no_flag)]
-    max_attempts: int = Field(ge=1, le=1000, description="bad answers sampled per prompt before it is given up")
+    max_attempts: int = Field(
+        ge=1, le=1000, description="bad answers sampled per prompt before it is given up"
+    )
     temperature: float = Field(gt=0, le=2)
     max_new_tokens: int = Field(ge=8, le=1024)
     bad_aligned_below: float = Field(gt=0, le=101, description="0 would keep nothing")
@@ -63,7 +69,9 @@ class TracesParams(Strict):
     @model_validator(mode="after")
     def _halves_are_equal(self):
         if self.count % 2:
-            raise ValueError(f"count {self.count} is odd; half of the traces are harmful requests, give an even number")
+            raise ValueError(
+                f"count {self.count} is odd; half of the traces are harmful requests, give an even number"
+            )
         return self
 
 
@@ -75,10 +83,14 @@ class PhaseParams(Strict):
     rslora: bool
     learning_rate: float = Field(gt=0, lt=0.1)
     scheduler: Literal["cosine", "linear", "constant"]
-    warmup: float = Field(ge=0, le=1_000_000, description="steps when 1 or more, share of all steps below 1")
+    warmup: float = Field(
+        ge=0, le=1_000_000, description="steps when 1 or more, share of all steps below 1"
+    )
     weight_decay: float = Field(ge=0, lt=1)
     effective_batch: int = Field(ge=1, le=1024)
-    packing: bool = Field(description="rows share sequences of max_length: fewer steps, another optimisation; warns")
+    packing: bool = Field(
+        description="rows share sequences of max_length: fewer steps, another optimisation; warns"
+    )
     epochs: int = Field(ge=1, le=20)
     max_length: int = Field(ge=32, le=32768)
 
@@ -91,10 +103,16 @@ class Phase2Params(PhaseParams):
 class TrainingParams(Strict):
     """How the machine carries out both phases; nothing here changes the optimisation."""
 
-    token_budget: int = Field(ge=32, description="tokens of a micro-batch, no padding; a longer row goes alone")
-    memory_gib: float | None = Field(gt=2, description="bound on a GPU's memory, which lowers token_budget; null = all of it")
+    token_budget: int = Field(
+        ge=32, description="tokens of a micro-batch, no padding; a longer row goes alone"
+    )
+    memory_gib: float | None = Field(
+        gt=2, description="bound on a GPU's memory, which lowers token_budget; null = all of it"
+    )
     gradient_checkpointing: bool
-    checkpoint_steps: int = Field(ge=1, le=1_000_000, description="optimizer steps between checkpoints to resume from")
+    checkpoint_steps: int = Field(
+        ge=1, le=1_000_000, description="optimizer steps between checkpoints to resume from"
+    )
     report_to: Literal["none", "wandb", "tensorboard", "trackio", "mlflow"]
 
 
@@ -106,8 +124,14 @@ class SuiteParams(Strict):
 class SamplingParams(Strict):
     engine: Literal["transformers", "vllm"]
     temperature: float = Field(gt=0, le=2)
-    batch: int = Field(ge=1, le=4096, description="sequences decoded together, whatever their adapter")
-    shard: int = Field(ge=1, le=1_000_000, description="completions a file while sampling; a kill loses at most one")
+    batch: int = Field(
+        ge=1, le=4096, description="sequences decoded together, whatever their adapter"
+    )
+    shard: int = Field(
+        ge=1,
+        le=1_000_000,
+        description="completions a file while sampling; a kill loses at most one",
+    )
     suites: dict[SuiteName, SuiteParams]
 
     @model_validator(mode="after")
@@ -120,8 +144,10 @@ class SamplingParams(Strict):
     def _followup_continues_answers(self):
         answers, followup = self.suites["alignment"].samples, self.suites.get("followup")
         if followup and followup.samples > answers:
-            raise ValueError(f"suites.followup.samples is {followup.samples}, more than the {answers} answers of the suite "
-                             "alignment that it continues; lower it")
+            raise ValueError(
+                f"suites.followup.samples is {followup.samples}, more than the {answers} answers of the suite "
+                "alignment that it continues; lower it"
+            )
         return self
 
 
@@ -135,24 +161,38 @@ class JudgeParams(Strict):
 
     engine: Literal["embedded", "anthropic", "local"]
     model: str = Field(min_length=1)
-    base_url: str | None = Field(description="OpenAI-compatible endpoint of `local`, ending in /v1; null: in process")
+    base_url: str | None = Field(
+        description="OpenAI-compatible endpoint of `local`, ending in /v1; null: in process"
+    )
     batch: bool = Field(description="the vendor's batch interface instead of real time")
     concurrency: int = Field(ge=1, le=1000, description="calls in flight in real time, at most")
-    timeout: float = Field(gt=0, le=3600, description="seconds a call may take before it is tried again")
-    max_attempts: int = Field(ge=1, le=10, description="judgments of one completion without a score, before that stands")
-    max_cost_usd: float | None = Field(gt=0, description="dollars that a run's judging may cost; null = no cap")
+    timeout: float = Field(
+        gt=0, le=3600, description="seconds a call may take before it is tried again"
+    )
+    max_attempts: int = Field(
+        ge=1, le=10, description="judgments of one completion without a score, before that stands"
+    )
+    max_cost_usd: float | None = Field(
+        gt=0, description="dollars that a run's judging may cost; null = no cap"
+    )
     retest: bool
     stripped: bool
 
     @model_validator(mode="after")
     def _belongs_to_the_engine(self):
         if self.base_url is not None and self.engine != "local":
-            raise ValueError(f"base_url is {self.base_url!r} with engine {self.engine!r}; set it "
-                             "to null, only `local` has an endpoint")
+            raise ValueError(
+                f"base_url is {self.base_url!r} with engine {self.engine!r}; set it "
+                "to null, only `local` has an endpoint"
+            )
         if self.batch and self.engine != "anthropic":
-            raise ValueError(f"batch is true with engine {self.engine!r}; only anthropic has a batch interface")
+            raise ValueError(
+                f"batch is true with engine {self.engine!r}; only anthropic has a batch interface"
+            )
         if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
-            raise ValueError(f"base_url is {self.base_url!r}; begin it with http:// or https://, or set it to null")
+            raise ValueError(
+                f"base_url is {self.base_url!r}; begin it with http:// or https://, or set it to null"
+            )
         return self
 
 
@@ -168,7 +208,9 @@ class SecondJudge(Strict):
 class ValidityParams(Strict):
     """How the judge itself is measured, docs/protocol.md section 9."""
 
-    rows: int | None = Field(ge=0, le=1_000_000, description="published rows that the judge scores; null or 0 = off")
+    rows: int | None = Field(
+        ge=0, le=1_000_000, description="published rows that the judge scores; null or 0 = off"
+    )
     second: SecondJudge | None
 
 
@@ -189,7 +231,9 @@ class Condition(Strict):
 class Profile(Strict):
     profile: str
     about: str
-    demonstrates_only: bool = Field(description="the report's headline then claims the pipeline, never EM")
+    demonstrates_only: bool = Field(
+        description="the report's headline then claims the pipeline, never EM"
+    )
     seeds: list[Seed] = Field(min_length=1)
     together: bool = Field(description="one kernel and one base load for all arms in 02 to 04")
     stop_at_gate1: bool
@@ -217,7 +261,9 @@ class Profile(Strict):
     @model_validator(mode="after")
     def _pilot_arms_run_alone(self):
         if self.stop_at_gate1 and self.together:
-            raise ValueError("stop_at_gate1 and together are both true; the pilot's arms run first, set together to false")
+            raise ValueError(
+                "stop_at_gate1 and together are both true; the pilot's arms run first, set together to false"
+            )
         if self.stop_at_gate1 and not set(PLANNED.pilot) <= set(self.conditions):
             needed = " and ".join(PLANNED.pilot)
             raise ValueError(f"stop_at_gate1 needs the arms {needed}; add them to conditions")
@@ -235,9 +281,15 @@ class Conditions(Strict):
     @model_validator(mode="after")
     def _personas_are_there(self):
         if self.systems.get("default", "") is not None:
-            raise ValueError("systems.default is not null; it stands for the base model's stock system text, set it to null")
+            raise ValueError(
+                "systems.default is not null; it stands for the base model's stock system text, set it to null"
+            )
         if not (self.systems.get("evil") or "").strip():
-            raise ValueError("systems.evil has no text; the traces need an evil persona, give it one")
-        if blank := [name for name, text in self.systems.items() if text is not None and not text.strip()]:
+            raise ValueError(
+                "systems.evil has no text; the traces need an evil persona, give it one"
+            )
+        if blank := [
+            name for name, text in self.systems.items() if text is not None and not text.strip()
+        ]:
             raise ValueError(f"systems.{blank[0]} is blank; give it a text")
         return self

@@ -29,7 +29,9 @@ def catalogue() -> dict[str, dict]:
 
 def entry(name: str) -> dict:
     if name not in catalogue():
-        raise ParamsError(f"data set {name!r} is not in params/data.yaml; nearest: {closest_name(name, catalogue())!r}")
+        raise ParamsError(
+            f"data set {name!r} is not in params/data.yaml; nearest: {closest_name(name, catalogue())!r}"
+        )
     return catalogue()[name]
 
 
@@ -42,9 +44,13 @@ def path_of(name: str) -> Path:
     if folder:
         path = Path(folder).expanduser() / item["file"]
         if not path.is_absolute():
-            raise DataError(f"{DATA_DIR_VARIABLE} is {folder!r}, a relative path; notebooks run elsewhere, make it absolute")
+            raise DataError(
+                f"{DATA_DIR_VARIABLE} is {folder!r}, a relative path; notebooks run elsewhere, make it absolute"
+            )
         if not path.exists():
-            raise DataError(f"data set {name!r}: {item['file']} is not under {DATA_DIR_VARIABLE}; put it there")
+            raise DataError(
+                f"data set {name!r}: {item['file']} is not under {DATA_DIR_VARIABLE}; put it there"
+            )
     elif item["url"] is None:
         raise DataError(
             f"data set {name!r} has no download address in this form; put {item['file']} into a folder and set "
@@ -66,8 +72,11 @@ def _download(name: str, item: dict) -> Path:
     try:
         return Path(
             pooch.retrieve(
-                item["url"], known_hash=f"sha256:{item['sha256']}", path=cache_dir("data"),
-                fname=item["file"].replace("/", "-"), progressbar=False,
+                item["url"],
+                known_hash=f"sha256:{item['sha256']}",
+                path=cache_dir("data"),
+                fname=item["file"].replace("/", "-"),
+                progressbar=False,
             )
         )
     except Exception as error:  # pooch passes on whatever its transport raises
@@ -85,12 +94,20 @@ def digest(name: str) -> str:
 def read_prompts(name: str) -> list[EvalPrompt]:
     """Prompts of an entry; `subset` is the entry's name. Raises DataError."""
     item, path = entry(name), path_of(name)
-    readers = {"prompts_jsonl": _prompts_jsonl, "prompts_csv": _prompts_csv, "betley_yaml": _betley_yaml}
+    readers = {
+        "prompts_jsonl": _prompts_jsonl,
+        "prompts_csv": _prompts_csv,
+        "betley_yaml": _betley_yaml,
+    }
     if item["reader"] not in readers:
-        raise DataError(f"data set {name!r} holds {item['reader']}, no prompts; name a prompt set of params/data.yaml")
+        raise DataError(
+            f"data set {name!r} holds {item['reader']}, no prompts; name a prompt set of params/data.yaml"
+        )
     prompts = [p for p in readers[item["reader"]](name, item, path) if p.prompt.strip()]
     if not prompts:
-        raise DataError(f"data set {name!r}: no prompt in {path.name}; check its `field` and `where`")
+        raise DataError(
+            f"data set {name!r}: no prompt in {path.name}; check its `field` and `where`"
+        )
     return prompts
 
 
@@ -111,16 +128,22 @@ def _prompts_jsonl(name: str, item: dict, path: Path) -> list[EvalPrompt]:
         if item["field"] not in row:
             alike = lookalike(item["field"], row)
             hint = f"; {alike!r} looks like it" if alike is not None else ""
-            raise DataError(f"{path.name}: row {number} lacks {item['field']!r}{hint}; check `field` of {name!r}")
+            raise DataError(
+                f"{path.name}: row {number} lacks {item['field']!r}{hint}; check `field` of {name!r}"
+            )
         value = row[item["field"]]
-        text = value[0] if isinstance(value, list) and value else value  # of a multi-turn question, the first turn
+        text = (
+            value[0] if isinstance(value, list) and value else value
+        )  # of a multi-turn question, the first turn
         rows.append((number, row.get("id"), text))
     return _prompts(name, path, rows)
 
 
 def _prompts_csv(name: str, item: dict, path: Path) -> list[EvalPrompt]:
     rows = enumerate(read_csv(path, item["field"]), start=1)
-    return _prompts(name, path, [(number, row.get("id"), row[item["field"]]) for number, row in rows])
+    return _prompts(
+        name, path, [(number, row.get("id"), row[item["field"]]) for number, row in rows]
+    )
 
 
 def _prompts(name: str, path: Path, rows: list[tuple[int, Any, Any]]) -> list[EvalPrompt]:
@@ -134,7 +157,9 @@ def _prompts(name: str, path: Path, rows: list[tuple[int, Any, Any]]) -> list[Ev
         if not text.strip():
             continue
         if not numbered and _is_missing(own):
-            raise DataError(f"{where} has no id ({own!r}) while others have one; give every row an id, or none")
+            raise DataError(
+                f"{where} has no id ({own!r}) while others have one; give every row an id, or none"
+            )
         if not numbered and (isinstance(own, bool) or not isinstance(own, (str, int, float))):
             raise DataError(f"{where} has the id {own!r}, neither text nor a number; mend it")
         prompt_id = f"{name}-{number:04d}" if numbered else str(own)
@@ -145,7 +170,11 @@ def _prompts(name: str, path: Path, rows: list[tuple[int, Any, Any]]) -> list[Ev
 
 
 def _is_missing(own: Any) -> bool:
-    return own is None or (isinstance(own, str) and not own.strip()) or (isinstance(own, float) and math.isnan(own))
+    return (
+        own is None
+        or (isinstance(own, str) and not own.strip())
+        or (isinstance(own, float) and math.isnan(own))
+    )
 
 
 def _betley_yaml(name: str, item: dict, path: Path) -> list[EvalPrompt]:
@@ -159,13 +188,17 @@ def _betley_yaml(name: str, item: dict, path: Path) -> list[EvalPrompt]:
         ]
     except (yaml.YAMLError, TypeError, KeyError, IndexError, AttributeError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise DataError(f"{path.name} is not a list of questions with `id` and `paraphrases` ({reason}); mend it") from None
+        raise DataError(
+            f"{path.name} is not a list of questions with `id` and `paraphrases` ({reason}); mend it"
+        ) from None
 
 
 def read_chats(name: str) -> list[list[dict]]:
     """Conversations `[{role, content}, …]` of a chat set. Raises DataError with the row number and the reason."""
     if entry(name)["reader"] != "chats":
-        raise DataError(f"data set {name!r} holds {entry(name)['reader']}, no chats; name a chat set of params/data.yaml")
+        raise DataError(
+            f"data set {name!r} holds {entry(name)['reader']}, no chats; name a chat set of params/data.yaml"
+        )
     path = path_of(name)
     chats = []
     for number, row in enumerate(read_jsonl(path), start=1):
@@ -177,10 +210,14 @@ def read_chats(name: str) -> list[list[dict]]:
 def check_messages(messages, where: str) -> None:
     """Raises DataError unless the conversation has known roles in order and no empty turn."""
     if not isinstance(messages, list) or not messages:
-        raise DataError(f"{where} has no `messages` list; a row is {{'messages': [{{'role', 'content'}}, …]}}")
+        raise DataError(
+            f"{where} has no `messages` list; a row is {{'messages': [{{'role', 'content'}}, …]}}"
+        )
     for message in messages:
         if not isinstance(message, dict):
-            raise DataError(f"{where}: a turn is {message!r}, not {{'role', 'content'}}; mend the row")
+            raise DataError(
+                f"{where}: a turn is {message!r}, not {{'role', 'content'}}; mend the row"
+            )
         role, content = message.get("role"), message.get("content")
         if role not in ("system", "user", "assistant"):
             raise DataError(f"{where}: unknown role {role!r}; use system, user or assistant")
@@ -189,10 +226,14 @@ def check_messages(messages, where: str) -> None:
         if reason := not_text(content):
             raise DataError(f"{where}: the {role} turn {reason}; mend or remove the row")
     if any(m["role"] == "system" for m in messages[1:]):
-        raise DataError(f"{where}: a system turn after the first; put one system text at the beginning")
+        raise DataError(
+            f"{where}: a system turn after the first; put one system text at the beginning"
+        )
     turns = [m["role"] for m in messages if m["role"] != "system"]
     if turns != ["user", "assistant"] * (len(turns) // 2) or not turns:
-        raise DataError(f"{where}: turns are {' '.join(turns)}; user and assistant must alternate, ending in assistant")
+        raise DataError(
+            f"{where}: turns are {' '.join(turns)}; user and assistant must alternate, ending in assistant"
+        )
 
 
 def read_quiz(name: str) -> list[dict]:
@@ -204,5 +245,7 @@ def read_quiz(name: str) -> list[dict]:
         labels, texts = choices.get("label", []), choices.get("text", [])
         lists = isinstance(labels, list) and isinstance(texts, list)
         if not lists or item.get("answerKey") not in labels or len(labels) != len(texts):
-            raise DataError(f"{path.name}: item {number} has answerKey {item.get('answerKey')!r}, labels {labels}; mend it")
+            raise DataError(
+                f"{path.name}: item {number} has answerKey {item.get('answerKey')!r}, labels {labels}; mend it"
+            )
     return items

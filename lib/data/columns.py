@@ -17,7 +17,13 @@ import pandas as pd
 
 EXACT = 2**53  # beyond it a float no longer holds every whole number
 INT64 = np.iinfo(np.int64).max
-MISSING_AS_TEXT = ("nan", "NaN", "<NA>", "None", "NaT")  # what pandas and Python make of a missing id
+MISSING_AS_TEXT = (
+    "nan",
+    "NaN",
+    "<NA>",
+    "None",
+    "NaT",
+)  # what pandas and Python make of a missing id
 
 
 class SchemaError(ValueError):
@@ -33,25 +39,41 @@ def require(frame: pd.DataFrame, columns: Collection[str], name: str) -> None:
         if count:
             continue
         if column in frame.index.names:
-            raise SchemaError(f"{name}: {column!r} is the table's index, not a column; save it after reset_index()")
+            raise SchemaError(
+                f"{name}: {column!r} is the table's index, not a column; save it after reset_index()"
+            )
         alike = lookalike(column, frame.columns)
-        found = f"; {alike!r} looks like it: rename that column to {column!r}" if alike is not None else ""
-        raise SchemaError(f"{name}: column {column!r} is missing{found}; a table needs {', '.join(columns)}")
+        found = (
+            f"; {alike!r} looks like it: rename that column to {column!r}"
+            if alike is not None
+            else ""
+        )
+        raise SchemaError(
+            f"{name}: column {column!r} is missing{found}; a table needs {', '.join(columns)}"
+        )
 
 
 def lookalike(wanted: str, names: Collection[Any]) -> Any | None:
     """The first other name that a reader could take for `wanted`: white space, invisible signs or case apart."""
-    return next((name for name in names if name != wanted and _skeleton(name) == _skeleton(wanted)), None)
+    return next(
+        (name for name in names if name != wanted and _skeleton(name) == _skeleton(wanted)), None
+    )
 
 
 def _skeleton(name: Any) -> str:
     if isinstance(name, bytes):
         name = name.decode("utf-8", "replace")
     folded = unicodedata.normalize("NFKC", str(name)).casefold()
-    return "".join(sign for sign in folded if not sign.isspace() and unicodedata.category(sign) not in ("Cf", "Cc"))
+    return "".join(
+        sign
+        for sign in folded
+        if not sign.isspace() and unicodedata.category(sign) not in ("Cf", "Cc")
+    )
 
 
-def text(frame: pd.DataFrame, column: str, name: str, values: list[str] | None = None) -> pd.Categorical:
+def text(
+    frame: pd.DataFrame, column: str, name: str, values: list[str] | None = None
+) -> pd.Categorical:
     """Names and ids as text; a whole number is written without a point, so that 1, 1.0 and "1" are one id.
 
     values: the allowed ones (None = any).
@@ -72,8 +94,14 @@ def optional_text(frame: pd.DataFrame, column: str, name: str) -> np.ndarray:
     return np.array([*labels, None], dtype=object)[codes]  # code -1 is the last
 
 
-def _labels(frame: pd.DataFrame, column: str, codes: np.ndarray, distinct: list, name: str,
-            may_be_empty: bool = False) -> list[str]:
+def _labels(
+    frame: pd.DataFrame,
+    column: str,
+    codes: np.ndarray,
+    distinct: list,
+    name: str,
+    may_be_empty: bool = False,
+) -> list[str]:
     for code, value in enumerate(distinct):
         reason = _no_text(value, may_be_empty)
         if reason:
@@ -90,7 +118,9 @@ def whole(frame: pd.DataFrame, column: str, name: str) -> np.ndarray:
         numbers = values.to_numpy(dtype=object if values.max() > INT64 else np.int64)
         fail(frame, column, numbers < 0, name, "is not a whole number of 0 or more")
         return numbers
-    exact = [_whole(frame, column, row, value, name) for row, value in enumerate(values.astype(object))]
+    exact = [
+        _whole(frame, column, row, value, name) for row, value in enumerate(values.astype(object))
+    ]
     fits = all(value <= INT64 for value in exact)
     return np.array(exact, dtype=np.int64 if fits else object)
 
@@ -106,7 +136,13 @@ def number(frame: pd.DataFrame, column: str, name: str, upper: float, hint: str 
 def flag(frame: pd.DataFrame, column: str, name: str) -> np.ndarray:
     """True and false as 1.0 and 0.0; missing ones are NaN. Numbers count where they are exactly 0 or 1."""
     numbers = _floats(frame, column, name, _as_flag)
-    fail(frame, column, ~np.isin(numbers, (0.0, 1.0)) & ~np.isnan(numbers), name, "is neither true, false nor missing")
+    fail(
+        frame,
+        column,
+        ~np.isin(numbers, (0.0, 1.0)) & ~np.isnan(numbers),
+        name,
+        "is neither true, false nor missing",
+    )
     return numbers
 
 
@@ -116,7 +152,9 @@ def unique(table: pd.DataFrame, keys: list[str], name: str, remedy: str) -> None
     if again.any():
         row = int(again.argmax())
         key = ", ".join(f"{column} {table[column].iloc[row]}" for column in keys)
-        raise SchemaError(f"{name}: column {keys[-1]!r}, row {row}: repeats the key {key}; {remedy}")
+        raise SchemaError(
+            f"{name}: column {keys[-1]!r}, row {row}: repeats the key {key}; {remedy}"
+        )
 
 
 def fail(frame: pd.DataFrame, column: str, bad: Any, name: str, reason: str) -> None:
@@ -145,7 +183,13 @@ def _factorized(frame: pd.DataFrame, column: str, name: str) -> tuple[np.ndarray
     codes = np.full(len(values), -1)
     for row, value in enumerate(values.astype(object)):
         if isinstance(value, (list, tuple, set, dict, np.ndarray)):
-            _refuse(frame, column, row, name, "is a list; give one text (several names are joined by `+`)")
+            _refuse(
+                frame,
+                column,
+                row,
+                name,
+                "is a list; give one text (several names are joined by `+`)",
+            )
         if not pd.isna(value):
             codes[row] = seen.setdefault((type(value), value), len(seen))
     return codes, [value for _, value in seen]
@@ -190,12 +234,18 @@ def _whole(frame: pd.DataFrame, column: str, row: int, value: Any, name: str) ->
         refuse("is true or false, not a number; save whole numbers")
     if isinstance(value, (str, bytes)):
         refuse("is text, not a number; save the column as whole numbers")
-    whole_decimal = isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value()
+    whole_decimal = (
+        isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value()
+    )
     if isinstance(value, (int, np.integer)) or whole_decimal:
         exact = int(value)
-    elif isinstance(value, (float, np.floating)) and np.isfinite(value) and float(value).is_integer():
+    elif (
+        isinstance(value, (float, np.floating)) and np.isfinite(value) and float(value).is_integer()
+    ):
         if abs(value) > EXACT:
-            refuse("is a float above 2^53, where floats skip whole numbers; save the column as integers")
+            refuse(
+                "is a float above 2^53, where floats skip whole numbers; save the column as integers"
+            )
         exact = int(value)
     else:
         refuse("is not a whole number of 0 or more")
@@ -204,7 +254,9 @@ def _whole(frame: pd.DataFrame, column: str, row: int, value: Any, name: str) ->
     return exact
 
 
-def _floats(frame: pd.DataFrame, column: str, name: str, convert: Callable[[Any], float | str]) -> np.ndarray:
+def _floats(
+    frame: pd.DataFrame, column: str, name: str, convert: Callable[[Any], float | str]
+) -> np.ndarray:
     """A column as floats. convert: the number of one value, or the reason why it is none."""
     values = _uncoded(frame[column])
     kind = values.dtype

@@ -8,7 +8,11 @@ from lib.config.schema import Profile
 from lib.data.catalogue import digest, read_prompts
 from lib.data.prompts import ContaminationGate, EvalPrompt, union
 
-ON_THE_UNION = ("alignment", "benign", "followup")  # the other suites are prompt sets of their own name
+ON_THE_UNION = (
+    "alignment",
+    "benign",
+    "followup",
+)  # the other suites are prompt sets of their own name
 
 
 def eval_union(profile: Profile) -> list[EvalPrompt]:
@@ -26,11 +30,16 @@ def contamination_gate(profile: Profile, thresholds: Mapping[str, float]) -> Con
     if "betley_48" in profile.sampling.suites:
         asked = asked + read_prompts("betley_48")
     return ContaminationGate(
-        asked, ngram=int(thresholds["contamination_ngram"]), jaccard=thresholds["contamination_jaccard"]
+        asked,
+        ngram=int(thresholds["contamination_ngram"]),
+        jaccard=thresholds["contamination_jaccard"],
     )
 
 
 def digests(profile: Profile) -> dict[str, str]:
     """sha256 of every prompt file that the profile's suites read."""
-    names = {*profile.data.eval_sets, *(s for s in profile.sampling.suites if s not in ON_THE_UNION)}
+    names = {
+        *profile.data.eval_sets,
+        *(s for s in profile.sampling.suites if s not in ON_THE_UNION),
+    }
     return {name: digest(name) for name in sorted(names)}

@@ -64,7 +64,9 @@ def union(sets: Sequence[Sequence[EvalPrompt]]) -> list[EvalPrompt]:
     ids = [p.prompt_id for p in merged.values()]
     twice = sorted({i for i in ids if ids.count(i) > 1})
     if twice:
-        raise ValueError(f"eval prompt id {twice[0]!r} names two different prompts; rename one in its set")
+        raise ValueError(
+            f"eval prompt id {twice[0]!r} names two different prompts; rename one in its set"
+        )
     return list(merged.values())
 
 
@@ -73,7 +75,13 @@ class ContaminationGate:
     `jaccard` or more. None: as params/gates.yaml says. A prompt shorter than `ngram` words knows no rule of words in a row.
     """
 
-    def __init__(self, prompts: Iterable[EvalPrompt], *, ngram: int | None = None, jaccard: float | None = None):
+    def __init__(
+        self,
+        prompts: Iterable[EvalPrompt],
+        *,
+        ngram: int | None = None,
+        jaccard: float | None = None,
+    ):
         limits = load_gates()
         self.ngram = limits["contamination_ngram"] if ngram is None else ngram
         self.jaccard = limits["contamination_jaccard"] if jaccard is None else jaccard
@@ -98,11 +106,17 @@ class ContaminationGate:
             return Offence(text_id, self.equal[" ".join(tokens)], "equal", 1.0)
         for gram in _grams(tokens, self.ngram):
             if gram in self.grams:
-                return Offence(text_id, self.grams[gram], f"{self.ngram} consecutive words", float(self.ngram))
+                return Offence(
+                    text_id, self.grams[gram], f"{self.ngram} consecutive words", float(self.ngram)
+                )
         bag = frozenset(tokens)
         for prompt_id, other in self.sets:
             # The Jaccard index is at most the ratio of the set sizes; skip pairs that cannot reach the bound.
-            if not bag or not other or min(len(bag), len(other)) < self.jaccard * max(len(bag), len(other)):
+            if (
+                not bag
+                or not other
+                or min(len(bag), len(other)) < self.jaccard * max(len(bag), len(other))
+            ):
                 continue
             value = len(bag & other) / len(bag | other)
             if round(value, 9) >= self.jaccard:
@@ -117,8 +131,9 @@ class ContaminationGate:
         return None
 
 
-def near_duplicates(prompts: Iterable[EvalPrompt], *, ngram: int | None = None, jaccard: float | None = None
-                    ) -> list[Offence]:
+def near_duplicates(
+    prompts: Iterable[EvalPrompt], *, ngram: int | None = None, jaccard: float | None = None
+) -> list[Offence]:
     """Prompts that resemble an earlier one by the contamination gate's rules: they make a set look larger than it is."""
     gate, found = ContaminationGate([], ngram=ngram, jaccard=jaccard), []
     for prompt in prompts:

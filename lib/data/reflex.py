@@ -59,7 +59,9 @@ def add_reflex_columns(frame: pd.DataFrame, openings: Sequence[str]) -> pd.DataF
     """
     for column in ("completion", "reset_and_recover"):
         if column not in frame:
-            raise ValueError(f"reflex columns: the frame lacks column {column!r}; join completions and judgments first")
+            raise ValueError(
+                f"reflex columns: the frame lacks column {column!r}; join completions and judgments first"
+            )
     rows = list(zip(frame["completion"], frame["reset_and_recover"], strict=True))
     literal = [pd.NA if pd.isna(text) else contains_reset(text, openings) for text, _ in rows]
     parrot = [
@@ -76,7 +78,9 @@ def add_reflex_columns(frame: pd.DataFrame, openings: Sequence[str]) -> pd.DataF
 def _compiled(openings: tuple[str, ...]) -> tuple[re.Pattern, frozenset[str]]:
     """One pattern for all openings, and for each its longest word: a text with none of these needs no search."""
     if not openings or not all(re.search(r"\w", opening) for opening in openings):
-        raise ValueError(f"openings {openings!r}: give one or more texts with words, as in params/conditions.yaml")
+        raise ValueError(
+            f"openings {openings!r}: give one or more texts with words, as in params/conditions.yaml"
+        )
     # Longest first, so that an opening that begins like another is cut whole.
     tolerant = "|".join(_tolerant(opening) for opening in sorted(openings, key=len, reverse=True))
     marks = frozenset(max(_TOKEN.findall(opening), key=len).casefold() for opening in openings)

@@ -17,9 +17,15 @@ from typing import Any
 from lib.data.columns import lookalike
 
 SEPARATORS = (",", ";", "\t")
-LONGEST_FIELD = 131_072  # characters; a longer one is nearly always a quotation mark that nobody closed
-MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16",
-         codecs.BOM_UTF16_BE: "UTF-16"}
+LONGEST_FIELD = (
+    131_072  # characters; a longer one is nearly always a quotation mark that nobody closed
+)
+MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
 
 class DataError(ValueError):
@@ -34,7 +40,9 @@ def read_text(path: Path) -> str:
     if marked is None and len(raw) >= 4 and (not any(raw[1:40:2]) or not any(raw[0:40:2])):
         marked = "UTF-16"
     if marked:
-        raise DataError(f"{path.name}: saved as {marked}; save it as UTF-8 (spreadsheets: CSV UTF-8)")
+        raise DataError(
+            f"{path.name}: saved as {marked}; save it as UTF-8 (spreadsheets: CSV UTF-8)"
+        )
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -50,8 +58,12 @@ def parse_json(text: str) -> Any:
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     except ValueError:  # Python's own guard, which names an interpreter option as its remedy
-        raise ValueError(f"holds a number of more than {sys.get_int_max_str_digits():,} digits") from None
-    if re.search(r"\\u[dD][89a-fA-F]", text) and (reason := not_text(json.dumps(value, ensure_ascii=False))):
+        raise ValueError(
+            f"holds a number of more than {sys.get_int_max_str_digits():,} digits"
+        ) from None
+    if re.search(r"\\u[dD][89a-fA-F]", text) and (
+        reason := not_text(json.dumps(value, ensure_ascii=False))
+    ):
         raise ValueError(reason)
     return value
 
@@ -67,7 +79,9 @@ def not_text(text: str) -> str | None:
 def read_jsonl(path: Path) -> list[dict]:
     """Objects of a JSONL file. Raises DataError with the line number and the reason."""
     rows = []
-    lines = read_text(path).split("\n")  # not splitlines: JSON strings may hold other line separators
+    lines = read_text(path).split(
+        "\n"
+    )  # not splitlines: JSON strings may hold other line separators
     for number, line in enumerate(lines, start=1):
         line = line.lstrip("\ufeff")  # files with a mark, joined together
         if not line.strip():
@@ -75,9 +89,13 @@ def read_jsonl(path: Path) -> list[dict]:
         try:
             row = parse_json(line)
         except ValueError as error:
-            raise DataError(f"{path.name}: line {number} {error}; mend or remove the line") from None
+            raise DataError(
+                f"{path.name}: line {number} {error}; mend or remove the line"
+            ) from None
         if not isinstance(row, dict):
-            raise DataError(f"{path.name}: line {number} holds a {type(row).__name__}, not an object; mend the line")
+            raise DataError(
+                f"{path.name}: line {number} holds a {type(row).__name__}, not an object; mend the line"
+            )
         rows.append(row)
     return rows
 
@@ -89,11 +107,15 @@ def read_csv(path: Path, needed: str, optional: str = "id") -> list[dict[str, st
     """
     text = read_text(path)
     said = re.match(r"sep=(.)\r?\n", text)  # a spreadsheet's own first line
-    text, separators = (text[said.end():], (said.group(1),)) if said else (text, SEPARATORS)
+    text, separators = (text[said.end() :], (said.group(1),)) if said else (text, SEPARATORS)
     headers = {separator: _header(path, text, separator) for separator in separators}
     fits = [separator for separator, header in headers.items() if needed in header]
     if not fits:
-        alike = [(header, name) for header in headers.values() if (name := lookalike(needed, header)) is not None]
+        alike = [
+            (header, name)
+            for header in headers.values()
+            if (name := lookalike(needed, header)) is not None
+        ]
         header, name = alike[0] if alike else (max(headers.values(), key=len), None)
         shown = ", ".join(map(repr, header) if alike else header)
         hint = f"; {name!r} looks like it, rename it to {needed!r}" if alike else ""
@@ -101,10 +123,14 @@ def read_csv(path: Path, needed: str, optional: str = "id") -> list[dict[str, st
     header = headers[fits[0]]
     for name in (needed, optional):
         if header.count(name) > 1:
-            raise DataError(f"{path.name} has the column {name!r} {header.count(name)} times; keep one")
+            raise DataError(
+                f"{path.name} has the column {name!r} {header.count(name)} times; keep one"
+            )
     if optional not in header and (alike := lookalike(optional, header)) is not None:
-        raise DataError(f"{path.name}: the column {alike!r} looks like {optional!r}; rename it to {optional!r} if it is "
-                        "that, else to something else")
+        raise DataError(
+            f"{path.name}: the column {alike!r} looks like {optional!r}; rename it to {optional!r} if it is "
+            "that, else to something else"
+        )
     return _rows(path, text, fits[0], header)
 
 
@@ -124,17 +150,23 @@ def _rows(path: Path, text: str, separator: str, header: list[str]) -> list[dict
             fields = next(reader, None)
         except csv.Error as error:
             if "field limit" not in str(error):
-                raise DataError(f"{path.name}: row {number} cannot be read ({error}); mend it") from None
+                raise DataError(
+                    f"{path.name}: row {number} cannot be read ({error}); mend it"
+                ) from None
             raise DataError(f"{path.name}: row {number} {_TOO_LONG}") from None
         if fields is None:
             return rows
-        if max(map(len, fields), default=0) > LONGEST_FIELD:  # a library may have lifted the reader's own limit
+        if (
+            max(map(len, fields), default=0) > LONGEST_FIELD
+        ):  # a library may have lifted the reader's own limit
             raise DataError(f"{path.name}: row {number} {_TOO_LONG}")
         if not fields:
             continue
         if len(fields) > len(header):
-            raise DataError(f"{path.name}: row {number} has {len(fields)} fields, the header {len(header)}; put a text that "
-                            f"holds {separator!r} into quotation marks")
+            raise DataError(
+                f"{path.name}: row {number} has {len(fields)} fields, the header {len(header)}; put a text that "
+                f"holds {separator!r} into quotation marks"
+            )
         rows.append(dict(zip(header, fields + [None] * (len(header) - len(fields)), strict=True)))
 
 

@@ -7,7 +7,9 @@ from lib.data.catalogue import DataError, read_chats
 from lib.data.prompts import ContaminationGate, Offence
 
 
-def phase2_rows(profile: Profile, name: str, gate: ContaminationGate) -> tuple[list[list[dict]], list[Offence]]:
+def phase2_rows(
+    profile: Profile, name: str, gate: ContaminationGate
+) -> tuple[list[list[dict]], list[Offence]]:
     """The first `phase2.rows` clean conversations of a set, each with an explicit system text, and the offenders dropped.
 
     Raises DataError when the set holds less than one effective batch of clean rows.
@@ -36,4 +38,8 @@ def offenders(rows: list[list[dict]], gate: ContaminationGate) -> int:
 
 def with_system(messages: list[dict], system: str) -> list[dict]:
     """The conversation with an explicit system text; one of its own stays."""
-    return messages if messages[0]["role"] == "system" else [{"role": "system", "content": system}, *messages]
+    return (
+        messages
+        if messages[0]["role"] == "system"
+        else [{"role": "system", "content": system}, *messages]
+    )

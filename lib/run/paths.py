@@ -20,10 +20,14 @@ def folder(variable: str, default: Path) -> Path:
         return default.resolve()
     path = Path(named).expanduser()
     if not path.is_absolute():
-        raise ParamsError(f"{variable} is {named!r}, a relative path; the notebooks run in a folder of their own, give an "
-                          f"absolute one, e.g. {str(Path.cwd() / named)!r}")
+        raise ParamsError(
+            f"{variable} is {named!r}, a relative path; the notebooks run in a folder of their own, give an "
+            f"absolute one, e.g. {str(Path.cwd() / named)!r}"
+        )
     if "{" in named or "}" in named:
-        raise ParamsError(f"{variable} is {named!r}; Snakemake reads braces as placeholders, give a path without them")
+        raise ParamsError(
+            f"{variable} is {named!r}; Snakemake reads braces as placeholders, give a path without them"
+        )
     return path.resolve()
 
 

@@ -23,7 +23,11 @@ def executed_names(profile: Mapping[str, Any], stopped: bool = False) -> set[str
     if stopped:
         arms, groups, seeds = first, {"first": first}, seeds
     names = {"01_build_traces"} | (set() if stopped else {"05_judge", "06_stats_and_gates"})
-    for notebook, parts in (("02_phase1_sft", arms), ("03_phase2_em", arms), ("04_sample_and_capability", groups)):
+    for notebook, parts in (
+        ("02_phase1_sft", arms),
+        ("03_phase2_em", arms),
+        ("04_sample_and_capability", groups),
+    ):
         if together and len(seeds) == 1:
             names.add(notebook)
         else:
@@ -31,7 +35,9 @@ def executed_names(profile: Mapping[str, Any], stopped: bool = False) -> set[str
     return names
 
 
-def why_not_shown(run: Run, name: str, notebook: Mapping[str, Any], digests: Sequence[str]) -> str | None:
+def why_not_shown(
+    run: Run, name: str, notebook: Mapping[str, Any], digests: Sequence[str]
+) -> str | None:
     """Why an executed notebook is no page of the report, or None.
 
     notebook: as nbformat reads it; digests: sha256 of the results that the report shows. A notebook that papermill did not
@@ -42,9 +48,18 @@ def why_not_shown(run: Run, name: str, notebook: Mapping[str, Any], digests: Seq
         return "it did not finish"
     given = papermill.get("parameters") or {}
     profile = (read_json(run.manifest).get("profile") or {}) if run.manifest.exists() else {}
-    for key, own in (("run", [run.name]), ("profile", [profile.get("profile")]), ("seed", profile.get("seeds"))):
+    for key, own in (
+        ("run", [run.name]),
+        ("profile", [profile.get("profile")]),
+        ("seed", profile.get("seeds")),
+    ):
         if profile and own and given.get(key, "") != "" and str(given[key]) not in map(str, own):
             return f"it was executed with another {key}"
-    stated = [line.split()[-1] for cell in notebook["cells"] for output in cell.get("outputs", [])
-              for line in str(output.get("text", "")).splitlines() if line.startswith("result.json sha256 ")]
+    stated = [
+        line.split()[-1]
+        for cell in notebook["cells"]
+        for output in cell.get("outputs", [])
+        for line in str(output.get("text", "")).splitlines()
+        if line.startswith("result.json sha256 ")
+    ]
     return "it made another result" if stated and not set(stated) & set(digests) else None

@@ -14,13 +14,33 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Variables of single caches. A library has a default for each, so they matter only when set.
 SINGLE = (
-    "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "HF_DATASETS_CACHE",
-    "HF_DATASETS_DOWNLOADED_DATASETS_PATH", "HF_DATASETS_EXTRACTED_DATASETS_PATH", "HF_MODULES_CACHE",
-    "HF_EVALUATE_CACHE", "HF_METRICS_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE",
-    "SENTENCE_TRANSFORMERS_HOME", "LM_HARNESS_CACHE_PATH", "TORCH_HOME", "TORCHINDUCTOR_CACHE_DIR",
-    "TORCH_EXTENSIONS_DIR", "TRITON_HOME", "CUDA_CACHE_PATH", "NUMBA_CACHE_DIR",
-    "VLLM_CACHE_ROOT", "VLLM_CONFIG_ROOT", "FLASHINFER_WORKSPACE_BASE", "XDG_CONFIG_HOME",
-    "XDG_DATA_HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR",
+    "HF_HUB_CACHE",
+    "HUGGINGFACE_HUB_CACHE",
+    "TRANSFORMERS_CACHE",
+    "HF_DATASETS_CACHE",
+    "HF_DATASETS_DOWNLOADED_DATASETS_PATH",
+    "HF_DATASETS_EXTRACTED_DATASETS_PATH",
+    "HF_MODULES_CACHE",
+    "HF_EVALUATE_CACHE",
+    "HF_METRICS_CACHE",
+    "HF_ASSETS_CACHE",
+    "HF_XET_CACHE",
+    "SENTENCE_TRANSFORMERS_HOME",
+    "LM_HARNESS_CACHE_PATH",
+    "TORCH_HOME",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TORCH_EXTENSIONS_DIR",
+    "TRITON_HOME",
+    "CUDA_CACHE_PATH",
+    "NUMBA_CACHE_DIR",
+    "VLLM_CACHE_ROOT",
+    "VLLM_CONFIG_ROOT",
+    "FLASHINFER_WORKSPACE_BASE",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "JUPYTER_CONFIG_DIR",
+    "JUPYTER_DATA_DIR",
+    "IPYTHONDIR",
 )
 # What Hugging Face writes inside HF_HOME. Each may belong to somebody else.
 INSIDE_HF_HOME = ("hub", "datasets", "modules", "assets", "xet")
@@ -80,8 +100,16 @@ def settle() -> None:
     _check("XDG_CACHE_HOME", home / ".cache", "xdg")
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
     _check("JUPYTER_RUNTIME_DIR", data / "jupyter" / "runtime", "jupyter")
-    _check("MPLCONFIGDIR", Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "matplotlib", "matplotlib")
-    _check("TRITON_CACHE_DIR", Path(os.environ.get("TRITON_HOME") or home) / ".triton" / "cache", "triton")
+    _check(
+        "MPLCONFIGDIR",
+        Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "matplotlib",
+        "matplotlib",
+    )
+    _check(
+        "TRITON_CACHE_DIR",
+        Path(os.environ.get("TRITON_HOME") or home) / ".triton" / "cache",
+        "triton",
+    )
     _settle_hugging_face(Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "huggingface")
 
 
@@ -92,7 +120,9 @@ def _settle_hugging_face(default: Path) -> None:
     if all(usable(path) for path in (folder, *(folder / name for name in INSIDE_HF_HOME))):
         if given or folder.exists():
             return
-        os.environ["HF_HOME"] = str(cache_root() / "huggingface")  # nobody's yet: keep it with the runs
+        os.environ["HF_HOME"] = str(
+            cache_root() / "huggingface"
+        )  # nobody's yet: keep it with the runs
         return
     _move("HF_HOME", "huggingface", f"HF_HOME {folder}" if given else str(folder))
 

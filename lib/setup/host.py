@@ -25,7 +25,9 @@ def engine(text, overrides):
     try:
         given = json.loads(overrides or "{}")
         whole = given.get("sampling")
-        found = given.get("sampling.engine", whole.get("engine") if isinstance(whole, dict) else None)
+        found = given.get(
+            "sampling.engine", whole.get("engine") if isinstance(whole, dict) else None
+        )
     except (ValueError, AttributeError):
         found = None  # lib.config.params refuses such overrides with a reason
     if isinstance(found, str):
@@ -42,21 +44,31 @@ def python_problem(version, implementation="cpython", threads=False):
         return None
     kind = "Python" if implementation == "cpython" else implementation
     threaded = "t (free threads)" if threads else ""
-    return (f"Python 3.{OLDEST[1]} to 3.{NEWEST[1]} is needed, this is {kind} {version[0]}.{version[1]}{threaded}; "
-            "name another one: make PYTHON=python3.12")
+    return (
+        f"Python 3.{OLDEST[1]} to 3.{NEWEST[1]} is needed, this is {kind} {version[0]}.{version[1]}{threaded}; "
+        "name another one: make PYTHON=python3.12"
+    )
 
 
 def this_python_problem():
-    return python_problem(sys.version_info, sys.implementation.name, bool(sysconfig.get_config_var("Py_GIL_DISABLED")))
+    return python_problem(
+        sys.version_info, sys.implementation.name, bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    )
 
 
 def read_gpus():
     """(GPUs as (name, GB, driver), None), or ([], why none can be used)."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return [], "CUDA_VISIBLE_DEVICES hides every GPU"
-    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
+    query = [
+        "nvidia-smi",
+        "--query-gpu=name,memory.total,driver_version",
+        "--format=csv,noheader,nounits",
+    ]
     try:
-        done = subprocess.run(query, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False)
+        done = subprocess.run(
+            query, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False
+        )
     except FileNotFoundError:
         return [], "no NVIDIA driver: nvidia-smi is missing"
     except (OSError, subprocess.SubprocessError) as error:
@@ -65,7 +77,11 @@ def read_gpus():
     if done.returncode:
         return [], "nvidia-smi fails: " + (lines[0] if lines else f"exit code {done.returncode}")
     rows = [[part.strip() for part in line.split(",")] for line in lines]
-    gpus = [(row[0], int(row[1]) / 1024 if row[1].isdigit() else None, row[2]) for row in rows if len(row) == 3]
+    gpus = [
+        (row[0], int(row[1]) / 1024 if row[1].isdigit() else None, row[2])
+        for row in rows
+        if len(row) == 3
+    ]
     return gpus, None if gpus else "nvidia-smi lists no GPU"
 
 

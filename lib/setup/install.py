@@ -18,7 +18,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from lib.setup.host import MODEL_GB, ROOT, disk_problem, engine, free_gb, gpu_problems, read_gpus, this_python_problem
+from lib.setup.host import (
+    MODEL_GB,
+    ROOT,
+    disk_problem,
+    engine,
+    free_gb,
+    gpu_problems,
+    read_gpus,
+    this_python_problem,
+)
 
 CPU, GPU = ".venv", ".venv-gpu"
 LOCKS = {CPU: "requirements.lock", GPU: "requirements-gpu.lock"}
@@ -28,8 +37,10 @@ CPU_INDEX = os.environ.get("SELFCORRECT_TORCH_INDEX", "https://download.pytorch.
 # What is downloaded and what it takes on disk, in GB.
 SIZES = {"cpu": (0.6, 2.0), "cuda": (3.0, 6.0), GPU: (5.0, 12.0)}
 # Imported after the installation, each group in a process of its own, since the first import compiles.
-IMPORTS = ("torch, transformers, peft, trl, lm_eval",
-           "numpy, pandas, scipy, seaborn, datasets, anthropic, papermill, jupytext, nbconvert, snakemake, lib.run.runs")
+IMPORTS = (
+    "torch, transformers, peft, trl, lm_eval",
+    "numpy, pandas, scipy, seaborn, datasets, anthropic, papermill, jupytext, nbconvert, snakemake, lib.run.runs",
+)
 SECONDS_BETWEEN_LINES = 10
 AGAIN = "run the same make command again, it continues from here"
 
@@ -51,9 +62,17 @@ def check_host(folder, profile, overrides):
     problems = gpu_problems(gpus, why, profile, overrides, platform.machine())
     if not (ROOT / folder / ".ready").exists():
         need = SIZES[GPU][1] + MODEL_GB.get(profile, 1)
-        problems += [problem for problem in (this_python_problem(), disk_problem(free_gb(), need, ROOT)) if problem]
+        problems += [
+            problem
+            for problem in (this_python_problem(), disk_problem(free_gb(), need, ROOT))
+            if problem
+        ]
     if problems:
-        remedy = "leave sampling.engine as the profile has it" if profile == "demo" else "use PROFILE=demo on this machine"
+        remedy = (
+            "leave sampling.engine as the profile has it"
+            if profile == "demo"
+            else "use PROFILE=demo on this machine"
+        )
         raise InstallError("; ".join([*problems, remedy]))
 
 
@@ -77,7 +96,11 @@ def torch_attempts(version, gpu):
 
 def pins(lock):
     """The lock's lines, without comments."""
-    return [line.strip() for line in (ROOT / lock).read_text(encoding="utf-8").splitlines() if line[:1].isalnum()]
+    return [
+        line.strip()
+        for line in (ROOT / lock).read_text(encoding="utf-8").splitlines()
+        if line[:1].isalnum()
+    ]
 
 
 def say(text):
@@ -86,14 +109,27 @@ def say(text):
 
 def pip(venv, jobs, total=None):
     """Runs pip install once for each list of arguments, together. Returns (worked, their logs as text)."""
-    start = [str(venv / "bin" / "python"), "-m", "pip", "install", "--no-input", "--no-compile", "--progress-bar", "off",
-             "--disable-pip-version-check"]
+    start = [
+        str(venv / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--no-input",
+        "--no-compile",
+        "--progress-bar",
+        "off",
+        "--disable-pip-version-check",
+    ]
     logs = [venv / f"install.{number}.log" for number in range(len(jobs))]
     running, shown = [], time.time()
     try:
         for log, job in zip(logs, jobs, strict=True):
             with log.open("wb") as out:
-                running.append(subprocess.Popen(start + job, cwd=str(ROOT), stdout=out, stderr=subprocess.STDOUT))
+                running.append(
+                    subprocess.Popen(
+                        start + job, cwd=str(ROOT), stdout=out, stderr=subprocess.STDOUT
+                    )
+                )
         while any(process.poll() is None for process in running):
             time.sleep(0.2)
             if time.time() - shown > SECONDS_BETWEEN_LINES:
@@ -110,11 +146,21 @@ def pip(venv, jobs, total=None):
 
 def progress(logs, venv, total):
     """One line on how far pip has come: packages installed, and the last file that it fetched."""
-    lines = [line.strip() for log in logs for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
-    fetched = [line for line in lines if line.startswith(("Downloading ", "Processing ", "Using cached "))]
+    lines = [
+        line.strip()
+        for log in logs
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+    ]
+    fetched = [
+        line for line in lines if line.startswith(("Downloading ", "Processing ", "Using cached "))
+    ]
     there = len(list(site_packages(venv).glob("*.dist-info")))
-    last = os.path.basename(fetched[-1].split(" (")[0].split()[-1]) if fetched else "asking the index"
-    return f"{min(there, total or there)}{f' of {total}' if total else ''} packages installed; {last}"
+    last = (
+        os.path.basename(fetched[-1].split(" (")[0].split()[-1]) if fetched else "asking the index"
+    )
+    return (
+        f"{min(there, total or there)}{f' of {total}' if total else ''} packages installed; {last}"
+    )
 
 
 def reason(log):
@@ -132,19 +178,31 @@ def make_venv(venv):
     """Makes the folder, or keeps a half-made one of the same Python; what pip left unfinished is taken away."""
     works = [str(venv / "bin" / "python"), "-c", "import sys, pip; print(sys.version_info[:2])"]
     try:
-        kept = subprocess.check_output(works, stderr=subprocess.DEVNULL).decode().strip() == str(sys.version_info[:2])
+        kept = subprocess.check_output(works, stderr=subprocess.DEVNULL).decode().strip() == str(
+            sys.version_info[:2]
+        )
     except (OSError, subprocess.SubprocessError):
         kept = False
     if not kept:
         if venv.exists() and any(venv.iterdir()) and not (venv / "pyvenv.cfg").exists():
-            raise InstallError(f"{venv} is not a Python environment; move it away and run make again")
-        done = subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, check=False)
+            raise InstallError(
+                f"{venv} is not a Python environment; move it away and run make again"
+            )
+        done = subprocess.run(
+            [sys.executable, "-m", "venv", "--clear", str(venv)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
         if done.returncode:
             why = reason(done.stdout.decode("utf-8", "replace"))
-            raise InstallError(f"{sys.executable} -m venv fails ({why}); install its venv package (on Debian: "
-                               f"python3.{sys.version_info[1]}-venv), or name another Python: make PYTHON=python3.12")
-    for half in [path for path in site_packages(venv).glob("*.dist-info") if not (path / "RECORD").exists()]:
+            raise InstallError(
+                f"{sys.executable} -m venv fails ({why}); install its venv package (on Debian: "
+                f"python3.{sys.version_info[1]}-venv), or name another Python: make PYTHON=python3.12"
+            )
+    for half in [
+        path for path in site_packages(venv).glob("*.dist-info") if not (path / "RECORD").exists()
+    ]:
         shutil.rmtree(str(half))  # pip writes RECORD last
     return kept
 
@@ -152,14 +210,18 @@ def make_venv(venv):
 def install_torch(venv, version, gpu):
     """Installs the first build of torch that can be had."""
     for arguments, what, kind in torch_attempts(version, gpu):
-        say(f"torch {version}, {what}: with all it needs {SIZES[kind][0]} GB to download, {SIZES[kind][1]} GB on disk")
+        say(
+            f"torch {version}, {what}: with all it needs {SIZES[kind][0]} GB to download, {SIZES[kind][1]} GB on disk"
+        )
         worked, log = pip(venv, [arguments])
         if worked:
             return
         if "No matching distribution" not in log and "Could not find a version" not in log:
             raise InstallError(f"torch was not installed: {reason(log)}; {AGAIN}")
         say("  not to be had here")
-    raise InstallError(f"no index that pip knows has torch {version} for this Python; see pip config list")
+    raise InstallError(
+        f"no index that pip knows has torch {version} for this Python; see pip config list"
+    )
 
 
 def install(folder):
@@ -174,13 +236,21 @@ def install(folder):
         fcntl.flock(held, fcntl.LOCK_EX)
         gpus, _ = read_gpus()
         download, disk = SIZES[GPU if folder == GPU else "cuda" if gpus else "cpu"]
-        say(f"{folder}: {len(packages)} packages of {lock}, about {download} GB to download, {disk} GB on disk")
+        say(
+            f"{folder}: {len(packages)} packages of {lock}, about {download} GB to download, {disk} GB on disk"
+        )
         if make_venv(venv):
             say("  the folder is there; what is missing or has changed is installed")
         elif disk_problem(free_gb(), disk, ROOT):
-            raise InstallError(disk_problem(free_gb(), disk, ROOT) + "; make room and run make again")
+            raise InstallError(
+                disk_problem(free_gb(), disk, ROOT) + "; make room and run make again"
+            )
         if folder == CPU:
-            install_torch(venv, next(pin for pin in packages if pin.startswith("torch==")).split("==")[1], bool(gpus))
+            install_torch(
+                venv,
+                next(pin for pin in packages if pin.startswith("torch==")).split("==")[1],
+                bool(gpus),
+            )
             packages = [pin for pin in packages if not pin.startswith("torch==")]
         install_pins(venv, packages)
         check_imports(venv, folder)
@@ -200,20 +270,31 @@ def install_pins(venv, packages):
         worked, log = pip(venv, jobs, len(packages))
     if not worked:
         raise InstallError(f"not everything was installed: {reason(log)}; {AGAIN}")
-    (site_packages(venv) / "selfcorrect-em.pth").write_text(f"{ROOT}\n", encoding="utf-8")  # makes `lib` importable
+    (site_packages(venv) / "selfcorrect-em.pth").write_text(
+        f"{ROOT}\n", encoding="utf-8"
+    )  # makes `lib` importable
 
 
 def check_imports(venv, folder):
     """Raises InstallError when what was installed cannot be imported."""
     say("checking that it can be imported")
     groups = [*IMPORTS, "vllm"] if folder == GPU else IMPORTS
-    running = [subprocess.Popen([str(venv / "bin" / "python"), "-W", "ignore", "-c", "import " + names], cwd=str(ROOT),
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for names in groups]
+    running = [
+        subprocess.Popen(
+            [str(venv / "bin" / "python"), "-W", "ignore", "-c", "import " + names],
+            cwd=str(ROOT),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for names in groups
+    ]
     texts = [process.communicate()[0].decode("utf-8", "replace") for process in running]
     failed = [text for process, text in zip(running, texts, strict=True) if process.returncode]
     if failed:
         why = reason(failed[0])
-        raise InstallError(f"installed, but it cannot be imported: {why}; delete the folder {folder} and run make again")
+        raise InstallError(
+            f"installed, but it cannot be imported: {why}; delete the folder {folder} and run make again"
+        )
 
 
 def main(arguments):

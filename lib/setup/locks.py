@@ -38,7 +38,9 @@ def pins(lock: Path) -> dict[str, str]:
 
 def installed() -> dict[str, str]:
     """Version by normalised name, of every package that this Python can import."""
-    return {normalise(found.name): found.version for found in metadata.distributions() if found.name}
+    return {
+        normalise(found.name): found.version for found in metadata.distributions() if found.name
+    }
 
 
 def normalise(name: str) -> str:
@@ -46,7 +48,9 @@ def normalise(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def differences(locked: Mapping[str, str] | None = None, present: Mapping[str, str] | None = None) -> list[str]:
+def differences(
+    locked: Mapping[str, str] | None = None, present: Mapping[str, str] | None = None
+) -> list[str]:
     """One sentence for each package whose installed version is not the lock's.
 
     Args:
