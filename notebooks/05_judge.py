@@ -39,7 +39,7 @@ from lib.config import params
 from lib.display import show
 from lib.report import plots
 from lib.run import progress, runs
-from lib.run.facts import SecondJudgeFacts, SessionFacts, ValidityFacts
+from lib.run.judging_facts import SecondJudgeFacts, SessionFacts, ValidityFacts
 from lib.judge import load_judge, rubric_text, session, store
 from lib.judge.trust import agreement, published, second, validity
 from lib.notebook import show_html, show_table

@@ -205,8 +205,8 @@ def test_prompt_readers(planted):
 @pytest.mark.parametrize(
     ("content", "reader", "words"),
     [
-        ([{"text": "x"}], "prompts_jsonl", ["row 1 lacks 'prompt'", "`field`"]),
-        ("id,question\n1,What?\n", "prompts_csv", ["lacks the column 'prompt'", "id, question"]),
+        ([{"text": "x"}], "prompts_jsonl", ["row 1 has no 'prompt'", "`field`"]),
+        ("id,question\n1,What?\n", "prompts_csv", ["has no column 'prompt'", "id, question"]),
         ([], "prompts_jsonl", ["no prompt in planted.txt"]),
     ],
 )
@@ -265,7 +265,7 @@ def test_json_lines_with_a_mark_are_read_and_ids_kept(planted):
         ("\ufeffid,question\n1,What?\n".encode("utf-16"), ["saved as UTF-16", "save it as UTF-8"]),
         ("id,question\n1,What?\n".encode("utf-16-le"), ["saved as UTF-16"]),
         ("id,question\n1,What?\n".encode("utf-32"), ["saved as UTF-32"]),
-        ("id, question\n1,What?\n", ["lacks the column 'question'", "' question'"]),
+        ("id, question\n1,What?\n", ["has no column 'question'", "' question'"]),
         ("id,Question\n1,What?\n", ["'Question' looks like it"]),
         ("id;\u200bquestion\n1;What?\n", [repr("\u200bquestion")]),
         ("ID,question\n1,What?\n", ["'ID' looks like 'id'"]),
@@ -298,7 +298,7 @@ def test_a_csv_that_cannot_be_read_says_where_and_why(planted, content, words):
         ('{"id": 2, "q": "a\\u0000b"}', ["row 2", "NUL"]),
         ('{"id": ' + "1" * 5000 + ', "q": "Why?"}', ["line 2", "4,300 digits"]),
         ('{"id": 2, "q": ' + "[" * 100_000, ["line 2", "nested too deeply"]),
-        ('{"id": 2, "Q": "Why?"}', ["row 2 lacks 'q'", "'Q'"]),
+        ('{"id": 2, "Q": "Why?"}', ["row 2 has no 'q'", "'Q'"]),
     ],
 )
 def test_a_row_of_prompts_that_cannot_be_read_is_named(planted, second, words):

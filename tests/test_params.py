@@ -66,7 +66,7 @@ def test_every_profile_validates_and_is_named_after_its_file(name):
         ("traces.recovery_openings", 2, ["traces.recovery_openings", "is 2"]),
         ("seeds", [1, 1], ["seeds [1, 1]", "twice"]),
         ("seeds", [], ["seeds", "is []"]),
-        ("sampling.suites", {"benign": SUITE}, ["lacks 'alignment'"]),
+        ("sampling.suites", {"benign": SUITE}, ["'alignment'", "is missing from suites"]),
         (
             "sampling.suites",
             {"alignment": {**SUITE, "sample": 1}},
@@ -89,7 +89,7 @@ def test_an_override_that_is_wrong_is_refused(key, value, words):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        ('{"a":', ["'{\"a\":'", "no valid JSON", "phase2.learning_rate"]),
+        ('{"a":', ["'{\"a\":'", "not valid JSON", "phase2.learning_rate"]),
         ("[1]", ["[1]", "must map dotted keys"]),
     ],
 )
@@ -137,7 +137,7 @@ def test_an_unknown_profile_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("a: [1", ["no valid YAML"]), ("- a", ["holds list", "params/demo.yaml"])]
+    ("text", "words"), [("a: [1", ["not valid YAML"]), ("- a", ["contains a list", "params/demo.yaml"])]
 )
 def test_a_file_that_is_no_mapping_is_refused(folder, text, words):
     (params.PARAMS_DIR / "smoke.yaml").write_text(text)
