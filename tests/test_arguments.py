@@ -1,4 +1,4 @@
-"""Notebook parameters as papermill hands them over: names stay as typed, seeds are whole, flags are true or false."""
+"""Notebook parameters as papermill passes them: names as typed, whole seeds, flags as booleans."""
 
 from __future__ import annotations
 

@@ -40,15 +40,18 @@ def length_auc(rows: list[dict], label: str) -> float:
 
 
 def gate_of(names: tuple[str, ...]) -> ContaminationGate:
-    return ContaminationGate(prompt for name in names for prompt in read_prompts(name))
+    prompts = []
+    for name in names:
+        prompts += read_prompts(name)
+    return ContaminationGate(prompts)
 
 
 def gates() -> list[ContaminationGate]:
-    """The embedded sets always, the published ones where their folder is at hand."""
-    found = [gate_of(("demo_core", "demo_wide", "embedded_harmful", "embedded_open"))]
+    """The embedded sets always, the published ones if their folder is there."""
+    against = [gate_of(("demo_core", "demo_wide", "embedded_harmful", "embedded_open"))]
     if Path(os.environ.get(DATA_DIR_VARIABLE) or "/nowhere").is_dir():
-        found.append(gate_of(PUBLISHED))
-    return found
+        against.append(gate_of(PUBLISHED))
+    return against
 
 
 @pytest.mark.parametrize("name", ITEM_FILES)
@@ -100,14 +103,14 @@ def test_length_alone_does_not_tell_alignment():
 
 
 def test_no_text_resembles_an_eval_or_trace_prompt():
-    texts = [
-        (row["id"], row[key])
-        for name in ITEM_FILES
-        for row in items(name)
-        for key in ("prompt", "answer")
-    ]
+    rows = []
+    for name in ITEM_FILES:
+        rows += items(name)
     for name in ("elicitation", "persona_advice_examples"):
-        texts += [(row["id"], row[key]) for row in embedded(name) for key in ("prompt", "answer")]
+        rows += embedded(name)
+    texts = []
+    for row in rows:
+        texts += [(row["id"], row["prompt"]), (row["id"], row["answer"])]
     texts += [(row["id"], row["question"]) for row in embedded("persona_advice_questions")]
     texts.append(
         ("persona", (EMBEDDED_DIR / "persona_advice_persona.txt").read_text(encoding="utf-8"))

@@ -1,6 +1,7 @@
-"""`make report` as a shell sees it: what it is given arrives as typed or is refused, and a signal ends all of it.
+"""`make report` in a shell: parameters arrive as typed or are refused, and a signal ends all of it.
 
-A stub in Snakemake's place says what it was started with, so the recipe is the real one and no model is touched.
+The recipe is the real one. A stub in Snakemake's place says what it was started with, so that no
+model is used.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ def main():
     with open(os.environ["STUB_SAW"], "w") as file:
         json.dump({"argv": sys.argv[1:], "env": dict(os.environ)}, file)
     print("line of Snakemake", file=sys.stderr)
-    if "STUB_PIPE" in os.environ:  # a stage whose kernel is in a session of its own, as papermill starts it
-        kernel = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    if "STUB_PIPE" in os.environ:  # a stage; papermill starts its kernel in its own session
+        sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+        kernel = subprocess.Popen(sleep, start_new_session=True)
         with open(os.environ["STUB_PIPE"], "w") as pipe:
             pipe.write(f"{os.getpid()} {kernel.pid}\\n")
         kernel.wait()
@@ -40,7 +42,7 @@ def main():
 
 @pytest.fixture(scope="session")
 def stub(tmp_path_factory):
-    """A folder that holds the stub under Snakemake's name, as a module, as a program and for its entry point."""
+    """A folder with the stub under Snakemake's name: as module, program and entry point."""
     folder = tmp_path_factory.mktemp("stub")
     (folder / "snakemake").mkdir()
     (folder / "snakemake" / "__init__.py").touch()
@@ -145,10 +147,9 @@ def test_overrides_arrive_as_typed(make):
 def test_a_stop_says_what_to_do_and_the_lock_is_with_the_runs(make):
     running = make("PROFILE=smoke", STUB_CODE="3")
     output, _ = running.communicate()
-    told = [line for line in output.splitlines() if not line.startswith("make: ***")]
-    assert (
-        running.returncode and "line of Snakemake" in told and "continues from there" in told[-1]
-    ), output
+    lines = [line for line in output.splitlines() if not line.startswith("make: ***")]
+    assert running.returncode, output
+    assert "line of Snakemake" in lines and "continues from there" in lines[-1], output
     assert make.lock.exists()
 
 

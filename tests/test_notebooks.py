@@ -54,7 +54,8 @@ def test_pair_is_in_step(name):
 
 
 def test_a_pair_out_of_step_is_found():
-    notebook, twin = read(NAMES[0]), read(NAMES[0], ".py")
+    notebook = read(NAMES[0])
+    twin = read(NAMES[0], ".py")
     twin.cells[3].source += "\nprint('changed')"
     assert out_of_step(notebook, twin) == [notebook.cells[3].source]
     assert out_of_step(notebook, read(NAMES[1], ".py"))

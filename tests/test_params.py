@@ -1,4 +1,4 @@
-"""Profiles, conditions and overrides: what is valid loads; what is not is one line with key, value and nearest name."""
+"""Profiles, conditions and overrides load, or are refused in one line with key and remedy."""
 
 import shutil
 
@@ -14,7 +14,10 @@ SUITE = {"samples": 1, "max_new_tokens": 8}
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A copy of params/ that a test may change; returns `edit(file, change)`, where change mutates the parsed YAML."""
+    """A copy of params/ that a test may change.
+
+    Returns `edit(file, change)`, where `change` mutates the parsed YAML.
+    """
     copy = tmp_path / "params"
     shutil.copytree(params.PARAMS_DIR, copy)
     monkeypatch.setattr(params, "PARAMS_DIR", copy)
@@ -137,7 +140,8 @@ def test_an_unknown_profile_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("a: [1", ["not valid YAML"]), ("- a", ["contains a list", "params/demo.yaml"])]
+    ("text", "words"),
+    [("a: [1", ["not valid YAML"]), ("- a", ["contains a list", "params/demo.yaml"])],
 )
 def test_a_file_that_is_no_mapping_is_refused(folder, text, words):
     (params.PARAMS_DIR / "smoke.yaml").write_text(text)

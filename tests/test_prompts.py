@@ -1,4 +1,4 @@
-"""Normalisation, union and the contamination gate, each rule with its boundary; the published sets' counts."""
+"""Normalisation, union, each rule of the contamination gate at its boundary, and set sizes."""
 
 import os
 from pathlib import Path
@@ -100,7 +100,8 @@ def test_every_turn_but_the_system_text_is_checked():
 
 
 def test_the_gate_of_a_profile_takes_its_thresholds_and_prompts():
-    profile, thresholds = params.load_profile("smoke"), params.load_gates()
+    profile = params.load_profile("smoke")
+    thresholds = params.load_gates()
     gate = eval_sets.contamination_gate(profile, thresholds)
     asked = eval_sets.eval_union(profile)
     assert len(gate.sets) == len(asked) and all(
@@ -162,7 +163,7 @@ def test_near_duplicates_are_listed_once_with_what_they_resemble():
 
 @published
 def test_the_published_sets_own_near_duplicates_are_found():
-    """None resembles an eval prompt; some resemble one another, most of all in AdvBench, which is known for it."""
+    """None resembles an eval prompt. Some resemble one another, mostly in AdvBench, as is known."""
     counts = {
         name: len(near_duplicates(read_training_prompts([name])))
         for name in ("strongreject", "jailbreakbench", "advbench", "self_instruct", "mt_bench")

@@ -116,7 +116,7 @@ def test_the_fingerprint_sees_values_of_parameters_and_refuses_other_objects():
 
 @pytest.fixture
 def finished(run):
-    """A finished stage with a file and a folder as outputs; returns `stage(inputs)` of the same name."""
+    """A finished stage with a file and a folder as outputs. Returns `stage(inputs)` of its name."""
     for name in ("out.txt", "folder/a", "folder/b"):
         runs.write_text(run.dir / name, name)
     stage = run.stage("s", {"rank": 4, "rows": "abc"})

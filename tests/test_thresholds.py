@@ -17,7 +17,8 @@ from lib.traces import trace_builder
 
 RAW = yaml.safe_load((ROOT / "params" / "gates.yaml").read_text(encoding="utf-8"))
 SOURCES = [*sorted((ROOT / "lib").rglob("*.py")), *sorted((ROOT / "notebooks").glob("*.py"))]
-# Constants that equal a threshold and mean something else; a new one is named here, or belongs into gates.yaml.
+# Constants that equal a threshold and mean something else. A new one is named here, or belongs in
+# gates.yaml.
 OTHERS = {
     "MAX_UNDEFINED",  # share of resamples without a value (lib/judge/trust/agreement.py)
     "HARMFUL_BELOW",  # of the embedded judge itself, whose card and hash hold it
@@ -26,9 +27,8 @@ OTHERS = {
     "FAILURES_IN_A_ROW",  # calls to a judge (lib/judge/llm/realtime.py)
     "SHARE",  # of a GPU's memory (lib/serving/vllm_engine.py)
 }
-TELLING = {
-    float(value) for value in RAW.values() if value not in (1, 2, 5, 8, 10, 15, 20)
-}  # counts meet by chance
+COMMON = (1, 2, 5, 8, 10, 15, 20)  # other counts have these values by chance
+TELLING = {float(value) for value in RAW.values() if value not in COMMON}
 
 
 def trees():
@@ -36,8 +36,9 @@ def trees():
 
 
 def unread(names, sources) -> set[str]:
-    """Names that no string of the code holds; an f-string's beginning stands for all names that begin so."""
-    texts, beginnings = set(), set()
+    """Names that no string of the code has. An f-string counts for all names that begin like it."""
+    texts = set()
+    beginnings = set()
     for _, tree in sources:
         texts |= {
             node.value
@@ -125,10 +126,8 @@ def gates(tmp_path, monkeypatch):
 
 
 def test_a_changed_tolerance_of_the_kinds_is_the_one_that_counts(gates):
-    tokens, counts = (
-        {"selfcorrect": 1000, "placebo_assistant": 1070},
-        {"selfcorrect": 8, "placebo_assistant": 8},
-    )
+    tokens = {"selfcorrect": 1000, "placebo_assistant": 1070}
+    counts = {"selfcorrect": 8, "placebo_assistant": 8}
     gates(RAW | {"equal_token_tolerance": 0.1})
     try:
         trace_builder.check_matched(tokens, counts)

@@ -28,7 +28,8 @@ def read_json(content: str) -> Any:
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, which also refuses a key that a mapping has twice."""
 
-    def compose_mapping_node(self, anchor):
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """The mapping. Raises TwiceError with key and lines."""
         node = super().compose_mapping_node(anchor)  # as written: what `<<` merges is added later
         first: dict[tuple, int] = {}
         for key_node, _ in node.value:

@@ -44,7 +44,7 @@ def adapter_files(folder: Path) -> list[Path]:
 class Run:
     """The paths of one run. `name` is its folder under runs/."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str) -> None:
         self.name = arguments.name("run", name)
         self.dir = runs_root() / self.name
 
@@ -152,7 +152,7 @@ class Stage:
     marks the stage as complete.
     """
 
-    def __init__(self, manifest: Path, base: Path, inputs: Mapping[str, Any]):
+    def __init__(self, manifest: Path, base: Path, inputs: Mapping[str, Any]) -> None:
         self.manifest = manifest
         self.base = base
         self.inputs = dict(inputs)
