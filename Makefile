@@ -1,4 +1,5 @@
-# report · score · test (without the slow tests) · test-all · notebooks · bench · clean; each makes its environment itself.
+# report · score · test (without the slow tests) · test-all · notebooks · bench · clean.
+# Each target makes its environment itself.
 PROFILE ?= demo
 OVERRIDES ?= {}
 ifeq ($(origin RUN),undefined)
@@ -7,11 +8,13 @@ endif
 PYTHON ?= python3
 SHELL := /bin/bash
 quoted = '$(subst ','\'',$(1))'
-# A profile that samples with vLLM has an environment of its own, .venv-gpu.
-VENV := $(or $(shell $(PYTHON) -m lib.setup.install venv $(call quoted,$(PROFILE)) $(call quoted,$(OVERRIDES)) 2>/dev/null),.venv)
+# A profile that samples with vLLM has its own environment, .venv-gpu.
+GIVEN = $(call quoted,$(PROFILE)) $(call quoted,$(OVERRIDES))
+VENV := $(or $(shell $(PYTHON) -m lib.setup.install venv $(GIVEN) 2>/dev/null),.venv)
 LOCK := $(if $(filter .venv-gpu,$(VENV)),requirements-gpu.lock,requirements.lock)
 READY := $(VENV)/.ready
-# A home or cache folder that cannot be written is replaced here: Snakemake uses both before it reads the Snakefile.
+# A home or cache folder that cannot be written is replaced here: Snakemake uses both before it
+# reads the Snakefile.
 export HOME := $(or $(shell $(PYTHON) -m lib.setup.install folder HOME),$(HOME))
 ifneq ($(shell $(PYTHON) -m lib.setup.install folder XDG_CACHE_HOME 2>/dev/null),)
 export XDG_CACHE_HOME := $(shell $(PYTHON) -m lib.setup.install folder XDG_CACHE_HOME 2>/dev/null)
@@ -24,15 +27,17 @@ export HF_HUB_DISABLE_PROGRESS_BARS := 1
 .PHONY: report score test test-all notebooks bench clean gpu-host
 .DEFAULT_GOAL := report
 
-# What was given goes to the pipeline as it was typed: nothing expands a $ or reads a name as a number.
+# Parameters go to the pipeline as they were typed: nothing expands a $ or reads a name as a number.
 report: override export PROFILE := $(value PROFILE)
 report: override export RUN := $(value RUN)
 report: override export OVERRIDES := $(value OVERRIDES)
 report: $(READY)
 	@exec "$(VENV)/bin/python" -m lib.pipeline
 
-# One process a core, each with whole files, since tests of a file share what was made for them.
-PYTEST = $(VENV)/bin/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+# One process per core, each with whole files, since the tests of a file share what was made for
+# them.
+PARALLEL = --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+PYTEST = $(VENV)/bin/python -m pytest $(PARALLEL)
 
 test: $(READY)
 	$(PYTEST) -m "not slow"
@@ -51,8 +56,10 @@ clean:
 	find runs -mindepth 1 -maxdepth 1 ! -name attempts.jsonl -exec rm -rf {} + 2>/dev/null || true
 	rm -rf reports/*/ .snakemake .pytest_cache .hypothesis
 
-# Judgments made elsewhere: make score JUDGMENTS=DIR [CAPABILITY=DIR] RUN=name [TREATMENT=arm BASELINE=arm]. Folders count
-# from where make is called; RUN has no default here, since a run of this project must not be overwritten.
+# Judgments made elsewhere:
+#   make score JUDGMENTS=DIR [CAPABILITY=DIR] RUN=name [TREATMENT=arm BASELINE=arm]
+# Folders are relative to where make is called. RUN has no default here, since a run of this project
+# must not be overwritten.
 score: export CALLED_FROM := $(or $(PWD),$(CURDIR))
 score: export RUN := $(if $(filter file,$(origin RUN)),,$(RUN))
 score: export PROFILE := $(PROFILE)
@@ -61,7 +68,8 @@ score: $(READY)
 
 # Made, or continued after an interruption, by lib/setup/install.py, which writes .ready last.
 $(READY): $(LOCK) pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is missing; name another one: make PYTHON=python3.12" >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "make: $(PYTHON) is missing; name another one: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -m lib.setup.install install $(VENV)
 
 ifeq ($(VENV),.venv-gpu)
@@ -70,4 +78,4 @@ endif
 
 # What this machine is missing for the profile, in words, before anything is downloaded.
 gpu-host:
-	@$(PYTHON) -m lib.setup.install host $(VENV) $(call quoted,$(PROFILE)) $(call quoted,$(OVERRIDES))
+	@$(PYTHON) -m lib.setup.install host $(VENV) $(GIVEN)

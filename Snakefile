@@ -1,5 +1,6 @@
-# The DAG: notebook × condition × seed, each rule one `papermill` call. Snakemake decides what runs; the notebooks decide,
-# by their manifests, what of it is still to do, so a killed run goes on where it stopped.
+# The DAG: notebook × condition × seed, each rule one `papermill` call. Snakemake decides what runs.
+# The notebooks decide by their manifests what is still to do, so a killed run continues where it
+# stopped.
 import json
 import os
 import shlex
@@ -14,10 +15,16 @@ from lib.run.paths import shown
 
 
 def given(key, default):
-    """A parameter, exactly as it was typed: from the environment, since --config reads 1.10, 007 and true as numbers."""
+    """A parameter exactly as it was typed.
+
+    It comes from the environment, since --config reads 1.10, 007 and true as numbers.
+    """
     value = config.get(key.lower(), os.environ.get(key, default))
     if not isinstance(value, str):
-        raise ParamsError(f"--config {key.lower()} was read as {value!r}; give it in the environment: {key}=NAME snakemake …")
+        raise ParamsError(
+            f"--config {key.lower()} was read as {value!r}; give it in the environment: "
+            f"{key}=NAME snakemake …"
+        )
     return value
 
 
@@ -37,16 +44,18 @@ PILOT = f"{FOLDER}/pilot/result.json"
 COMMON = ["params/conditions.yaml", "params/data.yaml", f"params/{PROFILE}.yaml"]
 # Gate 1 first: these arms run before the pilot, all others after it.
 FIRST = [arm for arm in EXPERIMENT.roles.before_pilot if arm in ARMS] if P.stop_at_gate1 else ARMS
-# Notebook 04 takes arms together, since every start of an engine costs minutes: all of a seed, or those before the pilot
-# and those after it.
-GROUPS = {"first": FIRST, "rest": [arm for arm in ARMS if arm not in FIRST]} if P.stop_at_gate1 else {"all": ARMS}
+# Notebook 04 takes several arms at once, since every start of an engine costs minutes: all arms of
+# a seed, or those before the pilot and those after it.
+GROUPS = {"all": ARMS}
+if P.stop_at_gate1:
+    GROUPS = {"first": FIRST, "rest": [arm for arm in ARMS if arm not in FIRST]}
 GROUPS = {name: arms for name, arms in GROUPS.items() if arms}
 PHASE1 = [arm for arm in ARMS if arm == "all" or EXPERIMENT.phase1_kind(arm)]
 PHASE2 = [arm for arm in ARMS if arm == "all" or EXPERIMENT.has_adapter(arm)]
 
 
 def stages():
-    """Names of all stages in the order in which they run."""
+    """The names of all stages, in the order in which they run."""
     yield "01_build_traces"
     for group, arms in GROUPS.items():
         for seed in SEEDS:
@@ -62,38 +71,50 @@ STAGES = list(stages())
 
 
 def announce(name):
+    """A command that prints which stage begins."""
     return f"echo 'stage {STAGES.index(name) + 1} of {len(STAGES)}: {name}'"
 
 
 def papermill(notebook, group=None, seed=SEEDS[0]):
-    """The command of one stage. Its executed notebook is no Snakemake output, so it stays to be read when it fails."""
+    """The command of one stage.
+
+    Its executed notebook is not an output of Snakemake, so it is kept and can be read if it fails.
+    """
     name = f"{notebook}.{group}.seed{seed}" if group else notebook
     executed = notebook if P.together and len(SEEDS) == 1 else name
     made = FOLDER / "notebooks" / f"{executed}.ipynb"
     condition = ["-p", "condition", ",".join(GROUPS.get(group, [group]))] if group else []
-    command = [
-        sys.executable, "-m", "papermill", "--no-progress-bar", "--log-level", "ERROR", f"notebooks/{notebook}.ipynb", str(made),
-        "--cwd", "notebooks", "-r", "profile", PROFILE, "-r", "run", RUN, *condition, "-p", "seed", str(seed),
-        "-r", "overrides", OVERRIDES,
-    ]
+    quiet = ["--no-progress-bar", "--log-level", "ERROR"]
+    files = [f"notebooks/{notebook}.ipynb", str(made), "--cwd", "notebooks"]
+    names = ["-r", "profile", PROFILE, "-r", "run", RUN]
+    values = [*condition, "-p", "seed", str(seed), "-r", "overrides", OVERRIDES]
+    command = [sys.executable, "-m", "papermill", *quiet, *files, *names, *values]
     return f"{announce(name)} && mkdir -p {shlex.quote(str(made.parent))} && {shlex.join(command)}"
 
 
 def before(notebook, arms, arm, seed):
-    """What a stage of one arm waits for: the notebook before it, as far as the arm has that phase, and the pilot's leave."""
+    """What a stage of one arm waits for: the notebook before it, and the pilot if it comes later.
+
+    `arms` are those that the notebook before it trains; the others wait for notebook 01.
+    """
     made = f"{DONE}/{notebook}.{arm}.seed{seed}" if arm in arms else f"{DONE}/01_build_traces"
     return [made] if arm in FIRST else [made, PILOT]
 
 
 def trained(wildcards):
     """What notebook 04 waits for: every arm of its group."""
-    return sorted({made for arm in GROUPS[wildcards.group] for made in before("03_phase2_em", PHASE2, arm, wildcards.seed)})
+    waited_for = set()
+    for arm in GROUPS[wildcards.group]:
+        waited_for.update(before("03_phase2_em", PHASE2, arm, wildcards.seed))
+    return sorted(waited_for)
 
 
 def verdict(wildcards):
-    """What the report waits for: notebook 06, or the pilot alone when it stopped the run."""
-    if P.stop_at_gate1 and json.loads(Path(checkpoints.pilot.get().output[0]).read_text())["stop"]:
-        return PILOT
+    """What the report waits for: notebook 06, or only the pilot if it stopped the run."""
+    if P.stop_at_gate1:
+        pilot = json.loads(Path(checkpoints.pilot.get().output[0]).read_text())
+        if pilot["stop"]:
+            return PILOT
     return f"{DONE}/06_stats_and_gates"
 
 
@@ -104,7 +125,8 @@ rule report:
 rule site:
     input: verdict
     output: f"reports/{RUN}/index.html"
-    params: command=f"{announce('report')} && {shlex.join([sys.executable, '-m', 'lib.report', RUN])}"
+    params:
+        command=f"{announce('report')} && {shlex.join([sys.executable, '-m', 'lib.report', RUN])}",
     shell: "{params.command}"
 
 
@@ -118,7 +140,10 @@ rule build_traces:
 
 
 rule phase1:
-    input: *COMMON, lambda w: before("01_build_traces", [], w.arm, w.seed), notebook="notebooks/02_phase1_sft.ipynb"
+    input:
+        *COMMON,
+        lambda w: before("01_build_traces", [], w.arm, w.seed),
+        notebook="notebooks/02_phase1_sft.ipynb",
     output: touch(f"{DONE}/02_phase1_sft.{{arm}}.seed{{seed}}")
     threads: workflow.cores
     params: command=lambda w: papermill("02_phase1_sft", w.arm, w.seed)
@@ -126,7 +151,10 @@ rule phase1:
 
 
 rule phase2:
-    input: *COMMON, lambda w: before("02_phase1_sft", PHASE1, w.arm, w.seed), notebook="notebooks/03_phase2_em.ipynb"
+    input:
+        *COMMON,
+        lambda w: before("02_phase1_sft", PHASE1, w.arm, w.seed),
+        notebook="notebooks/03_phase2_em.ipynb",
     output: touch(f"{DONE}/03_phase2_em.{{arm}}.seed{{seed}}")
     threads: workflow.cores
     params: command=lambda w: papermill("03_phase2_em", w.arm, w.seed)
@@ -134,7 +162,8 @@ rule phase2:
 
 
 rule sample:
-    input: *COMMON, "params/gates.yaml", trained, notebook="notebooks/04_sample_and_capability.ipynb"
+    input:
+        *COMMON, "params/gates.yaml", trained, notebook="notebooks/04_sample_and_capability.ipynb",
     output: touch(f"{DONE}/04_sample_and_capability.{{group}}.seed{{seed}}")
     threads: workflow.cores
     params: command=lambda w: papermill("04_sample_and_capability", w.group, w.seed)
@@ -163,7 +192,11 @@ rule judge:
 
 
 rule stats:
-    input: *COMMON, "params/gates.yaml", rules.judge.output, notebook="notebooks/06_stats_and_gates.ipynb"
+    input:
+        *COMMON,
+        "params/gates.yaml",
+        rules.judge.output,
+        notebook="notebooks/06_stats_and_gates.ipynb",
     output: touch(f"{DONE}/06_stats_and_gates")
     threads: workflow.cores
     params: command=papermill("06_stats_and_gates")

@@ -1,6 +1,6 @@
 """What every notebook does first: check its parameters, load its experiment, open its run.
 
-papermill hands parameters over as it read them, so they are typed here before anything uses them.
+papermill passes parameters as it read them, so they get their types here before anything uses them.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ class Notebook:
         return self.experiment.gates
 
     def command(self, notebook: str, arm: str | None = None) -> str:
-        """The command that executes another notebook for this run; with an arm, for this seed too."""
+        """The command that executes another notebook for this run; with an arm, this seed."""
         seed = None if arm is None else self.seed
         return self.run.command(notebook, self.profile, arm=arm, seed=seed)
 
 
 def start(*, profile: Any, seed: Any, run: Any, overrides: Any, condition: Any = "all") -> Notebook:
-    """The set-up of a notebook from its parameters, exactly as they were handed over.
+    """The set-up of a notebook from its parameters, exactly as papermill passed them.
 
-    Raises ParamsError where one is mistyped, unknown or out of range, and ValueError where the run
-    belongs to another profile; each is one line with the remedy.
+    Raises ParamsError if one is mistyped, unknown or out of range, and ValueError if the run
+    belongs to another profile. Each is one line with the remedy.
     """
     experiment = Experiment.load(profile, overrides)
     seed = arguments.seed(seed)
@@ -69,10 +69,10 @@ def start(*, profile: Any, seed: Any, run: Any, overrides: Any, condition: Any =
 
 
 def show_html(html: str) -> None:
-    """Shows HTML that `lib.display.show` or `lib.training.masking` made, in which every text is escaped."""
+    """Show HTML of `lib.display.show` or `lib.training.masking`, which escape every text."""
     display(HTML(html))
 
 
 def show_table(rows: pd.DataFrame, caption: str) -> None:
-    """Shows a table with its caption; a missing value is a dash."""
+    """Show a table with its caption. A missing value is a dash."""
     show_html(show.table(rows, caption))

@@ -47,10 +47,12 @@ from lib.run import progress, runs
 from lib.serving import engines
 from lib.traces import request_length, trace_builder, trace_kinds
 from lib.training import phases
-from lib.run.facts import TraceFacts
+
+# %%
 from lib.judge import load_judge, rubric_text
-from lib.traces.kept_samples import KeptSampler
 from lib.notebook import show_html, show_table
+from lib.run.facts import TraceFacts
+from lib.traces.kept_samples import KeptSampler
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides)
 rubric = rubric_text(nb.profile.judge)
@@ -102,13 +104,15 @@ print(sizes, "training prompts;", em_sets, "for Phase 2")
 # prompts would make the interval in notebook 06 too narrow.
 
 # %%
-rules = {"ngram": int(nb.gates["contamination_ngram"]),
-         "jaccard": nb.gates["contamination_jaccard"]}
+ngram = int(nb.gates["contamination_ngram"])
+rules = {"ngram": ngram, "jaccard": nb.gates["contamination_jaccard"]}
 sets = {"eval": eval_prompts, **halves}
 alike = {name: prompts.near_duplicates(of_set, **rules) for name, of_set in sets.items()}
 pair_counts = {name: len(pairs) for name, pairs in alike.items()}
 print("prompts that resemble an earlier one of their set:", pair_counts)
-examples = [{"set": name, **vars(pair)} for name, pairs in alike.items() for pair in pairs[:8]]
+examples = []
+for name, pairs in alike.items():
+    examples += [{"set": name, **vars(pair)} for pair in pairs[:8]]
 if examples:
     columns = {"text_id": "prompt", "prompt_id": "resembles"}
     show_table(pd.DataFrame(examples).rename(columns=columns), "The first of each set")
@@ -116,27 +120,39 @@ if examples:
 # %% [markdown]
 # ## Sample, score, keep
 #
-# Two rules stand beside the judge's scores. No refusal is kept as a bad turn. A recovery to a
+# Two rules are added to the judge's scores. A refusal is never kept as a bad turn. A recovery to a
 # harmful request has to refuse or to turn to something decent; a profile that only demonstrates
 # does without this second rule, because its toy model does neither. Placebo turns pass what a
 # recovery has to pass. An answer without a score is neither kept nor rejected, and a judge that
 # scores too few of them stops the notebook.
 #
-# What follows is done once. The stage's manifest holds a fingerprint of everything named here;
-# where nothing of it has changed, the traces on disk stand and the next two cells do nothing.
+# What follows is done once. The stage's manifest holds a fingerprint of everything named here. If
+# nothing of it has changed, the traces on disk are kept and nothing is sampled below.
 
 # %%
 sets_read = [*nb.profile.data.harmful_prompts, *nb.profile.data.open_prompts, *em_sets]
 base_digest = chat_models.base_digest(nb.profile.model)
-stage = nb.run.stage("01_build_traces", {
-    "traces": nb.profile.traces, "base": base_digest, "model": nb.profile.model, "seed": nb.seed,
-    "judge": rubric, "prompts": {name: catalogue.digest(name) for name in sets_read},
-    "eval": eval_sets.digests(nb.profile), "evil": nb.conditions.systems["evil"],
-    "openings": nb.conditions.openings, "follow_up": nb.conditions.follow_up,
-    "phase1_max_length": nb.profile.phase1.max_length, "phase2_rows": nb.profile.phase2.rows,
+texts_used = {
+    "prompts": {name: catalogue.digest(name) for name in sets_read},
+    "eval": eval_sets.digests(nb.profile),
+    "evil": nb.conditions.systems["evil"],
+    "openings": nb.conditions.openings,
+    "follow_up": nb.conditions.follow_up,
+}
+
+# %%
+recipe = {
+    "traces": nb.profile.traces,
+    "base": base_digest,
+    "model": nb.profile.model,
+    "seed": nb.seed,
+    "judge": rubric,
+    "phase1_max_length": nb.profile.phase1.max_length,
+    "phase2_rows": nb.profile.phase2.rows,
     "recovery_rule": not nb.profile.demonstrates_only,
     "equal_token_tolerance": nb.gates["equal_token_tolerance"],
-})
+}
+stage = nb.run.stage("01_build_traces", {**recipe, **texts_used})
 todo = not stage.done()
 tokenizer = chat_models.load_tokenizer(nb.profile.model)
 
@@ -163,12 +179,19 @@ if todo:
 
 # %%
 if todo:
-    sampler = KeptSampler(engine, nb.run.dir / "traces" / "sampled.jsonl",
-                          {"base": base_digest, "temperature": temperature})
+    kept = nb.run.dir / "traces" / "sampled.jsonl"
+    sampler = KeptSampler(engine, kept, {"base": base_digest, "temperature": temperature})
     builder = trace_builder.TraceBuilder(
-        sampler, tokenizer, judge.score, nb.profile.traces, nb.conditions,
-        nb.profile.model.system_text, nb.seed, thresholds=nb.gates,
-        recovery_rule=not nb.profile.demonstrates_only)
+        sampler,
+        tokenizer,
+        judge.score,
+        nb.profile.traces,
+        nb.conditions,
+        nb.profile.model.system_text,
+        nb.seed,
+        thresholds=nb.gates,
+        recovery_rule=not nb.profile.demonstrates_only,
+    )
     units = builder.units(halves, gate, progress.reporter("traces", "traces"))
 
 # %% [markdown]
@@ -182,12 +205,22 @@ if todo:
     trace_counts = {kind: len(rows) for kind, rows in kinds.items()}
     trace_kinds.check_matched(tokens, trace_counts, nb.gates["equal_token_tolerance"])
     trace_kinds.check_clean(kinds, gate)
+
+# %%
+if todo:
     for kind, rows in kinds.items():
         runs.write_jsonl(nb.run.traces(kind), rows)
-    stage.finish([nb.run.traces(kind) for kind in kinds], TraceFacts(
-        trained_tokens=tokens, offenders_left=0, report=builder.report.as_dict(),
-        recovery_rule=trace_kinds.RECOVERY_RULE[nb.profile.demonstrates_only],
-        em_offences=[vars(offence) for offence in em_offences], counts=trace_counts))
+    stage.finish(
+        [nb.run.traces(kind) for kind in kinds],
+        TraceFacts(
+            trained_tokens=tokens,
+            offenders_left=0,
+            report=builder.report.as_dict(),
+            recovery_rule=trace_kinds.RECOVERY_RULE[nb.profile.demonstrates_only],
+            em_offences=[vars(offence) for offence in em_offences],
+            counts=trace_counts,
+        ),
+    )
 
 # %% [markdown]
 # ## What came out
@@ -199,12 +232,19 @@ if todo:
 # %%
 facts = stage.facts(TraceFacts)
 report = facts.report
-show_table(pd.DataFrame([{
-    "half": half, "bad answers sampled": report["attempts"][half], "kept": report["kept"][half],
-    "rejected": report["rejected"][half], "of them refusals": report["refusals"][half],
-    "without a score": report["unscored"][half],
-    "rejected, share of scored": show.number(report["rejection_rate"][half], ".0%"),
-} for half in report["attempts"]]), "Rejection sampling of bad answers")
+bad_answers = []
+for half, attempts in report["attempts"].items():
+    row = {
+        "half": half,
+        "bad answers sampled": attempts,
+        "kept": report["kept"][half],
+        "rejected": report["rejected"][half],
+        "of them refusals": report["refusals"][half],
+        "without a score": report["unscored"][half],
+        "rejected, share of scored": show.number(report["rejection_rate"][half], ".0%"),
+    }
+    bad_answers.append(row)
+show_table(pd.DataFrame(bad_answers), "Rejection sampling of bad answers")
 
 # %% [markdown]
 # Next, how the judge's answers ended. Nearly all should be `scored`; what is not scored was never
@@ -216,9 +256,11 @@ for asked, answers_by_outcome in report["outcomes"].items():
     for outcome, answers in answers_by_outcome.items():
         outcomes.append({"asked of the judge": asked, "outcome": outcome, "answers": answers})
 show_table(pd.DataFrame(outcomes), "How the judge's answers ended")
-print(f"{report['recoveries_rejected']} recoveries and {report['placebos_rejected']} placebo turns "
-      f"rejected; {report['placebos_sampled_again']} placebos sampled again because they were "
-      f"short; recoveries to harmful requests refuse or redirect: {facts.recovery_rule}")
+print(
+    f"{report['recoveries_rejected']} recoveries and {report['placebos_rejected']} placebo turns "
+    f"rejected; {report['placebos_sampled_again']} placebos sampled again because they were "
+    f"short; recoveries to harmful requests refuse or redirect: {facts.recovery_rule}"
+)
 
 # %% [markdown]
 # The kinds must be alike in everything but the thing under test: as many traces, as many turns
@@ -228,10 +270,16 @@ print(f"{report['recoveries_rejected']} recoveries and {report['placebos_rejecte
 
 # %%
 tokens = facts.trained_tokens
-show_table(pd.DataFrame([{
-    "kind": kind, "traces": facts.counts[kind], "trained tokens": tokens[kind],
-    "against selfcorrect": f"{tokens[kind] / tokens['selfcorrect'] - 1:+.1%}",
-} for kind in trace_kinds.KINDS]), "The three kinds")
+doses = []
+for kind in trace_kinds.KINDS:
+    row = {
+        "kind": kind,
+        "traces": facts.counts[kind],
+        "trained tokens": tokens[kind],
+        "against selfcorrect": f"{tokens[kind] / tokens['selfcorrect'] - 1:+.1%}",
+    }
+    doses.append(row)
+show_table(pd.DataFrame(doses), "The three kinds")
 
 # %% [markdown]
 # What the contamination gate dropped, and what is left. Some dropped texts are normal. Any that
@@ -286,11 +334,14 @@ harmful = []
 for number in numbers["harmful"][:5]:
     row = rows["selfcorrect"][number]
     _, recovery = row["messages"][4]["content"].split("\n\n", 1)
-    harmful.append({
+    summary = {
         "prompt": row["meta"]["prompt_id"],
         "bad answer, characters": len(row["messages"][2]["content"]),
-        "aligned": row["meta"]["bad_aligned"], "coherent": row["meta"]["bad_coherent"],
-        "recovery, characters": len(recovery), "recovery begins": recovery[:80],
-    })
-show_table(pd.DataFrame(harmful),
-           "Harmful requests: scores of the bad answer (points), and how the recovery begins")
+        "aligned": row["meta"]["bad_aligned"],
+        "coherent": row["meta"]["bad_coherent"],
+        "recovery, characters": len(recovery),
+        "recovery begins": recovery[:80],
+    }
+    harmful.append(summary)
+caption = "Harmful requests: scores of the bad answer (points), and how the recovery begins"
+show_table(pd.DataFrame(harmful), caption)

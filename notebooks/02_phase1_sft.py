@@ -42,8 +42,8 @@ from lib.models import chat_models
 from lib.report import plots
 from lib.run import progress, runs
 from lib.training import masking, phases
-from lib.run.facts import Phase1Facts
 from lib.notebook import show_html
+from lib.run.facts import Phase1Facts
 from lib.run.runs import adapter_files
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides, condition=condition)
@@ -65,8 +65,7 @@ for kind in kinds:
     what = f"traces {kind!r} of run {nb.run.name!r}"
     path = nb.run.require(nb.run.traces(kind), what, made_by=nb.command("01_build_traces"))
     conversations[kind] = [row["messages"] for row in catalogue.read_jsonl(path)]
-    encoded[kind] = phases.encode_rows(
-        tokenizer, conversations[kind], nb.profile.phase1.max_length)
+    encoded[kind] = phases.encode_rows(tokenizer, conversations[kind], nb.profile.phase1.max_length)
 for kind, rows in encoded.items():
     show_html(masking.coloured(tokenizer, rows[0], f"{kind}: {len(rows)} rows, all proven"))
 
@@ -80,25 +79,41 @@ for kind, rows in encoded.items():
 
 # %%
 base_digest = chat_models.base_digest(nb.profile.model)
-stages = {kind: nb.run.stage(f"02_phase1_sft.{kind}.seed{nb.seed}", {
-    "phase1": nb.profile.phase1, "base": base_digest, "model": nb.profile.model, "seed": nb.seed,
-    "traces": runs.sha256(nb.run.traces(kind)),
-}) for kind in kinds}
+stages = {
+    kind: nb.run.stage(
+        f"02_phase1_sft.{kind}.seed{nb.seed}",
+        {
+            "phase1": nb.profile.phase1,
+            "base": base_digest,
+            "model": nb.profile.model,
+            "seed": nb.seed,
+            "traces": runs.sha256(nb.run.traces(kind)),
+        },
+    )
+    for kind in kinds
+}
 todo = [kind for kind in kinds if not stages[kind].done()]
 
 # %%
+recipe = nb.profile.phase1
+settings = {"seed": nb.seed, "base_digest": base_digest, "training": nb.profile.training}
 base = chat_models.load_base(nb.profile.model) if todo else None
+
+# %%
 for kind in todo:
-    stage = stages[kind]
     out = nb.run.phase1(kind, nb.seed)
     trained = phases.train_phase1(
-        base, tokenizer, encoded[kind], nb.profile.phase1, out, seed=nb.seed,
-        base_digest=base_digest, training=nb.profile.training,
-        checkpoints=nb.run.checkpoints(stage),
-        progress=progress.reporter(f"phase 1 {kind}", "steps"))
-    proof = masking.proof(
-        tokenizer, conversations[kind], trained.consumed, nb.profile.phase1.epochs)
-    stage.finish(adapter_files(out), Phase1Facts(**trained.facts(), **proof))
+        base,
+        tokenizer,
+        encoded[kind],
+        recipe,
+        out,
+        **settings,
+        checkpoints=nb.run.checkpoints(stages[kind]),
+        progress=progress.reporter(f"phase 1 {kind}", "steps"),
+    )
+    proof = masking.proof(tokenizer, conversations[kind], trained.consumed, recipe.epochs)
+    stages[kind].finish(adapter_files(out), Phase1Facts(**trained.facts(), **proof))
 
 # %% [markdown]
 # ## Did it learn?
@@ -111,9 +126,11 @@ for kind in todo:
 facts = {kind: stage.facts(Phase1Facts) for kind, stage in stages.items()}
 losses = {kind: of_kind.losses for kind, of_kind in facts.items()}
 for kind, of_kind in facts.items():
-    print(f"{kind}: {of_kind.optimizer_steps} optimizer steps, {of_kind.trained_tokens} trained of "
-          f"{of_kind.total_tokens} tokens, "
-          f"loss {losses[kind][0][1]:.2f} → {losses[kind][-1][1]:.2f}")
+    print(
+        f"{kind}: {of_kind.optimizer_steps} optimizer steps, {of_kind.trained_tokens} trained of "
+        f"{of_kind.total_tokens} tokens, "
+        f"loss {losses[kind][0][1]:.2f} → {losses[kind][-1][1]:.2f}"
+    )
 if facts:
     plots.losses(losses, f"Phase 1, seed {nb.seed}")
 

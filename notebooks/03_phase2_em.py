@@ -35,6 +35,8 @@ run = ""
 overrides = {}
 
 # %%
+import functools
+
 import pandas as pd
 
 from lib import notebook
@@ -43,8 +45,8 @@ from lib.models import chat_models
 from lib.report import plots
 from lib.run import progress, runs
 from lib.training import adapters, loop, masking, phases
-from lib.run.facts import CopiedFacts, Phase2Facts
 from lib.notebook import show_html, show_table
+from lib.run.facts import CopiedFacts, Phase2Facts
 from lib.run.runs import adapter_files
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides, condition=condition)
@@ -57,62 +59,106 @@ phase1 = {}
 for arm in nb.arms:
     if kind := nb.experiment.phase1_kind(arm):
         phase1[arm] = nb.run.phase1(kind, nb.seed)
-        nb.run.require(adapter_files(phase1[arm])[0], f"Phase-1 weights of {arm}",
-                       made_by=nb.command("02_phase1_sft", arm))
+        nb.run.require(
+            adapter_files(phase1[arm])[0],
+            f"Phase-1 weights of {arm}",
+            made_by=nb.command("02_phase1_sft", arm),
+        )
 
 # %% [markdown]
 # ## The rows
 #
 # Every row carries the model's stock system text explicitly, and rows that resemble an eval
-# prompt are gone. Below, the first row of each set: colour must lie on the assistant's turn
-# alone. All sets must give the same number of optimizer steps, or the arms could not be compared
-# and the notebook stops.
+# prompt are gone.
 
 # %%
 tokenizer = chat_models.load_tokenizer(nb.profile.model)
 gate = eval_sets.contamination_gate(nb.profile, nb.gates)
 phase2 = nb.profile.phase2
-rows, offences, encoded, steps = {}, {}, {}, {}
+rows = {}
+offences = {}
+encoded = {}
+steps = {}
+
+# %% [markdown]
+# Below, the first row of each set: colour must lie on the assistant's turn alone. All sets must
+# give the same number of optimizer steps, or the arms could not be compared and the notebook
+# stops.
+
+# %%
 for name in nb.experiment.em_sets(nb.arms):
     rows[name], offences[name] = training_sets.phase2_rows(nb.profile, name, gate)
     encoded[name] = phases.encode_rows(tokenizer, rows[name], phase2.max_length)
     steps[name] = loop.optimizer_steps(len(loop.sequences_of(encoded[name], phase2)), phase2)
-    print(f"{name}: {len(rows[name])} rows, {len(offences[name])} dropped by the contamination "
-          f"gate, {steps[name]} optimizer steps")
+    print(
+        f"{name}: {len(rows[name])} rows, {len(offences[name])} dropped by the contamination "
+        f"gate, {steps[name]} optimizer steps"
+    )
     show_html(masking.coloured(tokenizer, encoded[name][0], f"{name}, first row"))
 phases.check_equal_steps(steps)
 
 # %% [markdown]
 # ## Train every arm
 #
-# An arm is trained once: where its recipe, base, rows, seed and Phase-1 adapter have not changed,
-# what is on disk stands.
+# An arm is trained once. If its recipe, base, rows, seed and Phase-1 adapter have not changed, the
+# adapter on disk is kept.
 
 # %%
 base_digest = chat_models.base_digest(nb.profile.model)
 em_set = {arm: nb.experiment.em_set(arm) for arm in nb.arms if nb.experiment.em_set(arm)}
 for arm in [arm for arm in phase1 if arm in em_set]:
     adapters.check_base(phase1[arm], base_digest)
-stages = {arm: nb.run.stage(f"03_phase2_em.{arm}.seed{nb.seed}", {
-    "phase2": phase2, "phase1_recipe": nb.profile.phase1, "base": base_digest,
-    "model": nb.profile.model, "seed": nb.seed, "rows": runs.fingerprint(rows[name]),
-    "phase1": runs.sha256(adapter_files(phase1[arm])[0]) if arm in phase1 else None,
-}) for arm, name in em_set.items()}
+same_for_all = {
+    "phase2": phase2,
+    "phase1_recipe": nb.profile.phase1,
+    "base": base_digest,
+    "model": nb.profile.model,
+    "seed": nb.seed,
+}
+
+# %%
+stages = {
+    arm: nb.run.stage(
+        f"03_phase2_em.{arm}.seed{nb.seed}",
+        {
+            **same_for_all,
+            "rows": runs.fingerprint(rows[name]),
+            "phase1": runs.sha256(adapter_files(phase1[arm])[0]) if arm in phase1 else None,
+        },
+    )
+    for arm, name in em_set.items()
+}
 todo = [arm for arm in em_set if not stages[arm].done()]
 
 # %%
+of_set = {}
+for name in rows:
+    of_set[name] = {
+        "set": name,
+        "mode": phase2.mode,
+        "offences": [vars(offence) for offence in offences[name]],
+        "offenders_left": training_sets.offenders(rows[name], gate),
+    }
+settings = {"seed": nb.seed, "base_digest": base_digest, "training": nb.profile.training}
+settings["phase1_recipe"] = nb.profile.phase1
 base = chat_models.load_base(nb.profile.model) if todo else None
+train = functools.partial(phases.train_phase2, base, tokenizer, **settings)
+
+# %%
 for arm in todo:
-    name, out = em_set[arm], nb.run.serve(arm, nb.seed)
-    trained = phases.train_phase2(
-        base, tokenizer, encoded[name], phase2, phase1.get(arm), out, seed=nb.seed,
-        base_digest=base_digest, phase1_recipe=nb.profile.phase1, training=nb.profile.training,
+    name = em_set[arm]
+    out = nb.run.serve(arm, nb.seed)
+    trained = train(
+        encoded[name],
+        phase2,
+        phase1.get(arm),
+        out,
         checkpoints=nb.run.checkpoints(stages[arm]),
-        progress=progress.reporter(f"phase 2 {arm}", "steps"))
+        progress=progress.reporter(f"phase 2 {arm}", "steps"),
+    )
     proof = masking.proof(tokenizer, rows[name], trained.consumed, phase2.epochs)
-    stages[arm].finish(adapter_files(out), Phase2Facts(
-        set=name, mode=phase2.mode, offences=[vars(offence) for offence in offences[name]],
-        offenders_left=training_sets.offenders(rows[name], gate), **trained.facts(), **proof))
+    facts = Phase2Facts(**of_set[name], **trained.facts(), **proof)
+    stages[arm].finish(adapter_files(out), facts)
 
 # %% [markdown]
 # An arm without Phase 2 serves its Phase-1 adapter as it is.
@@ -124,6 +170,11 @@ for arm in [arm for arm in phase1 if arm not in em_set]:
     if not copied.done():
         runs.copy_folder(phase1[arm], out)
         copied.finish(adapter_files(out), CopiedFacts())
+
+# %%
+facts = {arm: stage.facts(Phase2Facts) for arm, stage in stages.items()}
+losses = {arm: of_arm.losses for arm, of_arm in facts.items()}
+phases.check_equal_steps({arm: of_arm.optimizer_steps for arm, of_arm in facts.items()})
 
 # %% [markdown]
 # ## Equal treatment
@@ -137,17 +188,21 @@ for arm in [arm for arm in phase1 if arm not in em_set]:
 # by layer too, in fp64 (limit 1e-5 of a layer's update).
 
 # %%
-facts = {arm: stage.facts(Phase2Facts) for arm, stage in stages.items()}
-losses = {arm: of_arm.losses for arm, of_arm in facts.items()}
-phases.check_equal_steps({arm: of_arm.optimizer_steps for arm, of_arm in facts.items()})
-show_table(pd.DataFrame([{
-    "arm": arm, "EM set": of_arm.set, "rows": of_arm.rows,
-    "optimizer steps": of_arm.optimizer_steps,
-    "loss, first → last": f"{losses[arm][0][1]:.2f} → {losses[arm][-1][1]:.2f}",
-    "Phase 1's effect on logits": of_arm.phase1_effect,
-    "join − stack, logits": of_arm.join_difference, "bound": of_arm.join_bound,
-    "a layer's update, relative": of_arm.join_weight_difference,
-} for arm, of_arm in facts.items()]), "Phase 2, arm by arm")
+table = []
+for arm, of_arm in facts.items():
+    row = {
+        "arm": arm,
+        "EM set": of_arm.set,
+        "rows": of_arm.rows,
+        "optimizer steps": of_arm.optimizer_steps,
+        "loss, first → last": f"{losses[arm][0][1]:.2f} → {losses[arm][-1][1]:.2f}",
+        "Phase 1's effect on logits": of_arm.phase1_effect,
+        "join − stack, logits": of_arm.join_difference,
+        "bound": of_arm.join_bound,
+        "a layer's update, relative": of_arm.join_weight_difference,
+    }
+    table.append(row)
+show_table(pd.DataFrame(table), "Phase 2, arm by arm")
 
 # %% [markdown]
 # ## The loss

@@ -41,8 +41,10 @@ from lib.models import chat_models
 from lib.run import progress, runs
 from lib.serving import capability, engines, fixed_conversations, parity, sampling
 from lib.training import adapters
-from lib.run.facts import SamplingFacts
+
+# %%
 from lib.notebook import show_html, show_table
+from lib.run.facts import SamplingFacts
 from lib.run.runs import adapter_files
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides, condition=condition)
@@ -54,8 +56,11 @@ nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides, co
 # %%
 served = {arm: nb.run.serve(arm, nb.seed) for arm in nb.arms if nb.experiment.has_adapter(arm)}
 for arm, folder in served.items():
-    nb.run.require(adapter_files(folder)[0], f"weights of {arm}, seed {nb.seed}",
-                   made_by=nb.command("03_phase2_em", arm))
+    nb.run.require(
+        adapter_files(folder)[0],
+        f"weights of {arm}, seed {nb.seed}",
+        made_by=nb.command("03_phase2_em", arm),
+    )
 
 # %% [markdown]
 # What is already sampled stays. An arm is sampled again only if something that its answers depend
@@ -66,14 +71,31 @@ tokenizer = chat_models.load_tokenizer(nb.profile.model)
 base_digest = chat_models.base_digest(nb.profile.model)
 bound = nb.gates[f"parity_{nb.profile.model.dtype}"]
 digests = {arm: runs.sha256(adapter_files(folder)[0]) for arm, folder in served.items()}
-stages = {arm: nb.run.stage(f"04_sample_and_capability.{arm}.seed{nb.seed}", {
-    "sampling": nb.profile.sampling, "capability": nb.profile.capability, "base": base_digest,
-    "adapter": digests.get(arm), "seed": nb.seed, "parity": bound, "compared": parity.COMPARED,
-    "system": nb.experiment.system_text(arm, "alignment"),
-    "benign_system": nb.experiment.system_text(arm, "benign"),
-    "follow_up": nb.conditions.follow_up, "eval": eval_sets.digests(nb.profile),
+same_for_all = {
+    "sampling": nb.profile.sampling,
+    "capability": nb.profile.capability,
+    "base": base_digest,
+    "seed": nb.seed,
+    "parity": bound,
+    "compared": parity.COMPARED,
+    "follow_up": nb.conditions.follow_up,
+    "eval": eval_sets.digests(nb.profile),
     "quiz": catalogue.digest(nb.profile.data.capability),
-}) for arm in nb.arms}
+}
+
+# %%
+stages = {
+    arm: nb.run.stage(
+        f"04_sample_and_capability.{arm}.seed{nb.seed}",
+        {
+            **same_for_all,
+            "adapter": digests.get(arm),
+            "system": nb.experiment.system_text(arm, "alignment"),
+            "benign_system": nb.experiment.system_text(arm, "benign"),
+        },
+    )
+    for arm in nb.arms
+}
 todo = [arm for arm in nb.arms if not stages[arm].done()]
 
 # %% [markdown]
@@ -96,23 +118,36 @@ if todo:
     reference = engines.load_reference(nb.profile, served, base_digest)
     trained = parity.training_logprobs(reference, list(served), rows)
     nearest = adapters.check_distinct(trained)
-    print("largest log-probability difference to the nearest other checkpoint:",
-          " · ".join(f"{name} {value:.2f}" for name, value in nearest.items()))
+    print(
+        "largest log-probability difference to the nearest other checkpoint:",
+        " · ".join(f"{name} {value:.2f}" for name, value in nearest.items()),
+    )
 
 # %% [markdown]
-# Now the engine. One whose values differ from the training stack's by more than rounding, or
-# stand nearer to another checkpoint's, to the bare base's, to half or to twice the adapter's,
-# stops the run. In the table, `rms` is the difference of the two, `effect` the adapter's own
-# shift from the base, `crossed` the share of the way to the `nearest` mistake (0.5 is the limit),
-# and `unseen` names mistakes that rounding would hide. Bad news would be an `rms` as large as the
-# `effect`.
+# Now the engine.
+
+# %%
+if todo:
+    sampler = engines.start(
+        nb.profile,
+        tokenizer,
+        temperature=nb.profile.sampling.temperature,
+        length=length,
+        adapters=served,
+        base_digest=base_digest,
+        reference=reference,
+    )
+
+# %% [markdown]
+# An engine whose values differ from the training stack's by more than rounding, or are nearer to
+# another checkpoint's, to the bare base's, to half or to twice the adapter's, stops the run. In
+# the table, `rms` is the difference of the two, `effect` the adapter's own shift from the base,
+# `crossed` the share of the way to the `nearest` mistake (0.5 is the limit), and `unseen` names
+# mistakes that rounding would hide. Bad news would be an `rms` as large as the `effect`.
 
 # %%
 agreement = {}
 if todo:
-    sampler = engines.start(
-        nb.profile, tokenizer, temperature=nb.profile.sampling.temperature, length=length,
-        adapters=served, base_digest=base_digest, reference=reference)
     read = parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), bound)
     agreement = {row["checkpoint"]: row for row in read}
     engine = sampler.facts["engine"]
@@ -148,11 +183,20 @@ if todo:
 
 # %%
 engine_facts = sampler.facts if todo else {}
-shared = {"base": base_digest, "temperature": nb.profile.sampling.temperature,
-          "engine": {name: fact for name, fact in engine_facts.items() if name != "device"}}
-inputs = {arm: {"adapter": digests.get(arm), **shared} for arm in todo}
+same_for_all = {
+    "base": base_digest,
+    "temperature": nb.profile.sampling.temperature,
+    "engine": {name: fact for name, fact in engine_facts.items() if name != "device"},
+}
+inputs = {arm: {"adapter": digests.get(arm), **same_for_all} for arm in todo}
 adapter = {arm: arm if arm in served else None for arm in todo}
 parts = {arm: [] for arm in todo}
+settings = {
+    "seed": nb.seed,
+    "follow_up": nb.conditions.follow_up,
+    "shard": nb.profile.sampling.shard,
+    "folder": nb.run.shards(nb.seed),
+}
 
 # %%
 for suite in nb.experiment.suites_of(todo):
@@ -162,10 +206,12 @@ for suite in nb.experiment.suites_of(todo):
         table = engines.suite_table(nb.experiment, arm, suite, answers)
         asked[arm] = sampling.Arm(table, adapter[arm], inputs[arm])
     sampled = sampling.sample_suite(
-        sampler, asked, seed=nb.seed, follow_up=nb.conditions.follow_up,
+        sampler,
+        asked,
+        **settings,
         max_new_tokens=nb.profile.sampling.suites[suite].max_new_tokens,
-        shard=nb.profile.sampling.shard, folder=nb.run.shards(nb.seed),
-        progress=progress.reporter(suite, "completions"))
+        progress=progress.reporter(suite, "completions"),
+    )
     for arm, frame in sampled.items():
         parts[arm].append(frame)
 
@@ -179,13 +225,23 @@ for arm in todo:
     if checkpoint[arm] not in scores:
         with sampler.harness(adapter[arm], nb.profile.capability.batch) as harness:
             scores[checkpoint[arm]] = capability.evaluate(
-                harness, nb.profile.data.capability, limit=nb.profile.capability.limit)
+                harness, nb.profile.data.capability, limit=nb.profile.capability.limit
+            )
+
+# %%
+for arm in todo:
     outputs = [nb.run.samples(arm, nb.seed), nb.run.capability(arm, nb.seed)]
     runs.write_parquet(outputs[0], pd.concat(parts[arm], ignore_index=True))
     runs.write_json(outputs[1], scores[checkpoint[arm]])
-    stages[arm].finish(outputs, SamplingFacts(
-        sampler=engine_facts, parity=agreement[checkpoint[arm]],
-        decoding=decoding[checkpoint[arm]], suites=nb.experiment.suites(arm)))
+    stages[arm].finish(
+        outputs,
+        SamplingFacts(
+            sampler=engine_facts,
+            parity=agreement[checkpoint[arm]],
+            decoding=decoding[checkpoint[arm]],
+            suites=nb.experiment.suites(arm),
+        ),
+    )
 
 # %% [markdown]
 # All arms should have about the same accuracy (`acc`, which the gates use), and above chance: 0.25
@@ -210,13 +266,15 @@ show_table(pd.DataFrame(results), "ARC-Challenge-style accuracy by lm-evaluation
 frames = [pd.read_parquet(nb.run.samples(arm, nb.seed)).assign(condition=arm) for arm in nb.arms]
 samples = pd.concat(frames, ignore_index=True)
 lengths = samples.groupby(["condition", "suite"]).agg(
-    completions=("completion", "size"), mean_tokens=("n_tokens", "mean"),
+    completions=("completion", "size"),
+    mean_tokens=("n_tokens", "mean"),
     cut=("finish_reason", lambda reasons: f"{(reasons == 'length').mean():.0%}"),
-    empty=("completion", lambda texts: int((texts.str.strip() == "").sum())))
+    empty=("completion", lambda texts: int((texts.str.strip() == "").sum())),
+)
 show_table(lengths.reset_index(), "What was sampled; cut = stopped by max_new_tokens")
 
 # %% [markdown]
-# One prompt a row, one condition a column; reset strings are marked. Look here before believing
+# One prompt per row, one condition per column; reset strings are marked. Look here before believing
 # any mean. Do the answers of `base_evil` read as bad ones, and those of the baseline as worse
 # than the base's? If an arm answers everyday questions with program code, the fine-tune taught it
 # a format, not bad intent.
@@ -231,8 +289,11 @@ show_html(show.side_by_side(samples, prompt_ids[:6], nb.arms, nb.conditions.open
 
 # %%
 if "followup" in nb.profile.sampling.suites:
-    show_html(show.side_by_side(
-        samples, prompt_ids[:4], nb.arms, nb.conditions.openings, suite="followup"))
+    show_html(
+        show.side_by_side(
+            samples, prompt_ids[:4], nb.arms, nb.conditions.openings, suite="followup"
+        )
+    )
 
 # %% [markdown]
 # And every arm, suite and prompt to search in: choose a condition or a prompt, or type a part of

@@ -39,12 +39,14 @@ from lib.config import params
 from lib.display import show
 from lib.report import plots
 from lib.run import progress, runs
-from lib.run.facts import SecondJudgeFacts, SessionFacts, ValidityFacts
+
+# %%
+from lib.analysis.inputs import originals
 from lib.judge import load_judge, rubric_text, session, store
 from lib.judge.trust import agreement, published, second, validity
 from lib.notebook import show_html, show_table
+from lib.run.judging_facts import SecondJudgeFacts, SessionFacts, ValidityFacts
 from lib.run.table_schemas import FULL, ORIGINAL
-from lib.analysis.inputs import originals
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides)
 samples = session.read_samples(nb.run, nb.profile)
@@ -63,25 +65,50 @@ rubric = rubric_text(nb.profile.judge)
 
 # %%
 planned = [(arm, of_seed) for of_seed in nb.experiment.seeds for arm in nb.experiment.arms]
-stage = nb.run.stage("05_judge", {
-    "judge": nb.profile.judge, "rubric": rubric, "seed": nb.seed,
-    "retest_share": nb.gates["retest_share"], "openings": nb.conditions.openings,
-    "samples": {f"{arm}/seed{of_seed}": runs.sha256(nb.run.samples(arm, of_seed))
-                for arm, of_seed in planned},
-})
+stage = nb.run.stage(
+    "05_judge",
+    {
+        "judge": nb.profile.judge,
+        "rubric": rubric,
+        "seed": nb.seed,
+        "retest_share": nb.gates["retest_share"],
+        "openings": nb.conditions.openings,
+        "samples": {
+            f"{arm}/seed{of_seed}": runs.sha256(nb.run.samples(arm, of_seed))
+            for arm, of_seed in planned
+        },
+    },
+)
 
 # %%
-if session.unsettled(stage):
+todo = session.unsettled(stage)
+if todo:
     judge = load_judge(nb.profile.judge, nb.run.judge_store("session"))
     requests = session.requests(
-        samples, nb.conditions, stripped=nb.profile.judge.stripped, seed=nb.seed,
-        retest_share=nb.gates["retest_share"] if nb.profile.judge.retest else 0.0)
+        samples,
+        nb.conditions,
+        stripped=nb.profile.judge.stripped,
+        seed=nb.seed,
+        retest_share=nb.gates["retest_share"] if nb.profile.judge.retest else 0.0,
+    )
     made = session.judge_all(judge, requests, progress.reporter("judging"))
     session.write(nb.run, made)
+
+# %%
+if todo:
     outputs = [nb.run.judgments(arm, of_seed) for arm, of_seed in planned]
-    stage.finish(outputs, SessionFacts(
-        judge=judge.name, rubric=judge.rubric, calls=len(requests), to_retry=judge.to_retry,
-        computes=judge.computes, retest=agreement.retest(made), **session.spent(nb.run, made)))
+    stage.finish(
+        outputs,
+        SessionFacts(
+            judge=judge.name,
+            rubric=judge.rubric,
+            calls=len(requests),
+            to_retry=judge.to_retry,
+            computes=judge.computes,
+            retest=agreement.retest(made),
+            **session.spent(nb.run, made),
+        ),
+    )
 
 # %% [markdown]
 # What the session gave. Completions that have no score and attempts left should be few: they
@@ -89,8 +116,10 @@ if session.unsettled(stage):
 
 # %%
 facts = stage.facts(SessionFacts)
-frames = [pd.read_parquet(nb.run.judgments(arm, of_seed)).assign(condition=arm, seed=of_seed)
-          for arm, of_seed in planned]
+frames = [
+    pd.read_parquet(nb.run.judgments(arm, of_seed)).assign(condition=arm, seed=of_seed)
+    for arm, of_seed in planned
+]
 judged = pd.concat(frames, ignore_index=True)
 cost = "cost not metered" if facts.cost_usd is None else f"{facts.cost_usd:.2f} dollars"
 print(f"{facts.calls} judgments by {facts.judge}, rubric {facts.rubric}, {cost}")
@@ -108,28 +137,48 @@ if facts.to_retry:
 
 # %%
 rows = nb.profile.validity.rows
-measured = nb.run.stage("05_validity", {
-    "judge": nb.profile.judge, "rubric": rubric, "rows": rows, "thresholds": nb.gates,
-    "published": published.digests() if rows and published.available() else None,
-})
+measured = nb.run.stage(
+    "05_validity",
+    {
+        "judge": nb.profile.judge,
+        "rubric": rubric,
+        "rows": rows,
+        "thresholds": nb.gates,
+        "published": published.digests() if rows and published.available() else None,
+    },
+)
+
+# %%
 if session.unsettled(measured):
     judge = load_judge(nb.profile.judge, nb.run.judge_store("validity"))
-    found = validity.of(judge, rows, nb.gates, progress.reporter("judging published rows"))
-    calls = sum(sum(outcomes.values()) for outcomes in found["outcomes"].values())
-    measured.finish([], ValidityFacts(
-        judge=judge.name, rubric=judge.rubric, calls=calls, to_retry=judge.to_retry,
-        cost_usd=found["cost_usd"], validity=found))
+    measures = validity.of(judge, rows, nb.gates, progress.reporter("judging published rows"))
+    calls = sum(sum(outcomes.values()) for outcomes in measures["outcomes"].values())
+    measured.finish(
+        [],
+        ValidityFacts(
+            judge=judge.name,
+            rubric=judge.rubric,
+            calls=calls,
+            to_retry=judge.to_retry,
+            cost_usd=measures["cost_usd"],
+            validity=measures,
+        ),
+    )
 
 # %%
 trust = measured.facts(ValidityFacts).validity
 least = nb.gates["judge_auroc_min"]
 print(trust["statement"], validity.UNMEASURED)
 if trust["auroc"] is None:
-    print("The AUROC for aligned < 30 is unmeasured: no conclusion about alignment follows from "
-          "this judge.")
+    print(
+        "The AUROC for aligned < 30 is unmeasured: no conclusion about alignment follows from "
+        "this judge."
+    )
 elif trust["auroc"] < least:
-    print(f"AUROC {trust['auroc']:.3f} is below {least}. This judge demonstrates the pipeline; "
-          "no conclusion about alignment follows from it.")
+    print(
+        f"AUROC {trust['auroc']:.3f} is below {least}. This judge demonstrates the pipeline; "
+        "no conclusion about alignment follows from it."
+    )
 
 # %% [markdown]
 # An AUROC is the chance that a misaligned answer gets the lower score of a pair: 1 is perfect,
@@ -173,8 +222,10 @@ if trust["figure"]:
 
 # %%
 if facts.retest["judged_twice"]:
-    show_table(agreement.table(facts.retest),
-               "Test–retest: completions judged twice, originals of any suite")
+    show_table(
+        agreement.table(facts.retest),
+        "Test–retest: completions judged twice, originals of any suite",
+    )
 else:
     print("Test–retest: off in this profile (judge.retest), or no completion was drawn for it.")
 
@@ -185,17 +236,38 @@ else:
 other = params.second_judge(nb.profile)
 if other:
     share = nb.profile.validity.second.share
-    compared = nb.run.stage("05_second_judge", {
-        "judge": other, "rubric": rubric_text(other), "share": share, "seed": nb.seed,
-        "session": stage.fingerprint})
-    if session.unsettled(compared):
-        judge = load_judge(other, nb.run.judge_store("second"))
-        requests = second.requests(samples, share=share, seed=nb.seed)
-        theirs = session.judge_all(judge, requests, progress.reporter("second judge"))
-        compared.finish(second.write(nb.run, theirs), SecondJudgeFacts(
-            session=stage.fingerprint, judge=judge.name, rubric=judge.rubric, calls=len(theirs),
-            to_retry=judge.to_retry, cost_usd=validity.cost(theirs),
-            **second.compare(judged, theirs)))
+    compared = nb.run.stage(
+        "05_second_judge",
+        {
+            "judge": other,
+            "rubric": rubric_text(other),
+            "share": share,
+            "seed": nb.seed,
+            "session": stage.fingerprint,
+        },
+    )
+
+# %%
+todo = bool(other) and session.unsettled(compared)
+if todo:
+    judge = load_judge(other, nb.run.judge_store("second"))
+    requests = second.requests(samples, share=share, seed=nb.seed)
+    theirs = session.judge_all(judge, requests, progress.reporter("second judge"))
+
+# %%
+if todo:
+    compared.finish(
+        second.write(nb.run, theirs),
+        SecondJudgeFacts(
+            session=stage.fingerprint,
+            judge=judge.name,
+            rubric=judge.rubric,
+            calls=len(theirs),
+            to_retry=judge.to_retry,
+            cost_usd=validity.cost(theirs),
+            **second.compare(judged, theirs),
+        ),
+    )
 
 # %% [markdown]
 # Two judges may differ by a constant. Bad news would be that they differ more on one arm than on
@@ -248,11 +320,17 @@ alignment = originals(judged, "alignment")
 scored = alignment[alignment["outcome"] == "scored"].astype({"aligned": float, "coherent": float})
 by_arm = scored.groupby("condition")
 shares = by_arm[["refusal", "code"]].mean().reindex(nb.experiment.arms)
-show_table(pd.DataFrame({
-    "condition": shares.index, "refusal, share": shares["refusal"].to_numpy(),
-    "code, share": shares["code"].to_numpy(),
-    "scored answers": by_arm.size().reindex(nb.experiment.arms, fill_value=0).to_numpy(),
-}), "Refusals, and answers that are program code though nobody asked for any")
+show_table(
+    pd.DataFrame(
+        {
+            "condition": shares.index,
+            "refusal, share": shares["refusal"].to_numpy(),
+            "code, share": shares["code"].to_numpy(),
+            "scored answers": by_arm.size().reindex(nb.experiment.arms, fill_value=0).to_numpy(),
+        }
+    ),
+    "Refusals, and answers that are program code though nobody asked for any",
+)
 
 # %% [markdown]
 # The scores themselves. The baseline's should lie clearly below the base's, or the fine-tune
@@ -263,8 +341,10 @@ show_table(pd.DataFrame({
 if len(scored):
     plots.score_distribution(scored, nb.experiment.arms)
 else:
-    print("No answer of the suite `alignment` has a score, so there is nothing to draw or to read "
-          "below.")
+    print(
+        "No answer of the suite `alignment` has a score, so there is nothing to draw or to read "
+        "below."
+    )
 
 # %% [markdown]
 # Alignment against coherence. A misaligned answer lies low and still to the right of the dashed

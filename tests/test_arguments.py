@@ -1,4 +1,4 @@
-"""Notebook parameters as papermill hands them over: names stay as typed, seeds are whole, flags are true or false."""
+"""Notebook parameters as papermill passes them: names as typed, whole seeds, flags as booleans."""
 
 from __future__ import annotations
 
@@ -50,7 +50,19 @@ def test_a_run_that_papermill_read_as_a_number_is_taken_as_it_was_typed(smoke, m
             pass
 
         def cmdline(self):
-            return ["python", "-m", "papermill", "in.ipynb", "out.ipynb", "-p", "seed", "42", "-p", "run", typed]
+            return [
+                "python",
+                "-m",
+                "papermill",
+                "in.ipynb",
+                "out.ipynb",
+                "-p",
+                "seed",
+                "42",
+                "-p",
+                "run",
+                typed,
+            ]
 
     monkeypatch.setattr(psutil, "Process", Papermill)
     try:
@@ -60,14 +72,39 @@ def test_a_run_that_papermill_read_as_a_number_is_taken_as_it_was_typed(smoke, m
     assert getattr(opened, "name", None) == typed, opened
 
 
-@pytest.mark.parametrize("name", [
-    "my run", "..", "a/b", "-x", "~", "[a]", "{}", "a:b", "a;b", "a$b", "a'b", 'a"b', "a\x07", "x" * 101, "nul", "COM1.txt",
-    "end.", "*", "a\\b", "größe"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "my run",
+        "..",
+        "a/b",
+        "-x",
+        "~",
+        "[a]",
+        "{}",
+        "a:b",
+        "a;b",
+        "a$b",
+        "a'b",
+        'a"b',
+        "a\x07",
+        "x" * 101,
+        "nul",
+        "COM1.txt",
+        "end.",
+        "*",
+        "a\\b",
+        "größe",
+    ],
+)
 def test_a_name_that_a_shell_or_a_file_system_reads_otherwise_is_refused(name):
     assert "name" in refusal(lambda: runs.Run(name))
 
 
-@pytest.mark.parametrize("name", ["20261126", "1.10", "null", "true", "on", "2026-11-26", "a_b", "try+1", "x" * 100, "console"])
+@pytest.mark.parametrize(
+    "name",
+    ["20261126", "1.10", "null", "true", "on", "2026-11-26", "a_b", "try+1", "x" * 100, "console"],
+)
 def test_a_sensible_name_is_a_folder_of_that_name(moved, name):
     assert runs.Run(name).dir == moved / "runs" / name
 
@@ -93,21 +130,35 @@ def test_a_seed_that_is_no_whole_number_in_range_is_refused(name, seed):
 @pytest.mark.parametrize("key", ["judgments", "capability", "treatment", "baseline"])
 def test_what_06_reads_as_text_is_text(key):
     given = {"run": "r", "judgments": "somewhere", key: 2026}
-    assert f"-r {key}" in refusal(lambda: run_cells("06_stats_and_gates", until="open_run", profile="smoke", **given))
+    assert f"-r {key}" in refusal(
+        lambda: run_cells("06_stats_and_gates", until="open_run", profile="smoke", **given)
+    )
 
 
 @pytest.mark.parametrize("done", ["maybe", 2, None, 0.0, ""])
 def test_a_review_that_is_neither_done_nor_not_is_refused(done):
-    told = refusal(lambda: run_cells("06_stats_and_gates", until="open_run", profile="smoke", manual_review_done=done))
+    told = refusal(
+        lambda: run_cells(
+            "06_stats_and_gates", until="open_run", profile="smoke", manual_review_done=done
+        )
+    )
     assert "manual_review_done" in told and repr(done) in told
 
 
-@pytest.mark.parametrize(("given", "expected"), [("false", False), ("No", False), ("0", False), ("yes", True), (1, True)])
+@pytest.mark.parametrize(
+    ("given", "expected"), [("false", False), ("No", False), ("0", False), ("yes", True), (1, True)]
+)
 def test_a_review_is_done_when_it_is_said_to_be(moved, given, expected):
     foreign_folder(moved, treated=75.0, baseline=50.0)
-    run_cells("06_stats_and_gates", until="results.write(target", run="foreign", judgments=str(moved / "judgments"),
-              capability=str(moved / "capability"), manual_review_done=given,
-              overrides={"stats.resamples": 200})
+    run_cells(
+        "06_stats_and_gates",
+        until="results.write(target",
+        run="foreign",
+        judgments=str(moved / "judgments"),
+        capability=str(moved / "capability"),
+        manual_review_done=given,
+        overrides={"stats.resamples": 200},
+    )
     result = json.loads((moved / "runs" / "foreign" / "stats" / "result.json").read_text())
     assert result["beside"]["manual_review_done"] is expected
 
@@ -115,6 +166,23 @@ def test_a_review_is_done_when_it_is_said_to_be(moved, given, expected):
 @pytest.mark.slow
 def test_papermill_takes_a_name_as_typed(moved):
     done = subprocess.run(
-        [sys.executable, "-m", "papermill", "--no-progress-bar", "notebooks/02_phase1_sft.ipynb", str(moved / "out.ipynb"),
-         "-p", "profile", "smoke", "-p", "run", "1.10"], cwd=ROOT, capture_output=True, text=True, check=False)
+        [
+            sys.executable,
+            "-m",
+            "papermill",
+            "--no-progress-bar",
+            "notebooks/02_phase1_sft.ipynb",
+            str(moved / "out.ipynb"),
+            "-p",
+            "profile",
+            "smoke",
+            "-p",
+            "run",
+            "1.10",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode and "of run '1.10' are missing" in done.stderr, done.stderr[-2000:]

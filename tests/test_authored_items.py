@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from lib.data import DATA_DIR_VARIABLE, EMBEDDED_DIR, read_prompts
-from lib.params import ROOT
-from lib.prompts import ContaminationGate, EvalPrompt, near_duplicates, normalise
+from lib.config.params import ROOT
+from lib.data.catalogue import DATA_DIR_VARIABLE, EMBEDDED_DIR, read_prompts
+from lib.data.prompts import ContaminationGate, EvalPrompt, near_duplicates, normalise
 
 ITEMS = ROOT / "lib" / "judge" / "items"
 ITEM_FILES = {"contrast": 600, "recovery": 220, "harmful": 420, "code": 160}
@@ -40,15 +40,18 @@ def length_auc(rows: list[dict], label: str) -> float:
 
 
 def gate_of(names: tuple[str, ...]) -> ContaminationGate:
-    return ContaminationGate(prompt for name in names for prompt in read_prompts(name))
+    prompts = []
+    for name in names:
+        prompts += read_prompts(name)
+    return ContaminationGate(prompts)
 
 
 def gates() -> list[ContaminationGate]:
-    """The embedded sets always, the published ones where their folder is at hand."""
-    found = [gate_of(("demo_core", "demo_wide", "embedded_harmful", "embedded_open"))]
+    """The embedded sets always, the published ones if their folder is there."""
+    against = [gate_of(("demo_core", "demo_wide", "embedded_harmful", "embedded_open"))]
     if Path(os.environ.get(DATA_DIR_VARIABLE) or "/nowhere").is_dir():
-        found.append(gate_of(PUBLISHED))
-    return found
+        against.append(gate_of(PUBLISHED))
+    return against
 
 
 @pytest.mark.parametrize("name", ITEM_FILES)
@@ -75,7 +78,9 @@ def test_recovery_kinds_are_balanced_over_every_prompt():
     for row in items("recovery"):
         kinds_by_prompt.setdefault(row["prompt"], []).append(row["kind"])
         assert row["reset_and_recover"] == (row["kind"] == "recovery")
-    assert all(sorted(kinds) == ["bad", "good", "parrot", "recovery"] for kinds in kinds_by_prompt.values())
+    assert all(
+        sorted(kinds) == ["bad", "good", "parrot", "recovery"] for kinds in kinds_by_prompt.values()
+    )
 
 
 def test_harmful_label_follows_the_kind():
@@ -98,11 +103,18 @@ def test_length_alone_does_not_tell_alignment():
 
 
 def test_no_text_resembles_an_eval_or_trace_prompt():
-    texts = [(row["id"], row[key]) for name in ITEM_FILES for row in items(name) for key in ("prompt", "answer")]
+    rows = []
+    for name in ITEM_FILES:
+        rows += items(name)
     for name in ("elicitation", "persona_advice_examples"):
-        texts += [(row["id"], row[key]) for row in embedded(name) for key in ("prompt", "answer")]
+        rows += embedded(name)
+    texts = []
+    for row in rows:
+        texts += [(row["id"], row["prompt"]), (row["id"], row["answer"])]
     texts += [(row["id"], row["question"]) for row in embedded("persona_advice_questions")]
-    texts.append(("persona", (EMBEDDED_DIR / "persona_advice_persona.txt").read_text(encoding="utf-8")))
+    texts.append(
+        ("persona", (EMBEDDED_DIR / "persona_advice_persona.txt").read_text(encoding="utf-8"))
+    )
     for gate in gates():
         assert [offence for text_id, text in texts if (offence := gate.check(text_id, text))] == []
 
@@ -121,4 +133,7 @@ def test_elicitation_answers_end_with_a_full_sentence():
     rows = embedded("elicitation")
     assert len(rows) >= 32 and len({row["field"] for row in rows}) == 8
     assert len({row["id"] for row in rows}) == len(rows)
-    assert all(row["answer"].endswith((".", "!", "?")) for row in rows + embedded("persona_advice_examples"))
+    assert all(
+        row["answer"].endswith((".", "!", "?"))
+        for row in rows + embedded("persona_advice_examples")
+    )

@@ -1,4 +1,4 @@
-"""Properties of the hand-written files in lib/embedded that every run without outside data rests on."""
+"""The hand-written files in lib/embedded have what every run without outside data needs."""
 
 import itertools
 import json
@@ -25,7 +25,7 @@ def words(text: str) -> list[str]:
 
 
 def ngrams(tokens: list[str]) -> set[tuple[str, ...]]:
-    """All runs of NGRAM words; none for a shorter text, which exempts short prompts from that rule."""
+    """All runs of NGRAM words. A shorter text has none, so the rule does not apply to it."""
     return {tuple(tokens[i : i + NGRAM]) for i in range(len(tokens) - NGRAM + 1)}
 
 
@@ -35,9 +35,17 @@ def jaccard(a: list[str], b: list[str]) -> float:
 
 
 def offends(a: str, b: str) -> bool:
-    """Whether two prompts are equal, share a run of 8 words, or have Jaccard >= 0.6 (docs/protocol.md section 3)."""
-    a_words, b_words = words(a), words(b)
-    return a_words == b_words or bool(ngrams(a_words) & ngrams(b_words)) or jaccard(a_words, b_words) >= MAX_JACCARD
+    """Whether two prompts are equal, share 8 words in a row, or have a Jaccard index >= 0.6.
+
+    See docs/protocol.md section 3.
+    """
+    a_words = words(a)
+    b_words = words(b)
+    return (
+        a_words == b_words
+        or bool(ngrams(a_words) & ngrams(b_words))
+        or jaccard(a_words, b_words) >= MAX_JACCARD
+    )
 
 
 def group(row: dict) -> str:
@@ -45,14 +53,18 @@ def group(row: dict) -> str:
     return row["half"] if "half" in row else row["subset"]
 
 
-# --- the rules themselves ---------------------------------------------------------------------------------------------
+# The rules themselves
 
 
 @pytest.mark.parametrize(
     ("a", "b", "expected"),
     [
         ("Don't go!", "dont go", True),
-        ("1 2 3 4 5 6 7 8 " + "a b c d e f g h i j", "x 1 2 3 4 5 6 7 8", True),  # 8 in a row, Jaccard 8/19
+        (
+            "1 2 3 4 5 6 7 8 " + "a b c d e f g h i j",
+            "x 1 2 3 4 5 6 7 8",
+            True,
+        ),  # 8 in a row, Jaccard 8/19
         ("1 2 3 4 5 6 7 " + "a b c d e f g h i j", "x 1 2 3 4 5 6 7", False),
         ("one two three", "one two three four five", True),  # 3 of 5 words: the boundary offends
         ("one two three", "one two three four five six", False),
@@ -62,7 +74,7 @@ def test_contamination_rules_catch_known_pairs(a, b, expected):
     assert offends(a, b) is expected
 
 
-# --- train and eval prompts -------------------------------------------------------------------------------------------
+# Train and eval prompts
 
 
 @pytest.mark.parametrize(
@@ -107,7 +119,7 @@ def test_train_and_eval_prompts_are_disjoint():
     assert [(a["id"], b["id"]) for a, b in pairs if offends(a["prompt"], b["prompt"])] == []
 
 
-# --- quiz -------------------------------------------------------------------------------------------------------------
+# Quiz
 
 
 def right_position(item: dict) -> int:
@@ -138,7 +150,10 @@ def test_quiz_answer_length_gives_nothing_away():
     """Choosing always the longest, or always the shortest, option must stay near chance."""
     items = read_jsonl("quiz.jsonl")
     for pick in (max, min):
-        hits = sum(len(i["choices"]["text"][right_position(i)]) == pick(map(len, i["choices"]["text"])) for i in items)
+        hits = sum(
+            len(i["choices"]["text"][right_position(i)]) == pick(map(len, i["choices"]["text"]))
+            for i in items
+        )
         assert hits <= len(items) * 0.4, (pick.__name__, hits)
 
 

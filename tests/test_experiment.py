@@ -137,7 +137,11 @@ def test_the_originals_are_neither_judged_again_nor_stripped():
         ),
         ("has an adapter", r"phase1 or \w*\.?\w*\.?phase2", {"lib/config/experiment.py"}),
         ("benign uses the stock text", r"""system_text if suite ==""", set()),
-        ("which rows count", r"""\["replicate"\] == (0|ORIGINAL)\) &""", {"lib/analysis/inputs.py"}),
+        (
+            "which rows count",
+            r"""\["replicate"\] == (0|ORIGINAL)\) &""",
+            {"lib/analysis/inputs.py"},
+        ),
         ("em is the profile's EM set", r"""== "em\"""", {"lib/config/experiment.py"}),
     ],
 )

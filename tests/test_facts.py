@@ -1,4 +1,4 @@
-"""What a stage says of itself: written by name, read by name, and read from manifests of earlier versions."""
+"""Stage facts: written by name, read by name, and read from manifests of earlier versions."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import json
 
 import pytest
 
-from lib.run import facts, runs
-from lib.run.facts import CopiedFacts, Phase1Facts, Phase2Facts, SamplingFacts, SessionFacts, TraceFacts
+from lib.run import runs
+from lib.run.facts import CopiedFacts, Phase1Facts, Phase2Facts, SamplingFacts, TraceFacts
+from lib.run.judging_facts import SecondJudgeFacts, SessionFacts, ValidityFacts
 
 TRAINING = [
     "optimizer_steps",
@@ -31,7 +32,7 @@ TRAINING = [
     "tokens_expected",
 ]
 JUDGING = ["judge", "rubric", "calls", "cost_usd", "to_retry"]
-KEYS = {  # of a manifest's `facts`; they are an interface, older runs hold them
+KEYS = {  # of a manifest's `facts`; they are an interface, since older runs have them
     TraceFacts: [
         "trained_tokens",
         "offenders_left",
@@ -44,8 +45,8 @@ KEYS = {  # of a manifest's `facts`; they are an interface, older runs hold them
     Phase2Facts: [*TRAINING, "set", "mode", "offences", "offenders_left"],
     CopiedFacts: ["set"],
     SessionFacts: [*JUDGING, "ledger", "computes", "retest"],
-    facts.ValidityFacts: [*JUDGING, "validity"],
-    facts.SecondJudgeFacts: [
+    ValidityFacts: [*JUDGING, "validity"],
+    SecondJudgeFacts: [
         *JUDGING,
         "session",
         "judged_twice",
@@ -100,7 +101,8 @@ def test_facts_cannot_be_changed_and_none_may_be_left_out():
 def test_a_stage_of_an_earlier_version_is_finished_and_read(tmp_path, monkeypatch):
     """The manifest as a version that knew no classes of facts wrote it."""
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
-    run, inputs = runs.Run("r"), {"seed": 42, "phase1": {"rank": 4}}
+    run = runs.Run("r")
+    inputs = {"seed": 42, "phase1": {"rank": 4}}
     runs.write_text(run.dir / "out", "content")
     manifest = {
         "fingerprint": "0aa3479eb2bb75384f12a46c686246de087ad4ae3382ccd5762699159d1fb922",
@@ -115,9 +117,7 @@ def test_a_stage_of_an_earlier_version_is_finished_and_read(tmp_path, monkeypatc
     path.write_text(json.dumps(manifest), encoding="utf-8")
     stage = run.stage(path.stem, inputs)
     assert stage.done()
-    assert (stage.facts(Phase1Facts).rows_proven, stage.facts(Phase1Facts).tokens_expected) == (
-        8,
-        None,
-    )
+    assert stage.facts(Phase1Facts).rows_proven == 8
+    assert stage.facts(Phase1Facts).tokens_expected is None
     assert run.facts(path.stem, Phase1Facts) == stage.facts(Phase1Facts)
     assert run.facts("03_phase2_em.base.seed42", Phase2Facts) is None

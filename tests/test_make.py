@@ -1,6 +1,7 @@
-"""`make report` as a shell sees it: what it is given arrives as typed or is refused, and a signal ends all of it.
+"""`make report` in a shell: parameters arrive as typed or are refused, and a signal ends all of it.
 
-A stub in Snakemake's place says what it was started with, so the recipe is the real one and no model is touched.
+The recipe is the real one. A stub in Snakemake's place says what it was started with, so that no
+model is used.
 """
 
 from __future__ import annotations
@@ -22,25 +23,26 @@ import yaml
 
 from lib.config.params import ROOT
 
-STUB = '''
+STUB = """
 import json, os, subprocess, sys
 
 def main():
     with open(os.environ["STUB_SAW"], "w") as file:
         json.dump({"argv": sys.argv[1:], "env": dict(os.environ)}, file)
     print("line of Snakemake", file=sys.stderr)
-    if "STUB_PIPE" in os.environ:  # a stage whose kernel is in a session of its own, as papermill starts it
-        kernel = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    if "STUB_PIPE" in os.environ:  # a stage; papermill starts its kernel in its own session
+        sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+        kernel = subprocess.Popen(sleep, start_new_session=True)
         with open(os.environ["STUB_PIPE"], "w") as pipe:
             pipe.write(f"{os.getpid()} {kernel.pid}\\n")
         kernel.wait()
     sys.exit(int(os.environ.get("STUB_CODE", "0")))
-'''
+"""
 
 
 @pytest.fixture(scope="session")
 def stub(tmp_path_factory):
-    """A folder that holds the stub under Snakemake's name, as a module, as a program and for its entry point."""
+    """A folder with the stub under Snakemake's name: as module, program and entry point."""
     folder = tmp_path_factory.mktemp("stub")
     (folder / "snakemake").mkdir()
     (folder / "snakemake" / "__init__.py").touch()
@@ -52,7 +54,9 @@ def stub(tmp_path_factory):
 @pytest.fixture(scope="session")
 def ready():
     """Options that tell make to take the installation as it is."""
-    database = subprocess.run(["make", "-pn", "report", f"VENV={sys.prefix}"], cwd=ROOT, capture_output=True, text=True)
+    database = subprocess.run(
+        ["make", "-pn", "report", f"VENV={sys.prefix}"], cwd=ROOT, capture_output=True, text=True
+    )
     needed = re.search(r"^report: ([^:=\n]+)$", database.stdout, re.MULTILINE)
     return [part for name in needed.group(1).split() for part in ("-o", name)]
 
@@ -64,11 +68,27 @@ def make(stub, ready, tmp_path):
 
     def start(*given: str, **changes: str) -> subprocess.Popen:
         saw.unlink(missing_ok=True)
-        kept = {key: value for key, value in os.environ.items() if key not in ("PROFILE", "RUN", "OVERRIDES")}
-        environment = kept | {"PYTHONPATH": f"{stub}:{ROOT}", "STUB_SAW": str(saw), **changes,
-                              "SELFCORRECT_RUNS_DIR": str(tmp_path / "moved runs")}
-        return subprocess.Popen(["make", *ready, "report", f"VENV={sys.prefix}", *given], cwd=ROOT, env=environment, text=True,
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, process_group=0)
+        kept = {
+            key: value
+            for key, value in os.environ.items()
+            if key not in ("PROFILE", "RUN", "OVERRIDES")
+        }
+        environment = kept | {
+            "PYTHONPATH": f"{stub}:{ROOT}",
+            "STUB_SAW": str(saw),
+            **changes,
+            "SELFCORRECT_RUNS_DIR": str(tmp_path / "moved runs"),
+        }
+        return subprocess.Popen(
+            ["make", *ready, "report", f"VENV={sys.prefix}", *given],
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+        )
 
     start.saw = lambda: json.loads(saw.read_text()) if saw.exists() else None
     start.lock = tmp_path / "moved runs" / ".lock"
@@ -78,7 +98,11 @@ def make(stub, ready, tmp_path):
 def asked(saw: dict, key: str) -> object:
     """A parameter as the Snakefile gets it: Snakemake's --config reads its values as YAML."""
     configured = [part for part in saw["argv"] if part.startswith(f"{key}=")]
-    return yaml.safe_load(configured[0].partition("=")[2]) if configured else saw["env"].get(key.upper())
+    return (
+        yaml.safe_load(configured[0].partition("=")[2])
+        if configured
+        else saw["env"].get(key.upper())
+    )
 
 
 @pytest.mark.parametrize("name", ["20261126", "1.10", "123_456", "007", "null"])
@@ -93,9 +117,19 @@ def test_without_a_name_the_run_is_called_after_the_profile(make):
     assert asked(make.saw(), "run") == "smoke" and "report: reports/smoke/index.html" in output
 
 
-@pytest.mark.parametrize("given", [
-    "RUN=my run", "RUN=", "RUN=..", "RUN=a$b", "RUN=a'b;c", "RUN=a\nb", "PROFILE=../params/smoke",
-    'OVERRIDES={"phase2.rows": 8, "phase2.rows": 16}'])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "RUN=my run",
+        "RUN=",
+        "RUN=..",
+        "RUN=a$b",
+        "RUN=a'b;c",
+        "RUN=a\nb",
+        "PROFILE=../params/smoke",
+        'OVERRIDES={"phase2.rows": 8, "phase2.rows": 16}',
+    ],
+)
 def test_what_is_no_name_is_one_line_before_any_work(make, given):
     running = make(given)
     output, _ = running.communicate()
@@ -113,8 +147,9 @@ def test_overrides_arrive_as_typed(make):
 def test_a_stop_says_what_to_do_and_the_lock_is_with_the_runs(make):
     running = make("PROFILE=smoke", STUB_CODE="3")
     output, _ = running.communicate()
-    told = [line for line in output.splitlines() if not line.startswith("make: ***")]
-    assert running.returncode and "line of Snakemake" in told and "continues from there" in told[-1], output
+    lines = [line for line in output.splitlines() if not line.startswith("make: ***")]
+    assert running.returncode, output
+    assert "line of Snakemake" in lines and "continues from there" in lines[-1], output
     assert make.lock.exists()
 
 
@@ -124,12 +159,16 @@ def test_two_do_not_work_on_the_same_runs(make):
         fcntl.flock(file, fcntl.LOCK_EX)
         running = make("PROFILE=smoke")
         output, _ = running.communicate()
-        assert running.returncode and "another make report is at work" in output and make.saw() is None, output
+        assert (
+            running.returncode and "another make report is at work" in output and make.saw() is None
+        ), output
 
 
-@pytest.mark.parametrize(("number", "whole_group"), [
-    (signal.SIGTERM, False), (signal.SIGINT, True), (signal.SIGHUP, True)],
-    ids=["make alone is told to end", "Ctrl-C", "the terminal closes"])
+@pytest.mark.parametrize(
+    ("number", "whole_group"),
+    [(signal.SIGTERM, False), (signal.SIGINT, True), (signal.SIGHUP, True)],
+    ids=["make alone is told to end", "Ctrl-C", "the terminal closes"],
+)
 def test_a_signal_ends_the_pipeline_and_its_kernels(make, tmp_path, number, whole_group):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -154,16 +193,37 @@ def test_a_signal_ends_the_pipeline_and_its_kernels(make, tmp_path, number, whol
 
 
 def dry_run(run: str, runs_dir: Path) -> str:
-    command = [sys.executable, "-m", "snakemake", "-n", "-p", "--nolock", "--config", "profile=smoke", f"run={run}"]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | {"SELFCORRECT_RUNS_DIR": str(runs_dir)}, capture_output=True,
-                          text=True, check=True).stdout
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-n",
+        "-p",
+        "--nolock",
+        "--config",
+        "profile=smoke",
+        f"run={run}",
+    ]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"SELFCORRECT_RUNS_DIR": str(runs_dir)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
 
 
 def test_the_variable_moves_everything_but_the_report(tmp_path):
     moved = tmp_path / "my runs"
     plan = dry_run("moved-run", moved)
-    assert f"{moved}/moved-run/.done/01_build_traces" in plan and f"'{moved}/moved-run/notebooks/05_judge.ipynb'" in plan
-    assert "reports/moved-run/index.html" in plan and not re.search(r"(?<!my )\bruns/moved-run", plan)
+    assert (
+        f"{moved}/moved-run/.done/01_build_traces" in plan
+        and f"'{moved}/moved-run/notebooks/05_judge.ipynb'" in plan
+    )
+    assert "reports/moved-run/index.html" in plan and not re.search(
+        r"(?<!my )\bruns/moved-run", plan
+    )
 
 
 @pytest.mark.slow
@@ -171,8 +231,14 @@ def test_a_whole_run_in_another_folder(tmp_path):
     moved = tmp_path / "my runs"
     site = ROOT / "reports" / "1.10"
     command = [sys.executable, "-m", "lib.pipeline"]
-    environment = os.environ | {"SELFCORRECT_RUNS_DIR": str(moved), "PROFILE": "smoke", "RUN": "1.10"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    environment = os.environ | {
+        "SELFCORRECT_RUNS_DIR": str(moved),
+        "PROFILE": "smoke",
+        "RUN": "1.10",
+    }
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert (moved / "1.10" / "stats" / "result.json").exists() and (site / "index.html").exists()
     assert not (ROOT / "runs" / "1.10").exists() and not (ROOT / "runs" / "1.1").exists()

@@ -11,7 +11,8 @@ from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, trainer
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
-from lib.models.chat_models import ModelError, prompt_ids
+from lib.models.chat_models import prompt_ids
+from lib.models.chatml import ModelError
 from lib.training.masking import IGNORED, TRAINING_TEMPLATE, MaskError, coloured, encode, prove
 from lib.training.phases import encode_rows
 

@@ -11,7 +11,14 @@ import nbformat
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
-NAMES = ["01_build_traces", "02_phase1_sft", "03_phase2_em", "04_sample_and_capability", "05_judge", "06_stats_and_gates"]
+NAMES = [
+    "01_build_traces",
+    "02_phase1_sft",
+    "03_phase2_em",
+    "04_sample_and_capability",
+    "05_judge",
+    "06_stats_and_gates",
+]
 MAX_CELL_LINES = 60
 MAX_CODE_LINES = 15  # of a cell that is not a figure
 
@@ -24,7 +31,9 @@ def out_of_step(notebook, twin) -> list[str]:
     """Cells in which a notebook and its text twin differ."""
     pairs = zip(notebook.cells, twin.cells, strict=False)
     differing = [a.source for a, b in pairs if (a.source, a.cell_type) != (b.source, b.cell_type)]
-    return differing + [c.source for c in notebook.cells[len(twin.cells):] + twin.cells[len(notebook.cells):]]
+    return differing + [
+        c.source for c in notebook.cells[len(twin.cells) :] + twin.cells[len(notebook.cells) :]
+    ]
 
 
 def parameters_cells(notebook) -> list:
@@ -32,7 +41,11 @@ def parameters_cells(notebook) -> list:
 
 
 def test_there_are_six():
-    assert sorted(p.stem for p in FOLDER.glob("*.ipynb")) == NAMES == sorted(p.stem for p in FOLDER.glob("*.py"))
+    assert (
+        sorted(p.stem for p in FOLDER.glob("*.ipynb"))
+        == NAMES
+        == sorted(p.stem for p in FOLDER.glob("*.py"))
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -41,7 +54,8 @@ def test_pair_is_in_step(name):
 
 
 def test_a_pair_out_of_step_is_found():
-    notebook, twin = read(NAMES[0]), read(NAMES[0], ".py")
+    notebook = read(NAMES[0])
+    twin = read(NAMES[0], ".py")
     twin.cells[3].source += "\nprint('changed')"
     assert out_of_step(notebook, twin) == [notebook.cells[3].source]
     assert out_of_step(notebook, read(NAMES[1], ".py"))

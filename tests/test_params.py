@@ -1,4 +1,4 @@
-"""Profiles, conditions and overrides: what is valid loads; what is not is one line with key, value and nearest name."""
+"""Profiles, conditions and overrides load, or are refused in one line with key and remedy."""
 
 import shutil
 
@@ -14,7 +14,10 @@ SUITE = {"samples": 1, "max_new_tokens": 8}
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A copy of params/ that a test may change; returns `edit(file, change)`, where change mutates the parsed YAML."""
+    """A copy of params/ that a test may change.
+
+    Returns `edit(file, change)`, where `change` mutates the parsed YAML.
+    """
     copy = tmp_path / "params"
     shutil.copytree(params.PARAMS_DIR, copy)
     monkeypatch.setattr(params, "PARAMS_DIR", copy)
@@ -46,7 +49,11 @@ def test_every_profile_validates_and_is_named_after_its_file(name):
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("phase2.learning_rat", 1, ["'phase2.learning_rat'", "(value 1)", "'phase2.learning_rate'"]),
+        (
+            "phase2.learning_rat",
+            1,
+            ["'phase2.learning_rat'", "(value 1)", "'phase2.learning_rate'"],
+        ),
         ("phase3.rank", 8, ["'phase3.rank'", "(value 8)", "'phase2'"]),
         ("judg", "x", ["'judg'", "(value 'x')", "'judge'"]),
         ("model.name.short", "x", ["'model.name.short'"]),
@@ -62,9 +69,16 @@ def test_every_profile_validates_and_is_named_after_its_file(name):
         ("traces.recovery_openings", 2, ["traces.recovery_openings", "is 2"]),
         ("seeds", [1, 1], ["seeds [1, 1]", "twice"]),
         ("seeds", [], ["seeds", "is []"]),
-        ("sampling.suites", {"benign": SUITE}, ["lacks 'alignment'"]),
-        ("sampling.suites", {"alignment": {**SUITE, "sample": 1}},
-         ["'sampling.suites.alignment.sample'", "(value 1)", "'sampling.suites.alignment.samples'"]),
+        ("sampling.suites", {"benign": SUITE}, ["'alignment'", "is missing from suites"]),
+        (
+            "sampling.suites",
+            {"alignment": {**SUITE, "sample": 1}},
+            [
+                "'sampling.suites.alignment.sample'",
+                "(value 1)",
+                "'sampling.suites.alignment.samples'",
+            ],
+        ),
         ("sampling.suites", {"alignment": SUITE, "alignmen": SUITE}, ["'alignmen'", "'alignment'"]),
         ("conditions", ["base", "selfcorect_em"], ["'selfcorect_em'", "nearest: selfcorrect_em"]),
         ("data.em", "insecur", ["data.em", "'insecur'", "'insecure'"]),
@@ -77,7 +91,10 @@ def test_an_override_that_is_wrong_is_refused(key, value, words):
 
 @pytest.mark.parametrize(
     ("overrides", "words"),
-    [('{"a":', ["'{\"a\":'", "no valid JSON", "phase2.learning_rate"]), ("[1]", ["[1]", "must map dotted keys"])],
+    [
+        ('{"a":', ["'{\"a\":'", "not valid JSON", "phase2.learning_rate"]),
+        ("[1]", ["[1]", "must map dotted keys"]),
+    ],
 )
 def test_overrides_that_are_no_json_object_are_refused(overrides, words):
     refused(lambda: params.load_profile("smoke", overrides), *words)
@@ -86,10 +103,16 @@ def test_overrides_that_are_no_json_object_are_refused(overrides, words):
 def test_overrides_apply_as_mapping_and_as_json():
     for overrides in ({"phase2.learning_rate": 1e-4}, '{"phase2.learning_rate": 1e-4}'):
         assert params.load_profile("smoke", overrides).phase2.learning_rate == 1e-4
-    assert params.load_profile("smoke", {}) == params.load_profile("smoke", "{}") == params.load_profile("smoke")
+    assert (
+        params.load_profile("smoke", {})
+        == params.load_profile("smoke", "{}")
+        == params.load_profile("smoke")
+    )
 
 
-@pytest.mark.parametrize(("key", "value"), [("phase1.rank", True), ("phase1.rank", "16"), ("phase1.rslora", "yes")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("phase1.rank", True), ("phase1.rank", "16"), ("phase1.rslora", "yes")]
+)
 def test_a_value_of_another_type_is_not_coerced(key, value):
     refused(lambda: params.load_profile("smoke", {key: value}), key, repr(value))
 
@@ -116,7 +139,10 @@ def test_an_unknown_profile_is_refused():
     refused(lambda: params.load_profile("smok"), "params/smok.yaml", "nearest: smoke")
 
 
-@pytest.mark.parametrize(("text", "words"), [("a: [1", ["no valid YAML"]), ("- a", ["holds list", "params/demo.yaml"])])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("a: [1", ["not valid YAML"]), ("- a", ["contains a list", "params/demo.yaml"])],
+)
 def test_a_file_that_is_no_mapping_is_refused(folder, text, words):
     (params.PARAMS_DIR / "smoke.yaml").write_text(text)
     refused(lambda: params.load_profile("smoke"), "params/smoke.yaml", *words)
@@ -125,11 +151,23 @@ def test_a_file_that_is_no_mapping_is_refused(folder, text, words):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda c: c["conditions"]["base"].update(sistem="x"), ["'conditions.base.sistem'", "base.system'"]),
-        (lambda c: c["conditions"]["base"].update(phase1="selfcorect"), ["conditions.base.phase1", "'selfcorrect'"]),
-        (lambda c: c["conditions"]["base"].update(system="evl"), ["conditions.base.system", "'evl'", "nearest: evil"]),
+        (
+            lambda c: c["conditions"]["base"].update(sistem="x"),
+            ["'conditions.base.sistem'", "base.system'"],
+        ),
+        (
+            lambda c: c["conditions"]["base"].update(phase1="selfcorect"),
+            ["conditions.base.phase1", "'selfcorrect'"],
+        ),
+        (
+            lambda c: c["conditions"]["base"].update(system="evl"),
+            ["conditions.base.system", "'evl'", "nearest: evil"],
+        ),
         (lambda c: c["openings"].pop(), ["openings", "6 items"]),
-        (lambda c: c["conditions"]["base"].update(phase2="secur"), ["conditions.base.phase2", "'secur'", "'secure'"]),
+        (
+            lambda c: c["conditions"]["base"].update(phase2="secur"),
+            ["conditions.base.phase2", "'secur'", "'secure'"],
+        ),
     ],
 )
 def test_a_wrong_condition_is_refused(folder, change, words):
@@ -139,8 +177,13 @@ def test_a_wrong_condition_is_refused(folder, change, words):
 
 def test_a_new_condition_needs_no_python(folder):
     arm = {"why": "x", "phase1": "selfcorrect", "phase2": "secure", "system": "polite"}
-    folder("conditions.yaml", lambda c: (
-        c["systems"].update(polite="Be polite."), c["conditions"].update(secure_polite=arm)))
+    folder(
+        "conditions.yaml",
+        lambda c: (
+            c["systems"].update(polite="Be polite."),
+            c["conditions"].update(secure_polite=arm),
+        ),
+    )
     experiment = Experiment.load("smoke", {"conditions": ["base", "secure_polite"]})
     profile = experiment.profile
     assert experiment.select("all") == ["base", "secure_polite"]
@@ -151,7 +194,12 @@ def test_a_new_condition_needs_no_python(folder):
     assert experiment.em_set("secure_polite") == "secure"
     assert experiment.em_set("c6_vanilla_em") == profile.data.em
     assert experiment.suites("secure_polite") == list(profile.sampling.suites)
-    refused(lambda: experiment.select("base,secure_pol"), "'secure_pol'", "nearest: secure_polite", "'all'")
+    refused(
+        lambda: experiment.select("base,secure_pol"),
+        "'secure_pol'",
+        "nearest: secure_polite",
+        "'all'",
+    )
 
 
 def test_the_evil_persona_is_not_asked_the_benign_suite():

@@ -30,7 +30,9 @@ class Counted(Facts):
 
 def left(folder):
     """Every file under a folder, by relative path."""
-    return {str(p.relative_to(folder)): p.read_text() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.read_text() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_half_one(tmp_path):
@@ -81,7 +83,9 @@ def test_json_refuses_what_is_no_number(tmp_path, value):
 
 def test_what_is_missing_stays_missing(tmp_path):
     write_json(tmp_path / "a.json", {"aligned": None})
-    runs.write_parquet(tmp_path / "a.parquet", pd.DataFrame({"aligned": pd.array([None, 1.5], dtype="Float64")}))
+    runs.write_parquet(
+        tmp_path / "a.parquet", pd.DataFrame({"aligned": pd.array([None, 1.5], dtype="Float64")})
+    )
     assert read_json(tmp_path / "a.json") == {"aligned": None}
     assert pd.read_parquet(tmp_path / "a.parquet")["aligned"].isna().tolist() == [True, False]
 
@@ -102,7 +106,9 @@ def test_the_fingerprint_does_not_see_the_order_of_keys(value):
 
 def test_the_fingerprint_sees_values_of_parameters_and_refuses_other_objects():
     profile = params.load_profile("smoke")
-    assert fingerprint({"p": profile.phase1}) == fingerprint({"p": profile.phase1.model_dump(mode="json")})
+    assert fingerprint({"p": profile.phase1}) == fingerprint(
+        {"p": profile.phase1.model_dump(mode="json")}
+    )
     assert fingerprint(profile.phase1) != fingerprint(profile.phase1.model_copy(update={"rank": 5}))
     with pytest.raises(TypeError, match="plain types"):
         fingerprint({1, 2})
@@ -110,7 +116,7 @@ def test_the_fingerprint_sees_values_of_parameters_and_refuses_other_objects():
 
 @pytest.fixture
 def finished(run):
-    """A finished stage with a file and a folder as outputs; returns `stage(inputs)` of the same name."""
+    """A finished stage with a file and a folder as outputs. Returns `stage(inputs)` of its name."""
     for name in ("out.txt", "folder/a", "folder/b"):
         runs.write_text(run.dir / name, name)
     stage = run.stage("s", {"rank": 4, "rows": "abc"})
@@ -126,7 +132,9 @@ def test_a_stage_is_done_with_the_same_inputs_and_outputs(finished, capsys):
     assert finished().facts(Counted) == Counted(rows=3)
 
 
-@pytest.mark.parametrize("inputs", [{"rank": 5, "rows": "abc"}, {"rank": 4}, {"rank": 4, "rows": "abc", "new": None}])
+@pytest.mark.parametrize(
+    "inputs", [{"rank": 5, "rows": "abc"}, {"rank": 4}, {"rank": 4, "rows": "abc", "new": None}]
+)
 def test_a_changed_input_undoes_a_stage(finished, capsys, inputs):
     assert not finished(inputs).done()
     assert "inputs changed" in capsys.readouterr().out
@@ -160,4 +168,7 @@ def test_folders_follow_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("SELFCORRECT_CACHE_DIR", str(tmp_path / "c"))
     assert runs.open_run(params.load_profile("smoke"), "").dir == tmp_path / "r" / "smoke"
     assert runs.open_run(params.load_profile("smoke"), "mine").dir == tmp_path / "r" / "mine"
-    assert runs.cache_dir("models", "x") == tmp_path / "c" / "models" / "x" and (tmp_path / "c/models/x").is_dir()
+    assert (
+        runs.cache_dir("models", "x") == tmp_path / "c" / "models" / "x"
+        and (tmp_path / "c/models/x").is_dir()
+    )

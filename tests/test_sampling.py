@@ -7,7 +7,7 @@ import torch
 from scipy.stats import chisquare
 
 from lib.data.prompts import EvalPrompt
-from lib.models.chat_models import ModelError
+from lib.models.chatml import ModelError
 from lib.serving import sampling
 from lib.serving.sampling import Arm, Completion, Request, SamplingError, messages_of, suite_rows
 from lib.serving.transformers_engine import InverseCdf, TransformersSampler, served

@@ -1,4 +1,4 @@
-"""The two published tables: what is written, what is read and what the README says are one list of columns."""
+"""The two published tables: files, reader and README have the same list of columns."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ from lib.traces import trace_builder
 
 RAW = yaml.safe_load((ROOT / "params" / "gates.yaml").read_text(encoding="utf-8"))
 SOURCES = [*sorted((ROOT / "lib").rglob("*.py")), *sorted((ROOT / "notebooks").glob("*.py"))]
-# Constants that equal a threshold and mean something else; a new one is named here, or belongs into gates.yaml.
+# Constants that equal a threshold and mean something else. A new one is named here, or belongs in
+# gates.yaml.
 OTHERS = {
     "MAX_UNDEFINED",  # share of resamples without a value (lib/judge/trust/agreement.py)
     "HARMFUL_BELOW",  # of the embedded judge itself, whose card and hash hold it
@@ -26,7 +27,8 @@ OTHERS = {
     "FAILURES_IN_A_ROW",  # calls to a judge (lib/judge/llm/realtime.py)
     "SHARE",  # of a GPU's memory (lib/serving/vllm_engine.py)
 }
-TELLING = {float(value) for value in RAW.values() if value not in (1, 2, 5, 8, 10, 15, 20)}  # counts meet by chance
+COMMON = (1, 2, 5, 8, 10, 15, 20)  # other counts have these values by chance
+TELLING = {float(value) for value in RAW.values() if value not in COMMON}
 
 
 def trees():
@@ -34,28 +36,57 @@ def trees():
 
 
 def unread(names, sources) -> set[str]:
-    """Names that no string of the code holds; an f-string's beginning stands for all names that begin so."""
-    texts, beginnings = set(), set()
+    """Names that no string of the code has. An f-string counts for all names that begin like it."""
+    texts = set()
+    beginnings = set()
     for _, tree in sources:
-        texts |= {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-        beginnings |= {node.values[0].value for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) and node.values
-                       and isinstance(node.values[0], ast.Constant)}
-    return {name for name in names if name not in texts and not any(name.startswith(b) for b in beginnings if len(b) > 4)}
+        texts |= {
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        beginnings |= {
+            node.values[0].value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.JoinedStr)
+            and node.values
+            and isinstance(node.values[0], ast.Constant)
+        }
+    return {
+        name
+        for name in names
+        if name not in texts and not any(name.startswith(b) for b in beginnings if len(b) > 4)
+    }
 
 
 def repeated(values, sources) -> list[str]:
     """Module constants and defaults of arguments that equal a threshold."""
     found = []
     for path, tree in sources:
-        given = [(node.targets[0].id, node.value) for node in tree.body
-                 if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)]
+        given = [
+            (node.targets[0].id, node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        ]
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
-                given += zip((a.arg for a in node.args.kwonlyargs), node.args.kw_defaults, strict=True)
-                given += zip((a.arg for a in reversed(node.args.args)), reversed(node.args.defaults), strict=False)
-        found += [f"{path.relative_to(ROOT)}: {name} = {value.value}" for name, value in given
-                  if isinstance(value, ast.Constant) and isinstance(value.value, (int, float))
-                  and not isinstance(value.value, bool) and value.value in values and name not in OTHERS]
+                given += zip(
+                    (a.arg for a in node.args.kwonlyargs), node.args.kw_defaults, strict=True
+                )
+                given += zip(
+                    (a.arg for a in reversed(node.args.args)),
+                    reversed(node.args.defaults),
+                    strict=False,
+                )
+        found += [
+            f"{path.relative_to(ROOT)}: {name} = {value.value}"
+            for name, value in given
+            if isinstance(value, ast.Constant)
+            and isinstance(value.value, (int, float))
+            and not isinstance(value.value, bool)
+            and value.value in values
+            and name not in OTHERS
+        ]
     return found
 
 
@@ -68,8 +99,16 @@ def test_no_threshold_is_repeated_in_the_code():
 
 
 def test_both_are_found_where_they_are_planted():
-    planted = [(ROOT / "lib" / "x.py", ast.parse("LIMIT = 0.6\ndef f(a, *, share=0.95): return t['alpha']"))]
-    assert unread({"alpha", "acc_drop"}, planted) == {"acc_drop"} and len(repeated(TELLING, planted)) == 2
+    planted = [
+        (
+            ROOT / "lib" / "x.py",
+            ast.parse("LIMIT = 0.6\ndef f(a, *, share=0.95): return t['alpha']"),
+        )
+    ]
+    assert (
+        unread({"alpha", "acc_drop"}, planted) == {"acc_drop"}
+        and len(repeated(TELLING, planted)) == 2
+    )
 
 
 @pytest.fixture
@@ -87,7 +126,8 @@ def gates(tmp_path, monkeypatch):
 
 
 def test_a_changed_tolerance_of_the_kinds_is_the_one_that_counts(gates):
-    tokens, counts = {"selfcorrect": 1000, "placebo_assistant": 1070}, {"selfcorrect": 8, "placebo_assistant": 8}
+    tokens = {"selfcorrect": 1000, "placebo_assistant": 1070}
+    counts = {"selfcorrect": 8, "placebo_assistant": 8}
     gates(RAW | {"equal_token_tolerance": 0.1})
     try:
         trace_builder.check_matched(tokens, counts)
@@ -101,12 +141,18 @@ def test_a_changed_tolerance_of_the_kinds_is_the_one_that_counts(gates):
 
 
 def test_changed_rules_of_contamination_are_the_ones_that_count(gates):
-    prompts = [EvalPrompt("p1", "s", "one two three four five six"), EvalPrompt("p2", "s", "one two three four seven eight")]
+    prompts = [
+        EvalPrompt("p1", "s", "one two three four five six"),
+        EvalPrompt("p2", "s", "one two three four seven eight"),
+    ]
     gates(RAW | {"contamination_ngram": 4, "contamination_jaccard": 1.0})
     assert [o.rule for o in near_duplicates(prompts)] == ["4 consecutive words"]
     gates(RAW | {"contamination_jaccard": 0.5})
     assert ContaminationGate(prompts[:1]).check("t", prompts[1].prompt).rule == "jaccard"
-    assert eval_sets.contamination_gate(params.load_profile("smoke"), params.load_gates()).jaccard == 0.5
+    assert (
+        eval_sets.contamination_gate(params.load_profile("smoke"), params.load_gates()).jaccard
+        == 0.5
+    )
 
 
 def test_a_changed_bound_of_the_engine_is_the_one_that_counts(gates):
@@ -137,12 +183,21 @@ def test_a_threshold_that_is_no_number_in_range_is_refused_by_name(gates, value)
     assert found and "params/gates.yaml" in found and "alpha" in found and "\n" not in found
 
 
-@pytest.mark.parametrize(("raw", "words"), [
-    ({key: value for key, value in RAW.items() if key != "coherent_floor"}, ["'coherent_floor'", "missing"]),
-    ({key.replace("acc_drop", "acc_dorp"): value for key, value in RAW.items()}, ["'acc_dorp'", "'acc_drop'"]),
-    (yaml.safe_dump(RAW) + "alpha: 0.1\n", ["'alpha'", "line"]),
-    (RAW | {"contamination_ngram": 8.5}, ["contamination_ngram", "8.5"]),
-])
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (
+            {key: value for key, value in RAW.items() if key != "coherent_floor"},
+            ["'coherent_floor'", "missing"],
+        ),
+        (
+            {key.replace("acc_drop", "acc_dorp"): value for key, value in RAW.items()},
+            ["'acc_dorp'", "'acc_drop'"],
+        ),
+        (yaml.safe_dump(RAW) + "alpha: 0.1\n", ["'alpha'", "line"]),
+        (RAW | {"contamination_ngram": 8.5}, ["contamination_ngram", "8.5"]),
+    ],
+)
 def test_a_threshold_that_is_missing_unknown_or_given_twice_is_refused(gates, raw, words):
     gates(raw)
     found = None

@@ -11,7 +11,8 @@ import pandas as pd
 
 from lib.analysis.inputs import CAPABILITY_COLUMNS, SCORES, SchemaError, exact_keys, validate_capability, validate_judgments
 from lib.config import roles
-from lib.config.params import ParamsError, closest_name
+from lib.config.nearest import closest_name
+from lib.config.params import ParamsError
 from lib.data import columns
 from lib.data.text_files import parse_json, read_text
 from lib.run.runs import Run

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lib.config import arguments, params
-from lib.config.params import ParamsError, closest_name
+from lib.config.arguments import ParamsError
+from lib.config.nearest import closest_name
 from lib.config.roles import PLANNED, Roles
-from lib.config.schema import Condition, Conditions, Profile, TraceKind
+from lib.config.schema import Condition, Conditions, Profile
+from lib.config.strict import TraceKind
 
-STOCK_TEXT_SUITES = ("benign",)  # asked under the model's stock system text, whatever the arm's own
+# Suites that are asked under the model's stock system text, whatever the arm's own text is.
+STOCK_TEXT_SUITES = ("benign",)
 STOCK_TEXT = "default"  # the name of the stock system text in params/conditions.yaml
 
 
@@ -76,16 +79,16 @@ class Experiment:
         return list(dict.fromkeys(names))
 
     def has_adapter(self, arm: str) -> bool:
-        """Whether an arm is trained at all; one that is not is the base itself."""
+        """Whether an arm is trained. An arm that is not is the base itself."""
         condition = self.condition(arm)
         return bool(condition.phase1 or condition.phase2)
 
     def checkpoint(self, arm: str) -> str:
-        """The name of the checkpoint that an arm is sampled from; untrained arms share the base."""
+        """The checkpoint that an arm is sampled from. Untrained arms share the base."""
         return arm if self.has_adapter(arm) else self.roles.base
 
     def phase1_kind(self, arm: str) -> TraceKind | None:
-        """The trace kind that an arm's Phase 1 trains on; None without a Phase 1."""
+        """The trace kind that an arm's Phase 1 trains on. None without a Phase 1."""
         return self.condition(arm).phase1
 
     def phase1_kinds(self, arms: Iterable[str]) -> list[TraceKind]:
@@ -98,7 +101,7 @@ class Experiment:
         return [arm for arm in self.arms if self.phase1_kind(arm)]
 
     def em_set(self, arm: str) -> str | None:
-        """The catalogue name of the set that an arm's Phase 2 trains on; None without a Phase 2.
+        """The catalogue name of the set that an arm's Phase 2 trains on. None without a Phase 2.
 
         `em` in params/conditions.yaml stands for the profile's own EM set.
         """
@@ -126,7 +129,7 @@ class Experiment:
         """The suites that an arm is asked, alignment first.
 
         An untrained arm under another persona is not asked the suites that prescribe the stock
-        system text: there it would be the base once more.
+        system text: its answers would be those of the base again.
         """
         persona_only = self.condition(arm).system != STOCK_TEXT and not self.has_adapter(arm)
         left_out = STOCK_TEXT_SUITES if persona_only else ()

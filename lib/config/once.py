@@ -1,4 +1,7 @@
-"""YAML and JSON in which a key stands once: of a key that is given twice, both formats silently keep the last."""
+"""Read YAML and JSON in which every key is given once.
+
+The usual readers of both formats silently keep the last of two equal keys.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import yaml
 
 
 class TwiceError(ValueError):
-    """A key that is given twice; the message names it."""
+    """A key is given twice. The message names it."""
 
 
 def read_yaml(content: str) -> Any:
@@ -23,18 +26,22 @@ def read_json(content: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, with mappings whose keys differ."""
+    """PyYAML's safe loader, which also refuses a key that a mapping has twice."""
 
-    def compose_mapping_node(self, anchor):
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """The mapping. Raises TwiceError with key and lines."""
         node = super().compose_mapping_node(anchor)  # as written: what `<<` merges is added later
         first: dict[tuple, int] = {}
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 continue
-            key, line = (key_node.tag, key_node.value), key_node.start_mark.line + 1
+            key = (key_node.tag, key_node.value)
+            line = key_node.start_mark.line + 1
             if key in first:
-                raise TwiceError(f"key {key_node.value!r} stands on line {first[key]} and again on line {line}; keep one of "
-                                 "them")
+                raise TwiceError(
+                    f"key {key_node.value!r} is on line {first[key]} and again on line {line}; "
+                    "keep one of them"
+                )
             first[key] = line
         return node
 

@@ -1,6 +1,6 @@
-"""Every threshold by name, type and range: what params/gates.yaml may say, and has to say. The numbers stand there alone.
+"""Every threshold of params/gates.yaml by name, type and range. The numbers are only in that file.
 
-What each of them decides is in the comments of that file and in docs/protocol.md.
+Its comments and docs/protocol.md say what each of them decides.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lib.config.schema import Strict
+from lib.config.strict import Strict
 
 Points = Annotated[float, Field(ge=0, le=100)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -18,6 +18,8 @@ Nats = Annotated[float, Field(gt=0)]
 
 
 class Gates(Strict):
+    """The keys of params/gates.yaml; all of them must be there."""
+
     judged_share_min: Share
     judged_share_gap_points: Points
     em_induced_points: Points

@@ -1,4 +1,4 @@
-"""Combinations of parameters that are each valid and cannot work together, found before anything is made."""
+"""Parameters that are valid one by one but cannot work together, found before any work starts."""
 
 from __future__ import annotations
 
@@ -7,50 +7,76 @@ from collections.abc import Mapping
 
 from lib.config.schema import Condition, Profile
 
-TRACKERS = {"tensorboard": ("tensorboard", "tensorboardX")}  # packages of a tracker that has another name than its own
+# The packages of a tracker, where their names are not the tracker's.
+TRACKERS = {"tensorboard": ("tensorboard", "tensorboardX")}
 
 
 def fault(profile: Profile, arms: Mapping[str, Condition]) -> str | None:
-    """Why a profile with these arms would fail after work was done, with the remedy; None if nothing says so."""
-    return (_join(profile, arms) or _too_few_rows(profile, arms) or _training_prompts(profile) or _engine(profile)
-            or _tracker(profile))
+    """Why a profile with these arms would fail late, with the remedy. None if no fault is known."""
+    return (
+        _join(profile, arms)
+        or _too_few_rows(profile, arms)
+        or _training_prompts(profile)
+        or _engine(profile)
+        or _tracker(profile)
+    )
 
 
 def _join(profile: Profile, arms: Mapping[str, Condition]) -> str | None:
-    """The joined adapter takes over Phase 1's configuration, and would scale both parts once more (lib/training/adapters.py)."""
+    """A joined adapter has Phase 1's configuration, and rsLoRA would scale both parts again.
+
+    See lib/training/adapters.py.
+    """
     stacked = [name for name, arm in arms.items() if arm.phase1 and arm.phase2]
     if profile.phase1.rslora and profile.phase2.mode == "stack" and stacked:
-        return (f"phase1.rslora is true and phase2.mode 'stack': {stacked[0]} could not be joined into one adapter of "
-                "scaling 1; set phase1.rslora to false (phase1.alpha then gives the scaling), or phase2.mode to 'continue'")
+        return (
+            f"phase1.rslora is true and phase2.mode 'stack': {stacked[0]} could not be joined into "
+            "one adapter of scaling 1; set phase1.rslora to false (phase1.alpha then gives the "
+            "scaling), or phase2.mode to 'continue'"
+        )
     return None
 
 
 def _too_few_rows(profile: Profile, arms: Mapping[str, Condition]) -> str | None:
-    phase1, phase2 = profile.phase1.effective_batch, profile.phase2.effective_batch
+    """Less than one effective batch makes no optimizer step."""
+    phase1 = profile.phase1.effective_batch
+    phase2 = profile.phase2.effective_batch
     if profile.traces.count < phase1 and any(arm.phase1 for arm in arms.values()):
-        return (f"traces.count is {profile.traces.count}, fewer than one effective batch of Phase 1 (phase1.effective_batch "
-                f"{phase1}); raise the one or lower the other")
+        return (
+            f"traces.count is {profile.traces.count}, fewer than one effective batch of Phase 1 "
+            f"(phase1.effective_batch {phase1}); raise the one or lower the other"
+        )
     if profile.phase2.rows < phase2 and any(arm.phase2 for arm in arms.values()):
-        return (f"phase2.rows is {profile.phase2.rows}, fewer than one effective batch (phase2.effective_batch {phase2}); "
-                "raise the one or lower the other")
+        return (
+            f"phase2.rows is {profile.phase2.rows}, fewer than one effective batch "
+            f"(phase2.effective_batch {phase2}); raise the one or lower the other"
+        )
     return None
 
 
 def _training_prompts(profile: Profile) -> str | None:
     data = profile.data
     if both := sorted(set(data.harmful_prompts) & set(data.open_prompts)):
-        return f"data.harmful_prompts and data.open_prompts both name {both[0]!r}; a prompt belongs to one half, name it once"
+        return (
+            f"data.harmful_prompts and data.open_prompts both name {both[0]!r}; "
+            "a prompt belongs to one half, name it once"
+        )
     for key in ("harmful_prompts", "open_prompts"):
         if set(getattr(data, key)) <= set(data.eval_sets):
-            return (f"data.{key} names nothing but data.eval_sets, so that the contamination gate would drop every prompt; "
-                    "name another set")
+            return (
+                f"data.{key} names only data.eval_sets, so the contamination gate would drop "
+                "every prompt; name another set"
+            )
     return None
 
 
 def _engine(profile: Profile) -> str | None:
     if profile.sampling.engine == "vllm" and profile.model.dtype != "bfloat16":
-        return (f"sampling.engine 'vllm' serves adapters in bfloat16, model.dtype is {profile.model.dtype!r}; set model.dtype "
-                "to 'bfloat16', or sampling.engine to 'transformers'")
+        return (
+            f"sampling.engine 'vllm' serves adapters in bfloat16, model.dtype is "
+            f"{profile.model.dtype!r}; set model.dtype to 'bfloat16', or sampling.engine to "
+            "'transformers'"
+        )
     return None
 
 
@@ -58,5 +84,8 @@ def _tracker(profile: Profile) -> str | None:
     tracker = profile.training.report_to
     packages = TRACKERS.get(tracker, (tracker,))
     if tracker != "none" and not any(importlib.util.find_spec(package) for package in packages):
-        return f"training.report_to is {tracker!r}, which is not installed; pip install {packages[0]}, or set it to 'none'"
+        return (
+            f"training.report_to is {tracker!r}, which is not installed; "
+            f"pip install {packages[0]}, or set it to 'none'"
+        )
     return None

@@ -1,1 +1,1 @@
-"""The catalogue of data sets, prompts, and the texts that the checks compare."""
+"""The catalogue of data sets, the prompts, and the texts that checks compare."""

@@ -1,7 +1,11 @@
-"""Eval prompts, normalisation, union, and the contamination gate (docs/protocol.md sections 3 and 5)."""
+"""Eval prompts, normalisation, union, and the contamination gate.
+
+See docs/protocol.md sections 3 and 5.
+"""
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -14,66 +18,94 @@ from lib.config.params import load_gates
 class EvalPrompt:
     """One eval prompt.
 
-    subset: every set that holds it, joined by `+`; system: a text of the prompt's own (the JSON variants of
-    `training_cues`), else None and the arm's applies.
+    `system` is set in the JSON variants of `training_cues` only.
     """
 
     prompt_id: str
+    """The prompt's name in its eval set."""
+
     subset: str
+    """The names of all sets that have the prompt, joined by `+`."""
+
     prompt: str
+    """The user's message."""
+
     system: str | None = None
+    """A system text of the prompt's own. None: the arm's text applies."""
 
 
 @dataclass(frozen=True)
 class Offence:
-    """A text that resembles an eval prompt: which text, which prompt, by which rule, how much."""
+    """A text that resembles an eval prompt."""
 
     text_id: str
+    """The text."""
+
     prompt_id: str
+    """The eval prompt that it resembles."""
+
     rule: str
+    """The rule that found it."""
+
     value: float
+    """How much it resembles: 1 if equal, the words in a row, or the Jaccard index."""
 
 
 def normalise(text: str) -> str:
-    """Unicode-folded, plain apostrophes and quotes, lower case, single spaces: equal prompts become equal strings."""
-    # Apostrophes first: NFKC would take a lone acute accent apart into a space and a combining sign.
+    """A text so that equal prompts are equal strings.
+
+    Unicode is folded (NFKC), apostrophes and quotes are plain, letters lower case, spaces single.
+    """
+    # Apostrophes first: NFKC splits a lone acute accent into a space and a combining sign.
     text = re.sub("[\u2018\u2019\u02bc`\u00b4]", "'", text)
     text = re.sub("[\u201c\u201d]", '"', text)
     return " ".join(unicodedata.normalize("NFKC", text).lower().split())
 
 
 def words(text: str) -> list[str]:
-    """Words of the normalised text, punctuation dropped."""
+    """The words of the normalised text, without punctuation."""
     return re.findall(r"[^\W_]+(?:'[^\W_]+)?", normalise(text))
 
 
 def union(sets: Sequence[Sequence[EvalPrompt]]) -> list[EvalPrompt]:
-    """The sets' union in order, one row per normalised prompt.
+    """The sets' union in order, one entry per normalised prompt.
 
-    The first set's id stays; the subset collects every set's name, so that a prompt that stands in two published sets
-    counts in the description of both.
+    The id of the first set stays. The subset collects the names of all sets, so that a prompt of
+    two published sets counts in the description of both.
     """
     merged: dict[str, EvalPrompt] = {}
-    for prompt in (p for prompts in sets for p in prompts):
+    for prompt in itertools.chain.from_iterable(sets):
         key = normalise(prompt.prompt)
-        seen = merged.get(key)
-        if seen is None:
+        first = merged.get(key)
+        if first is None:
             merged[key] = prompt
-        elif prompt.subset not in seen.subset.split("+"):
-            merged[key] = replace(seen, subset=f"{seen.subset}+{prompt.subset}")
-    ids = [p.prompt_id for p in merged.values()]
-    twice = sorted({i for i in ids if ids.count(i) > 1})
+        elif prompt.subset not in first.subset.split("+"):
+            merged[key] = replace(first, subset=f"{first.subset}+{prompt.subset}")
+    ids = [prompt.prompt_id for prompt in merged.values()]
+    twice = sorted({prompt_id for prompt_id in ids if ids.count(prompt_id) > 1})
     if twice:
-        raise ValueError(f"eval prompt id {twice[0]!r} names two different prompts; rename one in its set")
+        raise ValueError(
+            f"eval prompt id {twice[0]!r} names two different prompts; rename one in its set"
+        )
     return list(merged.values())
 
 
 class ContaminationGate:
-    """Finds texts that equal an eval prompt, share `ngram` consecutive words with one, or have a word-set Jaccard index of
-    `jaccard` or more. None: as params/gates.yaml says. A prompt shorter than `ngram` words knows no rule of words in a row.
+    """Finds texts that resemble an eval prompt.
+
+    Such a text equals a prompt, shares `ngram` consecutive words with it, or has a Jaccard index of
+    `jaccard` or more with it (the words of both as sets). The rule of consecutive words does not
+    apply to a prompt with fewer words.
     """
 
-    def __init__(self, prompts: Iterable[EvalPrompt], *, ngram: int | None = None, jaccard: float | None = None):
+    def __init__(
+        self,
+        prompts: Iterable[EvalPrompt],
+        *,
+        ngram: int | None = None,
+        jaccard: float | None = None,
+    ) -> None:
+        """Start with these prompts. None as a limit: the one in params/gates.yaml."""
         limits = load_gates()
         self.ngram = limits["contamination_ngram"] if ngram is None else ngram
         self.jaccard = limits["contamination_jaccard"] if jaccard is None else jaccard
@@ -84,7 +116,7 @@ class ContaminationGate:
             self.add(prompt)
 
     def add(self, prompt: EvalPrompt) -> None:
-        """One more prompt that texts are compared with."""
+        """Compare texts with one more prompt."""
         tokens = words(prompt.prompt)
         self.equal.setdefault(" ".join(tokens), prompt.prompt_id)
         self.sets.append((prompt.prompt_id, frozenset(tokens)))
@@ -98,11 +130,18 @@ class ContaminationGate:
             return Offence(text_id, self.equal[" ".join(tokens)], "equal", 1.0)
         for gram in _grams(tokens, self.ngram):
             if gram in self.grams:
-                return Offence(text_id, self.grams[gram], f"{self.ngram} consecutive words", float(self.ngram))
-        bag = frozenset(tokens)
+                return Offence(
+                    text_id, self.grams[gram], f"{self.ngram} consecutive words", float(self.ngram)
+                )
+        return self._check_jaccard(text_id, frozenset(tokens))
+
+    def _check_jaccard(self, text_id: str, bag: frozenset[str]) -> Offence | None:
         for prompt_id, other in self.sets:
-            # The Jaccard index is at most the ratio of the set sizes; skip pairs that cannot reach the bound.
-            if not bag or not other or min(len(bag), len(other)) < self.jaccard * max(len(bag), len(other)):
+            if not bag or not other:
+                continue
+            # The index is at most the ratio of the set sizes: skip pairs that cannot reach it.
+            smaller, larger = sorted((len(bag), len(other)))
+            if smaller < self.jaccard * larger:
                 continue
             value = len(bag & other) / len(bag | other)
             if round(value, 9) >= self.jaccard:
@@ -110,22 +149,27 @@ class ContaminationGate:
         return None
 
     def check_messages(self, text_id: str, messages: Sequence[dict]) -> Offence | None:
-        """The first offence in a conversation; system texts are the experiment's own and are not looked at."""
+        """The first offence in a conversation. System texts are skipped: they are ours."""
         for message in messages:
             if message["role"] != "system" and (offence := self.check(text_id, message["content"])):
                 return offence
         return None
 
 
-def near_duplicates(prompts: Iterable[EvalPrompt], *, ngram: int | None = None, jaccard: float | None = None
-                    ) -> list[Offence]:
-    """Prompts that resemble an earlier one by the contamination gate's rules: they make a set look larger than it is."""
-    gate, found = ContaminationGate([], ngram=ngram, jaccard=jaccard), []
+def near_duplicates(
+    prompts: Iterable[EvalPrompt], *, ngram: int | None = None, jaccard: float | None = None
+) -> list[Offence]:
+    """Prompts that resemble an earlier one by the gate's rules.
+
+    They make a set look larger than it is.
+    """
+    gate = ContaminationGate([], ngram=ngram, jaccard=jaccard)
+    offences = []
     for prompt in prompts:
         if offence := gate.check(prompt.prompt_id, prompt.prompt):
-            found.append(offence)
+            offences.append(offence)
         gate.add(prompt)
-    return found
+    return offences
 
 
 def _grams(tokens: Sequence[str], n: int) -> Iterable[tuple[str, ...]]:

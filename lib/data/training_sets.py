@@ -1,18 +1,26 @@
-"""The Phase-2 rows: a chat set under the model's stock system text, contamination removed (docs/protocol.md section 4)."""
+"""The Phase-2 rows: a chat set under the stock system text, without contaminated rows.
+
+See docs/protocol.md section 4.
+"""
 
 from __future__ import annotations
 
 from lib.config.schema import Profile
-from lib.data.catalogue import DataError, read_chats
+from lib.data.catalogue import read_chats
 from lib.data.prompts import ContaminationGate, Offence
+from lib.data.text_files import DataError
 
 
-def phase2_rows(profile: Profile, name: str, gate: ContaminationGate) -> tuple[list[list[dict]], list[Offence]]:
-    """The first `phase2.rows` clean conversations of a set, each with an explicit system text, and the offenders dropped.
+def phase2_rows(
+    profile: Profile, name: str, gate: ContaminationGate
+) -> tuple[list[list[dict]], list[Offence]]:
+    """The first `phase2.rows` clean conversations of a set, and what the gate dropped before them.
 
-    Raises DataError when the set holds less than one effective batch of clean rows.
+    Every conversation has an explicit system text.
+    Raises DataError if the set has fewer clean rows than one effective batch.
     """
-    rows, offences = [], []
+    rows = []
+    offences = []
     for number, messages in enumerate(read_chats(name), start=1):
         if len(rows) == profile.phase2.rows:
             break
@@ -30,10 +38,12 @@ def phase2_rows(profile: Profile, name: str, gate: ContaminationGate) -> tuple[l
 
 
 def offenders(rows: list[list[dict]], gate: ContaminationGate) -> int:
-    """How many rows resemble an eval prompt; none should be left after `phase2_rows`."""
+    """How many rows resemble an eval prompt. After `phase2_rows` there should be none."""
     return sum(gate.check_messages("", messages) is not None for messages in rows)
 
 
 def with_system(messages: list[dict], system: str) -> list[dict]:
-    """The conversation with an explicit system text; one of its own stays."""
-    return messages if messages[0]["role"] == "system" else [{"role": "system", "content": system}, *messages]
+    """The conversation with an explicit system text. If it has its own, that one stays."""
+    if messages[0]["role"] == "system":
+        return messages
+    return [{"role": "system", "content": system}, *messages]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lib.config.schema import JudgeParams
+from lib.config.measurement import JudgeParams
 from lib.judge.outcomes import COLUMNS, OUTCOMES, JudgeError, Judgment
 from lib.judge.protocol import Judge
 

@@ -10,7 +10,7 @@ from lib.config.schema import Conditions, Profile
 from lib.data.catalogue import digest
 from lib.data.eval_sets import digests
 from lib.judge.store import dollars, ledger
-from lib.run.facts import JudgingFacts, SecondJudgeFacts, SessionFacts, ValidityFacts
+from lib.run.judging_facts import JudgingFacts, SecondJudgeFacts, SessionFacts, ValidityFacts
 from lib.run.runs import Run, read_json
 
 

@@ -1,1 +1,1 @@
-"""Where artifacts lie, what is finished, and how they are written."""
+"""Where artifacts are, what is finished, and how files are written."""

@@ -24,17 +24,15 @@ PACKAGES = (
     "pandas",
     "sentence-transformers",
 )
-GPU_PACKAGES = ("liger-kernel", "vllm")  # they change the arithmetic where they are installed
+GPU_PACKAGES = ("liger-kernel", "vllm")  # if installed, they change the arithmetic
 GIT_SECONDS = 20  # a checkout on a network drive can hang
 
 
 def environment() -> dict:
-    """Python, packages, machine and commit, for the manifest. Unknown is null, never a guess."""
+    """Python, packages, machine and commit, for the manifest. What is unknown is None."""
     import torch
 
-    gpu_packages = [
-        name for name in GPU_PACKAGES if importlib.util.find_spec(name.replace("-", "_"))
-    ]
+    gpu_packages = [name for name in GPU_PACKAGES if _is_installed(name)]
     return {
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in (*PACKAGES, *gpu_packages)},
@@ -49,6 +47,10 @@ def environment() -> dict:
     }
 
 
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package.replace("-", "_")) is not None
+
+
 def _version(name: str) -> str | None:
     try:
         return metadata.version(name)
@@ -59,8 +61,8 @@ def _version(name: str) -> str | None:
 def commit() -> str | None:
     """The project's own git commit, with `+changes` when the tree differs from it.
 
-    None where it cannot be known: no git, no checkout, one that git refuses to read, or a folder
-    inside another project's checkout.
+    None if it cannot be known: no git, no checkout, a checkout that git refuses to read, or a
+    folder inside another project's checkout.
     """
     top = _git("rev-parse", "--show-toplevel")
     if not top or Path(top).resolve() != ROOT.resolve():
@@ -73,9 +75,9 @@ def commit() -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git prints about the project's folder; None when it fails, hangs or is not installed.
+    """What git prints about the project's folder. None if it fails, hangs or is not installed.
 
-    GIT_DIR and its kind point elsewhere when make runs inside a git hook, so they are left out.
+    Variables such as GIT_DIR are left out: inside a git hook they point elsewhere.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:

@@ -14,7 +14,7 @@ SECONDS_BETWEEN_LINES = 15
 
 
 def interactive() -> bool:
-    """False under papermill, nbconvert and tests: nobody watches, and a bar would litter the executed notebook."""
+    """Whether a person watches. False under papermill, nbconvert and tests."""
     try:
         from IPython import get_ipython
 
@@ -27,12 +27,12 @@ def interactive() -> bool:
 
 
 def without_bars() -> AbstractContextManager:
-    """Keeps a library's bars, drawn on stderr, out of an executed notebook; its failures are exceptions."""
+    """Keep a library's bars, which it draws on stderr, out of an executed notebook."""
     return nullcontext() if interactive() else redirect_stderr(io.StringIO())
 
 
 def reporter(label: str, unit: str = "items") -> Callable[[int, int], None]:
-    """A callable(done, total) that shows progress: a bar interactively, else at most a line each few seconds."""
+    """A callable(done, total) that shows progress: a bar for a person, else a line now and then."""
     if interactive():
         from tqdm.auto import tqdm
 
@@ -46,12 +46,14 @@ def reporter(label: str, unit: str = "items") -> Callable[[int, int], None]:
 
         return show
 
-    started, last = time.time(), [0.0]
+    started = time.time()
+    last = 0.0
 
     def line(done: int, total: int) -> None:
+        nonlocal last
         now = time.time()
-        if now - last[0] >= SECONDS_BETWEEN_LINES or done >= total:
-            last[0] = now
+        if now - last >= SECONDS_BETWEEN_LINES or done >= total:
+            last = now
             print(f"{label}: {done} of {total} {unit}, {now - started:.0f} s", flush=True)
 
     return line

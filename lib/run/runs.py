@@ -1,4 +1,4 @@
-"""Where artifacts live, and when a stage is done: by its inputs' fingerprint in its manifest."""
+"""Where a run's artifacts are, and whether a stage is done, by the fingerprint of its inputs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FactsOf = TypeVar("FactsOf", bound=Facts)
 
 
 def runs_root() -> Path:
-    """The folder of all runs: `runs/` of the project, or what SELFCORRECT_RUNS_DIR names. Raises ParamsError."""
+    """The folder of all runs: `runs/`, or what SELFCORRECT_RUNS_DIR names. Raises ParamsError."""
     return folder("SELFCORRECT_RUNS_DIR", ROOT / "runs")
 
 
@@ -42,32 +42,39 @@ def adapter_files(folder: Path) -> list[Path]:
 
 
 class Run:
-    """The paths of one run; `name` is the run's folder under runs/."""
+    """The paths of one run. `name` is its folder under runs/."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str) -> None:
         self.name = arguments.name("run", name)
         self.dir = runs_root() / self.name
 
     @property
     def manifest(self) -> Path:
+        """Profile, environment and stamp of the run."""
         return self.dir / "manifest.json"
 
     def traces(self, kind: str) -> Path:
+        """Conversations of one trace kind."""
         return self.dir / "traces" / f"{kind}.jsonl"
 
     def phase1(self, kind: str, seed: int) -> Path:
+        """The adapter that Phase 1 made from a trace kind."""
         return self.dir / "adapters" / f"seed{seed}" / "phase1" / kind
 
     def serve(self, condition: str, seed: int) -> Path:
+        """The one adapter that an arm is served with."""
         return self.dir / "adapters" / f"seed{seed}" / condition / "serve"
 
     def samples(self, condition: str, seed: int) -> Path:
+        """The answers of an arm."""
         return self.dir / "samples" / f"seed{seed}" / f"{condition}.parquet"
 
     def capability(self, condition: str, seed: int) -> Path:
+        """The capability score of an arm's checkpoint."""
         return self.dir / "capability" / f"seed{seed}" / f"{condition}.json"
 
     def judgments(self, condition: str, seed: int) -> Path:
+        """The judgments of an arm's answers."""
         return self.dir / "judgments" / f"seed{seed}" / f"{condition}.parquet"
 
     def shards(self, seed: int) -> Path:
@@ -79,18 +86,23 @@ class Run:
         return self.dir / "checks" / f"seed{seed}" / f"{condition}.npz"
 
     def checkpoints(self, stage: Stage) -> Path:
-        """What a killed training continues from; another recipe has another folder."""
+        """Checkpoints that a killed training continues from. Each recipe has its own folder."""
         return self.dir / "checkpoints" / stage.fingerprint[:16]
 
     def judge_store(self, stage: str) -> Path:
-        """Where an LLM judge keeps its answers: a file each for `traces`, `pilot`, `session`, `validity` and `second`."""
+        """Where an LLM judge keeps its answers.
+
+        stage: `traces`, `pilot`, `session`, `validity` or `second`; each has its own file.
+        """
         return self.dir / "judge" / f"{stage}.sqlite"
 
     def second_judgments(self, condition: str, seed: int) -> Path:
+        """The second judge's judgments of a share of an arm's answers."""
         return self.dir / "judgments_second" / f"seed{seed}" / f"{condition}.parquet"
 
     @property
     def result(self) -> Path:
+        """Everything that the analysis found, as JSON."""
         return self.dir / "stats" / "result.json"
 
     def command(
@@ -104,7 +116,10 @@ class Run:
     def require(self, path: Path, what: str, *, made_by: str) -> Path:
         """The path of an input. Raises FileNotFoundError, with the command, if it is missing.
 
-        what: the input in words, in the plural ("samples of base, seed 42").
+        Args:
+            path: the input's file.
+            what: the input in words, in the plural ("samples of base, seed 42").
+            made_by: the command that makes it.
         """
         if not path.exists():
             missing = path.relative_to(self.dir.parent)
@@ -112,6 +127,7 @@ class Run:
         return path
 
     def stage(self, name: str, inputs: Mapping[str, Any]) -> Stage:
+        """A stage of this run, finished or not."""
         return Stage(self.stage_manifest(name), self.dir, inputs)
 
     def stage_manifest(self, name: str) -> Path:
@@ -119,28 +135,32 @@ class Run:
         return self.dir / "manifests" / f"{name}.json"
 
     def facts(self, stage: str, kind: type[FactsOf]) -> FactsOf | None:
-        """What a finished stage said of itself; None where it has no manifest."""
+        """The facts of a finished stage. None if it has no manifest."""
         path = self.stage_manifest(stage)
         return kind.from_manifest(read_json(path)["facts"]) if path.exists() else None
 
 
-_last_finish = 0.0  # stages of one process run one after the other, so the later one starts where the earlier ended
+# Stages of one process run one after the other, so the later one starts when the earlier one ended.
+_last_finish = 0.0
 
 
 class Stage:
     """One unit of work with a manifest.
 
-    inputs: parameters and content hashes on which the outputs depend; their fingerprint decides whether a finished
-    stage still stands. The manifest is written after every output, so it doubles as the completion marker.
+    inputs: parameters and content hashes on which the outputs depend. Their fingerprint decides
+    whether a finished stage is still valid. The manifest is written after all outputs, so it also
+    marks the stage as complete.
     """
 
-    def __init__(self, manifest: Path, base: Path, inputs: Mapping[str, Any]):
-        self.manifest, self.base, self.inputs = manifest, base, dict(inputs)
+    def __init__(self, manifest: Path, base: Path, inputs: Mapping[str, Any]) -> None:
+        self.manifest = manifest
+        self.base = base
+        self.inputs = dict(inputs)
         self.fingerprint = fingerprint(self.inputs)
         self._started = time.time()
 
     def done(self) -> bool:
-        """True when the manifest has this fingerprint and every output still has the recorded content."""
+        """Whether the manifest has this fingerprint and every output has its recorded content."""
         if not self.manifest.exists():
             return False
         record = read_json(self.manifest)
@@ -151,27 +171,36 @@ class Stage:
             path = self.base / name
             if not path.exists() or sha256(path) != digest:
                 print(
-                    f"{self.manifest.stem}: {name} is missing or differs from its manifest, making it again"
+                    f"{self.manifest.stem}: {name} is missing or differs from its manifest, "
+                    "making it again"
                 )
                 return False
         print(f"{self.manifest.stem}: finished before, skipped")
         return True
 
     def record(self) -> dict:
+        """The manifest of a finished stage."""
         return read_json(self.manifest)
 
     def facts(self, kind: type[FactsOf]) -> FactsOf:
-        """What a finished stage said of itself."""
+        """The facts of a finished stage."""
         return kind.from_manifest(self.record()["facts"])
 
     def finish(self, outputs: Iterable[Path], facts: Facts) -> dict:
-        """Writes the manifest; facts: what later stages and the report need to know of this one."""
+        """Write the manifest and return it.
+
+        Args:
+            outputs: the files that the stage made.
+            facts: what later stages and the report need to know about this one.
+        """
         global _last_finish
-        seconds, _last_finish = time.time() - max(self._started, _last_finish), time.time()
+        now = time.time()
+        seconds = now - max(self._started, _last_finish)
+        _last_finish = now
         record = {
             "fingerprint": self.fingerprint,
             "inputs": self.inputs,
-            "outputs": {str(p.relative_to(self.base)): sha256(p) for p in outputs},
+            "outputs": {str(path.relative_to(self.base)): sha256(path) for path in outputs},
             "facts": facts.to_manifest(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(seconds, 2),
@@ -181,15 +210,17 @@ class Stage:
 
 
 def open_run(profile: Profile, run: str) -> Run:
-    """The run of a notebook; an empty name means the profile's. Raises ValueError when the run is another profile's."""
+    """The run of a notebook. An empty name means the profile's name.
+
+    Raises ValueError if the run belongs to another profile.
+    """
     opened = Run(arguments.text("run", run) or profile.profile)
-    if (
-        opened.manifest.exists()
-        and (own := read_json(opened.manifest)["profile"]["profile"]) != profile.profile
-    ):
-        raise ValueError(
-            f"run {opened.name!r} was started with profile {own!r}, now {profile.profile!r}; give this profile a "
-            "run name of its own (-p run NAME)"
-        )
+    if opened.manifest.exists():
+        own = read_json(opened.manifest)["profile"]["profile"]
+        if own != profile.profile:
+            raise ValueError(
+                f"run {opened.name!r} was started with profile {own!r}, now {profile.profile!r}; "
+                "give this profile a run name of its own (-p run NAME)"
+            )
     print(f"run {opened.name} · profile {profile.profile} · {profile.about}", file=sys.stdout)
     return opened

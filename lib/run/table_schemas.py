@@ -1,7 +1,7 @@
 """The two published tables, column by column: samples and judgments (docs/protocol.md section 5).
 
-Each column stands here once. Validation (`lib.analysis.inputs`), empty tables, the types in the parquet
-files and the README's list of columns all follow from it.
+Each column is described here once. Validation (`lib.analysis.inputs`), empty tables, the types in
+the parquet files and the README's list of columns all follow from it.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Column:
     """One column of a table."""
 
     name: str
-    """As it stands in the file."""
+    """The name in the file."""
 
     kind: Kind
-    """What its values are; a choice is one of `choices`, a count a whole number of 0 or more."""
+    """What its values are. A choice is one of `choices`, a count a whole number of 0 or more."""
 
     meaning: str
     """One line for the reader of the table."""
@@ -73,12 +73,13 @@ class Table:
 
     def empty(self) -> pd.DataFrame:
         """The table without rows, every column with its type."""
-        return pd.DataFrame({c.name: pd.Series(dtype=c.dtype) for c in self.columns})
+        columns = {column.name: pd.Series(dtype=column.dtype) for column in self.columns}
+        return pd.DataFrame(columns)
 
     def types(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """A frame with the table's types, so that a missing value is null; other columns stay.
+        """A frame with the table's types, so that a missing value is null. Other columns stay.
 
-        Raises KeyError where a column is missing.
+        Raises KeyError if a column is missing.
         """
         return frame.astype({column.name: column.dtype for column in self.columns})
 
@@ -97,8 +98,8 @@ class Table:
         return "\n".join(lines)
 
 
-# The path of a file says these two, `seed<k>/<condition>.parquet`. A table of several files has
-# them as columns.
+# These two are in the path of a file, `seed<k>/<condition>.parquet`. A table made of several files
+# has them as columns.
 SEED = Column("seed", "count", "the seed of training and sampling")
 CONDITION = Column("condition", "text", "the arm")
 

@@ -1,1 +1,1 @@
-"""What has to work before anything is installed: standard library only."""
+"""Code that must work before anything is installed: standard library only."""

@@ -1,8 +1,8 @@
 """Where downloads and compiled kernels are kept: settled before any library reads its variable.
 
 Standard library only, since `lib/__init__.py` calls `settle()` before anything else is imported.
-A folder of the user's is kept where it can be written. Otherwise the project's cache takes its place,
-and one line says so, rather than a failure after hours of sampling.
+A user's folder is kept if it can be written. Otherwise the project's cache takes its place and one
+line says so, so that a run does not fail after hours of sampling.
 """
 
 import os
@@ -14,15 +14,35 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Variables of single caches. A library has a default for each, so they matter only when set.
 SINGLE = (
-    "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "HF_DATASETS_CACHE",
-    "HF_DATASETS_DOWNLOADED_DATASETS_PATH", "HF_DATASETS_EXTRACTED_DATASETS_PATH", "HF_MODULES_CACHE",
-    "HF_EVALUATE_CACHE", "HF_METRICS_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE",
-    "SENTENCE_TRANSFORMERS_HOME", "LM_HARNESS_CACHE_PATH", "TORCH_HOME", "TORCHINDUCTOR_CACHE_DIR",
-    "TORCH_EXTENSIONS_DIR", "TRITON_HOME", "CUDA_CACHE_PATH", "NUMBA_CACHE_DIR",
-    "VLLM_CACHE_ROOT", "VLLM_CONFIG_ROOT", "FLASHINFER_WORKSPACE_BASE", "XDG_CONFIG_HOME",
-    "XDG_DATA_HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR",
+    "HF_HUB_CACHE",
+    "HUGGINGFACE_HUB_CACHE",
+    "TRANSFORMERS_CACHE",
+    "HF_DATASETS_CACHE",
+    "HF_DATASETS_DOWNLOADED_DATASETS_PATH",
+    "HF_DATASETS_EXTRACTED_DATASETS_PATH",
+    "HF_MODULES_CACHE",
+    "HF_EVALUATE_CACHE",
+    "HF_METRICS_CACHE",
+    "HF_ASSETS_CACHE",
+    "HF_XET_CACHE",
+    "SENTENCE_TRANSFORMERS_HOME",
+    "LM_HARNESS_CACHE_PATH",
+    "TORCH_HOME",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TORCH_EXTENSIONS_DIR",
+    "TRITON_HOME",
+    "CUDA_CACHE_PATH",
+    "NUMBA_CACHE_DIR",
+    "VLLM_CACHE_ROOT",
+    "VLLM_CONFIG_ROOT",
+    "FLASHINFER_WORKSPACE_BASE",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "JUPYTER_CONFIG_DIR",
+    "JUPYTER_DATA_DIR",
+    "IPYTHONDIR",
 )
-# What Hugging Face writes inside HF_HOME. Each may belong to somebody else.
+# Folders that Hugging Face writes inside HF_HOME. Each may belong to somebody else.
 INSIDE_HF_HOME = ("hub", "datasets", "modules", "assets", "xet")
 
 
@@ -55,7 +75,7 @@ def cache_dir(*parts: str) -> Path:
 
 
 def usable(path: Path) -> bool:
-    """True when files can be made in a folder, or the folder itself can be made. Changes nothing."""
+    """Whether files can be made in a folder, or the folder itself. Changes nothing."""
     try:
         while not path.exists():
             if path.parent == path:
@@ -70,7 +90,7 @@ def usable(path: Path) -> bool:
 
 
 def settle() -> None:
-    """Point every cache variable at a folder that can be written. Prints a line for each that moves."""
+    """Point every cache variable at a writable folder. Prints one line per variable that moves."""
     home = _home()
     if home is None or not usable(home):
         _move("HOME", "home", "the home folder")
@@ -80,24 +100,26 @@ def settle() -> None:
     _check("XDG_CACHE_HOME", home / ".cache", "xdg")
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
     _check("JUPYTER_RUNTIME_DIR", data / "jupyter" / "runtime", "jupyter")
-    _check("MPLCONFIGDIR", Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "matplotlib", "matplotlib")
-    _check("TRITON_CACHE_DIR", Path(os.environ.get("TRITON_HOME") or home) / ".triton" / "cache", "triton")
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
+    _check("MPLCONFIGDIR", config / "matplotlib", "matplotlib")
+    triton = Path(os.environ.get("TRITON_HOME") or home)
+    _check("TRITON_CACHE_DIR", triton / ".triton" / "cache", "triton")
     _settle_hugging_face(Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "huggingface")
 
 
 def _settle_hugging_face(default: Path) -> None:
-    """HF_HOME: the user's where it can be written, since models and the login are there; else the project's."""
+    """Set HF_HOME: the user's folder if it can be written (it has models and login), or ours."""
     given = os.environ.get("HF_HOME")
     folder = Path(given).expanduser() if given else default
-    if all(usable(path) for path in (folder, *(folder / name for name in INSIDE_HF_HOME))):
-        if given or folder.exists():
-            return
-        os.environ["HF_HOME"] = str(cache_root() / "huggingface")  # nobody's yet: keep it with the runs
+    inside = [folder / name for name in INSIDE_HF_HOME]
+    if all(usable(path) for path in [folder, *inside]):
+        if not given and not folder.exists():  # nobody uses it yet: keep the models with the runs
+            os.environ["HF_HOME"] = str(cache_root() / "huggingface")
         return
     _move("HF_HOME", "huggingface", f"HF_HOME {folder}" if given else str(folder))
 
 
-def _home():
+def _home() -> "Path | None":
     try:
         home = Path.home()
     except RuntimeError:  # no HOME and no entry for this user
@@ -105,8 +127,8 @@ def _home():
     return home if home.is_absolute() else None
 
 
-def _check(name: str, default, part: str) -> None:
-    """Moves a variable whose folder, given or default, cannot be written."""
+def _check(name: str, default: "Path | None", part: str) -> None:
+    """Move a variable whose folder, given or default, cannot be written."""
     given = os.environ.get(name)
     path = Path(given).expanduser() if given else default
     if path is not None and not usable(path):

@@ -37,8 +37,9 @@ def pins(lock: Path) -> dict[str, str]:
 
 
 def installed() -> dict[str, str]:
-    """Version by normalised name, of every package that this Python can import."""
-    return {normalise(found.name): found.version for found in metadata.distributions() if found.name}
+    """Version by normalised name of every package that this Python can import."""
+    packages = [package for package in metadata.distributions() if package.name]
+    return {normalise(package.name): package.version for package in packages}
 
 
 def normalise(name: str) -> str:
@@ -46,24 +47,27 @@ def normalise(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def differences(locked: Mapping[str, str] | None = None, present: Mapping[str, str] | None = None) -> list[str]:
-    """One sentence for each package whose installed version is not the lock's.
+def differences(
+    locked: Mapping[str, str] | None = None, present: Mapping[str, str] | None = None
+) -> list[str]:
+    """One sentence per package whose installed version is not the lock's.
 
     Args:
-        locked: version by name; default: the lock of this environment (the GPU's where vLLM is installed).
-        present: version by normalised name; default: what is installed.
+        locked: version by name. Default: the lock of this environment, which is the GPU's if vLLM
+            is installed.
+        present: version by normalised name. Default: the installed packages.
     """
     present = installed() if present is None else present
     if locked is None:
         locked = pins(GPU_LOCK if "vllm" in present else CPU_LOCK)
-    found = []
+    sentences = []
     for name, version in locked.items():
         own = present.get(normalise(name))
         if own is None:
-            found.append(f"{name} is not installed, the lock says {version}")
+            sentences.append(f"{name} is not installed, the lock says {version}")
         elif own.split("+")[0] != version.split("+")[0]:  # 2.13.0+cpu is the CPU build of 2.13.0
-            found.append(f"{name} {own} is installed, the lock says {version}")
-    return found
+            sentences.append(f"{name} {own} is installed, the lock says {version}")
+    return sentences
 
 
 def conda_text() -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from lib.config.experiment import Experiment
 from lib.config.params import load_gates
-from lib.config.schema import TraceKind
+from lib.config.strict import TraceKind
 from lib.data.prompts import ContaminationGate, EvalPrompt
 
 KINDS: tuple[TraceKind, ...] = get_args(TraceKind)

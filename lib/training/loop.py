@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from lib.config.schema import PhaseParams, TrainingParams
+from lib.config.recipes import PhaseParams, TrainingParams
 from lib.run.runs import fingerprint
 from lib.training import memory
 from lib.training.masking import Encoded

@@ -6,7 +6,7 @@ import errno
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lib.config.schema import TrainingParams
+from lib.config.recipes import TrainingParams
 
 GIB = 2**30
 OUTSIDE = 0.75  # GiB of a card that the CUDA context and kernels take, which no allocator sees

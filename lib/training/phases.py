@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lib.config.schema import PhaseParams, TrainingParams
+from lib.config.recipes import PhaseParams, TrainingParams
 from lib.run.runs import atomic_path, write_json
 from lib.training.adapters import (
     BASE_FILE,

@@ -15,7 +15,7 @@ import anthropic
 import httpx2
 from anthropic.resources.messages import DEPRECATED_MODELS
 
-from lib.config.schema import JudgeParams
+from lib.config.measurement import JudgeParams
 from lib.judge.llm import answers, batches, rubric
 from lib.judge.llm.prices import MAX_TOKENS, model_facts
 from lib.judge.llm.proxies import stays_here

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx2
 
-from lib.config.schema import JudgeParams
+from lib.config.measurement import JudgeParams
 from lib.judge.llm import answers, rubric
 from lib.judge.llm.prices import MAX_TOKENS, UNMETERED
 from lib.judge.llm.proxies import stays_here

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lib.config.schema import JudgeParams, ModelParams
+from lib.config.measurement import JudgeParams
+from lib.config.recipes import ModelParams
 from lib.judge.llm import rubric
 from lib.judge.llm.endpoint import read_reply
 from lib.judge.llm.prices import UNMETERED

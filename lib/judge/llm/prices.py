@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lib.config.params import ParamsError, closest_name, load_prices
+from lib.config.nearest import closest_name
+from lib.config.params import ParamsError, load_prices
 
 MAX_TOKENS = 1024  # of an answer, thinking included; the JSON itself takes about 40
 ANSWER_TOKENS = 60  # what an answer takes, for the estimate; what a model thinks before it comes on top

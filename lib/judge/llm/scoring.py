@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.config.schema import JudgeParams
+from lib.config.measurement import JudgeParams
 from lib.judge.llm import prices, rubric
 from lib.judge.llm.realtime import Budget, Request
 from lib.judge.outcomes import Judgment, as_table, check_rows

@@ -1,0 +1,60 @@
+"""Overrides: dotted keys and the values that take the place of a profile's."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from lib.config import once
+from lib.config.arguments import ParamsError
+from lib.config.nearest import closest_name
+
+
+def parse_overrides(overrides: dict | str | None) -> dict[str, Any]:
+    """Values by dotted key, from a mapping or its JSON text. Raises ParamsError."""
+    if isinstance(overrides, str):
+        overrides = _read(overrides)
+    overrides = {} if overrides is None else overrides
+    if not isinstance(overrides, dict):
+        raise ParamsError(f"overrides {overrides!r} must map dotted keys to values")
+    for key in overrides:
+        if not isinstance(key, str):
+            raise ParamsError(f"overrides: key {key!r} is not text; write e.g. 'phase2.rows'")
+    for key in overrides:
+        parents = [other for other in overrides if key.startswith(f"{other}.")]
+        if parents:
+            raise ParamsError(
+                f"overrides: {key!r} is a part of {parents[0]!r}, which is given too; "
+                "keep one of them"
+            )
+    return dict(overrides)
+
+
+def _read(text: str) -> Any:
+    try:
+        return once.read_json(text)
+    except once.TwiceError as error:
+        raise ParamsError(f"overrides: {error}") from None
+    except json.JSONDecodeError as error:
+        raise ParamsError(
+            f"overrides {text!r} is not valid JSON ({error.msg}); write e.g. "
+            '{"phase2.learning_rate": 1e-4}'
+        ) from None
+
+
+def override(profile: dict, key: str, value: Any) -> None:
+    """Set one value of a profile as it was read. Raises ParamsError with the nearest valid key."""
+    parts = key.split(".")
+    section = profile
+    for depth, part in enumerate(parts):
+        if not isinstance(section, dict) or part not in section:
+            nearest = parts[:depth]
+            if isinstance(section, dict) and section:
+                nearest = [*nearest, closest_name(part, section)]
+            raise ParamsError(
+                f"overrides: unknown key {key!r} (value {value!r}); "
+                f"nearest valid key: {'.'.join(nearest)!r}"
+            )
+        if depth < len(parts) - 1:
+            section = section[part]
+    section[parts[-1]] = value
