@@ -23,7 +23,9 @@ ITEMS = [
 @pytest.fixture
 def quiz(tmp_path, monkeypatch):
     """Writes items into a data folder of the test's own and lists it in the catalogue as `tiny_quiz`."""
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")  # the harness's, else in the home folder
+    monkeypatch.setattr(
+        "datasets.config.HF_DATASETS_CACHE", tmp_path / "cache"
+    )  # the harness's, else in the home folder
 
     def write(items):
         path = tmp_path / "quiz.jsonl"
@@ -49,8 +51,15 @@ def score(base, tokenizer):
 
 def items(labels, right):
     """ITEMS with these labels; right: the place of each item's answer."""
-    return [{"id": f"q{i}", "question": question, "choices": {"text": choices, "label": list(labels)},
-             "answerKey": labels[right[i]]} for i, (question, choices) in enumerate(ITEMS)]
+    return [
+        {
+            "id": f"q{i}",
+            "question": question,
+            "choices": {"text": choices, "label": list(labels)},
+            "answerKey": labels[right[i]],
+        }
+        for i, (question, choices) in enumerate(ITEMS)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +86,10 @@ def test_items_are_scored_by_their_own_labels(quiz, score, preferred, labels, to
     right[-1] = (right[-1] + 1) % 4
     quiz(items(labels, right))
     out = score()
-    expected = {f"q{i}": [float(best == right[i]), float(norm == right[i])] for i, (best, norm) in enumerate(preferred)}
+    expected = {
+        f"q{i}": [float(best == right[i]), float(norm == right[i])]
+        for i, (best, norm) in enumerate(preferred)
+    }
     assert out["items"] == expected and [acc for acc, _ in expected.values()] == [1, 1, 1, 1, 0]
     assert (out["task"], out["n"], out["acc"]) == ("arc_challenge", 5, 0.8)
     assert out["acc_stderr"] == pytest.approx((0.8 * 0.2 / 4) ** 0.5)
@@ -86,7 +98,9 @@ def test_items_are_scored_by_their_own_labels(quiz, score, preferred, labels, to
 
 def test_answer_key_3_is_the_third_choice(quiz, score, preferred):
     quiz(items("1234", [2] * 5))
-    assert [acc for acc, _ in score()["items"].values()] == [float(best == 2) for best, _ in preferred]
+    assert [acc for acc, _ in score()["items"].values()] == [
+        float(best == 2) for best, _ in preferred
+    ]
 
 
 def test_a_limit_takes_the_first_items_and_one_beyond_the_end_takes_all(quiz, score):
@@ -101,7 +115,9 @@ def test_a_missing_or_altered_file_is_an_error(quiz, score):
     with pytest.raises(catalogue.DataError, match=r"sha256 of quiz.jsonl is"):
         score()
     path.unlink()
-    with pytest.raises(catalogue.DataError, match=r"quiz.jsonl is not under SELFCORRECT_DATA_DIR; put it there"):
+    with pytest.raises(
+        catalogue.DataError, match=r"quiz.jsonl is not under SELFCORRECT_DATA_DIR; put it there"
+    ):
         score()
 
 
@@ -115,7 +131,9 @@ def test_an_answer_that_is_no_label_is_an_error(quiz, score, key):
 def test_a_harness_that_scores_other_items_is_an_error(quiz, score, monkeypatch):
     quiz(items("ABCD", [0] * 5))
     monkeypatch.setattr(capability, "read_quiz", lambda name: [*catalogue.read_quiz(name), {}])
-    with pytest.raises(capability.CapabilityError, match="5 items scored, 6 expected; check 'tiny_quiz'"):
+    with pytest.raises(
+        capability.CapabilityError, match="5 items scored, 6 expected; check 'tiny_quiz'"
+    ):
         score()
 
 

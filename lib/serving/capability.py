@@ -50,19 +50,33 @@ def evaluate(harness, data_set: str, *, limit: int | None) -> dict:
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     with without_bars():
         out = lm_eval.simple_evaluate(
-            model=harness, tasks=[task_config(path_of(data_set))], limit=limit, bootstrap_iters=0, log_samples=True,
-            task_manager=TaskManager(include_defaults=False),  # indexing the harness's own tasks takes seconds
+            model=harness,
+            tasks=[task_config(path_of(data_set))],
+            limit=limit,
+            bootstrap_iters=0,
+            log_samples=True,
+            task_manager=TaskManager(
+                include_defaults=False
+            ),  # indexing the harness's own tasks takes seconds
         )
     scores, samples = out["results"][TASK], out["samples"][TASK]
     if lacking := [key for key in ("acc,none", "acc_norm,none") if key not in scores]:
-        raise CapabilityError(f"{TASK}: the harness returned no {lacking[0]!r}; pin the lm_eval version of the lock")
+        raise CapabilityError(
+            f"{TASK}: the harness returned no {lacking[0]!r}; pin the lm_eval version of the lock"
+        )
     expected = min(limit or len(items), len(items))
     if len(samples) != expected:
-        raise CapabilityError(f"{TASK}: {len(samples)} items scored, {expected} expected; check {data_set!r}")
+        raise CapabilityError(
+            f"{TASK}: {len(samples)} items scored, {expected} expected; check {data_set!r}"
+        )
     return {
-        "task": TASK, "data": data_set, "n": len(samples),
-        "acc": scores["acc,none"], "acc_stderr": _stderr([s["acc"] for s in samples]),
-        "acc_norm": scores["acc_norm,none"], "acc_norm_stderr": _stderr([s["acc_norm"] for s in samples]),
+        "task": TASK,
+        "data": data_set,
+        "n": len(samples),
+        "acc": scores["acc,none"],
+        "acc_stderr": _stderr([s["acc"] for s in samples]),
+        "acc_norm": scores["acc_norm,none"],
+        "acc_norm_stderr": _stderr([s["acc_norm"] for s in samples]),
         "items": {s["doc"]["id"]: [s["acc"], s["acc_norm"]] for s in samples},
     }
 

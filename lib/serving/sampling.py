@@ -71,7 +71,9 @@ class Sampler(Protocol):
     def decode(self, requests: Sequence[Request]) -> list[list[Decoded]]:
         """As `sample`, but max_new_tokens each, whatever would end a turn, with their log-probabilities."""
 
-    def logprobs(self, sequences: Sequence[list[int]], positions: int, adapter: str | None) -> np.ndarray:
+    def logprobs(
+        self, sequences: Sequence[list[int]], positions: int, adapter: str | None
+    ) -> np.ndarray:
         """Log-probabilities of each sequence's own last tokens, given what stands before: (sequences × positions,)."""
 
     def harness(self, adapter: str | None, batch: int):
@@ -86,32 +88,55 @@ def seed_of(key: str) -> int:
 def stop_tokens(tokenizer, generation_config) -> list[int]:
     """Tokens that end a turn: the end-of-turn, and what the model's own configuration names (Qwen2.5 names two)."""
     own = getattr(generation_config, "eos_token_id", None)
-    return sorted({tokenizer.eos_token_id, *(own if isinstance(own, list) else [own] if own is not None else [])})
+    return sorted(
+        {
+            tokenizer.eos_token_id,
+            *(own if isinstance(own, list) else [own] if own is not None else []),
+        }
+    )
 
 
 def completed(tokenizer, stops: Sequence[int], ids: Sequence[int]) -> Completion:
     """The completion that generated ids stand for; text and count end before the stop token."""
     end = next((position for position, token in enumerate(ids) if token in stops), None)
     kept = list(ids[:end])
-    return Completion(tokenizer.decode(kept, skip_special_tokens=True), len(kept), "length" if end is None else "stop")
+    return Completion(
+        tokenizer.decode(kept, skip_special_tokens=True),
+        len(kept),
+        "length" if end is None else "stop",
+    )
 
 
-def suite_rows(suite: str, prompts: Sequence[EvalPrompt], system: str, samples: int,
-               answers: pd.DataFrame | None = None) -> pd.DataFrame:
+def suite_rows(
+    suite: str,
+    prompts: Sequence[EvalPrompt],
+    system: str,
+    samples: int,
+    answers: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """The requests of a suite as a table: prompt × sample.
 
     answers: for `followup`, the arm's own alignment samples; the i-th follow-up continues the i-th answer.
     """
     rows = [
-        {"suite": suite, "prompt_id": p.prompt_id, "subset": p.subset, "prompt": p.prompt, "system": p.system or system,
-         "sample_index": i}
-        for p in prompts for i in range(samples)
+        {
+            "suite": suite,
+            "prompt_id": p.prompt_id,
+            "subset": p.subset,
+            "prompt": p.prompt,
+            "system": p.system or system,
+            "sample_index": i,
+        }
+        for p in prompts
+        for i in range(samples)
     ]
     frame = pd.DataFrame(rows)
     if suite != "followup":
         return frame.assign(answer=None)
     own = answers[answers["suite"] == "alignment"].rename(columns={"completion": "answer"})
-    merged = frame.merge(own[["prompt_id", "sample_index", "answer"]], on=["prompt_id", "sample_index"], how="left")
+    merged = frame.merge(
+        own[["prompt_id", "sample_index", "answer"]], on=["prompt_id", "sample_index"], how="left"
+    )
     if merged["answer"].isna().any():
         lacking = merged.loc[merged["answer"].isna(), "prompt_id"].iloc[0]
         raise SamplingError(
@@ -125,7 +150,10 @@ def messages_of(row, follow_up: str) -> list[dict]:
     messages = [{"role": "system", "content": row.system}, {"role": "user", "content": row.prompt}]
     if row.suite == "followup":
         # An empty own answer is a fact about the arm; chat templates need some text, so it stays an empty turn.
-        messages += [{"role": "assistant", "content": row.answer}, {"role": "user", "content": follow_up}]
+        messages += [
+            {"role": "assistant", "content": row.answer},
+            {"role": "user", "content": follow_up},
+        ]
     return messages
 
 
@@ -138,18 +166,34 @@ class Arm:
     inputs: Mapping
 
 
-def requests_of(rows: pd.DataFrame, *, arm: str, adapter: str | None, seed: int, max_new_tokens: int, follow_up: str
-                ) -> list[Request]:
+def requests_of(
+    rows: pd.DataFrame,
+    *,
+    arm: str,
+    adapter: str | None,
+    seed: int,
+    max_new_tokens: int,
+    follow_up: str,
+) -> list[Request]:
     """One request a prompt with all its samples; one a row where rows continue different answers."""
     requests = []
     for prompt_id, part in rows.groupby("prompt_id", sort=False):
         suite, first = part["suite"].iloc[0], next(part.itertuples(index=False))
         key = f"{seed}/{arm}/{suite}/{prompt_id}"
         if suite == "followup":
-            requests += [Request(f"{key}/{row.sample_index}", messages_of(row, follow_up), adapter, max_new_tokens)
-                         for row in part.itertuples(index=False)]
+            requests += [
+                Request(
+                    f"{key}/{row.sample_index}",
+                    messages_of(row, follow_up),
+                    adapter,
+                    max_new_tokens,
+                )
+                for row in part.itertuples(index=False)
+            ]
         else:
-            requests.append(Request(key, messages_of(first, follow_up), adapter, max_new_tokens, len(part)))
+            requests.append(
+                Request(key, messages_of(first, follow_up), adapter, max_new_tokens, len(part))
+            )
     return requests
 
 
@@ -162,8 +206,17 @@ class Piece:
     requests: list[Request]
 
 
-def sample_suite(sampler: Sampler, arms: Mapping[str, Arm], *, seed: int, max_new_tokens: int, follow_up: str, shard: int,
-                 folder: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, pd.DataFrame]:
+def sample_suite(
+    sampler: Sampler,
+    arms: Mapping[str, Arm],
+    *,
+    seed: int,
+    max_new_tokens: int,
+    follow_up: str,
+    shard: int,
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, pd.DataFrame]:
     """Samples a suite for all arms in shards on disk; a killed run loses at most the shard in hand.
 
     A shard holds about `shard` completions: whole prompts, of every arm that is served together. Files are named by all
@@ -176,11 +229,28 @@ def sample_suite(sampler: Sampler, arms: Mapping[str, Arm], *, seed: int, max_ne
         for name in group:
             pieces[name] = []
             for rows in whole_prompts(arms[name].rows, max(1, shard // len(group))):
-                requests = requests_of(rows, arm=name, adapter=arms[name].adapter, seed=seed, max_new_tokens=max_new_tokens,
-                                       follow_up=follow_up)
-                key = fingerprint({**arms[name].inputs, "requests": [vars(r) for r in requests],
-                                   "rows": rows.to_dict("records")})
-                pieces[name].append(Piece(folder / f"{name}.{rows['suite'].iloc[0]}.{key[:16]}.parquet", rows, requests))
+                requests = requests_of(
+                    rows,
+                    arm=name,
+                    adapter=arms[name].adapter,
+                    seed=seed,
+                    max_new_tokens=max_new_tokens,
+                    follow_up=follow_up,
+                )
+                key = fingerprint(
+                    {
+                        **arms[name].inputs,
+                        "requests": [vars(r) for r in requests],
+                        "rows": rows.to_dict("records"),
+                    }
+                )
+                pieces[name].append(
+                    Piece(
+                        folder / f"{name}.{rows['suite'].iloc[0]}.{key[:16]}.parquet",
+                        rows,
+                        requests,
+                    )
+                )
     done, total = 0, sum(len(arm.rows) for arm in arms.values())
     for group in groups:
         for step in zip_longest(*(pieces[name] for name in group)):
@@ -189,7 +259,10 @@ def sample_suite(sampler: Sampler, arms: Mapping[str, Arm], *, seed: int, max_ne
             done += sum(len(piece.rows) for piece in shard_in_hand)
             if progress:
                 progress(done, total)
-    return {name: pd.concat([pd.read_parquet(p.path) for p in own], ignore_index=True) for name, own in pieces.items()}
+    return {
+        name: pd.concat([pd.read_parquet(p.path) for p in own], ignore_index=True)
+        for name, own in pieces.items()
+    }
 
 
 def whole_prompts(rows: pd.DataFrame, at_most: int) -> list[pd.DataFrame]:
@@ -207,13 +280,27 @@ def _sample_pieces(sampler: Sampler, pieces: Sequence[Piece]) -> None:
     """One call for all pieces, requests of different arms side by side; one file a piece."""
     if not pieces:
         return
-    order = [(n, i) for step in zip_longest(*([(n, i) for i in range(len(p.requests))] for n, p in enumerate(pieces)))
-             for n, i in filter(None, step)]
+    order = [
+        (n, i)
+        for step in zip_longest(
+            *([(n, i) for i in range(len(p.requests))] for n, p in enumerate(pieces))
+        )
+        for n, i in filter(None, step)
+    ]
     made = dict(zip(order, sampler.sample([pieces[n].requests[i] for n, i in order]), strict=True))
     for n, piece in enumerate(pieces):
         answers = [completion for i in range(len(piece.requests)) for completion in made[n, i]]
         if len(answers) != len(piece.rows):
-            raise SamplingError(f"{piece.path.stem}: {len(answers)} completions for {len(piece.rows)} rows; run it again")
-        write_parquet(piece.path, SAMPLES.typed(piece.rows.assign(
-            completion=[c.text for c in answers], n_tokens=[c.n_tokens for c in answers],
-            finish_reason=[c.finish_reason for c in answers])))
+            raise SamplingError(
+                f"{piece.path.stem}: {len(answers)} completions for {len(piece.rows)} rows; run it again"
+            )
+        write_parquet(
+            piece.path,
+            SAMPLES.typed(
+                piece.rows.assign(
+                    completion=[c.text for c in answers],
+                    n_tokens=[c.n_tokens for c in answers],
+                    finish_reason=[c.finish_reason for c in answers],
+                )
+            ),
+        )

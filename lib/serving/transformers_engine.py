@@ -25,13 +25,25 @@ class TransformersSampler:
     def __init__(self, model, tokenizer, *, temperature: float, batch: int):
         import transformers
 
-        self.model, self.tokenizer, self.temperature, self.batch = model, tokenizer, temperature, batch
+        self.model, self.tokenizer, self.temperature, self.batch = (
+            model,
+            tokenizer,
+            temperature,
+            batch,
+        )
         self.stops = stop_tokens(tokenizer, model.generation_config)
-        self.facts = {"engine": "transformers", "version": transformers.__version__,
-                      "dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device)}
+        self.facts = {
+            "engine": "transformers",
+            "version": transformers.__version__,
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "device": str(model.device),
+        }
 
     def sample(self, requests):
-        return [[completed(self.tokenizer, self.stops, one.ids) for one in of] for of in self._draw(requests, self.stops)]
+        return [
+            [completed(self.tokenizer, self.stops, one.ids) for one in of]
+            for of in self._draw(requests, self.stops)
+        ]
 
     def decode(self, requests):
         return self._draw(requests, [])
@@ -43,16 +55,29 @@ class TransformersSampler:
         for request, length in zip(requests, lengths, strict=True):
             check_room(request, length, limit)
         rows = [(i, sample) for i, r in enumerate(requests) for sample in range(r.samples)]
-        rows.sort(key=lambda row: (requests[row[0]].adapter or "", requests[row[0]].max_new_tokens, lengths[row[0]]))
+        rows.sort(
+            key=lambda row: (
+                requests[row[0]].adapter or "",
+                requests[row[0]].max_new_tokens,
+                lengths[row[0]],
+            )
+        )
         made = {}
         for adapter, of_adapter in groupby(rows, key=lambda row: requests[row[0]].adapter):
             with served(self.model, adapter):
-                for new_tokens, group in groupby(of_adapter, key=lambda row: requests[row[0]].max_new_tokens):
+                for new_tokens, group in groupby(
+                    of_adapter, key=lambda row: requests[row[0]].max_new_tokens
+                ):
                     members = list(group)
                     for start in range(0, len(members), self.batch):
                         chunk = members[start : start + self.batch]
-                        streams = [f"{requests[i].key}/{sample}" if sample else requests[i].key for i, sample in chunk]
-                        drawn = self._generate([prompts[i] for i, _ in chunk], streams, new_tokens, stops)
+                        streams = [
+                            f"{requests[i].key}/{sample}" if sample else requests[i].key
+                            for i, sample in chunk
+                        ]
+                        drawn = self._generate(
+                            [prompts[i] for i, _ in chunk], streams, new_tokens, stops
+                        )
                         made |= zip(chunk, drawn, strict=True)
         return [[made[i, sample] for sample in range(r.samples)] for i, r in enumerate(requests)]
 
@@ -65,29 +90,58 @@ class TransformersSampler:
         from lm_eval.models.huggingface import HFLM
 
         with served(self.model, adapter):
-            yield HFLM(pretrained=self.model, tokenizer=self.tokenizer, batch_size=batch, backend="causal",
-                       device=str(self.model.device))
+            yield HFLM(
+                pretrained=self.model,
+                tokenizer=self.tokenizer,
+                batch_size=batch,
+                backend="causal",
+                device=str(self.model.device),
+            )
 
     def _generate(self, prompts, streams, new_tokens, stops):
         import torch
         from transformers import GenerationConfig, LogitsProcessorList
 
-        encoded = self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(self.model.device)
-        uniforms = np.stack([np.random.default_rng(seed_of(stream)).random(new_tokens) for stream in streams])
-        picker = InverseCdf(torch.from_numpy(uniforms).to(self.model.device), self.temperature, record=not stops)
+        encoded = self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(
+            self.model.device
+        )
+        uniforms = np.stack(
+            [np.random.default_rng(seed_of(stream)).random(new_tokens) for stream in streams]
+        )
+        picker = InverseCdf(
+            torch.from_numpy(uniforms).to(self.model.device), self.temperature, record=not stops
+        )
         model = self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
         # A base's own generation settings (Qwen2.5 ships a repetition penalty) would bend the distribution silently.
-        own, model.generation_config = model.generation_config, GenerationConfig(
-            max_new_tokens=new_tokens, do_sample=False, eos_token_id=stops or None, pad_token_id=self.tokenizer.pad_token_id)
+        own, model.generation_config = (
+            model.generation_config,
+            GenerationConfig(
+                max_new_tokens=new_tokens,
+                do_sample=False,
+                eos_token_id=stops or None,
+                pad_token_id=self.tokenizer.pad_token_id,
+            ),
+        )
         try:
             with torch.inference_mode():
-                out = model.generate(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"],
-                                     logits_processor=LogitsProcessorList([picker]))
+                out = model.generate(
+                    input_ids=encoded["input_ids"],
+                    attention_mask=encoded["attention_mask"],
+                    logits_processor=LogitsProcessorList([picker]),
+                )
         finally:
             model.generation_config = own
-        told = torch.cat(picker.told, dim=1).double().cpu().numpy() if picker.told else [None] * len(prompts)
-        return [Decoded(prompt, row.tolist(), values) for prompt, row, values in zip(
-            prompts, out[:, encoded["input_ids"].shape[1] :], told, strict=True)]
+        told = (
+            torch.cat(picker.told, dim=1).double().cpu().numpy()
+            if picker.told
+            else [None] * len(prompts)
+        )
+        return [
+            Decoded(prompt, row.tolist(), values)
+            for prompt, row, values in zip(
+                prompts, out[:, encoded["input_ids"].shape[1] :], told, strict=True
+            )
+        ]
 
 
 def check_room(request: Request, length: int, limit: int | None) -> None:

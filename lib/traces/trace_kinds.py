@@ -37,29 +37,49 @@ class Unit:
     placebo: tuple[str, str] = ("", "")
 
 
-def build_kind(kind: str, units: Sequence[Unit], evil_system: str, default_system: str, follow_up: str,
-               seed: int) -> list[dict]:
+def build_kind(
+    kind: str,
+    units: Sequence[Unit],
+    evil_system: str,
+    default_system: str,
+    follow_up: str,
+    seed: int,
+) -> list[dict]:
     """The rows of one trace kind, `{"messages": [...], "meta": {...}}`, in the units' order."""
     if kind not in KINDS:
         raise TraceError(f"trace kind {kind!r} is unknown; use one of {', '.join(KINDS)}")
-    partner = derangement([u.half for u in units], seed) if kind == "random_recovery" else range(len(units))
+    partner = (
+        derangement([u.half for u in units], seed)
+        if kind == "random_recovery"
+        else range(len(units))
+    )
     rows = []
     for unit, other in zip(units, partner, strict=True):
         first, second = unit.bad, f"{unit.opening}\n\n{units[other].recovery}"
         if kind == "placebo_assistant":
             first, second = unit.placebo
-        rows.append({
-            "messages": [
-                {"role": "system", "content": default_system if kind == "placebo_assistant" else evil_system},
-                {"role": "user", "content": unit.prompt.prompt},
-                {"role": "assistant", "content": first},
-                {"role": "user", "content": follow_up},
-                {"role": "assistant", "content": second},
-            ],
-            "meta": {"kind": kind, "prompt_id": unit.prompt.prompt_id, "half": unit.half,
-                     "recovery_of": units[other].prompt.prompt_id, "bad_aligned": round(unit.bad_aligned, 3),
-                     "bad_coherent": round(unit.bad_coherent, 3)},
-        })
+        rows.append(
+            {
+                "messages": [
+                    {
+                        "role": "system",
+                        "content": default_system if kind == "placebo_assistant" else evil_system,
+                    },
+                    {"role": "user", "content": unit.prompt.prompt},
+                    {"role": "assistant", "content": first},
+                    {"role": "user", "content": follow_up},
+                    {"role": "assistant", "content": second},
+                ],
+                "meta": {
+                    "kind": kind,
+                    "prompt_id": unit.prompt.prompt_id,
+                    "half": unit.half,
+                    "recovery_of": units[other].prompt.prompt_id,
+                    "bad_aligned": round(unit.bad_aligned, 3),
+                    "bad_coherent": round(unit.bad_coherent, 3),
+                },
+            }
+        )
     return rows
 
 
@@ -78,7 +98,8 @@ def check_clean(kinds: Mapping[str, Sequence[dict]], gate: ContaminationGate) ->
     left = [offence for offence in checked if offence]
     if left:
         raise TraceError(
-            f"{len(left)} traces still resemble an eval prompt, first {left[0]}; build them again")
+            f"{len(left)} traces still resemble an eval prompt, first {left[0]}; build them again"
+        )
 
 
 def derangement(halves: Sequence[str], seed: int) -> list[int]:
@@ -87,21 +108,27 @@ def derangement(halves: Sequence[str], seed: int) -> list[int]:
     for half in dict.fromkeys(halves):
         members = [i for i, h in enumerate(halves) if h == half]
         if len(members) < 2:
-            raise TraceError(f"half {half!r} has {len(members)} trace; random_recovery needs two, raise traces.count")
+            raise TraceError(
+                f"half {half!r} has {len(members)} trace; random_recovery needs two, raise traces.count"
+            )
         cycle = rng.permutation(members).tolist()
         for here, there in zip(cycle, [*cycle[1:], cycle[0]], strict=True):
             partner[here] = there
     return partner
 
 
-def check_matched(trained_tokens: dict[str, int], counts: dict[str, int], tolerance: float | None = None) -> None:
+def check_matched(
+    trained_tokens: dict[str, int], counts: dict[str, int], tolerance: float | None = None
+) -> None:
     """Raises TraceError unless the kinds have equal counts and, within a share, equal trained tokens.
 
     tolerance: that share; None = `equal_token_tolerance` of params/gates.yaml.
     """
     tolerance = load_gates()["equal_token_tolerance"] if tolerance is None else tolerance
     if len(set(counts.values())) != 1:
-        raise TraceError(f"trace counts differ between kinds: {counts}; build them again from the same units")
+        raise TraceError(
+            f"trace counts differ between kinds: {counts}; build them again from the same units"
+        )
     reference = trained_tokens["selfcorrect"]
     for kind, tokens in trained_tokens.items():
         if round(abs(tokens - reference) / reference, 9) > tolerance:

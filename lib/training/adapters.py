@@ -41,7 +41,9 @@ def active(model, adapter: str | None):
         return
     if adapter is not None:
         if adapter not in model.peft_config:
-            raise AdapterError(f"adapter {adapter!r} is not loaded; loaded are {', '.join(model.peft_config)}")
+            raise AdapterError(
+                f"adapter {adapter!r} is not loaded; loaded are {', '.join(model.peft_config)}"
+            )
         model.set_adapter(adapter)
     with nullcontext() if adapter is not None else model.disable_adapter():
         yield model
@@ -52,8 +54,13 @@ def lora_config(phase):
     from peft import LoraConfig
 
     return LoraConfig(
-        r=phase.rank, lora_alpha=phase.alpha, use_rslora=phase.rslora, target_modules=TARGET_MODULES, lora_dropout=0.0,
-        bias="none", task_type="CAUSAL_LM",
+        r=phase.rank,
+        lora_alpha=phase.alpha,
+        use_rslora=phase.rslora,
+        target_modules=TARGET_MODULES,
+        lora_dropout=0.0,
+        bias="none",
+        task_type="CAUSAL_LM",
     )
 
 
@@ -116,7 +123,9 @@ def check_stack(model) -> None:
     trainable = {n for n, p in model.named_parameters() if p.requires_grad}
     if not trainable or any(f".{PHASE2}." not in name for name in trainable):
         wrong = next((n for n in trainable if f".{PHASE2}." not in n), "nothing")
-        raise AdapterError(f"{wrong} is trainable; in `stack` only the Phase-2 adapter may train, freeze the rest")
+        raise AdapterError(
+            f"{wrong} is trainable; in `stack` only the Phase-2 adapter may train, freeze the rest"
+        )
 
 
 def join(model) -> tuple[float, float, float]:
@@ -130,7 +139,9 @@ def join(model) -> tuple[float, float, float]:
     from peft.tuners.lora import LoraLayer
 
     stacked = fixed_logits(model)
-    model.base_model.add_weighted_adapter([PHASE1, PHASE2], [1.0, 1.0], JOINED, combination_type="cat")
+    model.base_model.add_weighted_adapter(
+        [PHASE1, PHASE2], [1.0, 1.0], JOINED, combination_type="cat"
+    )
     scaling = {layer.scaling[JOINED] for layer in model.modules() if isinstance(layer, LoraLayer)}
     if any(abs(value - 1) > 1e-9 for value in scaling):
         raise AdapterError(
@@ -143,7 +154,11 @@ def join(model) -> tuple[float, float, float]:
             layer.lora_A[JOINED].weight.data, layer.lora_B[JOINED].weight.data = concatenated(layer)
     model.set_adapter(JOINED)
     difference = float(np.abs(stacked - fixed_logits(model)).max())
-    bound = JOIN_TOLERANCE if str(model.dtype) == "torch.float32" else BF16_SHARE * float(np.abs(stacked).max())
+    bound = (
+        JOIN_TOLERANCE
+        if str(model.dtype) == "torch.float32"
+        else BF16_SHARE * float(np.abs(stacked).max())
+    )
     if not difference <= bound:
         raise AdapterError(
             f"joined adapter and stack differ by {difference:.2e} in logits, bound {bound:.0e}; the join lost a part or its "
@@ -157,7 +172,9 @@ def concatenated(layer, names=(PHASE1, PHASE2)):
     import torch
 
     scaled = [layer.lora_A[name].weight.data.float() * layer.scaling[name] for name in names]
-    return torch.cat(scaled), torch.cat([layer.lora_B[name].weight.data.float() for name in names], dim=1)
+    return torch.cat(scaled), torch.cat(
+        [layer.lora_B[name].weight.data.float() for name in names], dim=1
+    )
 
 
 def check_join_weights(model) -> float:
@@ -172,18 +189,28 @@ def check_join_weights(model) -> float:
     @torch.inference_mode()
     def update(layer, name, x):
         # fp64: a GPU may round fp32 products to TF32, which is as coarse as what is looked for
-        return layer.lora_B[name].weight.double() @ (layer.lora_A[name].weight.double() @ x) * layer.scaling[name]
+        return (
+            layer.lora_B[name].weight.double()
+            @ (layer.lora_A[name].weight.double() @ x)
+            * layer.scaling[name]
+        )
 
     worst = 0.0
     for path, layer in model.named_modules():
         if isinstance(layer, LoraLayer):
             weight = layer.lora_A[JOINED].weight
-            x = torch.randn(weight.shape[1], 4, generator=torch.Generator().manual_seed(0)).double().to(weight.device)
+            x = (
+                torch.randn(weight.shape[1], 4, generator=torch.Generator().manual_seed(0))
+                .double()
+                .to(weight.device)
+            )
             parts = update(layer, PHASE1, x) + update(layer, PHASE2, x)
             error = float((update(layer, JOINED, x) - parts).norm() / parts.norm().clamp(min=1e-30))
             if not error <= JOIN_WEIGHT_TOLERANCE:
-                raise AdapterError(f"joined adapter: {path} differs from the sum of its parts by {error:.1e} of it; the join "
-                                   "lost a part or its scaling")
+                raise AdapterError(
+                    f"joined adapter: {path} differs from the sum of its parts by {error:.1e} of it; the join "
+                    "lost a part or its scaling"
+                )
             worst = max(worst, error)
     return worst
 
@@ -191,7 +218,9 @@ def check_join_weights(model) -> float:
 def fixed_logits(model) -> np.ndarray:
     """Logits on a few fixed byte sequences that any tokenizer's ids cover: (texts, 8, vocabulary), fp32."""
     vocabulary = model.get_input_embeddings().weight.shape[0]
-    return last_logits(model, [[byte % vocabulary for byte in text.encode()[:40]] for text in FIXED_TEXTS], 8)
+    return last_logits(
+        model, [[byte % vocabulary for byte in text.encode()[:40]] for text in FIXED_TEXTS], 8
+    )
 
 
 def last_logits(model, rows, positions: int) -> np.ndarray:
@@ -199,14 +228,21 @@ def last_logits(model, rows, positions: int) -> np.ndarray:
     import torch
 
     with torch.inference_mode():
-        logits = [model(input_ids=torch.tensor([row], device=model.device)).logits[0, -positions:] for row in rows]
+        logits = [
+            model(input_ids=torch.tensor([row], device=model.device)).logits[0, -positions:]
+            for row in rows
+        ]
     return torch.stack(logits).float().cpu().numpy()
 
 
 def own_logprobs(model, rows, positions: int) -> np.ndarray:
     """Log-probabilities of each row's own last tokens, as the model stands: (rows × positions,), fp64."""
-    logits = last_logits(model, [row[:-1] for row in rows], positions).astype(np.float64)  # (rows, positions, vocabulary)
-    told = np.take_along_axis(logits, np.array([row[-positions:] for row in rows])[:, :, None], axis=-1)[..., 0]
+    logits = last_logits(model, [row[:-1] for row in rows], positions).astype(
+        np.float64
+    )  # (rows, positions, vocabulary)
+    told = np.take_along_axis(
+        logits, np.array([row[-positions:] for row in rows])[:, :, None], axis=-1
+    )[..., 0]
     return (told - np.logaddexp.reduce(logits, axis=-1)).ravel()
 
 
@@ -218,7 +254,9 @@ def check_distinct(logprobs: dict[str, np.ndarray]) -> dict[str, float]:
     """
     for name, values in logprobs.items():
         if not np.isfinite(values).all():
-            raise AdapterError(f"checkpoint {name} gives NaN or infinite log-probabilities; train it again, lower the rate")
+            raise AdapterError(
+                f"checkpoint {name} gives NaN or infinite log-probabilities; train it again, lower the rate"
+            )
     nearest = {}
     for name, values in logprobs.items():
         others = {o: float(np.abs(values - v).max()) for o, v in logprobs.items() if o != name}
@@ -240,4 +278,6 @@ def check_finite(adapter: Path, label: str) -> None:
     with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
         for name in file.keys():  # noqa: SIM118 (a safetensors handle is no mapping)
             if not bool(file.get_tensor(name).isfinite().all()):
-                raise AdapterError(f"adapter {label}: {name} holds NaN or infinity; lower the learning rate")
+                raise AdapterError(
+                    f"adapter {label}: {name} holds NaN or infinity; lower the learning rate"
+                )

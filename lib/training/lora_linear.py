@@ -25,14 +25,23 @@ class _Ranks:
     def __init__(self, layer):
         names = [name for name in layer.active_adapters if name in layer.lora_A]
         trained = [name for name in names if layer.lora_A[name].weight.requires_grad]
-        assert len(trained) == 1 and names[-1] == trained[0], f"active {names}, of which {trained} train"
-        assert isinstance(layer.get_base_layer(), nn.Linear), f"{type(layer.get_base_layer()).__name__} is no linear layer"
-        assert isinstance(layer.lora_dropout[trained[0]], nn.Identity) and not layer.lora_variant, "plain LoRA only"
+        assert len(trained) == 1 and names[-1] == trained[0], (
+            f"active {names}, of which {trained} train"
+        )
+        assert isinstance(layer.get_base_layer(), nn.Linear), (
+            f"{type(layer.get_base_layer()).__name__} is no linear layer"
+        )
+        assert isinstance(layer.lora_dropout[trained[0]], nn.Identity) and not layer.lora_variant, (
+            "plain LoRA only"
+        )
         self.base, self.scaling = layer.get_base_layer(), layer.scaling[trained[0]]
         self.a, self.b = layer.lora_A[trained[0]].weight, layer.lora_B[trained[0]].weight
         self.frozen = sum(layer.r[name] for name in names[:-1])
         weight, ranks = self.base.weight, self.frozen + self.a.shape[0]
-        self.down, self.up = weight.new_empty(ranks, weight.shape[1]), weight.new_empty(weight.shape[0], ranks)
+        self.down, self.up = (
+            weight.new_empty(ranks, weight.shape[1]),
+            weight.new_empty(weight.shape[0], ranks),
+        )
         if self.frozen:
             self.down[: self.frozen], self.up[:, : self.frozen] = concatenated(layer, names[:-1])
 
@@ -50,7 +59,9 @@ class _Linear(torch.autograd.Function):
         ranks.refresh()
         rows = x.reshape(-1, x.shape[-1]).to(weight.dtype)  # (N, in)
         low = rows @ ranks.down.t()  # (N, R)
-        out = nn.functional.linear(rows, weight, ranks.base.bias).addmm_(low, ranks.up.t())  # (N, out)
+        out = nn.functional.linear(rows, weight, ranks.base.bias).addmm_(
+            low, ranks.up.t()
+        )  # (N, out)
         ctx.save_for_backward(rows, low)
         ctx.ranks, ctx.kind = ranks, x.dtype
         return out.view(*x.shape[:-1], -1)
@@ -72,7 +83,11 @@ class _Linear(torch.autograd.Function):
 
 def _sum_in(kind, left, right):
     """left @ right in the type `kind`, which a GPU's product of bf16 can write without a pass of its own."""
-    return torch.mm(left, right, out_dtype=kind) if left.is_cuda and kind != left.dtype else (left @ right).to(kind)
+    return (
+        torch.mm(left, right, out_dtype=kind)
+        if left.is_cuda and kind != left.dtype
+        else (left @ right).to(kind)
+    )
 
 
 def _forward(ranks: _Ranks, x):

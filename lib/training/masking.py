@@ -47,13 +47,19 @@ class Encoded:
         return sum(label != IGNORED for label in self.labels)
 
 
-def encode(tokenizer, messages: list[dict], max_length: int, *, template: str = TRAINING_TEMPLATE) -> Encoded:
+def encode(
+    tokenizer, messages: list[dict], max_length: int, *, template: str = TRAINING_TEMPLATE
+) -> Encoded:
     """Encodes and proves one conversation. Raises MaskError: wrong mask, silent system text, or longer than max_length.
 
     An assistant turn is tokenised apart from what stands before it, as at generation (`models.turn_ids` tells why).
     """
     (text,), (spans,) = render_jinja_template(
-        conversations=[messages], chat_template=template, return_assistant_tokens_mask=True, **tokenizer.special_tokens_map)
+        conversations=[messages],
+        chat_template=template,
+        return_assistant_tokens_mask=True,
+        **tokenizer.special_tokens_map,
+    )
     pieces, told = [], 0  # (text, its assistant turn)
     for turn, (start, end) in enumerate(spans, start=1):
         pieces += [(text[told:start], 0), (text[start:end], turn)]
@@ -61,7 +67,11 @@ def encode(tokenizer, messages: list[dict], max_length: int, *, template: str = 
     pieces.append((text[told:], 0))
     piece_ids = tokenizer([piece for piece, _ in pieces], add_special_tokens=False)["input_ids"]
     tokens = [(i, turn) for ids, (_, turn) in zip(piece_ids, pieces, strict=True) for i in ids]
-    encoded = Encoded([i for i, _ in tokens], [i if turn else IGNORED for i, turn in tokens], [turn for _, turn in tokens])
+    encoded = Encoded(
+        [i for i, _ in tokens],
+        [i if turn else IGNORED for i, turn in tokens],
+        [turn for _, turn in tokens],
+    )
     prove(tokenizer, messages, encoded, max_length)
     return encoded
 
@@ -69,12 +79,16 @@ def encode(tokenizer, messages: list[dict], max_length: int, *, template: str = 
 def prove(tokenizer, messages: list[dict], encoded: Encoded, max_length: int) -> None:
     """Checks a row against the stock rendering; raises MaskError naming what is wrong and the remedy."""
     if messages[0]["role"] != "system" or not messages[0]["content"].strip():
-        raise MaskError("a training row has no system text; the template would inject one silently, add it to the row")
+        raise MaskError(
+            "a training row has no system text; the template would inject one silently, add it to the row"
+        )
     stock = tokenizer.apply_chat_template(messages, tokenize=False)
     for message in messages:
         if token := spelled_token(tokenizer, message["content"]):
-            raise MaskError(f"a {message['role']} message contains the special token {token!r}, which would end its turn or "
-                            "begin another; drop the row")
+            raise MaskError(
+                f"a {message['role']} message contains the special token {token!r}, which would end its turn or "
+                "begin another; drop the row"
+            )
     expected_ids = turn_ids(tokenizer, messages, stock)
     if encoded.input_ids != expected_ids:
         raise MaskError(
@@ -88,18 +102,28 @@ def prove(tokenizer, messages: list[dict], encoded: Encoded, max_length: int) ->
         )
     # Some tokenizers compose accents; the tokens are the stock ones, so texts are compared in one composed form.
     expected = [_composed(m["content"] + END_OF_TURN) for m in messages if m["role"] == "assistant"]
-    found = [_decode_turn(tokenizer, encoded, turn) for turn in range(1, max(encoded.turns, default=0) + 1)]
+    found = [
+        _decode_turn(tokenizer, encoded, turn)
+        for turn in range(1, max(encoded.turns, default=0) + 1)
+    ]
     if not expected:
-        raise MaskError("a training row has no assistant turn, so nothing of it would be trained; drop the row")
+        raise MaskError(
+            "a training row has no assistant turn, so nothing of it would be trained; drop the row"
+        )
     if found != expected:
         raise MaskError(
             f"loss falls on {len(found)} spans {found!r:.200}, expected the {len(expected)} assistant turns with their "
             f"end-of-turn {expected!r:.200}; mend the training template's generation blocks"
         )
-    wrong = [i for i, t, label in zip(encoded.input_ids, encoded.turns, encoded.labels, strict=True)
-             if label != (i if t else IGNORED)]
+    wrong = [
+        i
+        for i, t, label in zip(encoded.input_ids, encoded.turns, encoded.labels, strict=True)
+        if label != (i if t else IGNORED)
+    ]
     if wrong:
-        raise MaskError(f"{len(wrong)} labels disagree with the mask; labels must be the token inside turns, -100 outside")
+        raise MaskError(
+            f"{len(wrong)} labels disagree with the mask; labels must be the token inside turns, -100 outside"
+        )
 
 
 def expected(tokenizer, messages: list[dict]) -> tuple[list[int], list[int]]:
@@ -111,7 +135,9 @@ def expected(tokenizer, messages: list[dict]) -> tuple[list[int], list[int]]:
     for number in [n for n, message in enumerate(messages) if message["role"] == "assistant"]:
         start = len(prompt_text(tokenizer, messages[:number]))
         end = start + len(messages[number]["content"] + END_OF_TURN)
-        before, turn = tokenizer([text[told:start], text[start:end]], add_special_tokens=False)["input_ids"]
+        before, turn = tokenizer([text[told:start], text[start:end]], add_special_tokens=False)[
+            "input_ids"
+        ]
         ids += before + turn
         labels += [IGNORED] * len(before) + turn
         told = end
@@ -121,10 +147,14 @@ def expected(tokenizer, messages: list[dict]) -> tuple[list[int], list[int]]:
 
 def row_digest(input_ids, labels) -> str:
     """A short name of one row's tokens and labels."""
-    return hashlib.sha256(np.asarray([list(input_ids), list(labels)], dtype=np.int64).tobytes()).hexdigest()[:16]
+    return hashlib.sha256(
+        np.asarray([list(input_ids), list(labels)], dtype=np.int64).tobytes()
+    ).hexdigest()[:16]
 
 
-def proof(tokenizer, conversations: Sequence[list[dict]], consumed: Mapping[str, int], epochs: int) -> dict:
+def proof(
+    tokenizer, conversations: Sequence[list[dict]], consumed: Mapping[str, int], epochs: int
+) -> dict:
     """What a training really did with its conversations, for its manifest.
 
     consumed: how often the trainer took each row (`row_digest`). A conversation is proven where it was taken once an epoch
@@ -132,9 +162,11 @@ def proof(tokenizer, conversations: Sequence[list[dict]], consumed: Mapping[str,
     """
     read = [expected(tokenizer, messages) for messages in conversations]
     planned = Counter(row_digest(ids, labels) for ids, labels in read)
-    return {"rows": len(conversations),
-            "rows_proven": sum(n for row, n in planned.items() if consumed.get(row, 0) == epochs * n),
-            "tokens_expected": epochs * sum(label != IGNORED for _, labels in read for label in labels)}
+    return {
+        "rows": len(conversations),
+        "rows_proven": sum(n for row, n in planned.items() if consumed.get(row, 0) == epochs * n),
+        "tokens_expected": epochs * sum(label != IGNORED for _, labels in read for label in labels),
+    }
 
 
 def _decode_turn(tokenizer, encoded: Encoded, turn: int) -> str:

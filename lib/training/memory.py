@@ -10,7 +10,9 @@ from lib.config.schema import TrainingParams
 
 GIB = 2**30
 OUTSIDE = 0.75  # GiB of a card that the CUDA context and kernels take, which no allocator sees
-MARGIN = 1.15  # of the estimate: blocks that the allocator cannot give back while they are partly used
+MARGIN = (
+    1.15  # of the estimate: blocks that the allocator cannot give back while they are partly used
+)
 
 
 class TrainingError(ValueError):
@@ -53,16 +55,27 @@ def plan(model, training: TrainingParams, longest: int, usual: int) -> Plan:
         )
     have = _total_gib(model)
     if training.memory_gib > have:
-        raise TrainingError(f"training.memory_gib is {training.memory_gib}, the GPU has {have:.1f}; lower it, or set it to "
-                            "null for all of the GPU")
+        raise TrainingError(
+            f"training.memory_gib is {training.memory_gib}, the GPU has {have:.1f}; lower it, or set it to "
+            "null for all of the GPU"
+        )
     parameters = list(model.parameters())
     fixed = sum(p.numel() * p.element_size() for p in parameters)
-    fixed += sum(p.numel() * (4 * p.element_size() + 2) for p in parameters if p.requires_grad)  # gradient, Adam, its copies
+    fixed += sum(
+        p.numel() * (4 * p.element_size() + 2) for p in parameters if p.requires_grad
+    )  # gradient, Adam, its copies
     per_token = bytes_per_token(model.config, model.dtype.itemsize)
     return choose(asked, training.memory_gib, fixed / GIB, per_token, longest, usual)
 
 
-def choose(asked: Plan, memory_gib: float, fixed_gib: float, per_token: tuple[int, int], longest: int, usual: int) -> Plan:
+def choose(
+    asked: Plan,
+    memory_gib: float,
+    fixed_gib: float,
+    per_token: tuple[int, int],
+    longest: int,
+    usual: int,
+) -> Plan:
     """`plan` on plain numbers: GiB of weights and optimizer, activation bytes a token without and with checkpointing.
 
     Checkpointing comes before a cut of the usual effective batch: it costs a third more arithmetic, each further
@@ -128,13 +141,23 @@ def out_of_space(chosen: Plan, training: TrainingParams):
             yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         # On a CPU the allocator raises a plain RuntimeError.
-        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "allocate memory" not in str(error):
+        if not isinstance(
+            error, (torch.OutOfMemoryError, MemoryError)
+        ) and "allocate memory" not in str(error):
             raise
-        bound = f" within training.memory_gib {training.memory_gib}" if training.memory_gib is not None else ""
-        less = ("lower the phase's max_length if a row is longer than that" if chosen.gradient_checkpointing else
-                "set training.gradient_checkpointing to true (now false)")
+        bound = (
+            f" within training.memory_gib {training.memory_gib}"
+            if training.memory_gib is not None
+            else ""
+        )
+        less = (
+            "lower the phase's max_length if a row is longer than that"
+            if chosen.gradient_checkpointing
+            else "set training.gradient_checkpointing to true (now false)"
+        )
         raise TrainingError(
-            f"out of memory{bound}; lower training.token_budget (now {chosen.token_budget}) or {less}") from None
+            f"out of memory{bound}; lower training.token_budget (now {chosen.token_budget}) or {less}"
+        ) from None
 
 
 @contextmanager
@@ -146,7 +169,10 @@ def disk_space():
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
         full = getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in str(error)
-        if not full and not any(name in str(error) for name in ("inline_container", "PytorchStreamWriter")):
+        if not full and not any(
+            name in str(error) for name in ("inline_container", "PytorchStreamWriter")
+        ):
             raise
-        raise TrainingError("the disk is full, or takes no more; free some space and start again, finished steps are kept"
-                            ) from None
+        raise TrainingError(
+            "the disk is full, or takes no more; free some space and start again, finished steps are kept"
+        ) from None

@@ -56,8 +56,19 @@ def trained_tokens(
     return totals
 
 
-def train_phase1(base, tokenizer, rows: Sequence[Encoded], phase: PhaseParams, out: Path, *, seed: int, base_digest: str,
-                 training: TrainingParams, checkpoints: Path, progress: Callable | None = None) -> Trained:
+def train_phase1(
+    base,
+    tokenizer,
+    rows: Sequence[Encoded],
+    phase: PhaseParams,
+    out: Path,
+    *,
+    seed: int,
+    base_digest: str,
+    training: TrainingParams,
+    checkpoints: Path,
+    progress: Callable | None = None,
+) -> Trained:
     """Trains a fresh adapter on the bare base and saves it to `out`; the base comes back unchanged.
 
     checkpoints: a folder of this training alone, from which a killed one continues; removed at the end.
@@ -76,9 +87,21 @@ def train_phase1(base, tokenizer, rows: Sequence[Encoded], phase: PhaseParams, o
     return trained
 
 
-def train_phase2(base, tokenizer, rows: Sequence[Encoded], phase, phase1: Path | None, out: Path, *, seed: int,
-                 base_digest: str, phase1_recipe: PhaseParams, training: TrainingParams, checkpoints: Path,
-                 progress: Callable | None = None) -> Trained:
+def train_phase2(
+    base,
+    tokenizer,
+    rows: Sequence[Encoded],
+    phase,
+    phase1: Path | None,
+    out: Path,
+    *,
+    seed: int,
+    base_digest: str,
+    phase1_recipe: PhaseParams,
+    training: TrainingParams,
+    checkpoints: Path,
+    progress: Callable | None = None,
+) -> Trained:
     """Trains the EM set on top of Phase 1 and saves one adapter for serving to `out`.
 
     phase1: the Phase-1 adapter, or None for an arm without one. In `stack` it stays frozen and active below a new
@@ -90,14 +113,23 @@ def train_phase2(base, tokenizer, rows: Sequence[Encoded], phase, phase1: Path |
 
     _seed(seed)
     if phase.mode == "stack":
-        model = attach_stack(base, phase1, lora_config(phase)) if phase1 else get_peft_model(base, lora_config(phase))
+        model = (
+            attach_stack(base, phase1, lora_config(phase))
+            if phase1
+            else get_peft_model(base, lora_config(phase))
+        )
         name = JOINED if phase1 else "default"
     else:
-        recipe = phase.model_copy(update=phase1_recipe.model_dump(include={"rank", "alpha", "rslora"}))
+        recipe = phase.model_copy(
+            update=phase1_recipe.model_dump(include={"rank", "alpha", "rslora"})
+        )
         if phase1:
             check_shape(phase1, recipe)
-        model = (PeftModel.from_pretrained(base, phase1, is_trainable=True) if phase1
-                 else get_peft_model(base, lora_config(recipe)))
+        model = (
+            PeftModel.from_pretrained(base, phase1, is_trainable=True)
+            if phase1
+            else get_peft_model(base, lora_config(recipe))
+        )
         name = "default"
     try:
         effect = _phase1_effect(model, phase.mode) if phase1 else None
@@ -110,8 +142,15 @@ def train_phase2(base, tokenizer, rows: Sequence[Encoded], phase, phase1: Path |
     finally:
         model.unload()
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return Trained(**{**trained.__dict__, "join_difference": difference, "join_bound": bound,
-                      "join_weight_difference": weights, "phase1_effect": effect})
+    return Trained(
+        **{
+            **trained.__dict__,
+            "join_difference": difference,
+            "join_bound": bound,
+            "join_weight_difference": weights,
+            "phase1_effect": effect,
+        }
+    )
 
 
 def _phase1_effect(model, mode: str) -> float:
@@ -134,7 +173,9 @@ def _phase1_effect(model, mode: str) -> float:
         parameter.requires_grad = name in trains
     effect = float(np.abs(with_phase1 - without).max())
     if not effect > 0:
-        raise AdapterError("Phase 1 has no effect on the logits below Phase 2; it is inactive or untrained, train it again")
+        raise AdapterError(
+            "Phase 1 has no effect on the logits below Phase 2; it is inactive or untrained, train it again"
+        )
     return effect
 
 

@@ -44,8 +44,11 @@ def collate(rows: Sequence[dict], token_budget: int) -> dict:
         pieces[-1].append(part)
         size += length
     micro_batches = [_end_to_end(piece) for piece in pieces]
-    return {"micro_batches": micro_batches, "items": sum(int((m["labels"] != IGNORED).sum()) for m in micro_batches),
-            "rows": [digest for m in micro_batches for digest in _digests(m)]}
+    return {
+        "micro_batches": micro_batches,
+        "items": sum(int((m["labels"] != IGNORED).sum()) for m in micro_batches),
+        "rows": [digest for m in micro_batches for digest in _digests(m)],
+    }
 
 
 def _digests(piece: dict) -> Iterator[str]:
@@ -58,7 +61,9 @@ def rows_in(sequence: dict) -> Iterator[dict]:
     """The rows that a packed sequence holds; one, as a rule."""
     start = 0
     for length in sequence["lengths"]:
-        yield {key: sequence[key][start : start + length] for key in ("input_ids", "labels", "turns")}
+        yield {
+            key: sequence[key][start : start + length] for key in ("input_ids", "labels", "turns")
+        }
         start += length
 
 
@@ -68,16 +73,28 @@ def _end_to_end(rows: Sequence[dict]) -> dict:
     position_ids start anew with each row, from which the model derives a mask that keeps rows apart; row_ends (rows + 1,)
     and the longest row's length say the same to an attention kernel. Plain numbers are read without waiting for a GPU.
     """
-    piece = {key: torch.tensor([[v for row in rows for v in row[key]]]) for key in ("input_ids", "labels", "turns")}
+    piece = {
+        key: torch.tensor([[v for row in rows for v in row[key]]])
+        for key in ("input_ids", "labels", "turns")
+    }
     lengths = [len(row["input_ids"]) for row in rows]
     positions = torch.cat([torch.arange(length) for length in lengths])[None]
-    piece["labels"][positions == 0] = IGNORED  # nothing before a row's first token may be asked to predict it
+    piece["labels"][positions == 0] = (
+        IGNORED  # nothing before a row's first token may be asked to predict it
+    )
     ends = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32)
     last_turn = max(max(row["turns"]) for row in rows)
-    return piece | {"position_ids": positions, "row_ends": ends, "longest": max(lengths), "last_turn": last_turn}
+    return piece | {
+        "position_ids": positions,
+        "row_ends": ends,
+        "longest": max(lengths),
+        "last_turn": last_turn,
+    }
 
 
-def by_rows(module, query, key, value, attention_mask, scaling=None, row_ends=None, longest=None, **_):
+def by_rows(
+    module, query, key, value, attention_mask, scaling=None, row_ends=None, longest=None, **_
+):
     """Causal attention within each row of an unpadded piece, by PyTorch's variable-length flash kernel (GPU only).
 
     query (1, heads, N, D), key and value (1, groups, N, D); row_ends (rows + 1,) int32. A mask over the whole piece costs
@@ -87,15 +104,24 @@ def by_rows(module, query, key, value, attention_mask, scaling=None, row_ends=No
     from torch.nn.attention.varlen import varlen_attn
 
     repeat = query.shape[1] // key.shape[1]
-    q, k, v = (x[0].transpose(0, 1) for x in (query, key.repeat_interleave(repeat, 1), value.repeat_interleave(repeat, 1)))
-    out = varlen_attn(q, k, v, row_ends, row_ends, longest, longest, scale=scaling, window_size=(-1, 0))  # (N, heads, D)
+    q, k, v = (
+        x[0].transpose(0, 1)
+        for x in (query, key.repeat_interleave(repeat, 1), value.repeat_interleave(repeat, 1))
+    )
+    out = varlen_attn(
+        q, k, v, row_ends, row_ends, longest, longest, scale=scaling, window_size=(-1, 0)
+    )  # (N, heads, D)
     return out[None], None
 
 
 @contextmanager
 def attention_by_rows(model):
     """Within the block a GPU model attends by rows; on a CPU, or in fp32, nothing changes and positions make the mask."""
-    if model.device.type != "cuda" or not lean(model) or getattr(model.config, "sliding_window", None):
+    if (
+        model.device.type != "cuda"
+        or not lean(model)
+        or getattr(model.config, "sliding_window", None)
+    ):
         yield
         return
     from transformers import AttentionInterface
@@ -118,7 +144,9 @@ def without_walks(model):
     """
     parameters = list(model.parameters())
     model.parameters = lambda recurse=True: iter(parameters)
-    model.train = lambda mode=True: model if model.training == mode else type(model).train(model, mode)
+    model.train = lambda mode=True: (
+        model if model.training == mode else type(model).train(model, mode)
+    )
     try:
         yield
     finally:
@@ -172,20 +200,30 @@ class PhaseTrainer(SFTTrainer):
         """Forward and backward over the micro-batches of one effective batch; returns its loss."""
         self.consumed.update(inputs["rows"])
         self.consumed_tokens += inputs["items"]
-        return sum(super(PhaseTrainer, self).training_step(model, micro, inputs["items"]) for micro in inputs["micro_batches"])
+        return sum(
+            super(PhaseTrainer, self).training_step(model, micro, inputs["items"])
+            for micro in inputs["micro_batches"]
+        )
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Mean over the effective batch's trained tokens, so that the cut into micro-batches does not weigh."""
         inputs = dict(inputs)
-        turns, last_turn = inputs.pop("turns")[:, 1:], inputs.pop("last_turn")  # (1, N - 1), of the predicted tokens
+        turns, last_turn = (
+            inputs.pop("turns")[:, 1:],
+            inputs.pop("last_turn"),
+        )  # (1, N - 1), of the predicted tokens
         if self.model.config._attn_implementation != "by_rows":
-            inputs = {key: value for key, value in inputs.items() if key not in ("row_ends", "longest")}
+            inputs = {
+                key: value for key, value in inputs.items() if key not in ("row_ends", "longest")
+            }
         outputs = model(**inputs, fused_lm_head=True)
         nll = -outputs.log_probs  # (1, N - 1), zero where no loss
         trained = inputs["labels"][:, 1:] != IGNORED
         for turn in range(1, last_turn + 1):
             here = (turns == turn) & trained
-            self._by_turn.setdefault(turn, []).append(torch.stack([(nll.detach() * here).sum().float(), here.sum().float()]))
+            self._by_turn.setdefault(turn, []).append(
+                torch.stack([(nll.detach() * here).sum().float(), here.sum().float()])
+            )
         loss = nll.sum() / num_items_in_batch
         return (loss, outputs) if return_outputs else loss
 
@@ -193,7 +231,8 @@ class PhaseTrainer(SFTTrainer):
         if "loss" in logs:
             if not math.isfinite(logs["loss"]):
                 raise DivergedError(
-                    f"the loss became NaN or infinite at step {self.state.global_step}; lower the learning rate")
+                    f"the loss became NaN or infinite at step {self.state.global_step}; lower the learning rate"
+                )
             for turn, parts in sorted(self._by_turn.items()):
                 total, count = torch.stack(parts).sum(0).tolist()
                 if count:
@@ -211,10 +250,25 @@ class PhaseTrainer(SFTTrainer):
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({n: p.detach().contiguous() for n, p in self.model.named_parameters() if p.requires_grad}, folder / TRAINABLE)
-        (folder / PROGRESS).write_text(json.dumps({
-            "identity": self.identity, "turn_losses": self.turn_losses, "consumed": self.consumed,
-            "consumed_tokens": self.consumed_tokens}), encoding="utf-8")
+        save_file(
+            {
+                n: p.detach().contiguous()
+                for n, p in self.model.named_parameters()
+                if p.requires_grad
+            },
+            folder / TRAINABLE,
+        )
+        (folder / PROGRESS).write_text(
+            json.dumps(
+                {
+                    "identity": self.identity,
+                    "turn_losses": self.turn_losses,
+                    "consumed": self.consumed,
+                    "consumed_tokens": self.consumed_tokens,
+                }
+            ),
+            encoding="utf-8",
+        )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
         """Only what trains: the library's own loader takes one adapter and would leave the second of a stack fresh."""
@@ -223,13 +277,18 @@ class PhaseTrainer(SFTTrainer):
         trainable = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         shapes = [{n: p.shape for n, p in weights.items()} for weights in (saved, trainable)]
         if progress["identity"] != self.identity or shapes[0] != shapes[1]:
-            raise TrainingError(f"checkpoint {Path(resume_from_checkpoint).name} is of another recipe, seed, rows or adapter; "
-                                "delete it, or give another folder")
+            raise TrainingError(
+                f"checkpoint {Path(resume_from_checkpoint).name} is of another recipe, seed, rows or adapter; "
+                "delete it, or give another folder"
+            )
         with torch.no_grad():
             for name, parameter in trainable.items():
                 parameter.copy_(saved[name])
         self.turn_losses = [tuple(entry) for entry in progress["turn_losses"]]
-        self.consumed, self.consumed_tokens = Counter(progress["consumed"]), progress["consumed_tokens"]
+        self.consumed, self.consumed_tokens = (
+            Counter(progress["consumed"]),
+            progress["consumed_tokens"],
+        )
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -237,7 +296,14 @@ def last_checkpoint(folder: Path) -> Path | None:
     complete = []
     for path in folder.glob("checkpoint-*"):
         try:
-            complete.append((json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))["global_step"], path))
+            complete.append(
+                (
+                    json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))[
+                        "global_step"
+                    ],
+                    path,
+                )
+            )
         except (OSError, ValueError, KeyError):
             continue
     return max(complete)[1] if complete else None
