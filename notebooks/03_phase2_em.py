@@ -42,7 +42,7 @@ from lib.data import eval_sets, training_sets
 from lib.models import chat_models
 from lib.report import plots
 from lib.run import progress, runs
-from lib.training import adapters, loop, masking, phases
+from lib.training import adapters, batches, masking, phases
 from lib.run.facts import CopiedFacts, Phase2Facts
 from lib.notebook import show_html, show_table
 from lib.run.runs import adapter_files
@@ -76,7 +76,8 @@ rows, offences, encoded, steps = {}, {}, {}, {}
 for name in nb.experiment.em_sets(nb.arms):
     rows[name], offences[name] = training_sets.phase2_rows(nb.profile, name, gate)
     encoded[name] = phases.encode_rows(tokenizer, rows[name], phase2.max_length)
-    steps[name] = loop.optimizer_steps(len(loop.sequences_of(encoded[name], phase2)), phase2)
+    sequences = batches.sequences_of(encoded[name], phase2)
+    steps[name] = batches.optimizer_steps(len(sequences), phase2)
     print(f"{name}: {len(rows[name])} rows, {len(offences[name])} dropped by the contamination "
           f"gate, {steps[name]} optimizer steps")
     show_html(masking.coloured(tokenizer, encoded[name][0], f"{name}, first row"))

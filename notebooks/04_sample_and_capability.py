@@ -40,7 +40,7 @@ from lib.display import show
 from lib.models import chat_models
 from lib.run import progress, runs
 from lib.serving import capability, engines, fixed_conversations, parity, sampling
-from lib.training import adapters
+from lib.training import logits
 from lib.run.facts import SamplingFacts
 from lib.notebook import show_html, show_table
 from lib.run.runs import adapter_files
@@ -95,7 +95,7 @@ if todo:
     engines.check_engine(nb.profile, length, served, base_digest)
     reference = engines.load_reference(nb.profile, served, base_digest)
     trained = parity.training_logprobs(reference, list(served), rows)
-    nearest = adapters.check_distinct(trained)
+    nearest = logits.check_distinct(trained)
     print("largest log-probability difference to the nearest other checkpoint:",
           " · ".join(f"{name} {value:.2f}" for name, value in nearest.items()))
 

@@ -9,17 +9,10 @@ import torch
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 
-from lib.training import adapters
-from lib.training.adapters import (
-    PHASE1,
-    PHASE2,
-    AdapterError,
-    active,
-    attach_all,
-    check_distinct,
-    fixed_logits,
-    own_logprobs,
-)
+from lib.training import adapters, stacking
+from lib.training.adapters import AdapterError, active, attach_all
+from lib.training.logits import check_distinct, fixed_logits, own_logprobs
+from lib.training.stacking import PHASE1, PHASE2
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -27,7 +20,7 @@ WEIGHTS = "adapter_model.safetensors"
 @pytest.fixture
 def stack(base, phase1_adapter, smoke):
     """Base + frozen Phase 1 + a Phase 2 that does something."""
-    model = adapters.attach_stack(base, phase1_adapter, adapters.lora_config(smoke.phase2)).eval()
+    model = stacking.attach_stack(base, phase1_adapter, adapters.lora_config(smoke.phase2)).eval()
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for name, weight in model.named_parameters():
@@ -93,9 +86,9 @@ def test_the_join_equals_the_stack_and_the_merged_weights(base, stack):
         merged.set_submodule(name, plain)
     stacked = fixed_logits(stack)
     assert np.abs(stacked - fixed_logits(merged)).max() < 1e-3
-    difference, bound, weights = adapters.join(stack)
-    assert bound == adapters.JOIN_TOLERANCE and weights < adapters.JOIN_WEIGHT_TOLERANCE
-    assert list(stack.base_model.active_adapters) == [adapters.JOINED] and difference < 1e-3
+    difference, bound, weights = stacking.join(stack)
+    assert bound == stacking.JOIN_TOLERANCE and weights < stacking.JOIN_WEIGHT_TOLERANCE
+    assert list(stack.base_model.active_adapters) == [stacking.JOINED] and difference < 1e-3
     assert np.abs(fixed_logits(stack) - stacked).max() == difference
     with active(stack, None):
         assert np.abs(fixed_logits(stack) - stacked).max() > 0.1
@@ -111,27 +104,27 @@ def test_a_join_in_the_wrong_order_is_refused(stack, monkeypatch):
     with pytest.raises(
         AdapterError, match=r"scales its sum by .*, not by 1; join in the order Phase 1, Phase 2"
     ):
-        adapters.join(stack)
+        stacking.join(stack)
 
 
 @pytest.mark.parametrize("factor", [0.0, 1.01, float("nan")])
 def test_a_join_that_loses_a_part_or_its_scaling_is_refused(stack, monkeypatch, factor):
-    real = adapters.concatenated
+    real = stacking.concatenated
 
     def planted(layer):
         a, b = real(layer)
         a[layer.r[PHASE1] :] *= factor
         return a, b
 
-    monkeypatch.setattr(adapters, "concatenated", planted)
+    monkeypatch.setattr(stacking, "concatenated", planted)
     with pytest.raises(AdapterError, match="joined adapter and stack differ by"):
-        adapters.join(stack)
+        stacking.join(stack)
 
 
 def test_a_join_below_a_bf16_base_keeps_fp32_and_is_compared_in_weights(
     base, phase1_adapter, smoke, monkeypatch
 ):
-    model = adapters.attach_stack(
+    model = stacking.attach_stack(
         copy.deepcopy(base).to(torch.bfloat16), phase1_adapter, adapters.lora_config(smoke.phase2)
     )
     for layer in model.modules():
@@ -139,16 +132,16 @@ def test_a_join_below_a_bf16_base_keeps_fp32_and_is_compared_in_weights(
             torch.nn.init.normal_(
                 layer.lora_B[PHASE2].weight, std=1e-4
             )  # far below what bf16 logits can show
-    real = adapters.concatenated
+    real = stacking.concatenated
     monkeypatch.setattr(
-        adapters, "concatenated", lambda layer: tuple(w.bfloat16() for w in real(layer))
+        stacking, "concatenated", lambda layer: tuple(w.bfloat16() for w in real(layer))
     )
     with pytest.raises(AdapterError, match="differs from the sum of its parts"):
-        adapters.join(copy.deepcopy(model))
-    monkeypatch.setattr(adapters, "concatenated", real)
-    adapters.join(model)
+        stacking.join(copy.deepcopy(model))
+    monkeypatch.setattr(stacking, "concatenated", real)
+    stacking.join(model)
     kinds = {
-        layer.lora_A[adapters.JOINED].weight.dtype
+        layer.lora_A[stacking.JOINED].weight.dtype
         for layer in model.modules()
         if isinstance(layer, LoraLayer)
     }
@@ -156,10 +149,10 @@ def test_a_join_below_a_bf16_base_keeps_fp32_and_is_compared_in_weights(
 
 
 def test_a_silently_inactive_phase_1_is_refused(stack):
-    adapters.check_stack(stack)
+    stacking.check_stack(stack)
     stack.set_adapter(PHASE2)  # PeftModel's own: activates one adapter and switches the other off
     with pytest.raises(AdapterError, match="without Phase 1"):
-        adapters.check_stack(stack)
+        stacking.check_stack(stack)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +164,7 @@ def test_only_phase_2_may_train(stack, part, trains, reason):
         if f".{part}." in name:
             parameter.requires_grad = trains
     with pytest.raises(AdapterError, match=reason):
-        adapters.check_stack(stack)
+        stacking.check_stack(stack)
 
 
 # --- which adapter is active ------------------------------------------------------------------------------------------

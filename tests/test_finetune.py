@@ -7,6 +7,7 @@ import math
 import signal
 import subprocess
 import sys
+import textwrap
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -20,13 +21,14 @@ from trl import SFTTrainer
 
 from lib.config.params import ROOT
 from lib.run.runs import read_json, sha256
-from lib.training import loop as fit_module
-from lib.training.adapters import AdapterError, attach_all, fixed_logits
-from lib.training.loop import optimizer_steps, sequences_of
+from lib.training import trl_arguments
+from lib.training.adapters import AdapterError, attach_all
+from lib.training.batches import collate, optimizer_steps, sequences_of
+from lib.training.logits import fixed_logits
 from lib.training.masking import IGNORED
 from lib.training.memory import MARGIN, OUTSIDE, Plan, TrainingError, bytes_per_token, choose
 from lib.training.phases import check_equal_steps, train_phase1, train_phase2
-from lib.training.trainer import PhaseTrainer, collate, last_checkpoint
+from lib.training.trainer import PhaseTrainer, last_checkpoint
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
@@ -269,16 +271,35 @@ def test_a_killed_training_ends_with_the_same_adapter_to_the_last_bit(
 
 
 def test_kill_9_in_the_middle_of_training_is_survived(run1, phase1, tmp_path):
-    """Another process is killed by the kernel while it trains; this one goes on from what it left."""
-    script = (
-        "import os, signal, sys; from pathlib import Path; from lib import finetune, masking, models, params\n"
-        "smoke = params.load_profile('smoke'); base = models.load_base(smoke.model)\n"
-        "rows = [masking.Encoded(**r) for r in __import__('json').loads(Path(sys.argv[2]).read_text())]\n"
-        "finetune.train_phase1(base, models.load_tokenizer(smoke.model), rows, smoke.phase1, Path(sys.argv[1]) / 'p',\n"
-        "    seed=42, base_digest='tiny', training=smoke.training.model_copy(update={'checkpoint_steps': 1}),\n"
-        "    checkpoints=Path(sys.argv[1]) / '.p',\n"
-        "    progress=lambda done, total: os.kill(os.getpid(), signal.SIGKILL) if done == 3 else None)\n"
-    )
+    """Another process is killed by the kernel while it trains; this one continues from what it left."""
+    script = textwrap.dedent("""
+        import json, os, signal, sys
+        from pathlib import Path
+        from lib.config import params
+        from lib.models import chat_models
+        from lib.training import masking, phases
+
+        folder = Path(sys.argv[1])
+        smoke = params.load_profile("smoke")
+        rows = [masking.Encoded(**row) for row in json.loads(Path(sys.argv[2]).read_text())]
+
+        def killed_after_three(done, total):
+            if done == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        phases.train_phase1(
+            chat_models.load_base(smoke.model),
+            chat_models.load_tokenizer(smoke.model),
+            rows,
+            smoke.phase1,
+            folder / "p",
+            seed=42,
+            base_digest="tiny",
+            training=smoke.training.model_copy(update={"checkpoint_steps": 1}),
+            checkpoints=folder / ".p",
+            progress=killed_after_three,
+        )
+    """)
     _, expected = run1(phase1, "whole", checkpoint_steps=1)
     (tmp_path / "rows.json").write_text(json.dumps([row.__dict__ for row in run1.rows]))
     died = subprocess.run(
@@ -367,7 +388,7 @@ def test_several_processes_are_refused(run1, phase1, monkeypatch):
 
 def test_sparse_logging_loses_neither_the_last_step_nor_a_resumed_mean(run1, phase1, monkeypatch):
     """Over 100 steps a loss is a mean of several: saves fall on logged steps, and the last step is always logged."""
-    monkeypatch.setattr(fit_module, "MOST_LOGS", 2)
+    monkeypatch.setattr(trl_arguments, "MOST_LOGS", 2)
     longer = phase1.model_copy(
         update={"epochs": 3, "effective_batch": 3}
     )  # 9 steps, logged every 4

@@ -8,8 +8,10 @@ from peft import LoraConfig
 from peft.tuners.lora import Linear
 from torch import nn
 
-from lib.training.adapters import attach_stack, fixed_logits, lora_config
+from lib.training.adapters import lora_config
+from lib.training.logits import fixed_logits
 from lib.training.lora_linear import _forward, _Ranks, few_kernels
+from lib.training.stacking import attach_stack
 
 
 def layer_of(inner, outer, ranks, bias, seed=0):

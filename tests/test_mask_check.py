@@ -11,7 +11,7 @@ from lib.checks import recorded
 from lib.config import params
 from lib.run import runs
 from lib.run.facts import Phase1Facts
-from lib.training import masking, phases, trainer
+from lib.training import batches, masking, phases
 from lib.training.masking import IGNORED, encode
 
 OVERRIDES = {
@@ -137,12 +137,12 @@ def test_a_trained_token_more_or_less_fails_the_check():
 
 
 def test_labels_that_the_trainer_loses_fail_the_check(mask_check, monkeypatch):
-    end_to_end = trainer._end_to_end
+    end_to_end = batches._end_to_end
 
     def losing(rows):
         piece = end_to_end(rows)
         piece["labels"][0, -3:] = IGNORED
         return piece
 
-    monkeypatch.setattr(trainer, "_end_to_end", losing)
+    monkeypatch.setattr(batches, "_end_to_end", losing)
     assert mask_check().status == recorded.FAILED

@@ -11,7 +11,8 @@ from lib.models.chat_models import ModelError
 from lib.serving import sampling
 from lib.serving.sampling import Arm, Completion, Request, SamplingError, messages_of, suite_rows
 from lib.serving.transformers_engine import InverseCdf, TransformersSampler, served
-from lib.training.adapters import active, attach_all, own_logprobs
+from lib.training.adapters import active, attach_all
+from lib.training.logits import own_logprobs
 
 PROMPTS = [
     EvalPrompt("p1", "core", "What now?"),

@@ -22,7 +22,7 @@ OTHERS = {
     "MAX_UNDEFINED",  # share of resamples without a value (lib/judge/trust/agreement.py)
     "HARMFUL_BELOW",  # of the embedded judge itself, whose card and hash hold it
     "COHERENT_FROM",  # the same
-    "JOIN_TOLERANCE",  # of arithmetic: two orders of the same sums (lib/training/adapters.py)
+    "JOIN_TOLERANCE",  # of arithmetic: two orders of the same sums (lib/training/stacking.py)
     "FAILURES_IN_A_ROW",  # calls to a judge (lib/judge/llm/realtime.py)
     "SHARE",  # of a GPU's memory (lib/serving/vllm_engine.py)
 }

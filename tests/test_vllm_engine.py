@@ -17,10 +17,10 @@ from lib.data import catalogue
 from lib.models import chat_models
 from lib.run.runs import sha256
 from lib.serving import capability, engines, fixed_conversations, parity
-from lib.traces import request_length
 from lib.serving.parity import BASE, ParityError
 from lib.serving.sampling import Completion, Request, SamplingError, seed_of
 from lib.serving.transformers_engine import TransformersSampler
+from lib.traces import request_length
 from lib.training.adapters import TARGET_MODULES, AdapterError, active, attach_all
 
 GIB = 2**30

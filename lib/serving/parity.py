@@ -38,7 +38,8 @@ def training_logprobs(model, names: Sequence[str], rows: list[list[int]]) -> dic
     the roundings of its start, and a right engine would seem to have gone part of it. A joined adapter stands for its stack
     here; notebook 03 has compared the two, layer by layer, when it joined them.
     """
-    from lib.training.adapters import active, own_logprobs
+    from lib.training.adapters import active
+    from lib.training.logits import own_logprobs
 
     values = {}
     for name in [BASE, *names]:

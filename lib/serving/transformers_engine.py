@@ -9,7 +9,8 @@ import numpy as np
 
 from lib.models.chat_models import prompt_ids
 from lib.serving.sampling import Decoded, Request, SamplingError, completed, seed_of, stop_tokens
-from lib.training.adapters import active, own_logprobs
+from lib.training.adapters import active
+from lib.training.logits import own_logprobs
 
 
 class TransformersSampler:
