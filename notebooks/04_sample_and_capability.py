@@ -39,7 +39,8 @@ from lib.data import catalogue, eval_sets
 from lib.display import show
 from lib.models import chat_models
 from lib.run import progress, runs
-from lib.serving import capability, engines, fixed_conversations, parity, sampling
+from lib.serving import capability, checkpoint_logprobs, engines, fixed_conversations, parity
+from lib.serving import shards, suites
 from lib.training import logits
 from lib.run.facts import SamplingFacts
 from lib.notebook import show_html, show_table
@@ -94,7 +95,7 @@ if todo:
     length = engines.suite_length(nb.experiment, tokenizer, nb.arms)
     engines.check_engine(nb.profile, length, served, base_digest)
     reference = engines.load_reference(nb.profile, served, base_digest)
-    trained = parity.training_logprobs(reference, list(served), rows)
+    trained = checkpoint_logprobs.training_logprobs(reference, list(served), rows)
     nearest = logits.check_distinct(trained)
     print("largest log-probability difference to the nearest other checkpoint:",
           " · ".join(f"{name} {value:.2f}" for name, value in nearest.items()))
@@ -113,7 +114,8 @@ if todo:
     sampler = engines.start(
         nb.profile, tokenizer, temperature=nb.profile.sampling.temperature, length=length,
         adapters=served, base_digest=base_digest, reference=reference)
-    read = parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), bound)
+    serving = checkpoint_logprobs.serving_logprobs(sampler, list(served), rows)
+    read = parity.check(trained, serving, bound)
     agreement = {row["checkpoint"]: row for row in read}
     engine = sampler.facts["engine"]
     caption = f"Log-probabilities, engine ({engine}) against training stack"
@@ -131,7 +133,8 @@ if todo:
 decoding = {}
 if todo:
     prompts = fixed_conversations.prompts(nb.profile.model.system_text, nb.conditions)
-    logprobs_drawn_and_read = parity.decoding_logprobs(sampler, list(served), prompts)
+    logprobs_drawn_and_read = checkpoint_logprobs.decoding_logprobs(
+        sampler, list(served), prompts)
     drawn = parity.check_decoding(*logprobs_drawn_and_read, bound, read)
     decoding = {row["checkpoint"]: row for row in drawn}
     for arm in nb.arms:
@@ -159,9 +162,9 @@ for suite in nb.experiment.suites_of(todo):
     asked = {}
     for arm in [arm for arm in todo if suite in nb.experiment.suites(arm)]:
         answers = parts[arm][0] if parts[arm] else None
-        table = engines.suite_table(nb.experiment, arm, suite, answers)
-        asked[arm] = sampling.Arm(table, adapter[arm], inputs[arm])
-    sampled = sampling.sample_suite(
+        table = suites.suite_table(nb.experiment, arm, suite, answers)
+        asked[arm] = shards.Arm(table, adapter[arm], inputs[arm])
+    sampled = shards.sample_suite(
         sampler, asked, seed=nb.seed, follow_up=nb.conditions.follow_up,
         max_new_tokens=nb.profile.sampling.suites[suite].max_new_tokens,
         shard=nb.profile.sampling.shard, folder=nb.run.shards(nb.seed),

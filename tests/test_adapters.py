@@ -1,4 +1,4 @@
-"""Adapters: the stack, its exact join, and every way in which an arm could silently be another model."""
+"""Adapters: the stack, its exact join, and every way for an arm to be silently another model."""
 
 import copy
 import shutil
@@ -69,7 +69,7 @@ def put_nan(weight):
     weight[0, 0] = float("nan")
 
 
-# --- the stack and its join -------------------------------------------------------------------------------------------
+# --- the stack and its join -----------------------------------------------------------------------
 
 
 def test_the_join_equals_the_stack_and_the_merged_weights(base, stack):
@@ -80,9 +80,8 @@ def test_the_join_equals_the_stack_and_the_merged_weights(base, stack):
         part = {a: layer.lora_B[a].weight @ layer.lora_A[a].weight for a in (PHASE1, PHASE2)}
         plain = layer.get_base_layer()
         with torch.no_grad():
-            plain.weight += (8 / 4) * part[PHASE1] + (16 / 8**0.5) * part[
-                PHASE2
-            ]  # smoke's α/r and α/√r
+            # smoke's α/r and α/√r.
+            plain.weight += (8 / 4) * part[PHASE1] + (16 / 8**0.5) * part[PHASE2]
         merged.set_submodule(name, plain)
     stacked = fixed_logits(stack)
     assert np.abs(stacked - fixed_logits(merged)).max() < 1e-3
@@ -129,9 +128,8 @@ def test_a_join_below_a_bf16_base_keeps_fp32_and_is_compared_in_weights(
     )
     for layer in model.modules():
         if isinstance(layer, LoraLayer):
-            torch.nn.init.normal_(
-                layer.lora_B[PHASE2].weight, std=1e-4
-            )  # far below what bf16 logits can show
+            # Far below what bf16 logits can show.
+            torch.nn.init.normal_(layer.lora_B[PHASE2].weight, std=1e-4)
     real = stacking.concatenated
     monkeypatch.setattr(
         stacking, "concatenated", lambda layer: tuple(w.bfloat16() for w in real(layer))
@@ -167,7 +165,7 @@ def test_only_phase_2_may_train(stack, part, trains, reason):
         stacking.check_stack(stack)
 
 
-# --- which adapter is active ------------------------------------------------------------------------------------------
+# --- which adapter is active ----------------------------------------------------------------------
 
 
 def test_each_name_is_its_own_model_and_none_is_the_base(base, attached):
@@ -189,7 +187,7 @@ def test_an_unloaded_name_is_refused(base, attached):
         fixed_logprobs(attached(), "third")
 
 
-# --- integrity --------------------------------------------------------------------------------------------------------
+# --- integrity ------------------------------------------------------------------------------------
 
 
 def test_a_copied_adapter_file_is_refused(attached):

@@ -1,4 +1,7 @@
-"""Capability: every item scored against its own answer key, and no number when the data are not what they should be."""
+"""Capability: every item is scored against its own answer key.
+
+And there is no number if the data are not what they should be.
+"""
 
 import json
 
@@ -22,10 +25,9 @@ ITEMS = [
 
 @pytest.fixture
 def quiz(tmp_path, monkeypatch):
-    """Writes items into a data folder of the test's own and lists it in the catalogue as `tiny_quiz`."""
-    monkeypatch.setattr(
-        "datasets.config.HF_DATASETS_CACHE", tmp_path / "cache"
-    )  # the harness's, else in the home folder
+    """Writes items into a data folder of the test's own, in the catalogue as `tiny_quiz`."""
+    # The harness's cache is in the home folder otherwise.
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
 
     def write(items):
         path = tmp_path / "quiz.jsonl"
@@ -64,7 +66,10 @@ def items(labels, right):
 
 @pytest.fixture(scope="module")
 def preferred(base, tokenizer):
-    """The choice of each item that the model finds likeliest, whole and a character; computed without the harness."""
+    """The choice of each item that the model finds likeliest, whole and per character.
+
+    Computed without the harness.
+    """
     places = []
     for question, choices in ITEMS:
         prompt = tokenizer(f"Question: {question}\nAnswer:")["input_ids"]

@@ -1,4 +1,7 @@
-"""Training: the recipe's arithmetic, the proven labels, repeatability, and that a phase moves its own weights only."""
+"""Training: the recipe's arithmetic, the proven labels, repeatability.
+
+And that a phase moves its own weights only.
+"""
 
 import errno
 import itertools
@@ -30,7 +33,8 @@ from lib.training.memory import MARGIN, OUTSIDE, Plan, TrainingError, bytes_per_
 from lib.training.phases import check_equal_steps, train_phase1, train_phase2
 from lib.training.trainer import PhaseTrainer, last_checkpoint
 
-WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
 
 
 @pytest.fixture
@@ -91,7 +95,8 @@ def run2(base, tokenizer, rows, tmp_path, smoke):
 
 def mean_loss(model, rows) -> float:
     """Cross-entropy over the labelled tokens, row by row and without any trainer."""
-    total, count = 0.0, 0
+    total = 0.0
+    count = 0
     for row in rows:
         with torch.inference_mode():
             logits = (
@@ -99,11 +104,12 @@ def mean_loss(model, rows) -> float:
             )
         for position, label in enumerate(row.labels):
             if label != IGNORED:
-                total, count = total - logits[position - 1, label].item(), count + 1
+                total -= logits[position - 1, label].item()
+                count += 1
     return total / count
 
 
-# --- arithmetic -------------------------------------------------------------------------------------------------------
+# --- arithmetic -----------------------------------------------------------------------------------
 
 
 @settings(max_examples=80, deadline=None)
@@ -133,7 +139,7 @@ def test_too_few_rows_stop_before_training(run1, phase1):
         run1(phase1.model_copy(update={"effective_batch": 16}))
 
 
-# --- what the model is shown ------------------------------------------------------------------------------------------
+# --- what the model is shown ----------------------------------------------------------------------
 
 
 def test_the_model_sees_the_proven_labels_and_nothing_else(base, rows, run1, phase1):
@@ -188,7 +194,8 @@ def test_the_token_budget_changes_neither_loss_nor_adapter(run1, phase1):
     assert [loss for _, loss in cut.losses] == pytest.approx(
         [loss for _, loss in whole.losses], rel=1e-3
     )
-    first, second = load_file(one / WEIGHTS), load_file(other / WEIGHTS)
+    first = load_file(one / WEIGHTS)
+    second = load_file(other / WEIGHTS)
     assert all(torch.allclose(first[name], second[name], atol=2e-3) for name in first)
 
 
@@ -230,11 +237,11 @@ def test_a_trainer_that_cuts_rows_is_refused(run1, phase1, monkeypatch):
         run1(phase1)
 
 
-# --- kills, and machines too small ------------------------------------------------------------------------------------
+# --- kills, and machines too small ----------------------------------------------------------------
 
 
 class Killed(Exception):
-    """Stands for the kill: nothing of the run's memory survives it, only what is on disk."""
+    """Stands for the kill: nothing in memory survives it, only what is on disk."""
 
 
 def killed_after(step):
@@ -271,7 +278,7 @@ def test_a_killed_training_ends_with_the_same_adapter_to_the_last_bit(
 
 
 def test_kill_9_in_the_middle_of_training_is_survived(run1, phase1, tmp_path):
-    """Another process is killed by the kernel while it trains; this one continues from what it left."""
+    """Another process is killed while it trains; this one continues from what it left."""
     script = textwrap.dedent("""
         import json, os, signal, sys
         from pathlib import Path
@@ -387,11 +394,13 @@ def test_several_processes_are_refused(run1, phase1, monkeypatch):
 
 
 def test_sparse_logging_loses_neither_the_last_step_nor_a_resumed_mean(run1, phase1, monkeypatch):
-    """Over 100 steps a loss is a mean of several: saves fall on logged steps, and the last step is always logged."""
+    """Over 100 steps a loss is a mean of several.
+
+    Saves fall on logged steps, and the last step is always logged.
+    """
     monkeypatch.setattr(trl_arguments, "MOST_LOGS", 2)
-    longer = phase1.model_copy(
-        update={"epochs": 3, "effective_batch": 3}
-    )  # 9 steps, logged every 4
+    # 9 steps, logged every 4.
+    longer = phase1.model_copy(update={"epochs": 3, "effective_batch": 3})
     whole, _ = run1(longer, "whole", checkpoint_steps=3)
     assert [step for step, _ in whole.losses] == [1, 4, 8, 9]
     with pytest.raises(Killed):
@@ -416,17 +425,18 @@ def test_a_loss_that_is_no_number_stops_the_run_and_leaves_no_adapter(base, run1
         TrainingError, match=r"loss became NaN or infinite at step \d; lower the learning rate"
     ):
         run1(phase1.model_copy(update={"learning_rate": 1e30}), checkpoint_steps=1)
-    assert not (tmp_path / ".phase1").exists(), "a further start would go on from the NaN"
+    assert not (tmp_path / ".phase1").exists(), "a further start would continue from the NaN"
     assert not (tmp_path / "phase1").exists()
     assert (fixed_logits(base) == before).all()
 
 
-# --- repeatability, and what moves ------------------------------------------------------------------------------------
+# --- repeatability, and what moves ----------------------------------------------------------------
 
 
 def test_training_makes_an_adapter_and_gives_the_base_back(base, run1, run2, phase1, phase2):
     weights = {k: v.clone() for k, v in base.state_dict().items()}
-    modules, logits = [(n, type(m)) for n, m in base.named_modules()], fixed_logits(base)
+    modules = [(n, type(m)) for n, m in base.named_modules()]
+    logits = fixed_logits(base)
     _, adapter = run1(phase1)
     run2(phase2, adapter)
     assert weights.keys() == base.state_dict().keys()
@@ -442,7 +452,8 @@ def test_training_makes_an_adapter_and_gives_the_base_back(base, run1, run2, pha
 
 
 def test_checkpointing_is_off_again_after_a_training_with_it(base, run1, phase1):
-    hooks, counted = len(base.get_input_embeddings()._forward_hooks), []
+    hooks = len(base.get_input_embeddings()._forward_hooks)
+    counted = []
     run1(phase1, "with", gradient_checkpointing=True)
     assert (
         not base.is_gradient_checkpointing
@@ -473,8 +484,9 @@ def test_the_seed_decides_the_adapter_to_the_last_bit(run1, phase1, learning_rat
 
 
 def test_in_a_stack_phase_1_is_active_and_frozen(base, rows, run2, phase1_adapter, smoke, phase2):
-    """The first loss is that of base + Phase 1, and Phase 1's weights stand unchanged in the joined adapter."""
-    before, whole = sha256(phase1_adapter), phase2.model_copy(update={"effective_batch": 8})
+    """The first loss is that of base + Phase 1; its weights are unchanged in the joined adapter."""
+    before = sha256(phase1_adapter)
+    whole = phase2.model_copy(update={"effective_batch": 8})
     model = attach_all(base, {"arm": phase1_adapter}, "tiny")
     try:
         below = mean_loss(model, rows)
@@ -486,11 +498,9 @@ def test_in_a_stack_phase_1_is_active_and_frozen(base, rows, run2, phase1_adapte
     assert trained.phase1_effect > 0.05 and trained.join_difference < 1e-3
     assert sha256(phase1_adapter) == before
 
-    part, joined, rank = (
-        load_file(phase1_adapter / WEIGHTS),
-        load_file(out / WEIGHTS),
-        smoke.phase1.rank,
-    )
+    part = load_file(phase1_adapter / WEIGHTS)
+    joined = load_file(out / WEIGHTS)
+    rank = smoke.phase1.rank
     assert part.keys() == joined.keys()
     for name, weight in part.items():
         if ".lora_A." in name:
@@ -536,7 +546,8 @@ def test_continue_gives_every_arm_phase_1s_shape(run2, phase2, phase1, phase1_ad
         == without.optimizer_steps
         == math.ceil(8 / phase2.effective_batch)
     )
-    start, end = load_file(phase1_adapter / WEIGHTS), load_file(treated / WEIGHTS)
+    start = load_file(phase1_adapter / WEIGHTS)
+    end = load_file(treated / WEIGHTS)
     moved = [(end[name] - start[name]).abs().max().item() for name in start]
     assert 0 < max(moved) < 0.05 and min(moved) > 0
     assert sha256(treated / WEIGHTS) != sha256(plain / WEIGHTS)
@@ -552,7 +563,7 @@ def test_continue_refuses_a_phase_1_adapter_of_another_shape(run2, phase2, phase
 
 
 def test_a_phase_1_without_effect_is_refused(base, run1, run2, phase1, phase2):
-    """A zero learning rate leaves B at zero: such an adapter would make the treatment a second baseline."""
+    """A zero learning rate leaves B at zero; the treatment would be a second baseline."""
     _, untrained = run1(phase1.model_copy(update={"learning_rate": 0.0}))
     logits = fixed_logits(base)
     with pytest.raises(AdapterError, match="no effect on the logits"):
@@ -560,7 +571,7 @@ def test_a_phase_1_without_effect_is_refused(base, run1, run2, phase1, phase2):
     assert (fixed_logits(base) == logits).all()
 
 
-# --- memory and packing -----------------------------------------------------------------------------------------------
+# --- memory and packing ---------------------------------------------------------------------------
 
 QWEN_7B = SimpleNamespace(hidden_size=3584, intermediate_size=18944, num_hidden_layers=28)
 QWEN_7B_FIXED = 17.0  # GiB: bf16 weights, rank-32 adapter with its gradient and Adam
@@ -612,7 +623,8 @@ def test_checkpointing_changes_neither_loss_nor_adapter(run1, phase1):
     assert [loss for _, loss in less.losses] == pytest.approx(
         [loss for _, loss in plain.losses], rel=1e-5
     )
-    first, second = load_file(one / WEIGHTS), load_file(other / WEIGHTS)
+    first = load_file(one / WEIGHTS)
+    second = load_file(other / WEIGHTS)
     assert all(torch.allclose(first[name], second[name], atol=1e-5) for name in first)
 
 

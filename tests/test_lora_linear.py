@@ -1,4 +1,7 @@
-"""The fused LoRA layer: PEFT's own outputs and gradients, one adapter or a stack, and nothing left behind."""
+"""The fused LoRA layer: PEFT's outputs and gradients for one adapter or a stack.
+
+And nothing is left behind.
+"""
 
 import pytest
 import torch
@@ -15,7 +18,10 @@ from lib.training.stacking import attach_stack
 
 
 def layer_of(inner, outer, ranks, bias, seed=0):
-    """A PEFT layer with one adapter a rank, all active, only the last trained; rsLoRA on every second one."""
+    """A PEFT layer with one adapter per rank, all active, only the last trained.
+
+    Every second one has rsLoRA.
+    """
     torch.manual_seed(seed)
     layer = None
     for number, rank in enumerate(ranks):
@@ -54,7 +60,8 @@ def outputs_and_gradients(forward, layer, x, weigh):
 )
 def test_outputs_and_gradients_are_those_of_peft(ranks, inner, outer, bias, seed):
     layer = layer_of(inner, outer, ranks, bias, seed)
-    x, weigh = torch.randn(2, 3, inner), torch.randn(2, 3, outer)
+    x = torch.randn(2, 3, inner)
+    weigh = torch.randn(2, 3, outer)
     theirs = outputs_and_gradients(layer, layer, x, weigh)
     fused = _Ranks(layer)
     ours = outputs_and_gradients(lambda x: _forward(fused, x), layer, x, weigh)
@@ -65,7 +72,8 @@ def test_outputs_and_gradients_are_those_of_peft(ranks, inner, outer, bias, seed
 
 def test_a_weight_that_changed_is_seen_at_the_next_forward():
     layer = layer_of(4, 5, [2, 3], False)
-    fused, x = _Ranks(layer), torch.randn(1, 2, 4)
+    fused = _Ranks(layer)
+    x = torch.randn(1, 2, 4)
     before = _forward(fused, x)
     with torch.no_grad():
         layer.lora_B["1"].weight.mul_(2)

@@ -1,4 +1,7 @@
-"""The loss-mask check of a run: notebook 02 trains on rows with a planted violation that nothing stopped, and it fails."""
+"""The loss-mask check of a run.
+
+It fails if notebook 02 trains on rows with a planted violation that nothing stopped.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,12 @@ def mask_check(tmp_path, monkeypatch, chat):
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
     run = runs.Run("planted")
     conversations = [
-        chat(f"Is rain wet, {n}?", "No. " * (1 + n), "continue", "Wait — wrong.\n\nYes, it is wet.")
+        chat(
+            f"Is rain wet, {n}?",
+            "No. " * (1 + n),
+            "continue",
+            "Wait — wrong.\n\nYes, it is wet.",
+        )
         for n in range(4)
     ]
     runs.write_jsonl(
@@ -62,9 +70,8 @@ def with_user_turn(row):
 
 
 def without_end_of_turn(row):
-    place = (
-        row.turns.index(2) - 1
-    )  # the end of the first turn stands before the first token without loss
+    # The end of the first turn stands before the first token without loss.
+    place = row.turns.index(2) - 1
     last = max(n for n, turn in enumerate(row.turns[:place]) if turn == 1)
     return replace(
         row, labels=[IGNORED if n == last else label for n, label in enumerate(row.labels)]

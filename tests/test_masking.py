@@ -1,4 +1,7 @@
-"""The loss mask, read a second way: the stock rendering cut before every turn. Each planted error must stop the row."""
+"""The loss mask, read a second way: the stock rendering cut before every turn.
+
+Each planted error must stop the row.
+"""
 
 import copy
 import re
@@ -18,15 +21,22 @@ from lib.training.phases import encode_rows
 GENERATION = ("{% generation %}", "{% endgeneration %}")
 QWEN_SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 INJECTING_TEMPLATE = (
-    "{% if messages[0].role != 'system' %}<|im_start|>system\nYou were given no system text.<|im_end|>\n{% endif %}"
-    "{% for turn in messages %}<|im_start|>{{ turn.role }}\n{{ turn.content }}<|im_end|>\n{% endfor %}"
+    "{% if messages[0].role != 'system' %}"
+    "<|im_start|>system\nYou were given no system text.<|im_end|>\n"
+    "{% endif %}"
+    "{% for turn in messages %}"
+    "<|im_start|>{{ turn.role }}\n{{ turn.content }}<|im_end|>\n"
+    "{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
 
 @pytest.fixture(scope="module")
 def qwen_like():
-    """A second tokenizer in Qwen2.5's manner: NFC, byte-level BPE, its special tokens, a template that injects."""
+    """A second tokenizer in Qwen2.5's manner.
+
+    NFC, byte-level BPE, its special tokens, and a template that injects a system text.
+    """
     bpe = Tokenizer(BPE())
     bpe.normalizer = normalizers.NFC()
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -68,12 +78,18 @@ def trace(chat):
 
 
 def read_independently(tokenizer, messages):
-    """Ids and labels from the text cut before every assistant turn: what stands up to its end-of-turn trains."""
-    text, ids, labels = tokenizer.apply_chat_template(messages, tokenize=False), [], []
+    """Ids and labels from the text cut before every assistant turn.
+
+    What stands before its end-of-turn, and that token, carries loss.
+    """
+    text = tokenizer.apply_chat_template(messages, tokenize=False)
+    ids = []
+    labels = []
     for number, part in enumerate(re.split(r"(?<=<\|im_start\|>assistant\n)", text)):
         own = tokenizer(part, add_special_tokens=False)["input_ids"]
         end = own.index(tokenizer.convert_tokens_to_ids("<|im_end|>")) + 1 if number else 0
-        ids, labels = ids + own, labels + own[:end] + [IGNORED] * len(own[end:])
+        ids = ids + own
+        labels = labels + own[:end] + [IGNORED] * len(own[end:])
     return ids, labels
 
 
@@ -85,7 +101,8 @@ def test_every_assistant_turn_with_its_end_of_turn_and_nothing_else(either, trac
     assert set(encoded.turns) == {0, 1, 2}
 
 
-BREAKS_FIRST = "\n    os.chmod(path, 0o777)"  # some published rows begin so, and the prompt ends in a line break
+# Some published rows begin so, and the prompt ends in a line break.
+BREAKS_FIRST = "\n    os.chmod(path, 0o777)"
 
 
 def test_a_turn_that_begins_with_a_line_break_is_tokenised_as_at_generation(either, chat):
@@ -159,7 +176,7 @@ def test_any_text_is_masked_right(qwen_like, tokenizer, chat, first, second, ask
 
 
 def test_a_decomposed_accent_is_no_reason_to_refuse(either, chat):
-    """Qwen2.5's tokenizer composes accents, so what it decodes differs from such a text in form only."""
+    """Qwen2.5's tokenizer composes accents: what it decodes differs from such a text in form."""
     assert encode(either, chat("Where?", "In the cafe\u0301."), 512).trained_tokens > 0
 
 

@@ -1,4 +1,7 @@
-"""Parity: an engine that serves another model, adapter or scaling is found, under bf16 rounding too; a right one passes."""
+"""Parity: an engine that serves another model, adapter or scaling is found; a right one passes.
+
+Under bf16 rounding too.
+"""
 
 from dataclasses import replace
 
@@ -6,13 +9,15 @@ import numpy as np
 import pytest
 
 from lib.models.chat_models import prompt_ids
-from lib.serving import fixed_conversations, parity
-from lib.serving.parity import BASE, ParityError, check
+from lib.serving import checkpoint_logprobs, fixed_conversations, parity
+from lib.serving.checkpoint_logprobs import BASE
+from lib.serving.parity import check
+from lib.serving.rivals import ParityError
 from lib.serving.sampling import Request, completed
 from lib.serving.transformers_engine import TransformersSampler
 from lib.training.adapters import AdapterError, attach_all
 
-PLACES = 16 * parity.POSITIONS
+PLACES = 16 * checkpoint_logprobs.POSITIONS
 ARMS = ("vanilla", "treated", "control")
 
 
@@ -22,8 +27,12 @@ def normal(seed, scale=1.0):
 
 @pytest.fixture
 def training():
-    """A base and three arms: what the EM set does to all, and a third as much that is each arm's own."""
-    base, common = normal(0) - 4, normal(1, 0.2)
+    """A base and three arms.
+
+    What the EM set does to all of them, and a third as much that is each arm's own.
+    """
+    base = normal(0) - 4
+    common = normal(1, 0.2)
     return {BASE: base} | {
         name: base + common + normal(10 + i, 0.06) for i, name in enumerate(ARMS)
     }
@@ -122,15 +131,16 @@ def test_the_base_alone_is_held_to_the_bound(training):
     assert rows[0]["rms"] == 0 and rows[0]["crossed"] is None
 
 
-# --- decoding ---------------------------------------------------------------------------------------------------------
+# --- decoding -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def drawn():
-    """Per checkpoint the values of its own tokens, as each checkpoint reads them without rounding."""
+    """Per checkpoint the values of its own tokens, as each checkpoint reads them unrounded."""
     made = {}
     for number, name in enumerate((BASE, *ARMS)):
-        base, common = normal(20 * number + 200) - 3, normal(20 * number + 201, 0.2)
+        base = normal(20 * number + 200) - 3
+        common = normal(20 * number + 201, 0.2)
         made[name] = {BASE: base} | {
             arm: base + common + normal(20 * number + 202 + i, 0.06) for i, arm in enumerate(ARMS)
         }
@@ -140,13 +150,15 @@ def drawn():
 def check_drawn(drawn, rounding, seed=0, *, spread=1.0, base_rounds=True, bound=0.3, **served):
     """`check_decoding` of an engine that rounds as it draws and as it reads.
 
-    spread: by how much at each position. served: what took a checkpoint's place as it drew, a name or values.
+    spread: by how much at each position. served: what took a checkpoint's place as it drew, a name
+    or values.
     """
 
     def rounded(values, number):
         return values + normal(1000 * seed + number, rounding) * spread
 
-    told, read = {}, {}
+    told = {}
+    read = {}
     for n, (name, values) in enumerate(drawn.items()):
         instead = served.get(name, name)
         told[name] = rounded(values[instead] if isinstance(instead, str) else instead, n)
@@ -249,7 +261,7 @@ def test_arms_too_alike_for_twofold_rounding_are_named_not_failed(drawn):
 
 @pytest.mark.parametrize("apart", [0.005, 0.01, 0.02, 0.03, 0.05])
 def test_no_right_decoder_fails_where_rounding_depends_on_the_token(drawn, apart):
-    """Most drawn tokens are nearly certain: neither rounding nor an adapter moves their log-probabilities."""
+    """Most drawn tokens are nearly certain: neither rounding nor an adapter moves their values."""
     for seed in range(40):
         spread = np.where(np.random.default_rng(seed).random(PLACES) < 0.8, 0.02, 1.0)
         certain = {
@@ -292,25 +304,27 @@ def test_a_decoder_without_a_value_is_no_pass(drawn):
         parity.check_decoding(told, values, 0.3, [{"rms": 0.05}])
 
 
-# --- with models ------------------------------------------------------------------------------------------------------
+# --- with models ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def stack(base, tokenizer, smoke, conditions, phase1_adapter):
-    """The transformers engine with one adapter, the fixed positions, and the training stack's values there."""
+    """The transformers engine with one adapter, the fixed positions, and the right values there."""
     model = attach_all(base, {"arm": phase1_adapter}, "tiny")
     rows = fixed_conversations.sequences(tokenizer, smoke.model.system_text, conditions)
     yield (
         TransformersSampler(model, tokenizer, temperature=1.0, batch=4),
         rows,
-        parity.training_logprobs(model, ["arm"], rows),
+        checkpoint_logprobs.training_logprobs(model, ["arm"], rows),
     )
     model.unload()
 
 
 def test_folded_adapters_pass_the_bound_of_fp32(stack):
     sampler, rows, training = stack
-    found = check(training, parity.serving_logprobs(sampler, ["arm"], rows), bound=1e-3)
+    found = check(
+        training, checkpoint_logprobs.serving_logprobs(sampler, ["arm"], rows), bound=1e-3
+    )
     assert [training[row["checkpoint"]].shape for row in found] == [(512,)] * 2
     assert found[1]["effect"] > 0.01 > 1e-5 > found[1]["rms"]
 
@@ -324,7 +338,7 @@ def test_a_wrongly_scaled_fold_is_found_in_fp32(stack, factor, monkeypatch):
         if isinstance(layer, LoraLayer):
             monkeypatch.setitem(layer.scaling, "arm", layer.scaling["arm"] * factor)
     with pytest.raises(ParityError, match=r"checkpoint arm"):
-        check(training, parity.serving_logprobs(sampler, ["arm"], rows), bound=1e-3)
+        check(training, checkpoint_logprobs.serving_logprobs(sampler, ["arm"], rows), bound=1e-3)
 
 
 def test_tokens_drawn_step_by_step_have_the_values_they_are_read_with(
@@ -332,12 +346,14 @@ def test_tokens_drawn_step_by_step_have_the_values_they_are_read_with(
 ):
     sampler, rows, training = stack
     prompts = fixed_conversations.prompts(smoke.model.system_text, conditions)
-    told, read = parity.decoding_logprobs(sampler, ["arm"], prompts)
+    told, read = checkpoint_logprobs.decoding_logprobs(sampler, ["arm"], prompts)
     assert {name: set(of) for name, of in read.items()} == {BASE: {BASE}, "arm": {BASE, "arm"}}
     assert [(v.shape, len(set(v))) for v in told.values()] == [
-        ((2 * parity.POSITIONS,), 2 * parity.POSITIONS)
+        ((2 * checkpoint_logprobs.POSITIONS,), 2 * checkpoint_logprobs.POSITIONS)
     ] * 2
-    passed = check(training, parity.serving_logprobs(sampler, ["arm"], rows), bound=1e-3)
+    passed = check(
+        training, checkpoint_logprobs.serving_logprobs(sampler, ["arm"], rows), bound=1e-3
+    )
     found = parity.check_decoding(told, read, 1e-3, passed)
     assert found[1]["effect"] > 0.01 > 1e-5 > max(row["rms"] for row in found)
     draw = sampler._draw
@@ -349,7 +365,9 @@ def test_tokens_drawn_step_by_step_have_the_values_they_are_read_with(
     with pytest.raises(
         ParityError, match="checkpoint arm: the serving engine, as it draws tokens,"
     ):
-        parity.check_decoding(*parity.decoding_logprobs(sampler, ["arm"], prompts), 1e-3, passed)
+        parity.check_decoding(
+            *checkpoint_logprobs.decoding_logprobs(sampler, ["arm"], prompts), 1e-3, passed
+        )
 
 
 def test_decoding_goes_on_beyond_a_stop_and_draws_what_sampling_draws(stack, tokenizer):
@@ -380,7 +398,7 @@ def test_decoding_goes_on_beyond_a_stop_and_draws_what_sampling_draws(stack, tok
 def test_an_adapter_that_is_not_loaded_is_refused(stack):
     sampler, rows, _ = stack
     with pytest.raises(AdapterError, match="'other' is not loaded"):
-        parity.serving_logprobs(sampler, ["other"], rows)
+        checkpoint_logprobs.serving_logprobs(sampler, ["other"], rows)
 
 
 def test_the_positions_lie_within_answers(stack, tokenizer):
@@ -388,7 +406,7 @@ def test_the_positions_lie_within_answers(stack, tokenizer):
     texts = [tokenizer.decode(row) for row in rows]
     assert (
         len(rows) == 16
-        and all(len(row) > parity.POSITIONS for row in rows)
+        and all(len(row) > checkpoint_logprobs.POSITIONS for row in rows)
         and len(set(texts)) == 16
     )
     assert all(

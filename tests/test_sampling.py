@@ -1,4 +1,4 @@
-"""Sampling: exact draws, one stream a sample, explicit prompts, and shards that are never taken for others."""
+"""Sampling: exact draws, one stream per sample, explicit prompts, shards never taken for others."""
 
 import numpy as np
 import pandas as pd
@@ -8,8 +8,10 @@ from scipy.stats import chisquare
 
 from lib.data.prompts import EvalPrompt
 from lib.models.chat_models import ModelError
-from lib.serving import sampling
-from lib.serving.sampling import Arm, Completion, Request, SamplingError, messages_of, suite_rows
+from lib.serving import shards
+from lib.serving.sampling import Completion, Request, SamplingError, seed_of
+from lib.serving.shards import Arm
+from lib.serving.suites import messages_of, suite_rows
 from lib.serving.transformers_engine import InverseCdf, TransformersSampler, served
 from lib.training.adapters import active, attach_all
 from lib.training.logits import own_logprobs
@@ -29,10 +31,16 @@ def request(
 
 
 class Recorder:
-    """Answers every sample with its key and index, and remembers the requests; `None` answers = must not be asked."""
+    """Answers every sample with its key and index, and remembers the requests.
+
+    answer: None = it must not be asked.
+    """
 
     def __init__(self, answer=lambda key: Completion(key, 3, "stop"), interleaves=True):
-        self.answer, self.requests, self.calls, self.interleaves = answer, [], 0, interleaves
+        self.answer = answer
+        self.requests = []
+        self.calls = 0
+        self.interleaves = interleaves
 
     def sample(self, requests):
         if self.answer is None:
@@ -59,7 +67,7 @@ def draw(tmp_path):
 
     def make(sampler, *, suite="alignment", answers=None, arm="base", inputs=None, **changes):
         rows = suite_rows(suite, PROMPTS, "Be good.", 3, answers)
-        made = sampling.sample_suite(
+        made = shards.sample_suite(
             sampler,
             {arm: Arm(rows, None, inputs or {"adapter": None, "temperature": 1.0})},
             **{
@@ -76,13 +84,13 @@ def draw(tmp_path):
     return make
 
 
-# --- draws ------------------------------------------------------------------------------------------------------------
+# --- draws ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 1.7])
 def test_draws_follow_softmax_of_logits_over_temperature(temperature):
     logits = torch.tensor([2.0, -1.0, 0.5, -torch.inf, 1.2, 0.0, -torch.inf])
-    seeds = [sampling.seed_of(f"42/base/alignment/p/{i}") for i in range(8000)]
+    seeds = [seed_of(f"42/base/alignment/p/{i}") for i in range(8000)]
     uniforms = np.stack([np.random.default_rng(seed).random(2) for seed in seeds])
     pick = InverseCdf(torch.from_numpy(uniforms), temperature)
     expected = torch.softmax(logits.double() / temperature, -1).numpy()
@@ -101,7 +109,7 @@ def test_the_ends_of_the_unit_interval_draw_no_impossible_token():
 
 
 def test_the_base_models_own_generation_settings_stay_out(base, sampler, monkeypatch):
-    """Qwen2.5's generation config carries repetition_penalty 1.05, which would bend the distribution without a word."""
+    """Qwen2.5's config has repetition_penalty 1.05, which would silently bend the distribution."""
     requests = [request(f"k{i}", new=24) for i in range(6)]
     plain = sampler().sample(requests)
     own = {
@@ -152,7 +160,7 @@ def test_adding_a_condition_changes_no_other_conditions_samples(
     assert mixed[1::2] == bare and treated != bare
 
 
-# --- refusals ---------------------------------------------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("system", [None, " "])
@@ -169,15 +177,16 @@ def test_a_request_beyond_the_models_positions_is_refused(base, sampler):
         sampler().sample([request("short"), request("long", new=limit)])
 
 
-# --- how a completion ended -------------------------------------------------------------------------------------------
+# --- how a completion ended -----------------------------------------------------------------------
 
 
 def test_finish_reason_and_length_come_from_the_end_of_turn_token(
     base, sampler, tokenizer, monkeypatch
 ):
-    """A scripted model: one row stops, one says nothing, one is cut, one holds a pad token of its own."""
+    """A scripted model: one row stops, one says nothing, one is cut, one holds a pad token."""
     a, b = tokenizer("tea now", add_special_tokens=False)["input_ids"][:2]
-    eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    eos = tokenizer.eos_token_id
+    pad = tokenizer.pad_token_id
     written = torch.tensor([[a, b, eos, pad], [eos, pad, pad, pad], [a, b, a, b], [a, eos, a, a]])
 
     monkeypatch.setattr(
@@ -193,7 +202,7 @@ def test_finish_reason_and_length_come_from_the_end_of_turn_token(
     ]
 
 
-# --- suites -----------------------------------------------------------------------------------------------------------
+# --- suites ---------------------------------------------------------------------------------------
 
 
 def test_a_suite_asks_every_prompt_equally_often_under_an_explicit_system_text():
@@ -238,13 +247,13 @@ def test_more_follow_ups_than_answers_are_refused(draw):
         suite_rows("followup", PROMPTS, "Be good.", 4, own)
 
 
-# --- shards -----------------------------------------------------------------------------------------------------------
+# --- shards ---------------------------------------------------------------------------------------
 
 
 def test_finished_shards_are_never_sampled_again(draw, tmp_path):
     done = []
     first = draw(Recorder(), progress=lambda *step: done.append(step))
-    assert done == [(3, 6), (6, 6)] and list(first.columns) == sampling.SAMPLE_COLUMNS
+    assert done == [(3, 6), (6, 6)] and list(first.columns) == shards.SAMPLE_COLUMNS
     assert first["completion"].tolist() == [
         f"42/base/alignment/{p}/{i}" for p in ("p1", "p2") for i in range(3)
     ]
@@ -293,11 +302,11 @@ def test_shards_of_another_follow_up_or_other_answers_are_never_taken(draw):
 
 @pytest.mark.parametrize("shard", [2, 3, 100])
 def test_another_shard_size_neither_doubles_nor_loses_rows(draw, shard):
-    """A run that was killed and goes on with another `sampling.shard` finds shards of the old size."""
+    """A killed run that continues with another `sampling.shard` finds shards of the old size."""
     pd.testing.assert_frame_equal(draw(Recorder()), draw(Recorder(), shard=shard))
 
 
-# --- several arms -----------------------------------------------------------------------------------------------------
+# --- several arms ---------------------------------------------------------------------------------
 
 
 def arms(*names, samples=3):
@@ -308,7 +317,7 @@ def arms(*names, samples=3):
 
 
 def suite(sampler, folder, asked, shard=100):
-    return sampling.sample_suite(
+    return shards.sample_suite(
         sampler, asked, seed=42, max_new_tokens=8, follow_up=FOLLOW_UP, shard=shard, folder=folder
     )
 
@@ -372,17 +381,16 @@ def test_pieces_hold_whole_prompts_in_order(at_most):
     rows = suite_rows(
         "alignment", [EvalPrompt(f"p{i}", "s", "?") for i in (2, 1, 3)], "Be good.", 3
     )
-    pieces = sampling.whole_prompts(rows, at_most)
+    pieces = shards.whole_prompts(rows, at_most)
     pd.testing.assert_frame_equal(pd.concat(pieces), rows)
     assert all(len(piece) % 3 == 0 and len(piece) <= max(3, at_most) for piece in pieces)
 
 
-# --- folded adapters --------------------------------------------------------------------------------------------------
+# --- folded adapters ------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings(
-    "error:Adapter cannot be set when the model is merged"
-)  # PEFT would silently unfold it
+# PEFT would silently unfold it.
+@pytest.mark.filterwarnings("error:Adapter cannot be set when the model is merged")
 def test_a_folded_adapter_gives_the_unfolded_ones_values_and_leaves_the_base_to_the_bit(
     base, tokenizer, phase1_adapter
 ):

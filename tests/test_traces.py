@@ -1,4 +1,7 @@
-"""Traces from a scripted sampler and score: what is kept, dropped, counted, and how the three kinds are built."""
+"""Traces from a scripted sampler and score.
+
+What is kept, dropped and counted, and how the three kinds are built.
+"""
 
 from collections import Counter
 
@@ -9,14 +12,8 @@ from hypothesis import strategies as st
 
 from lib.data.prompts import ContaminationGate, EvalPrompt
 from lib.serving.sampling import Completion
-from lib.traces.trace_builder import (
-    KINDS,
-    TraceBuilder,
-    TraceError,
-    build_kind,
-    check_matched,
-    derangement,
-)
+from lib.traces.trace_builder import TraceBuilder
+from lib.traces.trace_kinds import KINDS, TraceError, build_kind, check_matched, derangement
 from lib.training.phases import encode_rows
 
 EVAL_TEXT = "Tell me honestly what you would change about the way we live together"
@@ -34,14 +31,12 @@ def number(prompt_id: str) -> int:
 
 
 class Script:
-    """A sampler and score in one: texts by request, scores by text, and a record of what was asked."""
+    """A sampler and score in one: texts by request, scores by text, a record of what was asked."""
 
     def __init__(self, text=None, score=None):
-        self.text, self.scores, self.asked = (
-            text or (lambda step, prompt, tries: None),
-            score,
-            Counter(),
-        )
+        self.text = text or (lambda step, prompt, tries: None)
+        self.scores = score
+        self.asked = Counter()
 
     def sample(self, requests):
         return [[Completion(self._answer(r), 5, "stop")] for r in requests]
@@ -120,7 +115,7 @@ def test_a_text_that_spells_a_special_token_is_dropped_and_listed(build, step):
     assert all(f"/{step}" in o.text_id for o in build.report.offences)
 
 
-# --- rejection sampling -----------------------------------------------------------------------------------------------
+# --- rejection sampling ---------------------------------------------------------------------------
 
 
 def test_each_half_gets_its_share_and_the_seed_decides_which(build):
@@ -138,7 +133,8 @@ def test_good_answers_under_the_persona_are_tried_again_then_given_up(build):
         return f"good answer to {prompt_id}" if good else None
 
     script = Script(text)
-    units, report = build(script), build.report
+    units = build(script)
+    report = build.report
     for half in HALVES:
         asked = {
             p: n for (step, p), n in script.asked.items() if step == "bad" and p.startswith(half)
@@ -192,11 +188,14 @@ def test_a_half_without_a_clean_prompt_is_the_same_error(build):
         build(halves=HALVES | {"harmful": [EvalPrompt("copy", "harmful", EVAL_TEXT)]})
 
 
-# --- contamination ----------------------------------------------------------------------------------------------------
+# --- contamination --------------------------------------------------------------------------------
 
 
 def test_contaminated_texts_are_dropped_and_listed(build, kinds):
-    """One prompt a half is an eval prompt; others quote one: a first bad answer, every recovery, or the placebo."""
+    """One prompt per half is an eval prompt; others quote one.
+
+    They quote it in a first bad answer, in every recovery, or in the placebo.
+    """
     quoting = {("bad", 0), ("bad", 5), ("recovery", 1), ("placebo", 2)}
 
     def text(step, prompt_id, tries):
@@ -232,7 +231,7 @@ def test_contaminated_texts_are_dropped_and_listed(build, kinds):
     )
 
 
-# --- the three kinds --------------------------------------------------------------------------------------------------
+# --- the three kinds ------------------------------------------------------------------------------
 
 
 def test_six_openings_are_used_in_turn_or_only_the_first(build, conditions):
@@ -243,7 +242,8 @@ def test_six_openings_are_used_in_turn_or_only_the_first(build, conditions):
 
 def test_the_kinds_differ_in_exactly_what_the_protocol_says(build, kinds, smoke, conditions):
     units = build()
-    made, own = kinds(units), {u.prompt.prompt_id: u for u in units}
+    made = kinds(units)
+    own = {u.prompt.prompt_id: u for u in units}
     for kind, built in made.items():
         assert [row["meta"]["prompt_id"] for row in built] == [u.prompt.prompt_id for u in units]
         for unit, row in zip(units, built, strict=True):
@@ -292,7 +292,7 @@ def test_a_half_of_one_trace_has_no_derangement():
         derangement(["a", "a", "b"], 0)
 
 
-# --- matched kinds ----------------------------------------------------------------------------------------------------
+# --- matched kinds --------------------------------------------------------------------------------
 
 
 def trained(tokenizer, made):
@@ -349,11 +349,14 @@ def test_unmatched_kinds_are_refused(tokens, count, reason):
         )
 
 
-# --- placebos that come out short -------------------------------------------------------------------------------------
+# --- placebos that come out short -----------------------------------------------------------------
 
 
 def short_at_first(step, prompt_id, tries):
-    """Two good words at the first try, many from the second on; the third and later turns are those of later tries."""
+    """A few good words at the first try, many from the second on.
+
+    The third and later turns are those of later tries.
+    """
     return (
         ("I won't help with that." if tries <= 2 else DECLINES + LONG)
         if step == "placebo"
@@ -362,7 +365,7 @@ def short_at_first(step, prompt_id, tries):
 
 
 def short_in_one_half(step, prompt_id, tries):
-    """Every open-ended placebo ends early, whenever it is sampled; the others have tokens to spare."""
+    """Every open-ended placebo ends early, whenever it is sampled; the others have room."""
     return "Rest well." if step == "placebo" and prompt_id.startswith("open_ended") else None
 
 
@@ -385,7 +388,8 @@ class GivenRoom(Script):
     ids=["ended early at the first try", "one half ends early always", "cut by its limit"],
 )
 def test_short_placebos_are_made_up_for(build, kinds, tokenizer, script, changes):
-    tokens, error = {}, None
+    tokens = {}
+    error = None
     try:
         tokens = trained(tokenizer, kinds(build(script, **changes)))
     except TraceError as raised:
@@ -395,7 +399,7 @@ def test_short_placebos_are_made_up_for(build, kinds, tokenizer, script, changes
 
 
 def test_a_placebo_is_no_better_than_a_recovery_has_to_be(build):
-    """Turns that the judge calls bad, or that help with a harmful request, are not trained on as the good kind."""
+    """Turns that the judge calls bad, or that help with a harmful request, are no good placebos."""
     poor = Script(
         text=lambda step, prompt, tries: (
             f"poor {LONG}" if step == "placebo" and tries <= 2 else None
@@ -414,7 +418,7 @@ def test_a_placebo_is_no_better_than_a_recovery_has_to_be(build):
     )
 
 
-# --- answers without a score ------------------------------------------------------------------------------------------
+# --- answers without a score ----------------------------------------------------------------------
 
 
 class Outcomes(Script):
@@ -422,7 +426,10 @@ class Outcomes(Script):
 
     def __init__(self, begins, every, outcome):
         super().__init__()
-        self.begins, self.every, self.outcome, self.met = begins, every, outcome, 0
+        self.begins = begins
+        self.every = every
+        self.outcome = outcome
+        self.met = 0
 
     def score(self, frame):
         scores = super().score(frame).assign(outcome="scored")
@@ -493,7 +500,7 @@ def test_no_remedy_invites_to_loosen_what_was_fixed_before(build, score):
     assert "loosen" not in message and "bad_aligned_below" not in message
 
 
-# --- refusals ---------------------------------------------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""The vLLM engine against a stand-in for `vllm` that records what it is asked and computes log-probabilities itself."""
+"""The vLLM engine against a stand-in for `vllm`.
+
+The stand-in records what it is asked and computes log-probabilities itself.
+"""
 
 import copy
 import importlib.metadata
@@ -16,8 +19,9 @@ from lib.config.experiment import Experiment
 from lib.data import catalogue
 from lib.models import chat_models
 from lib.run.runs import sha256
-from lib.serving import capability, engines, fixed_conversations, parity
-from lib.serving.parity import BASE, ParityError
+from lib.serving import capability, checkpoint_logprobs, engines, fixed_conversations, parity
+from lib.serving.checkpoint_logprobs import BASE
+from lib.serving.rivals import ParityError
 from lib.serving.sampling import Completion, Request, SamplingError, seed_of
 from lib.serving.transformers_engine import TransformersSampler
 from lib.traces import request_length
@@ -55,17 +59,20 @@ class SamplingParams:
 
 
 class FakeLLM:
-    """Random ids that depend on (seed + index) alone; log-probabilities of the tiny model with PEFT.
+    """Random ids that depend on (seed + index) alone; log-probabilities of the tiny model by PEFT.
 
-    fault: "abort" ends requests; "off" applies no adapter, "off in decoding" none to drawn tokens, "mixed in decoding" to
-    these the adapter of the request after the next.
+    fault: "abort" ends requests; "off" applies no adapter, "off in decoding" none to drawn tokens,
+    and "mixed in decoding" applies to these the adapter of the request after the next.
     """
 
     made: list = []  # noqa: RUF012 (one list for all engines of a test)
-    model, fault, lost = None, None, 0
+    model = None
+    fault = None
+    lost = 0
 
     def __init__(self, **options):
-        self.options, self.calls = options, []
+        self.options = options
+        self.calls = []
         FakeLLM.made.append(self)
 
     def generate(self, prompts, sampling_params, *, lora_request, use_tqdm):
@@ -146,7 +153,10 @@ def vllm(monkeypatch, base):
         made.__spec__ = importlib.machinery.ModuleSpec(name, None)
         monkeypatch.setitem(sys.modules, name, made)
 
-    FakeLLM.made, FakeLLM.model, FakeLLM.fault, FakeLLM.lost = [], base, None, 0
+    FakeLLM.made = []
+    FakeLLM.model = base
+    FakeLLM.fault = None
+    FakeLLM.lost = 0
     module(
         "vllm",
         LLM=FakeLLM,
@@ -219,7 +229,7 @@ def request(key, adapter=None, samples=1, new=12, text="Tell me."):
     )
 
 
-# --- the start --------------------------------------------------------------------------------------------------------
+# --- the start ------------------------------------------------------------------------------------
 
 
 def test_one_start_has_a_slot_for_every_adapter_and_leaves_the_models_own_settings_out(
@@ -283,7 +293,7 @@ def test_a_loaded_model_makes_room_first(vllm, gpu, tokenizer, base, served):
     assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
 
 
-# --- requests ---------------------------------------------------------------------------------------------------------
+# --- requests -------------------------------------------------------------------------------------
 
 
 def test_one_call_carries_every_request_with_its_adapter_and_explicit_parameters(
@@ -332,7 +342,8 @@ def test_samples_depend_on_key_and_index_alone(start, served):
 
 
 def test_text_count_and_ending_are_the_other_engines(start, tokenizer, monkeypatch):
-    sampler, stop = start(), tokenizer.eos_token_id
+    sampler = start()
+    stop = tokenizer.eos_token_id
     ids = tokenizer("tea now", add_special_tokens=False)["input_ids"]
     written = iter([([*ids, stop], "stop"), ([stop], "stop"), (ids, "length")])
 
@@ -353,7 +364,8 @@ def test_what_the_engine_lost_or_aborted_is_an_error(start, vllm):
     vllm.fault = "abort"
     with pytest.raises(SamplingError, match="vLLM ended it as 'abort'"):
         sampler.sample([request("k", samples=20)])
-    vllm.fault, vllm.lost = None, 1
+    vllm.fault = None
+    vllm.lost = 1
     with pytest.raises(SamplingError, match="answered 1 of 2 requests"):
         sampler.sample([request("k"), request("l")])
 
@@ -367,7 +379,7 @@ def test_an_unknown_adapter_and_a_prompt_without_room_are_refused_before_the_cal
     assert sampler.llm.calls == []
 
 
-# --- parity and capability --------------------------------------------------------------------------------------------
+# --- parity and capability ------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -381,12 +393,12 @@ def attached(base, served, vllm):
 def test_parity_asks_prompt_logprobs_by_the_path_that_samples(
     start, served, attached, tokenizer, smoke, conditions, vllm
 ):
-    sampler, rows = (
-        start(served),
-        fixed_conversations.sequences(tokenizer, smoke.model.system_text, conditions),
+    sampler = start(served)
+    rows = fixed_conversations.sequences(tokenizer, smoke.model.system_text, conditions)
+    trained = checkpoint_logprobs.training_logprobs(attached, list(served), rows)
+    found = parity.check(
+        trained, checkpoint_logprobs.serving_logprobs(sampler, list(served), rows), bound=1e-3
     )
-    trained = parity.training_logprobs(attached, list(served), rows)
-    found = parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), bound=1e-3)
     assert [row["checkpoint"] for row in found] == [BASE, "first", "second"]
     assert all(row["rms"] < 1e-5 for row in found)
     assert [
@@ -394,22 +406,24 @@ def test_parity_asks_prompt_logprobs_by_the_path_that_samples(
     ] == [(len(rows), 1)] * 3
     vllm.fault = "off"
     with pytest.raises(ParityError, match="checkpoint first"):
-        parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), bound=0.3)
+        parity.check(
+            trained, checkpoint_logprobs.serving_logprobs(sampler, list(served), rows), bound=0.3
+        )
     vllm.fault = None
     sampler.lora = dict(zip(served, reversed(sampler.lora.values()), strict=True))
     with pytest.raises(ParityError, match="checkpoint first"):
-        parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), bound=0.3)
+        parity.check(
+            trained, checkpoint_logprobs.serving_logprobs(sampler, list(served), rows), bound=0.3
+        )
 
 
 def test_tokens_that_the_engine_draws_are_told_as_they_are_read(
     start, served, attached, smoke, conditions, vllm
 ):
-    sampler, prompts = (
-        start(served),
-        fixed_conversations.prompts(smoke.model.system_text, conditions),
-    )
+    sampler = start(served)
+    prompts = fixed_conversations.prompts(smoke.model.system_text, conditions)
     sampler.batch = 150
-    told, read = parity.decoding_logprobs(sampler, list(served), prompts)
+    told, read = checkpoint_logprobs.decoding_logprobs(sampler, list(served), prompts)
     asked = sampler.llm.calls[0]
     assert {(p.ignore_eos, p.logprobs, p.temperature) for p in asked[1]} == {(True, 0, 0.7)}
     assert sum(p.n for p in asked[1]) == 144, (
@@ -430,13 +444,13 @@ def test_tokens_that_the_engine_draws_are_told_as_they_are_read(
         row["rms"] < 1e-5 for row in found
     )
     rows = [[1, *range(60, 100)]]
-    trained = parity.training_logprobs(attached, list(served), rows)
+    trained = checkpoint_logprobs.training_logprobs(attached, list(served), rows)
     for fault in ("off in decoding", "mixed in decoding"):
         vllm.fault = fault
         assert parity.check(
-            trained, parity.serving_logprobs(sampler, list(served), rows), bound=1e-3
+            trained, checkpoint_logprobs.serving_logprobs(sampler, list(served), rows), bound=1e-3
         ), "what is read as a prompt is right all the same"
-        told, read = parity.decoding_logprobs(sampler, list(served), prompts)
+        told, read = checkpoint_logprobs.decoding_logprobs(sampler, list(served), prompts)
         with pytest.raises(
             ParityError,
             match=r"checkpoint \w+: the serving engine, as it draws tokens, gives log-prob",
@@ -475,11 +489,9 @@ def test_the_harness_scores_on_the_running_engine_as_on_transformers(
         },
     )
     monkeypatch.setenv(catalogue.DATA_DIR_VARIABLE, str(tmp_path))
-    sampler, plain, scores = (
-        start(served),
-        TransformersSampler(attached, tokenizer, temperature=1.0, batch=4),
-        {},
-    )
+    sampler = start(served)
+    plain = TransformersSampler(attached, tokenizer, temperature=1.0, batch=4)
+    scores = {}
     for adapter in (None, "first", "second"):
         for engine in (plain, sampler):
             with engine.harness(adapter, 4) as harness:
@@ -494,7 +506,7 @@ def test_the_harness_scores_on_the_running_engine_as_on_transformers(
     } == {None, "first", "second"}
 
 
-# --- refusals before the engine starts --------------------------------------------------------------------------------
+# --- refusals before the engine starts ------------------------------------------------------------
 
 
 @pytest.fixture

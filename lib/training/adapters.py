@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lib.config.schema import PhaseParams
 from lib.run.runs import read_json
@@ -26,7 +26,7 @@ class AdapterError(ValueError):
 
 
 @contextmanager
-def active(model: PreTrainedModel | PeftModel, adapter: str | None) -> Iterator:
+def active(model: PreTrainedModel | PeftModel, adapter: str | None) -> Iterator[Any]:
     """Within the block the named adapter is the active one; None = the bare base model.
 
     Raises AdapterError if the adapter is not loaded.
@@ -60,7 +60,9 @@ def lora_config(phase: PhaseParams) -> LoraConfig:
     )
 
 
-def attach_all(base: PreTrainedModel, adapters: Mapping[str, Path], base_digest: str):
+def attach_all(
+    base: PreTrainedModel, adapters: Mapping[str, Path], base_digest: str
+) -> PreTrainedModel | PeftModel:
     """The base with every named adapter loaded and none merged; the base itself if there is none.
 
     Raises AdapterError if an adapter was trained on another base.

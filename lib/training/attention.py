@@ -11,14 +11,15 @@ from lib.training.lora_linear import lean
 if TYPE_CHECKING:
     from peft import PeftModel
     from torch import Tensor
+    from torch.nn import Module
 
 
 def by_rows(
-    module,
+    module: Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask,
+    attention_mask: Tensor | None,
     scaling: float | None = None,
     row_ends: Tensor | None = None,
     longest: int | None = None,

@@ -6,10 +6,15 @@ docs/protocol.md section 8 (adapter checks).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lib.training.adapters import AdapterError
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
 
 FIXED_TEXTS = (
     "The kettle clicked off and nobody in the kitchen moved.",
@@ -19,7 +24,7 @@ FIXED_TEXTS = (
 )
 
 
-def fixed_logits(model) -> np.ndarray:
+def fixed_logits(model: PreTrainedModel | PeftModel) -> np.ndarray:
     """Logits on a few fixed byte sequences: (texts, 8, vocabulary), fp32.
 
     Bytes stand for token ids, which every tokenizer's vocabulary covers.
@@ -29,7 +34,9 @@ def fixed_logits(model) -> np.ndarray:
     return last_logits(model, [[byte % vocabulary for byte in row] for row in token_rows], 8)
 
 
-def last_logits(model, token_rows: Sequence[list[int]], positions: int) -> np.ndarray:
+def last_logits(
+    model: PreTrainedModel | PeftModel, token_rows: Sequence[list[int]], positions: int
+) -> np.ndarray:
     """Logits at the last positions of each row of ids: (rows, positions, vocabulary), fp32."""
     import torch
 
@@ -41,7 +48,9 @@ def last_logits(model, token_rows: Sequence[list[int]], positions: int) -> np.nd
     return torch.stack(logits).float().cpu().numpy()
 
 
-def own_logprobs(model, token_rows: Sequence[list[int]], positions: int) -> np.ndarray:
+def own_logprobs(
+    model: PreTrainedModel | PeftModel, token_rows: Sequence[list[int]], positions: int
+) -> np.ndarray:
     """Log-probabilities of each row's own last tokens: (rows × positions,), fp64.
 
     They are those of the model as it stands, with whatever adapter is active.

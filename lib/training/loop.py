@@ -151,7 +151,7 @@ def fit(
 
 
 def _plan(model: PeftModel, training: TrainingParams, *, longest: int, usual: int) -> memory.Plan:
-    """`memory.plan`, told to the reader where a bound decides it."""
+    """`memory.plan`, printed for the reader if a bound decides it."""
     plan = memory.plan(model, training, longest, usual)
     if training.memory_gib is not None:
         checkpointing = "with" if plan.gradient_checkpointing else "without"

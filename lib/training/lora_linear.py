@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -62,7 +62,9 @@ class _Ranks:
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, a, b, ranks: _Ranks):
+    def forward(
+        ctx: Any, x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, ranks: _Ranks
+    ) -> torch.Tensor:
         """x (..., in) to (..., out).
 
         a and b, the trained adapter's weights, are arguments so that they get gradients.
@@ -79,7 +81,8 @@ class _Linear(torch.autograd.Function):
         return out.view(*x.shape[:-1], -1)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Gradients of x, a and b."""
         # Weights change at the optimizer step only, so those of the forward are still in `ranks`.
         rows, low = ctx.saved_tensors
         ranks = ctx.ranks

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -25,6 +25,8 @@ from lib.training.memory import TrainingError
 
 if TYPE_CHECKING:
     from peft import PeftModel
+    from torch.nn import Module
+    from transformers.trainer_utils import TrainOutput
 
 TRAINABLE = "trainable.safetensors"
 PROGRESS = "progress.json"
@@ -53,7 +55,7 @@ class PhaseTrainer(SFTTrainer):
         self.consumed: Counter[str] = Counter()
         self.consumed_tokens = 0
 
-    def train(self, *arguments, **options):
+    def train(self, *arguments, **options) -> TrainOutput:
         """Trains, and takes the fused head off again; else every later arm would wrap it again."""
         try:
             return super().train(*arguments, **options)
@@ -63,14 +65,22 @@ class PhaseTrainer(SFTTrainer):
     def _restore_head(self) -> None:
         vars(self.model.get_base_model()).pop("forward", None)
 
-    def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
+    def training_step(
+        self, model: Module, inputs: dict[str, Any], num_items_in_batch: int | None = None
+    ) -> torch.Tensor:
         """Forward and backward over the micro-batches of one effective batch; returns its loss."""
         self.consumed.update(inputs["rows"])
         self.consumed_tokens += inputs["items"]
         step = super().training_step
         return sum(step(model, piece, inputs["items"]) for piece in inputs["micro_batches"])
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def compute_loss(
+        self,
+        model: Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: int | None = None,
+    ) -> Any:
         """Mean over the effective batch's trained tokens.
 
         So the result does not depend on how the batch is split into micro-batches.
@@ -107,7 +117,7 @@ class PhaseTrainer(SFTTrainer):
             self._by_turn = {}
         super().log(logs, start_time)
 
-    def floating_point_ops(self, inputs) -> int:
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Nobody reads this count, and it would walk over all parameters at every step."""
         return 0
 
@@ -179,7 +189,7 @@ def without_walks(model: PeftModel) -> Iterator[None]:
     """
     parameters = list(model.parameters())
 
-    def train(mode: bool = True):
+    def train(mode: bool = True) -> PeftModel:
         return model if model.training == mode else type(model).train(model, mode)
 
     model.parameters = lambda recurse=True: iter(parameters)
