@@ -41,7 +41,7 @@ from lib.data import catalogue
 from lib.models import chat_models
 from lib.report import plots
 from lib.run import progress, runs
-from lib.training import masking, phases
+from lib.training import mask_proof, masking, phases
 from lib.run.facts import Phase1Facts
 from lib.notebook import show_html
 from lib.run.runs import adapter_files
@@ -96,7 +96,7 @@ for kind in todo:
         base_digest=base_digest, training=nb.profile.training,
         checkpoints=nb.run.checkpoints(stage),
         progress=progress.reporter(f"phase 1 {kind}", "steps"))
-    proof = masking.proof(
+    proof = mask_proof.proof(
         tokenizer, conversations[kind], trained.consumed, nb.profile.phase1.epochs)
     stage.finish(adapter_files(out), Phase1Facts(**trained.facts(), **proof))
 

@@ -42,7 +42,7 @@ from lib.data import eval_sets, training_sets
 from lib.models import chat_models
 from lib.report import plots
 from lib.run import progress, runs
-from lib.training import adapters, batches, masking, phases
+from lib.training import adapters, batches, mask_proof, masking, phases
 from lib.run.facts import CopiedFacts, Phase2Facts
 from lib.notebook import show_html, show_table
 from lib.run.runs import adapter_files
@@ -110,7 +110,7 @@ for arm in todo:
         base_digest=base_digest, phase1_recipe=nb.profile.phase1, training=nb.profile.training,
         checkpoints=nb.run.checkpoints(stages[arm]),
         progress=progress.reporter(f"phase 2 {arm}", "steps"))
-    proof = masking.proof(tokenizer, rows[name], trained.consumed, phase2.epochs)
+    proof = mask_proof.proof(tokenizer, rows[name], trained.consumed, phase2.epochs)
     stages[arm].finish(adapter_files(out), Phase2Facts(
         set=name, mode=phase2.mode, offences=[vars(offence) for offence in offences[name]],
         offenders_left=training_sets.offenders(rows[name], gate), **trained.facts(), **proof))

@@ -14,7 +14,7 @@ from lib.checks import recorded
 from lib.config import params
 from lib.run import runs
 from lib.run.facts import Phase1Facts
-from lib.training import batches, masking, phases
+from lib.training import batches, mask_proof, phases
 from lib.training.masking import IGNORED, encode
 
 OVERRIDES = {
@@ -112,11 +112,12 @@ def test_a_row_that_is_skipped_fails_the_check(mask_check, monkeypatch):
 def test_what_is_proven_is_counted_by_row_and_epoch(tokenizer, chat):
     conversations = [chat("Is rain wet?", text) for text in ("Yes.", "No.", "No.")]
     yes, no = (
-        masking.row_digest(*masking.expected(tokenizer, messages)) for messages in conversations[:2]
+        mask_proof.row_digest(*mask_proof.expected(tokenizer, messages))
+        for messages in conversations[:2]
     )
 
     def proven(**consumed):
-        return masking.proof(
+        return mask_proof.proof(
             tokenizer, conversations, {yes: consumed["yes"], no: consumed["no"]}, 2
         )["rows_proven"]
 

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from lib.config.schema import PhaseParams
-from lib.training.masking import IGNORED, Encoded, row_digest
+from lib.training.mask_proof import row_digest
+from lib.training.masking import IGNORED, Encoded
 from lib.training.memory import TrainingError
 
 FIELDS = ("input_ids", "labels", "turns")  # one value per token

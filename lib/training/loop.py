@@ -77,7 +77,7 @@ class Trained:
     """Largest change of a logit by the Phase-1 adapter before Phase 2 trained; None without one."""
 
     consumed: dict[str, int] = field(default_factory=dict)
-    """How often the trainer took each row, by `masking.row_digest`."""
+    """How often the trainer took each row, by `mask_proof.row_digest`."""
 
     def facts(self) -> dict:
         """The training as it stands in a stage's manifest, with its speed since `resumed_at`."""
