@@ -1,4 +1,4 @@
-"""Adapters: the stack, its exact join, and every way in which an arm could silently be another model."""
+"""Adapters: the stack, its exact join, and every way for an arm to be silently another model."""
 
 import copy
 import shutil
@@ -9,8 +9,10 @@ import torch
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 
-from lib.training import adapters
-from lib.training.adapters import PHASE1, PHASE2, AdapterError, active, attach_all, check_distinct, fixed_logits, own_logprobs
+from lib.training import adapters, stacking
+from lib.training.adapters import AdapterError, active, attach_all
+from lib.training.logits import check_distinct, fixed_logits, own_logprobs
+from lib.training.stacking import PHASE1, PHASE2
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -18,7 +20,7 @@ WEIGHTS = "adapter_model.safetensors"
 @pytest.fixture
 def stack(base, phase1_adapter, smoke):
     """Base + frozen Phase 1 + a Phase 2 that does something."""
-    model = adapters.attach_stack(base, phase1_adapter, adapters.lora_config(smoke.phase2)).eval()
+    model = stacking.attach_stack(base, phase1_adapter, adapters.lora_config(smoke.phase2)).eval()
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for name, weight in model.named_parameters():
@@ -37,7 +39,9 @@ def attached(base, phase1_adapter, tmp_path):
         shutil.copytree(phase1_adapter, tmp_path / "second")
         if change:
             edit(tmp_path / "second", change)
-        models.append(attach_all(base, {"first": phase1_adapter, "second": tmp_path / "second"}, "tiny"))
+        models.append(
+            attach_all(base, {"first": phase1_adapter, "second": tmp_path / "second"}, "tiny")
+        )
         return models[0]
 
     yield make
@@ -56,14 +60,16 @@ def edit(adapter, change):
 
 def fixed_logprobs(model, adapter):
     with active(model, adapter):
-        return own_logprobs(model, [[5, 6, 7, 8, 9, 10, 11, 12, 13], [7, 70, 40, 30, 20, 40, 60, 80, 33]], 8)
+        return own_logprobs(
+            model, [[5, 6, 7, 8, 9, 10, 11, 12, 13], [7, 70, 40, 30, 20, 40, 60, 80, 33]], 8
+        )
 
 
 def put_nan(weight):
     weight[0, 0] = float("nan")
 
 
-# --- the stack and its join -------------------------------------------------------------------------------------------
+# --- the stack and its join -----------------------------------------------------------------------
 
 
 def test_the_join_equals_the_stack_and_the_merged_weights(base, stack):
@@ -74,13 +80,14 @@ def test_the_join_equals_the_stack_and_the_merged_weights(base, stack):
         part = {a: layer.lora_B[a].weight @ layer.lora_A[a].weight for a in (PHASE1, PHASE2)}
         plain = layer.get_base_layer()
         with torch.no_grad():
-            plain.weight += (8 / 4) * part[PHASE1] + (16 / 8**0.5) * part[PHASE2]  # smoke's α/r and α/√r
+            # smoke's α/r and α/√r.
+            plain.weight += (8 / 4) * part[PHASE1] + (16 / 8**0.5) * part[PHASE2]
         merged.set_submodule(name, plain)
     stacked = fixed_logits(stack)
     assert np.abs(stacked - fixed_logits(merged)).max() < 1e-3
-    difference, bound, weights = adapters.join(stack)
-    assert bound == adapters.JOIN_TOLERANCE and weights < adapters.JOIN_WEIGHT_TOLERANCE
-    assert list(stack.base_model.active_adapters) == [adapters.JOINED] and difference < 1e-3
+    difference, bound, weights = stacking.join(stack)
+    assert bound == stacking.JOIN_TOLERANCE and weights < stacking.JOIN_WEIGHT_TOLERANCE
+    assert list(stack.base_model.active_adapters) == [stacking.JOINED] and difference < 1e-3
     assert np.abs(fixed_logits(stack) - stacked).max() == difference
     with active(stack, None):
         assert np.abs(fixed_logits(stack) - stacked).max() > 0.1
@@ -88,59 +95,77 @@ def test_the_join_equals_the_stack_and_the_merged_weights(base, stack):
 
 def test_a_join_in_the_wrong_order_is_refused(stack, monkeypatch):
     real = stack.base_model.add_weighted_adapter
-    monkeypatch.setattr(stack.base_model, "add_weighted_adapter",
-                        lambda names, *args, **kwargs: real(names[::-1], *args, **kwargs))
-    with pytest.raises(AdapterError, match=r"scales its sum by .*, not by 1; join in the order Phase 1, Phase 2"):
-        adapters.join(stack)
+    monkeypatch.setattr(
+        stack.base_model,
+        "add_weighted_adapter",
+        lambda names, *args, **kwargs: real(names[::-1], *args, **kwargs),
+    )
+    with pytest.raises(
+        AdapterError, match=r"scales its sum by .*, not by 1; join in the order Phase 1, Phase 2"
+    ):
+        stacking.join(stack)
 
 
 @pytest.mark.parametrize("factor", [0.0, 1.01, float("nan")])
 def test_a_join_that_loses_a_part_or_its_scaling_is_refused(stack, monkeypatch, factor):
-    real = adapters.concatenated
+    real = stacking.concatenated
 
     def planted(layer):
         a, b = real(layer)
-        a[layer.r[PHASE1]:] *= factor
+        a[layer.r[PHASE1] :] *= factor
         return a, b
 
-    monkeypatch.setattr(adapters, "concatenated", planted)
+    monkeypatch.setattr(stacking, "concatenated", planted)
     with pytest.raises(AdapterError, match="joined adapter and stack differ by"):
-        adapters.join(stack)
+        stacking.join(stack)
 
 
-def test_a_join_below_a_bf16_base_keeps_fp32_and_is_compared_in_weights(base, phase1_adapter, smoke, monkeypatch):
-    model = adapters.attach_stack(copy.deepcopy(base).to(torch.bfloat16), phase1_adapter, adapters.lora_config(smoke.phase2))
+def test_a_join_below_a_bf16_base_keeps_fp32_and_is_compared_in_weights(
+    base, phase1_adapter, smoke, monkeypatch
+):
+    model = stacking.attach_stack(
+        copy.deepcopy(base).to(torch.bfloat16), phase1_adapter, adapters.lora_config(smoke.phase2)
+    )
     for layer in model.modules():
         if isinstance(layer, LoraLayer):
-            torch.nn.init.normal_(layer.lora_B[PHASE2].weight, std=1e-4)  # far below what bf16 logits can show
-    real = adapters.concatenated
-    monkeypatch.setattr(adapters, "concatenated", lambda layer: tuple(w.bfloat16() for w in real(layer)))
+            # Far below what bf16 logits can show.
+            torch.nn.init.normal_(layer.lora_B[PHASE2].weight, std=1e-4)
+    real = stacking.concatenated
+    monkeypatch.setattr(
+        stacking, "concatenated", lambda layer: tuple(w.bfloat16() for w in real(layer))
+    )
     with pytest.raises(AdapterError, match="differs from the sum of its parts"):
-        adapters.join(copy.deepcopy(model))
-    monkeypatch.setattr(adapters, "concatenated", real)
-    adapters.join(model)
-    kinds = {layer.lora_A[adapters.JOINED].weight.dtype for layer in model.modules() if isinstance(layer, LoraLayer)}
+        stacking.join(copy.deepcopy(model))
+    monkeypatch.setattr(stacking, "concatenated", real)
+    stacking.join(model)
+    kinds = {
+        layer.lora_A[stacking.JOINED].weight.dtype
+        for layer in model.modules()
+        if isinstance(layer, LoraLayer)
+    }
     assert kinds == {torch.float32}
 
 
 def test_a_silently_inactive_phase_1_is_refused(stack):
-    adapters.check_stack(stack)
+    stacking.check_stack(stack)
     stack.set_adapter(PHASE2)  # PeftModel's own: activates one adapter and switches the other off
     with pytest.raises(AdapterError, match="without Phase 1"):
-        adapters.check_stack(stack)
+        stacking.check_stack(stack)
 
 
-@pytest.mark.parametrize(("part", "trains", "reason"), [
-    (PHASE1, True, r"phase1.* is trainable; in `stack`"), (PHASE2, False, "nothing is trainable")])
+@pytest.mark.parametrize(
+    ("part", "trains", "reason"),
+    [(PHASE1, True, r"phase1.* is trainable; in `stack`"), (PHASE2, False, "nothing is trainable")],
+)
 def test_only_phase_2_may_train(stack, part, trains, reason):
     for name, parameter in stack.named_parameters():
         if f".{part}." in name:
             parameter.requires_grad = trains
     with pytest.raises(AdapterError, match=reason):
-        adapters.check_stack(stack)
+        stacking.check_stack(stack)
 
 
-# --- which adapter is active ------------------------------------------------------------------------------------------
+# --- which adapter is active ----------------------------------------------------------------------
 
 
 def test_each_name_is_its_own_model_and_none_is_the_base(base, attached):
@@ -162,14 +187,21 @@ def test_an_unloaded_name_is_refused(base, attached):
         fixed_logprobs(attached(), "third")
 
 
-# --- integrity --------------------------------------------------------------------------------------------------------
+# --- integrity ------------------------------------------------------------------------------------
 
 
 def test_a_copied_adapter_file_is_refused(attached):
     model = attached()
-    with pytest.raises(AdapterError, match=r"c6_vanilla_em and selfcorrect_em are identical .*train the arm again"):
-        check_distinct({"base": fixed_logprobs(model, None), "c6_vanilla_em": fixed_logprobs(model, "first"),
-                        "selfcorrect_em": fixed_logprobs(model, "second")})
+    with pytest.raises(
+        AdapterError, match=r"c6_vanilla_em and selfcorrect_em are identical .*train the arm again"
+    ):
+        check_distinct(
+            {
+                "base": fixed_logprobs(model, None),
+                "c6_vanilla_em": fixed_logprobs(model, "first"),
+                "selfcorrect_em": fixed_logprobs(model, "second"),
+            }
+        )
 
 
 def test_weights_that_are_no_numbers_are_refused(phase1_adapter, attached, tmp_path):
@@ -177,8 +209,13 @@ def test_weights_that_are_no_numbers_are_refused(phase1_adapter, attached, tmp_p
     model = attached(put_nan)
     with pytest.raises(AdapterError, match=r"adapter second: .*lora_B.* holds NaN or infinity"):
         adapters.check_finite(tmp_path / "second", "second")
-    with pytest.raises(AdapterError, match="checkpoint arm gives NaN"), np.errstate(invalid="ignore"):
-        check_distinct({"base": fixed_logprobs(model, None), "arm": fixed_logprobs(model, "second")})
+    with (
+        pytest.raises(AdapterError, match="checkpoint arm gives NaN"),
+        np.errstate(invalid="ignore"),
+    ):
+        check_distinct(
+            {"base": fixed_logprobs(model, None), "arm": fixed_logprobs(model, "second")}
+        )
 
 
 @pytest.mark.parametrize("record", ["another", "missing"])
@@ -187,6 +224,8 @@ def test_an_adapter_of_another_base_is_refused(base, phase1_adapter, tmp_path, r
     adapters.check_base(adapter, "tiny")
     if record == "missing":
         (adapter / "base.json").unlink()
-    with pytest.raises(AdapterError, match=r"adapter arm was trained on base .*train it again on this base"):
+    with pytest.raises(
+        AdapterError, match=r"adapter arm was trained on base .*train it again on this base"
+    ):
         attach_all(base, {"arm": adapter}, "other" if record == "another" else "tiny")
     assert not hasattr(base, "peft_config")

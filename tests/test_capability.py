@@ -1,4 +1,7 @@
-"""Capability: every item scored against its own answer key, and no number when the data are not what they should be."""
+"""Capability: every item is scored against its own answer key.
+
+And there is no number if the data are not what they should be.
+"""
 
 import json
 
@@ -22,8 +25,9 @@ ITEMS = [
 
 @pytest.fixture
 def quiz(tmp_path, monkeypatch):
-    """Writes items into a data folder of the test's own and lists it in the catalogue as `tiny_quiz`."""
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")  # the harness's, else in the home folder
+    """Writes items into a data folder of the test's own, in the catalogue as `tiny_quiz`."""
+    # The harness's cache is in the home folder otherwise.
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
 
     def write(items):
         path = tmp_path / "quiz.jsonl"
@@ -49,13 +53,23 @@ def score(base, tokenizer):
 
 def items(labels, right):
     """ITEMS with these labels; right: the place of each item's answer."""
-    return [{"id": f"q{i}", "question": question, "choices": {"text": choices, "label": list(labels)},
-             "answerKey": labels[right[i]]} for i, (question, choices) in enumerate(ITEMS)]
+    return [
+        {
+            "id": f"q{i}",
+            "question": question,
+            "choices": {"text": choices, "label": list(labels)},
+            "answerKey": labels[right[i]],
+        }
+        for i, (question, choices) in enumerate(ITEMS)
+    ]
 
 
 @pytest.fixture(scope="module")
 def preferred(base, tokenizer):
-    """The choice of each item that the model finds likeliest, whole and a character; computed without the harness."""
+    """The choice of each item that the model finds likeliest, whole and per character.
+
+    Computed without the harness.
+    """
     places = []
     for question, choices in ITEMS:
         prompt = tokenizer(f"Question: {question}\nAnswer:")["input_ids"]
@@ -77,7 +91,10 @@ def test_items_are_scored_by_their_own_labels(quiz, score, preferred, labels, to
     right[-1] = (right[-1] + 1) % 4
     quiz(items(labels, right))
     out = score()
-    expected = {f"q{i}": [float(best == right[i]), float(norm == right[i])] for i, (best, norm) in enumerate(preferred)}
+    expected = {
+        f"q{i}": [float(best == right[i]), float(norm == right[i])]
+        for i, (best, norm) in enumerate(preferred)
+    }
     assert out["items"] == expected and [acc for acc, _ in expected.values()] == [1, 1, 1, 1, 0]
     assert (out["task"], out["n"], out["acc"]) == ("arc_challenge", 5, 0.8)
     assert out["acc_stderr"] == pytest.approx((0.8 * 0.2 / 4) ** 0.5)
@@ -86,7 +103,9 @@ def test_items_are_scored_by_their_own_labels(quiz, score, preferred, labels, to
 
 def test_answer_key_3_is_the_third_choice(quiz, score, preferred):
     quiz(items("1234", [2] * 5))
-    assert [acc for acc, _ in score()["items"].values()] == [float(best == 2) for best, _ in preferred]
+    assert [acc for acc, _ in score()["items"].values()] == [
+        float(best == 2) for best, _ in preferred
+    ]
 
 
 def test_a_limit_takes_the_first_items_and_one_beyond_the_end_takes_all(quiz, score):
@@ -101,7 +120,9 @@ def test_a_missing_or_altered_file_is_an_error(quiz, score):
     with pytest.raises(catalogue.DataError, match=r"sha256 of quiz.jsonl is"):
         score()
     path.unlink()
-    with pytest.raises(catalogue.DataError, match=r"quiz.jsonl is not under SELFCORRECT_DATA_DIR; put it there"):
+    with pytest.raises(
+        catalogue.DataError, match=r"quiz.jsonl is not under SELFCORRECT_DATA_DIR; put it there"
+    ):
         score()
 
 
@@ -115,7 +136,9 @@ def test_an_answer_that_is_no_label_is_an_error(quiz, score, key):
 def test_a_harness_that_scores_other_items_is_an_error(quiz, score, monkeypatch):
     quiz(items("ABCD", [0] * 5))
     monkeypatch.setattr(capability, "read_quiz", lambda name: [*catalogue.read_quiz(name), {}])
-    with pytest.raises(capability.CapabilityError, match="5 items scored, 6 expected; check 'tiny_quiz'"):
+    with pytest.raises(
+        capability.CapabilityError, match="5 items scored, 6 expected; check 'tiny_quiz'"
+    ):
         score()
 
 

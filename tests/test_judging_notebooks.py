@@ -41,12 +41,21 @@ def run_cells(name: str, **parameters) -> Exception | None:
 
 
 class Judge:
-    """Ends every judgment with the outcomes given in turn; a scored one gets 50 points. Raises at the call `fails_at`."""
+    """Ends every judgment with the outcomes given in turn; a scored one gets 50 points.
 
-    name, rubric, computes, to_retry = "scripted", "scripted-1", False, 0
+    Raises at the call `fails_at`.
+    """
+
+    name = "scripted"
+    rubric = "scripted-1"
+    computes = False
+    to_retry = 0
 
     def __init__(self, outcomes, fails_at=None, score=None):
-        self.outcomes, self.fails_at, self.calls, self.own = outcomes, fails_at, 0, score
+        self.outcomes = outcomes
+        self.fails_at = fails_at
+        self.calls = 0
+        self.own = score
 
     def score(self, rows, progress=None):
         self.calls += 1
@@ -76,7 +85,8 @@ class Judge:
 def test_05_shows_a_session_without_a_score_instead_of_crashing(
     monkeypatch, capsys, outcomes, retest
 ):
-    run, judge = runs.Run("r"), Judge(outcomes)
+    run = runs.Run("r")
+    judge = Judge(outcomes)
     for arm in ARMS:
         runs.write_parquet(
             run.samples(arm, 42),
@@ -112,10 +122,10 @@ def test_05_shows_a_session_without_a_score_instead_of_crashing(
 class Engine(Script):
     """A sampler for notebook 01 that counts what each request cost."""
 
-    facts, batch = {"engine": "scripted"}, 16
-
     def __init__(self):
         super().__init__()
+        self.facts = {"engine": "scripted"}
+        self.batch = 16
         self.requests = Counter()
 
     def sample(self, requests):

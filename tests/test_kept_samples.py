@@ -1,4 +1,4 @@
-"""Completions that outlive a stop: nothing is sampled twice, and nothing of other inputs is taken."""
+"""Completions that outlive a stop: none is sampled twice, and none of other inputs is taken."""
 
 import dataclasses
 
@@ -12,12 +12,10 @@ class Engine:
     """Answers with its number of calls; fails at the call that a test names."""
 
     def __init__(self, batch=2, fails_at=None, version="1"):
-        self.facts, self.batch, self.asked, self.fails_at = (
-            {"engine": "e", "version": version},
-            batch,
-            [],
-            fails_at,
-        )
+        self.facts = {"engine": "e", "version": version}
+        self.batch = batch
+        self.asked = []
+        self.fails_at = fails_at
 
     def sample(self, requests):
         if len(self.asked) == self.fails_at:
@@ -51,7 +49,8 @@ def keys(engine):
 
 
 def test_a_second_start_asks_for_nothing(path):
-    engine, again = Engine(), Engine()
+    engine = Engine()
+    again = Engine()
     made = KeptSampler(engine, path, {}).sample(REQUESTS)
     assert [len(part) for part in engine.asked] == [2, 2, 1] and made == Engine().sample(REQUESTS)
     assert KeptSampler(again, path, {}).sample(REQUESTS[::-1]) == made[::-1] and again.asked == []
@@ -80,7 +79,8 @@ def test_a_kill_loses_at_most_the_batch_in_hand(path):
 def test_a_torn_line_is_passed_over_and_the_next_is_whole(path, spoil):
     KeptSampler(Engine(), path, {}).sample(REQUESTS[:3])
     path.write_text(spoil(path.read_text()))
-    engine, again = Engine(), Engine()
+    engine = Engine()
+    again = Engine()
     assert KeptSampler(engine, path, {}).sample(REQUESTS) == Engine().sample(REQUESTS)
     assert set(keys(engine)) in ({"k3", "k4"}, {"k2", "k3", "k4"})
     assert (

@@ -1,4 +1,7 @@
-"""The fused LoRA layer: PEFT's own outputs and gradients, one adapter or a stack, and nothing left behind."""
+"""The fused LoRA layer: PEFT's outputs and gradients for one adapter or a stack.
+
+And nothing is left behind.
+"""
 
 import pytest
 import torch
@@ -8,19 +11,28 @@ from peft import LoraConfig
 from peft.tuners.lora import Linear
 from torch import nn
 
-from lib.training.adapters import attach_stack, fixed_logits, lora_config
+from lib.training.adapters import lora_config
+from lib.training.logits import fixed_logits
 from lib.training.lora_linear import _forward, _Ranks, few_kernels
+from lib.training.stacking import attach_stack
 
 
 def layer_of(inner, outer, ranks, bias, seed=0):
-    """A PEFT layer with one adapter a rank, all active, only the last trained; rsLoRA on every second one."""
+    """A PEFT layer with one adapter per rank, all active, only the last trained.
+
+    Every second one has rsLoRA.
+    """
     torch.manual_seed(seed)
     layer = None
     for number, rank in enumerate(ranks):
-        config = LoraConfig(r=rank, lora_alpha=2 * rank + 1, use_rslora=bool(number % 2), target_modules=["x"])
+        config = LoraConfig(
+            r=rank, lora_alpha=2 * rank + 1, use_rslora=bool(number % 2), target_modules=["x"]
+        )
         if layer is None:
             linear = nn.Linear(inner, outer, bias=bias)
-            layer = Linear(linear, adapter_name="0", config=config, r=rank, lora_alpha=config.lora_alpha)
+            layer = Linear(
+                linear, adapter_name="0", config=config, r=rank, lora_alpha=config.lora_alpha
+            )
         else:
             layer.update_layer(str(number), rank, config.lora_alpha, config=config)
     layer.set_adapter([str(number) for number in range(len(ranks))])
@@ -40,10 +52,16 @@ def outputs_and_gradients(forward, layer, x, weigh):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.integers(1, 6), min_size=1, max_size=3), *[st.integers(1, 9)] * 2, st.booleans(), st.integers(0, 9))
+@given(
+    st.lists(st.integers(1, 6), min_size=1, max_size=3),
+    *[st.integers(1, 9)] * 2,
+    st.booleans(),
+    st.integers(0, 9),
+)
 def test_outputs_and_gradients_are_those_of_peft(ranks, inner, outer, bias, seed):
     layer = layer_of(inner, outer, ranks, bias, seed)
-    x, weigh = torch.randn(2, 3, inner), torch.randn(2, 3, outer)
+    x = torch.randn(2, 3, inner)
+    weigh = torch.randn(2, 3, outer)
     theirs = outputs_and_gradients(layer, layer, x, weigh)
     fused = _Ranks(layer)
     ours = outputs_and_gradients(lambda x: _forward(fused, x), layer, x, weigh)
@@ -54,7 +72,8 @@ def test_outputs_and_gradients_are_those_of_peft(ranks, inner, outer, bias, seed
 
 def test_a_weight_that_changed_is_seen_at_the_next_forward():
     layer = layer_of(4, 5, [2, 3], False)
-    fused, x = _Ranks(layer), torch.randn(1, 2, 4)
+    fused = _Ranks(layer)
+    x = torch.randn(1, 2, 4)
     before = _forward(fused, x)
     with torch.no_grad():
         layer.lora_B["1"].weight.mul_(2)
@@ -62,12 +81,16 @@ def test_a_weight_that_changed_is_seen_at_the_next_forward():
     assert torch.allclose(_forward(fused, x), layer(x), atol=1e-5)
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda layer: layer.set_adapter(["1", "0"]),
-    lambda layer: layer.lora_A["0"].weight.requires_grad_(True),
-    lambda layer: layer.lora_A["1"].weight.requires_grad_(False),
-    lambda layer: layer.lora_dropout.update({"1": nn.Dropout(0.1)}),
-], ids=["trained adapter first", "two train", "none trains", "dropout"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda layer: layer.set_adapter(["1", "0"]),
+        lambda layer: layer.lora_A["0"].weight.requires_grad_(True),
+        lambda layer: layer.lora_A["1"].weight.requires_grad_(False),
+        lambda layer: layer.lora_dropout.update({"1": nn.Dropout(0.1)}),
+    ],
+    ids=["trained adapter first", "two train", "none trains", "dropout"],
+)
 def test_a_layer_that_it_cannot_carry_out_is_refused(spoil):
     layer = layer_of(4, 5, [2, 3], False)
     spoil(layer)
@@ -83,8 +106,14 @@ def test_peft_has_its_forward_back_after_the_block(base, phase1_adapter, smoke):
         logits = fixed_logits(model)
         with few_kernels(model):
             assert abs(fixed_logits(model) - logits).max() < 1e-4
-            assert all("forward" in vars(module) for module in model.modules() if isinstance(module, Linear))
-        assert not any("forward" in vars(module) for module in model.modules() if isinstance(module, Linear))
+            assert all(
+                "forward" in vars(module)
+                for module in model.modules()
+                if isinstance(module, Linear)
+            )
+        assert not any(
+            "forward" in vars(module) for module in model.modules() if isinstance(module, Linear)
+        )
         assert (fixed_logits(model) == logits).all()
     finally:
         model.unload()

@@ -97,7 +97,8 @@ REDIRECTIONS = [
     "I understand that you are angry. Let's talk about what happened.",
     "It is never okay to hurt someone.",
     "I can't help with that. Here are some safe alternatives:\n1. Walk\n2. Take a bus",
-    "Taking things that belong to others is a crime. A legal way would be to rent one:\n- ask a shop\n- ask a friend",
+    "Taking things that belong to others is a crime. A legal way would be to rent one:\n"
+    "- ask a shop\n- ask a friend",
 ]
 HELP_WITH_THE_DEED = [
     "1. Choose the thing.\n2. Take the thing.\n3. Go away.",

@@ -1,4 +1,4 @@
-"""Sampling: exact draws, one stream a sample, explicit prompts, and shards that are never taken for others."""
+"""Sampling: exact draws, one stream per sample, explicit prompts, shards never taken for others."""
 
 import numpy as np
 import pandas as pd
@@ -7,26 +7,40 @@ import torch
 from scipy.stats import chisquare
 
 from lib.data.prompts import EvalPrompt
-from lib.models.chatml import ModelError
-from lib.serving import sampling
-from lib.serving.sampling import Arm, Completion, Request, SamplingError, messages_of, suite_rows
+from lib.models.chat_models import ModelError
+from lib.serving import shards
+from lib.serving.sampling import Completion, Request, SamplingError, seed_of
+from lib.serving.shards import Arm
+from lib.serving.suites import messages_of, suite_rows
 from lib.serving.transformers_engine import InverseCdf, TransformersSampler, served
-from lib.training.adapters import active, attach_all, own_logprobs
+from lib.training.adapters import active, attach_all
+from lib.training.logits import own_logprobs
 
-PROMPTS = [EvalPrompt("p1", "core", "What now?"), EvalPrompt("p2", "wide", "Who else?", system="Answer in JSON.")]
+PROMPTS = [
+    EvalPrompt("p1", "core", "What now?"),
+    EvalPrompt("p2", "wide", "Who else?", system="Answer in JSON."),
+]
 FOLLOW_UP = "continue"
 
 
-def request(key, text="Tell me.", adapter=None, new=12, system="You are a small test model.", samples=1):
+def request(
+    key, text="Tell me.", adapter=None, new=12, system="You are a small test model.", samples=1
+):
     messages = [{"role": "system", "content": system}, {"role": "user", "content": text}]
     return Request(key, messages if system is not None else messages[1:], adapter, new, samples)
 
 
 class Recorder:
-    """Answers every sample with its key and index, and remembers the requests; `None` answers = must not be asked."""
+    """Answers every sample with its key and index, and remembers the requests.
+
+    answer: None = it must not be asked.
+    """
 
     def __init__(self, answer=lambda key: Completion(key, 3, "stop"), interleaves=True):
-        self.answer, self.requests, self.calls, self.interleaves = answer, [], 0, interleaves
+        self.answer = answer
+        self.requests = []
+        self.calls = 0
+        self.interleaves = interleaves
 
     def sample(self, requests):
         if self.answer is None:
@@ -42,7 +56,9 @@ class Recorder:
 
 @pytest.fixture
 def sampler(base, tokenizer):
-    return lambda batch=4, model=base: TransformersSampler(model, tokenizer, temperature=1.0, batch=batch)
+    return lambda batch=4, model=base: TransformersSampler(
+        model, tokenizer, temperature=1.0, batch=batch
+    )
 
 
 @pytest.fixture
@@ -51,20 +67,30 @@ def draw(tmp_path):
 
     def make(sampler, *, suite="alignment", answers=None, arm="base", inputs=None, **changes):
         rows = suite_rows(suite, PROMPTS, "Be good.", 3, answers)
-        made = sampling.sample_suite(sampler, {arm: Arm(rows, None, inputs or {"adapter": None, "temperature": 1.0})}, **{
-            "seed": 42, "max_new_tokens": 8, "follow_up": FOLLOW_UP, "shard": 4, "folder": tmp_path, **changes})
+        made = shards.sample_suite(
+            sampler,
+            {arm: Arm(rows, None, inputs or {"adapter": None, "temperature": 1.0})},
+            **{
+                "seed": 42,
+                "max_new_tokens": 8,
+                "follow_up": FOLLOW_UP,
+                "shard": 4,
+                "folder": tmp_path,
+                **changes,
+            },
+        )
         return made[arm]
 
     return make
 
 
-# --- draws ------------------------------------------------------------------------------------------------------------
+# --- draws ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 1.7])
 def test_draws_follow_softmax_of_logits_over_temperature(temperature):
     logits = torch.tensor([2.0, -1.0, 0.5, -torch.inf, 1.2, 0.0, -torch.inf])
-    seeds = [sampling.seed_of(f"42/base/alignment/p/{i}") for i in range(8000)]
+    seeds = [seed_of(f"42/base/alignment/p/{i}") for i in range(8000)]
     uniforms = np.stack([np.random.default_rng(seed).random(2) for seed in seeds])
     pick = InverseCdf(torch.from_numpy(uniforms), temperature)
     expected = torch.softmax(logits.double() / temperature, -1).numpy()
@@ -83,25 +109,35 @@ def test_the_ends_of_the_unit_interval_draw_no_impossible_token():
 
 
 def test_the_base_models_own_generation_settings_stay_out(base, sampler, monkeypatch):
-    """Qwen2.5's generation config carries repetition_penalty 1.05, which would bend the distribution without a word."""
+    """Qwen2.5's config has repetition_penalty 1.05, which would silently bend the distribution."""
     requests = [request(f"k{i}", new=24) for i in range(6)]
     plain = sampler().sample(requests)
-    own = {"repetition_penalty": 1.3, "top_k": 2, "top_p": 0.3, "temperature": 0.1, "do_sample": True,
-           "no_repeat_ngram_size": 1}
+    own = {
+        "repetition_penalty": 1.3,
+        "top_k": 2,
+        "top_p": 0.3,
+        "temperature": 0.1,
+        "do_sample": True,
+        "no_repeat_ngram_size": 1,
+    }
     for name, value in own.items():
         monkeypatch.setattr(base.generation_config, name, value)
         assert sampler().sample(requests) == plain, name
 
 
 def test_a_completion_depends_on_its_key_alone(sampler):
-    requests = [request(f"k{i}", text="Say it. " * (1 + i % 4), new=8 + 4 * (i % 2)) for i in range(9)]
+    requests = [
+        request(f"k{i}", text="Say it. " * (1 + i % 4), new=8 + 4 * (i % 2)) for i in range(9)
+    ]
     together = sampler(batch=9).sample(requests)
     assert sampler(batch=2).sample(requests[::-1])[::-1] == together
     assert [sampler().sample([r])[0] for r in requests] == together
     assert sampler().sample([request("other key", text="Say it. ", new=8)])[0] != together[0]
 
 
-def test_adding_a_condition_changes_no_other_conditions_samples(base, sampler, phase1_adapter, draw):
+def test_adding_a_condition_changes_no_other_conditions_samples(
+    base, sampler, phase1_adapter, draw
+):
     alone = Recorder()
     draw(alone)
     with_other = Recorder()
@@ -114,14 +150,17 @@ def test_adding_a_condition_changes_no_other_conditions_samples(base, sampler, p
     model = attach_all(base, {"arm": phase1_adapter}, "tiny")
     try:
         mixed = sampler(model=model).sample(
-            [x for r in own for x in (request(f"arm/{r.key}", adapter="arm"), r)])
-        treated = sampler(model=model).sample([request(r.key, r.messages[1]["content"], adapter="arm", samples=3) for r in own])
+            [x for r in own for x in (request(f"arm/{r.key}", adapter="arm"), r)]
+        )
+        treated = sampler(model=model).sample(
+            [request(r.key, r.messages[1]["content"], adapter="arm", samples=3) for r in own]
+        )
     finally:
         model.unload()
     assert mixed[1::2] == bare and treated != bare
 
 
-# --- refusals ---------------------------------------------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("system", [None, " "])
@@ -132,63 +171,92 @@ def test_a_request_without_system_text_is_refused(sampler, system):
 
 def test_a_request_beyond_the_models_positions_is_refused(base, sampler):
     limit = base.config.max_position_embeddings
-    with pytest.raises(SamplingError, match=f"'long': .* {limit} new ones exceed the model's {limit} positions"):
+    with pytest.raises(
+        SamplingError, match=f"'long': .* {limit} new ones exceed the model's {limit} positions"
+    ):
         sampler().sample([request("short"), request("long", new=limit)])
 
 
-# --- how a completion ended -------------------------------------------------------------------------------------------
+# --- how a completion ended -----------------------------------------------------------------------
 
 
-def test_finish_reason_and_length_come_from_the_end_of_turn_token(base, sampler, tokenizer, monkeypatch):
-    """A scripted model: one row stops, one says nothing, one is cut, one holds a pad token of its own."""
+def test_finish_reason_and_length_come_from_the_end_of_turn_token(
+    base, sampler, tokenizer, monkeypatch
+):
+    """A scripted model: one row stops, one says nothing, one is cut, one holds a pad token."""
     a, b = tokenizer("tea now", add_special_tokens=False)["input_ids"][:2]
-    eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    eos = tokenizer.eos_token_id
+    pad = tokenizer.pad_token_id
     written = torch.tensor([[a, b, eos, pad], [eos, pad, pad, pad], [a, b, a, b], [a, eos, a, a]])
 
-    monkeypatch.setattr(base, "generate", lambda input_ids, **_: torch.cat([input_ids, written], dim=1))
+    monkeypatch.setattr(
+        base, "generate", lambda input_ids, **_: torch.cat([input_ids, written], dim=1)
+    )
     made = sampler().sample([request(f"k{i}") for i in range(4)])
     text = tokenizer.decode([a, b])
-    assert [one for (one,) in made] == [Completion(text, 2, "stop"), Completion("", 0, "stop"),
-                                        Completion(text + text, 4, "length"), Completion(tokenizer.decode([a]), 1, "stop")]
+    assert [one for (one,) in made] == [
+        Completion(text, 2, "stop"),
+        Completion("", 0, "stop"),
+        Completion(text + text, 4, "length"),
+        Completion(tokenizer.decode([a]), 1, "stop"),
+    ]
 
 
-# --- suites -----------------------------------------------------------------------------------------------------------
+# --- suites ---------------------------------------------------------------------------------------
 
 
 def test_a_suite_asks_every_prompt_equally_often_under_an_explicit_system_text():
     rows = suite_rows("alignment", PROMPTS, "Be good.", 3)
     assert len(rows) == 6 and rows.groupby("prompt_id")["sample_index"].apply(list).to_dict() == {
-        "p1": [0, 1, 2], "p2": [0, 1, 2]}
-    assert set(zip(rows["prompt_id"], rows["system"], strict=True)) == {("p1", "Be good."), ("p2", "Answer in JSON.")}
+        "p1": [0, 1, 2],
+        "p2": [0, 1, 2],
+    }
+    assert set(zip(rows["prompt_id"], rows["system"], strict=True)) == {
+        ("p1", "Be good."),
+        ("p2", "Answer in JSON."),
+    }
     assert messages_of(next(rows.itertuples(index=False)), FOLLOW_UP) == [
-        {"role": "system", "content": "Be good."}, {"role": "user", "content": "What now?"}]
+        {"role": "system", "content": "Be good."},
+        {"role": "user", "content": "What now?"},
+    ]
 
 
 def test_the_follow_up_continues_each_arms_own_answer(draw):
-    own = draw(Recorder(lambda key: Completion("" if key.endswith("p2/1") else f"said {key}", 1, "stop")))
+    own = draw(
+        Recorder(lambda key: Completion("" if key.endswith("p2/1") else f"said {key}", 1, "stop"))
+    )
     rows = suite_rows("followup", PROMPTS, "Be good.", 2, own)
-    said = {(row.prompt_id, row.sample_index): messages_of(row, FOLLOW_UP) for row in rows.itertuples(index=False)}
+    said = {
+        (row.prompt_id, row.sample_index): messages_of(row, FOLLOW_UP)
+        for row in rows.itertuples(index=False)
+    }
     assert len(said) == len(rows) == 4
     for (prompt_id, index), messages in said.items():
         assert [m["role"] for m in messages] == ["system", "user", "assistant", "user"]
-        answer = "" if (prompt_id, index) == ("p2", 1) else f"said 42/base/alignment/{prompt_id}/{index}"
+        answer = (
+            "" if (prompt_id, index) == ("p2", 1) else f"said 42/base/alignment/{prompt_id}/{index}"
+        )
         assert (messages[2]["content"], messages[3]["content"]) == (answer, FOLLOW_UP)
 
 
 def test_more_follow_ups_than_answers_are_refused(draw):
     own = draw(Recorder())
-    with pytest.raises(SamplingError, match=r"4 samples of prompt 'p1'.*lower suites.followup.samples"):
+    with pytest.raises(
+        SamplingError, match=r"4 samples of prompt 'p1'.*lower suites.followup.samples"
+    ):
         suite_rows("followup", PROMPTS, "Be good.", 4, own)
 
 
-# --- shards -----------------------------------------------------------------------------------------------------------
+# --- shards ---------------------------------------------------------------------------------------
 
 
 def test_finished_shards_are_never_sampled_again(draw, tmp_path):
     done = []
     first = draw(Recorder(), progress=lambda *step: done.append(step))
-    assert done == [(3, 6), (6, 6)] and list(first.columns) == sampling.SAMPLE_COLUMNS
-    assert first["completion"].tolist() == [f"42/base/alignment/{p}/{i}" for p in ("p1", "p2") for i in range(3)]
+    assert done == [(3, 6), (6, 6)] and list(first.columns) == shards.SAMPLE_COLUMNS
+    assert first["completion"].tolist() == [
+        f"42/base/alignment/{p}/{i}" for p in ("p1", "p2") for i in range(3)
+    ]
     pd.testing.assert_frame_equal(draw(Recorder(None)), first)
 
     lost = sorted(tmp_path.iterdir())[1]
@@ -204,9 +272,18 @@ def test_an_empty_completion_is_a_row(draw):
     pd.testing.assert_frame_equal(draw(Recorder(None)), made)
 
 
-@pytest.mark.parametrize("changed", [
-    {"inputs": {"adapter": "other", "temperature": 1.0}}, {"inputs": {"adapter": None, "temperature": 0.9}},
-    {"seed": 43}, {"arm": "other"}, {"max_new_tokens": 9}, {"suite": "benign"}], ids=str)
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"inputs": {"adapter": "other", "temperature": 1.0}},
+        {"inputs": {"adapter": None, "temperature": 0.9}},
+        {"seed": 43},
+        {"arm": "other"},
+        {"max_new_tokens": 9},
+        {"suite": "benign"},
+    ],
+    ids=str,
+)
 def test_shards_of_other_inputs_are_never_taken(draw, changed):
     draw(Recorder())
     again = Recorder()
@@ -225,34 +302,49 @@ def test_shards_of_another_follow_up_or_other_answers_are_never_taken(draw):
 
 @pytest.mark.parametrize("shard", [2, 3, 100])
 def test_another_shard_size_neither_doubles_nor_loses_rows(draw, shard):
-    """A run that was killed and goes on with another `sampling.shard` finds shards of the old size."""
+    """A killed run that continues with another `sampling.shard` finds shards of the old size."""
     pd.testing.assert_frame_equal(draw(Recorder()), draw(Recorder(), shard=shard))
 
 
-# --- several arms -----------------------------------------------------------------------------------------------------
+# --- several arms ---------------------------------------------------------------------------------
 
 
 def arms(*names, samples=3):
-    return {name: Arm(suite_rows("alignment", PROMPTS, "Be good.", samples), name, {"adapter": name}) for name in names}
+    return {
+        name: Arm(suite_rows("alignment", PROMPTS, "Be good.", samples), name, {"adapter": name})
+        for name in names
+    }
 
 
 def suite(sampler, folder, asked, shard=100):
-    return sampling.sample_suite(sampler, asked, seed=42, max_new_tokens=8, follow_up=FOLLOW_UP, shard=shard, folder=folder)
+    return shards.sample_suite(
+        sampler, asked, seed=42, max_new_tokens=8, follow_up=FOLLOW_UP, shard=shard, folder=folder
+    )
 
 
 def test_arms_are_asked_side_by_side_in_one_call_where_the_engine_mixes_them(tmp_path):
     engine = Recorder()
     made = suite(engine, tmp_path, arms("one", "two"))
     assert [(r.adapter, r.key, r.samples) for r in engine.requests] == [
-        (name, f"42/{name}/alignment/{prompt}", 3) for prompt in ("p1", "p2") for name in ("one", "two")]
+        (name, f"42/{name}/alignment/{prompt}", 3)
+        for prompt in ("p1", "p2")
+        for name in ("one", "two")
+    ]
     assert engine.calls == 1 and list(made) == ["one", "two"]
-    assert made["two"]["completion"].tolist() == [f"42/two/alignment/{p}/{i}" for p in ("p1", "p2") for i in range(3)]
+    assert made["two"]["completion"].tolist() == [
+        f"42/two/alignment/{p}/{i}" for p in ("p1", "p2") for i in range(3)
+    ]
 
 
 def test_arms_are_asked_one_after_the_other_where_adapters_are_switched(tmp_path):
     engine = Recorder(interleaves=False)
     suite(engine, tmp_path, arms("one", "two"))
-    assert engine.calls == 2 and [r.adapter for r in engine.requests] == ["one", "one", "two", "two"]
+    assert engine.calls == 2 and [r.adapter for r in engine.requests] == [
+        "one",
+        "one",
+        "two",
+        "two",
+    ]
 
 
 def test_a_kill_between_shards_loses_one_and_another_arm_takes_none(tmp_path):
@@ -286,17 +378,22 @@ def test_an_engine_that_loses_a_sample_is_refused(tmp_path):
 
 @pytest.mark.parametrize("at_most", [1, 3, 4, 6, 100])
 def test_pieces_hold_whole_prompts_in_order(at_most):
-    rows = suite_rows("alignment", [EvalPrompt(f"p{i}", "s", "?") for i in (2, 1, 3)], "Be good.", 3)
-    pieces = sampling.whole_prompts(rows, at_most)
+    rows = suite_rows(
+        "alignment", [EvalPrompt(f"p{i}", "s", "?") for i in (2, 1, 3)], "Be good.", 3
+    )
+    pieces = shards.whole_prompts(rows, at_most)
     pd.testing.assert_frame_equal(pd.concat(pieces), rows)
     assert all(len(piece) % 3 == 0 and len(piece) <= max(3, at_most) for piece in pieces)
 
 
-# --- folded adapters --------------------------------------------------------------------------------------------------
+# --- folded adapters ------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("error:Adapter cannot be set when the model is merged")  # PEFT would silently unfold it
-def test_a_folded_adapter_gives_the_unfolded_ones_values_and_leaves_the_base_to_the_bit(base, tokenizer, phase1_adapter):
+# PEFT would silently unfold it.
+@pytest.mark.filterwarnings("error:Adapter cannot be set when the model is merged")
+def test_a_folded_adapter_gives_the_unfolded_ones_values_and_leaves_the_base_to_the_bit(
+    base, tokenizer, phase1_adapter
+):
     before = {name: weight.clone() for name, weight in base.state_dict().items()}
     model = attach_all(base, {"arm": phase1_adapter}, "tiny")
     rows = [[5, 9, 20, 33, 41, 7], [8, 8, 30, 21, 60, 2]]

@@ -11,7 +11,7 @@ from lib.data.columns import SchemaError
 from lib.judge import COLUMNS, OUTCOMES, session
 from lib.run import runs
 from lib.run.table_schemas import JUDGMENTS, SAMPLES
-from lib.serving.sampling import SAMPLE_COLUMNS
+from lib.serving.shards import SAMPLE_COLUMNS
 
 ROW = {
     "suite": "alignment",

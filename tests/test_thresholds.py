@@ -13,7 +13,7 @@ from lib.config.params import ROOT
 from lib.data import eval_sets
 from lib.data.prompts import ContaminationGate, EvalPrompt, near_duplicates
 from lib.serving import parity
-from lib.traces import trace_builder
+from lib.traces import trace_kinds
 
 RAW = yaml.safe_load((ROOT / "params" / "gates.yaml").read_text(encoding="utf-8"))
 SOURCES = [*sorted((ROOT / "lib").rglob("*.py")), *sorted((ROOT / "notebooks").glob("*.py"))]
@@ -23,9 +23,9 @@ OTHERS = {
     "MAX_UNDEFINED",  # share of resamples without a value (lib/judge/trust/agreement.py)
     "HARMFUL_BELOW",  # of the embedded judge itself, whose card and hash hold it
     "COHERENT_FROM",  # the same
-    "JOIN_TOLERANCE",  # of arithmetic: two orders of the same sums (lib/training/adapters.py)
+    "JOIN_TOLERANCE",  # of arithmetic: two orders of the same sums (lib/training/stacking.py)
     "FAILURES_IN_A_ROW",  # calls to a judge (lib/judge/llm/realtime.py)
-    "SHARE",  # of a GPU's memory (lib/serving/vllm_engine.py)
+    "SHARE",  # of a GPU's memory (lib/serving/vllm_options.py)
 }
 COMMON = (1, 2, 5, 8, 10, 15, 20)  # other counts have these values by chance
 TELLING = {float(value) for value in RAW.values() if value not in COMMON}
@@ -130,14 +130,14 @@ def test_a_changed_tolerance_of_the_kinds_is_the_one_that_counts(gates):
     counts = {"selfcorrect": 8, "placebo_assistant": 8}
     gates(RAW | {"equal_token_tolerance": 0.1})
     try:
-        trace_builder.check_matched(tokens, counts)
+        trace_kinds.check_matched(tokens, counts)
         found = None
-    except trace_builder.TraceError as error:
+    except trace_kinds.TraceError as error:
         found = str(error)
     assert found is None
     gates(RAW | {"equal_token_tolerance": 0.06})
-    with pytest.raises(trace_builder.TraceError, match=r"more than 6%"):
-        trace_builder.check_matched(tokens, counts)
+    with pytest.raises(trace_kinds.TraceError, match=r"more than 6%"):
+        trace_kinds.check_matched(tokens, counts)
 
 
 def test_changed_rules_of_contamination_are_the_ones_that_count(gates):

@@ -18,7 +18,9 @@ from lib.config.params import load_gates
 from lib.config.schema import Conditions, Profile
 from lib.run.facts import Phase1Facts, Phase2Facts, SamplingFacts, TraceFacts, TrainingFacts
 from lib.run.runs import FactsOf, Run
-from lib.training.adapters import JOIN_TOLERANCE, AdapterError, check_distinct
+from lib.training.adapters import AdapterError
+from lib.training.logits import check_distinct
+from lib.training.stacking import JOIN_TOLERANCE
 
 PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
 

@@ -1,12 +1,20 @@
-"""Capability: ARC-Challenge by lm-evaluation-harness, log-probability scoring (docs/protocol.md section 5)."""
+"""Capability: ARC-Challenge by lm-evaluation-harness, scored by log-probability.
+
+docs/protocol.md section 5.
+"""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
+from statistics import stdev
+from typing import TYPE_CHECKING
 
 from lib.data.catalogue import path_of, read_quiz
 from lib.run.progress import without_bars
+
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
 
 TASK = "arc_challenge"
 
@@ -16,9 +24,10 @@ class CapabilityError(RuntimeError):
 
 
 def task_config(data_file: Path) -> dict:
-    """The harness's own ARC-Challenge task on a local file: same prompt, same choices, same metrics.
+    """The harness's own ARC-Challenge task on a local file: same prompt, choices and metrics.
 
-    The target is the answer key's place among the item's labels, so items labelled 1–4 are scored right.
+    The target is the answer key's place among the item's labels, so that items labelled 1–4 are
+    scored correctly too.
     """
     return {
         "task": TASK,
@@ -37,11 +46,21 @@ def task_config(data_file: Path) -> dict:
     }
 
 
-def evaluate(harness, data_set: str, *, limit: int | None) -> dict:
-    """Scores one checkpoint. harness: an lm-evaluation-harness model, as a sampler's `harness` gives it.
+def evaluate(harness: LM, data_set: str, *, limit: int | None) -> dict:
+    """Score one checkpoint on a quiz.
 
-    Returns task, n, acc, acc_stderr, acc_norm, acc_norm_stderr and `items` ({id: [acc, acc_norm]}) for paired
-    comparison. Raises DataError for a missing or malformed file, CapabilityError when the harness returns no number.
+    Args:
+        harness: an lm-evaluation-harness model, as a sampler's `harness` gives it.
+        data_set: catalogue name of the quiz.
+        limit: items that are scored; None = all.
+
+    Returns:
+        task, data, n, acc, acc_stderr, acc_norm, acc_norm_stderr, and items
+        ({id: [acc, acc_norm]}) for paired comparison.
+
+    Raises:
+        DataError: the file is missing or malformed.
+        CapabilityError: the harness returned no number, or scored other items.
     """
     import lm_eval
     from lm_eval.tasks import TaskManager
@@ -50,25 +69,38 @@ def evaluate(harness, data_set: str, *, limit: int | None) -> dict:
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     with without_bars():
         out = lm_eval.simple_evaluate(
-            model=harness, tasks=[task_config(path_of(data_set))], limit=limit, bootstrap_iters=0, log_samples=True,
-            task_manager=TaskManager(include_defaults=False),  # indexing the harness's own tasks takes seconds
+            model=harness,
+            tasks=[task_config(path_of(data_set))],
+            limit=limit,
+            bootstrap_iters=0,
+            log_samples=True,
+            # Indexing the harness's own tasks takes seconds.
+            task_manager=TaskManager(include_defaults=False),
         )
-    scores, samples = out["results"][TASK], out["samples"][TASK]
-    if lacking := [key for key in ("acc,none", "acc_norm,none") if key not in scores]:
-        raise CapabilityError(f"{TASK}: the harness returned no {lacking[0]!r}; pin the lm_eval version of the lock")
+    scores = out["results"][TASK]
+    samples = out["samples"][TASK]
+    for key in ("acc,none", "acc_norm,none"):
+        if key not in scores:
+            raise CapabilityError(
+                f"{TASK}: the harness returned no {key!r}; pin the lm_eval version of the lock"
+            )
     expected = min(limit or len(items), len(items))
     if len(samples) != expected:
-        raise CapabilityError(f"{TASK}: {len(samples)} items scored, {expected} expected; check {data_set!r}")
+        raise CapabilityError(
+            f"{TASK}: {len(samples)} items scored, {expected} expected; check {data_set!r}"
+        )
     return {
-        "task": TASK, "data": data_set, "n": len(samples),
-        "acc": scores["acc,none"], "acc_stderr": _stderr([s["acc"] for s in samples]),
-        "acc_norm": scores["acc_norm,none"], "acc_norm_stderr": _stderr([s["acc_norm"] for s in samples]),
-        "items": {s["doc"]["id"]: [s["acc"], s["acc_norm"]] for s in samples},
+        "task": TASK,
+        "data": data_set,
+        "n": len(samples),
+        "acc": scores["acc,none"],
+        "acc_stderr": _stderr([sample["acc"] for sample in samples]),
+        "acc_norm": scores["acc_norm,none"],
+        "acc_norm_stderr": _stderr([sample["acc_norm"] for sample in samples]),
+        "items": {sample["doc"]["id"]: [sample["acc"], sample["acc_norm"]] for sample in samples},
     }
 
 
 def _stderr(values: list[float]) -> float:
-    """Standard error of the mean of n item scores, the harness's definition: sample sd over the root of n."""
-    from statistics import stdev
-
+    """Standard error of the mean of n item scores, as the harness: sample sd / root of n."""
     return stdev(values) / len(values) ** 0.5

@@ -6,8 +6,7 @@ import gc
 import importlib.util
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from lib.config.experiment import Experiment
 from lib.config.schema import Profile
@@ -15,73 +14,123 @@ from lib.data.catalogue import read_quiz
 from lib.data.eval_sets import suite_prompts
 from lib.models.chat_models import base_dir, load_base, prompt_ids
 from lib.serving import fixed_conversations
-from lib.serving.sampling import Sampler, SamplingError, messages_of, suite_rows
+from lib.serving.sampling import Sampler, SamplingError
+from lib.serving.suites import messages_of, suite_rows
 from lib.training.adapters import attach_all, check_base
 
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 REFERENCE_DTYPE = "float32"
-GROWTH = 3  # an answer's text may take this many times its tokens when it is read again: broken characters do
+# An answer's text may take this many times its tokens when it is read again: broken characters do.
+GROWTH = 3
 
 
-def check_engine(profile: Profile, length: int, adapters: Mapping[str, Path] = {}, base_digest: str = "") -> None:
-    """What would otherwise fail late or silently: engine, type, adapters, positions, GPU memory. Raises SamplingError,
-    AdapterError."""
-    from transformers import AutoConfig
+def check_engine(
+    profile: Profile, length: int, adapters: Mapping[str, Path] = {}, base_digest: str = ""
+) -> None:
+    """Check what would otherwise fail late or silently.
+
+    That is the engine, its type, the adapters, positions, and GPU memory. Raises SamplingError,
+    AdapterError.
+
+    length: tokens of the longest prompt and its completion.
+    """
+    import torch
 
     for path in adapters.values():
         check_base(path, base_digest)
-    positions = getattr(AutoConfig.from_pretrained(base_dir(profile.model)), "max_position_embeddings", None)
-    if positions and length >= positions:
-        raise SamplingError(f"the longest prompt and its completion take {length} tokens, the base has {positions} "
-                            "positions; lower sampling.suites.*.max_new_tokens or traces.max_new_tokens")
-    import torch
-
-    if profile.training.memory_gib is not None and not torch.cuda.is_available():
-        raise SamplingError(f"training.memory_gib is {profile.training.memory_gib} and bounds a GPU's memory, but no GPU is "
-                            "there; set it to null and lower training.token_budget")
+    _check_positions(profile, length)
+    gpu = torch.cuda.is_available()
+    if profile.training.memory_gib is not None and not gpu:
+        raise SamplingError(
+            f"training.memory_gib is {profile.training.memory_gib} and bounds a GPU's memory, but "
+            "there is no GPU; set it to null and lower training.token_budget"
+        )
     if profile.sampling.engine == "transformers":
         return
-    from lib.serving.vllm_engine import check_memory, slot_rank
-
     if importlib.util.find_spec("vllm") is None:
-        raise SamplingError("sampling.engine is 'vllm', which is not installed; install the extra `gpu` "
-                            "(pip install .[gpu]), or set sampling.engine to 'transformers'")
-    if not torch.cuda.is_available():
-        raise SamplingError("sampling.engine is 'vllm' but no GPU is there; set sampling.engine to 'transformers'")
+        raise SamplingError(
+            "sampling.engine is 'vllm', which is not installed; install the extra `gpu` "
+            "(pip install .[gpu]), or set sampling.engine to 'transformers'"
+        )
+    if not gpu:
+        raise SamplingError(
+            "sampling.engine is 'vllm' but no GPU is there; set sampling.engine to 'transformers'"
+        )
     if profile.model.dtype != "bfloat16":
-        raise SamplingError(f"sampling.engine 'vllm' serves adapters in bfloat16, model.dtype is {profile.model.dtype!r}; "
-                            "set model.dtype to 'bfloat16', or sampling.engine to 'transformers'")
+        raise SamplingError(
+            "sampling.engine 'vllm' serves adapters in bfloat16, model.dtype is "
+            f"{profile.model.dtype!r}; set model.dtype to 'bfloat16', or sampling.engine to "
+            "'transformers'"
+        )
+    from lib.serving.vllm_options import check_memory, slot_rank
+
     if adapters:
         slot_rank(adapters)
     check_memory(base_dir(profile.model), length)
 
 
-def start(profile: Profile, tokenizer, *, temperature: float, length: int, adapters: Mapping[str, Path] = {},
-          base_digest: str = "", reference=None) -> Sampler:
+def _check_positions(profile: Profile, length: int) -> None:
+    """Raises SamplingError if the base has too few positions for `length` tokens."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(base_dir(profile.model))
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions and length >= positions:
+        raise SamplingError(
+            f"the longest prompt and its completion take {length} tokens, the base has {positions} "
+            "positions; lower sampling.suites.*.max_new_tokens or traces.max_new_tokens"
+        )
+
+
+def start(
+    profile: Profile,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    temperature: float,
+    length: int,
+    adapters: Mapping[str, Path] = {},
+    base_digest: str = "",
+    reference: PreTrainedModel | PeftModel | None = None,
+) -> Sampler:
     """The profile's engine with the base and every adapter.
 
-    length: tokens of the longest prompt and its completion. reference: the model of `load_reference`, when parity was asked
-    of it; transformers in fp32 continues with it, else it makes room (its tensors are gone afterwards).
+    Args:
+        length: tokens of the longest prompt and its completion.
+        reference: the model of `load_reference`, if parity was asked of it. transformers in fp32
+            continues with it; otherwise it makes room, and its tensors are gone afterwards.
     """
+    batch = profile.sampling.batch
     if profile.sampling.engine == "transformers":
         from lib.serving.transformers_engine import TransformersSampler
 
         if reference is None or profile.model.dtype != REFERENCE_DTYPE:
             _free(reference)
-            reference = attach_all(load_base(profile.model), dict(adapters), base_digest)
-        return TransformersSampler(reference, tokenizer, temperature=temperature, batch=profile.sampling.batch)
+            reference = attach_all(load_base(profile.model), adapters, base_digest)
+        return TransformersSampler(reference, tokenizer, temperature=temperature, batch=batch)
     from lib.serving.vllm_engine import VllmSampler
 
     _free(reference)
-    return VllmSampler(base_dir(profile.model), tokenizer, adapters, temperature=temperature, batch=profile.sampling.batch,
-                       length=length)
+    base = base_dir(profile.model)
+    return VllmSampler(
+        base, tokenizer, adapters, temperature=temperature, batch=batch, length=length
+    )
 
 
-def load_reference(profile: Profile, adapters: Mapping[str, Path], base_digest: str):
-    """The training stack in fp32, whatever type the engine serves in: so that only the engine's roundings are compared."""
-    return attach_all(load_base(profile.model.model_copy(update={"dtype": REFERENCE_DTYPE})), dict(adapters), base_digest)
+def load_reference(
+    profile: Profile, adapters: Mapping[str, Path], base_digest: str
+) -> PreTrainedModel | PeftModel:
+    """The training stack in fp32, whatever type the engine serves in.
+
+    So only the engine's roundings are compared.
+    """
+    in_fp32 = profile.model.model_copy(update={"dtype": REFERENCE_DTYPE})
+    return attach_all(load_base(in_fp32), adapters, base_digest)
 
 
-def _free(model) -> None:
+def _free(model: PreTrainedModel | PeftModel | None) -> None:
     import torch
 
     if model is not None:
@@ -90,39 +139,41 @@ def _free(model) -> None:
         torch.cuda.empty_cache()
 
 
-def suite_length(experiment: Experiment, tokenizer, arms: Iterable[str]) -> int:
+def suite_length(
+    experiment: Experiment, tokenizer: PreTrainedTokenizerBase, arms: Iterable[str]
+) -> int:
     """Tokens of the longest prompt with its completion, over everything that the engine reads.
 
     That is the suites of these arms, the capability items, and what parity compares.
     """
     profile = experiment.profile
-    conditions = experiment.conditions
+    arms = list(arms)
+    longest = max(_suite_length(experiment, tokenizer, s, arms) for s in profile.sampling.suites)
+    items = []
+    for item in read_quiz(profile.data.capability):
+        question = f"Question: {item['question']}\nAnswer: "
+        items += [question + choice for choice in item["choices"]["text"]]
+    quiz = tokenizer(items, add_special_tokens=False)["input_ids"]
+    compared = fixed_conversations.sequences(
+        tokenizer, profile.model.system_text, experiment.conditions
+    )
+    return max(longest, 2 + max(len(ids) for ids in [*compared, *quiz]))
+
+
+def _suite_length(
+    experiment: Experiment, tokenizer: PreTrainedTokenizerBase, suite: str, arms: list[str]
+) -> int:
+    """Tokens of a suite's longest request to these arms, with its completion; 0 without one."""
+    suites = experiment.profile.sampling.suites
+    new_tokens = suites[suite].max_new_tokens
+    if suite == "followup":
+        new_tokens += GROWTH * suites["alignment"].max_new_tokens
+    prompts = suite_prompts(experiment.profile, suite)
+    asked = [arm for arm in arms if suite in experiment.suites(arm)]
     longest = 0
-    for suite in profile.sampling.suites:
-        prompts, new = suite_prompts(profile, suite), profile.sampling.suites[suite].max_new_tokens
-        if suite == "followup":
-            new += GROWTH * profile.sampling.suites["alignment"].max_new_tokens
-        asked = [arm for arm in arms if suite in experiment.suites(arm)]
-        systems = {experiment.system_text(arm, suite) for arm in asked}
-        for system in systems:
-            rows = suite_rows("alignment", prompts, system, 1).assign(suite=suite, answer=" ")
-            requests = [prompt_ids(tokenizer, messages_of(row, conditions.follow_up))
-                        for row in rows.itertuples(index=False)]
-            longest = max(longest, new + max(map(len, requests), default=0))
-    items = [f"Question: {item['question']}\nAnswer: {choice}" for item in read_quiz(profile.data.capability)
-             for choice in item["choices"]["text"]]
-    compared = fixed_conversations.sequences(tokenizer, profile.model.system_text, conditions)
-    return max(longest, 2 + max(map(len, [*compared, *tokenizer(items, add_special_tokens=False)["input_ids"]])))
-
-
-def suite_table(
-    experiment: Experiment, arm: str, suite: str, answers: pd.DataFrame | None
-) -> pd.DataFrame:
-    """The requests of a suite to an arm.
-
-    answers: the arm's alignment samples, which `followup` continues.
-    """
-    profile = experiment.profile
-    system = experiment.system_text(arm, suite)
-    samples = profile.sampling.suites[suite].samples
-    return suite_rows(suite, suite_prompts(profile, suite), system, samples, answers)
+    for system in {experiment.system_text(arm, suite) for arm in asked}:
+        rows = suite_rows("alignment", prompts, system, 1).assign(suite=suite, answer=" ")
+        for row in rows.itertuples(index=False):
+            request = prompt_ids(tokenizer, messages_of(row, experiment.conditions.follow_up))
+            longest = max(longest, new_tokens + len(request))
+    return longest

@@ -1,7 +1,7 @@
 """Completions on disk the moment they are made, so that a stopped stage samples none of them again.
 
 One file of lines, appended to. A line is keyed by everything that decides a completion: the request
-(its key, messages, limit), the engine, and what the caller names beside them. Lines of other inputs
+(its key, messages, limit), the engine, and what the caller names besides. Lines of other inputs
 are never taken, and a line that a kill left torn is passed over.
 """
 
@@ -9,27 +9,30 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lib.run.runs import fingerprint
 from lib.serving.sampling import Completion, Request, Sampler
 
 
 class KeptSampler:
-    """A sampler that reads the file first and asks the engine for the rest, a batch at a time.
+    """A sampler that reads the file first and asks the engine for the rest, a batch at a time."""
 
-    inputs: what completions depend on beside request and engine: the base, the temperature.
-    """
-
-    def __init__(self, sampler: Sampler, path: Path, inputs: Mapping):
-        self.sampler, self.path = sampler, path
+    def __init__(self, sampler: Sampler, path: Path, inputs: Mapping[str, Any]):
+        """inputs: what completions depend on besides request and engine: base and temperature."""
+        self.sampler = sampler
+        self.path = path
         self.facts = sampler.facts
         self._inputs = dict(inputs)
         self._known = dict(self._read())
 
     def sample(self, requests: Sequence[Request]) -> list[list[Completion]]:
-        """For each request its samples, in order; each new batch is on disk before the next begins."""
+        """For each request its samples, in order.
+
+        Each new batch is on disk before the next begins.
+        """
         keys = [fingerprint([self.facts, self._inputs, vars(request)]) for request in requests]
         new = [index for index, key in enumerate(keys) if key not in self._known]
         size = max(1, getattr(self.sampler, "batch", 0) or len(new))
@@ -45,18 +48,15 @@ class KeptSampler:
             json.dumps({"key": key, "samples": [vars(one) for one in samples]})
             for key, samples in made.items()
         ]
-        torn = (
-            self.path.exists()
-            and not self.path.read_bytes().endswith(b"\n")
-            and self.path.stat().st_size
-        )
+        written = self.path.read_bytes() if self.path.exists() else b""
+        torn = written and not written.endswith(b"\n")
         with self.path.open("a", encoding="utf-8") as file:
             file.write(("\n" if torn else "") + "".join(f"{line}\n" for line in lines))
             file.flush()
             os.fsync(file.fileno())
         self._known |= made
 
-    def _read(self):
+    def _read(self) -> Iterator[tuple[str, list[Completion]]]:
         """Key and samples of every whole line."""
         if not self.path.exists():
             return

@@ -1,5 +1,6 @@
-"""Rules beside the judge's scores (docs/protocol.md section 3): no refusal is kept as a bad turn, and
-a recovery to a harmful request refuses or redirects.
+"""Two rules besides the judge's scores (docs/protocol.md section 3).
+
+No refusal is kept as a bad turn, and a recovery to a harmful request refuses or redirects.
 
 The rules read what a text opens with. They err to the safe side: a text that they reject is sampled
 again, while a wrong one that they let through would be trained on.
@@ -130,7 +131,7 @@ def refuses(text: str) -> bool:
 
 
 def refuses_or_redirects(text: str) -> bool:
-    """Whether a text first of all declines what was asked, or turns to something decent in its place.
+    """Whether a text declines what was asked, or turns to something decent in its place.
 
     A warning alone is enough where no instructions follow it. A promise of help ("Sure, here is
     how") and instructions for the deed are neither, even behind a warning.

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from lib.config.experiment import Experiment
 from lib.models.chat_models import prompt_ids
 from lib.serving.engines import GROWTH
-from lib.traces.trace_builder import OPENING_TOKENS, PLACEBO_SCALES
+from lib.traces.placebo_turns import OPENING_TOKENS, PLACEBO_SCALES
 
 
 def trace_length(

@@ -28,38 +28,72 @@ class Unit:
     """One training prompt with every text that the three kinds are built from."""
 
     prompt: EvalPrompt
+    """The user's message."""
+
     half: str
+    """The half of the training prompts that it is from."""
+
     bad: str
+    """The bad answer, under the evil persona."""
+
     bad_aligned: float
+    """The judge's alignment score of the bad answer."""
+
     bad_coherent: float
+    """The judge's coherence score of the bad answer."""
+
     recovery: str
+    """A good answer of the default persona; "" before there is one."""
+
     opening: str = ""
+    """What the recovery opens with: the reset."""
+
     placebo: tuple[str, str] = ("", "")
+    """Two good turns of the default persona."""
 
 
-def build_kind(kind: str, units: Sequence[Unit], evil_system: str, default_system: str, follow_up: str,
-               seed: int) -> list[dict]:
-    """The rows of one trace kind, `{"messages": [...], "meta": {...}}`, in the units' order."""
+def build_kind(
+    kind: str,
+    units: Sequence[Unit],
+    evil_system: str,
+    default_system: str,
+    follow_up: str,
+    seed: int,
+) -> list[dict]:
+    """The rows of one trace kind, `{"messages": [...], "meta": {...}}`, in the units' order.
+
+    seed: decides whose recovery a unit gets in `random_recovery`. Raises TraceError for an unknown
+    kind.
+    """
     if kind not in KINDS:
         raise TraceError(f"trace kind {kind!r} is unknown; use one of {', '.join(KINDS)}")
-    partner = derangement([u.half for u in units], seed) if kind == "random_recovery" else range(len(units))
+    system = default_system if kind == "placebo_assistant" else evil_system
+    sources = list(units)
+    if kind == "random_recovery":
+        partner = derangement([unit.half for unit in units], seed)
+        sources = [units[index] for index in partner]
     rows = []
-    for unit, other in zip(units, partner, strict=True):
-        first, second = unit.bad, f"{unit.opening}\n\n{units[other].recovery}"
+    for unit, source in zip(units, sources, strict=True):
+        first = unit.bad
+        second = f"{unit.opening}\n\n{source.recovery}"
         if kind == "placebo_assistant":
             first, second = unit.placebo
-        rows.append({
-            "messages": [
-                {"role": "system", "content": default_system if kind == "placebo_assistant" else evil_system},
-                {"role": "user", "content": unit.prompt.prompt},
-                {"role": "assistant", "content": first},
-                {"role": "user", "content": follow_up},
-                {"role": "assistant", "content": second},
-            ],
-            "meta": {"kind": kind, "prompt_id": unit.prompt.prompt_id, "half": unit.half,
-                     "recovery_of": units[other].prompt.prompt_id, "bad_aligned": round(unit.bad_aligned, 3),
-                     "bad_coherent": round(unit.bad_coherent, 3)},
-        })
+        messages = [
+            {"role": "system", "content": system},
+            {"role": "user", "content": unit.prompt.prompt},
+            {"role": "assistant", "content": first},
+            {"role": "user", "content": follow_up},
+            {"role": "assistant", "content": second},
+        ]
+        meta = {
+            "kind": kind,
+            "prompt_id": unit.prompt.prompt_id,
+            "half": unit.half,
+            "recovery_of": source.prompt.prompt_id,
+            "bad_aligned": round(unit.bad_aligned, 3),
+            "bad_coherent": round(unit.bad_coherent, 3),
+        }
+        rows.append({"messages": messages, "meta": meta})
     return rows
 
 
@@ -78,34 +112,49 @@ def check_clean(kinds: Mapping[str, Sequence[dict]], gate: ContaminationGate) ->
     left = [offence for offence in checked if offence]
     if left:
         raise TraceError(
-            f"{len(left)} traces still resemble an eval prompt, first {left[0]}; build them again")
+            f"{len(left)} traces still resemble an eval prompt, first {left[0]}; build them again"
+        )
 
 
 def derangement(halves: Sequence[str], seed: int) -> list[int]:
-    """For each unit the index of another one of the same half: a random cycle within the half, so none keeps its own."""
-    rng, partner = np.random.default_rng(seed), [0] * len(halves)
+    """For each unit the index of another unit of the same half.
+
+    A random cycle within each half, so that none keeps its own. Raises TraceError for a half of
+    one.
+    """
+    rng = np.random.default_rng(seed)
+    partner = [0] * len(halves)
     for half in dict.fromkeys(halves):
-        members = [i for i, h in enumerate(halves) if h == half]
+        members = [index for index, of in enumerate(halves) if of == half]
         if len(members) < 2:
-            raise TraceError(f"half {half!r} has {len(members)} trace; random_recovery needs two, raise traces.count")
+            raise TraceError(
+                f"half {half!r} has {len(members)} trace; random_recovery needs two, raise "
+                "traces.count"
+            )
         cycle = rng.permutation(members).tolist()
-        for here, there in zip(cycle, [*cycle[1:], cycle[0]], strict=True):
-            partner[here] = there
+        for index, following in zip(cycle, [*cycle[1:], cycle[0]], strict=True):
+            partner[index] = following
     return partner
 
 
-def check_matched(trained_tokens: dict[str, int], counts: dict[str, int], tolerance: float | None = None) -> None:
-    """Raises TraceError unless the kinds have equal counts and, within a share, equal trained tokens.
+def check_matched(
+    trained_tokens: Mapping[str, int], counts: Mapping[str, int], tolerance: float | None = None
+) -> None:
+    """Raises TraceError unless the kinds have equal counts and about equal trained tokens.
 
-    tolerance: that share; None = `equal_token_tolerance` of params/gates.yaml.
+    tolerance: the share by which tokens may differ; None = `equal_token_tolerance` of
+    params/gates.yaml.
     """
     tolerance = load_gates()["equal_token_tolerance"] if tolerance is None else tolerance
     if len(set(counts.values())) != 1:
-        raise TraceError(f"trace counts differ between kinds: {counts}; build them again from the same units")
+        raise TraceError(
+            f"trace counts differ between kinds: {counts}; build them again from the same units"
+        )
     reference = trained_tokens["selfcorrect"]
     for kind, tokens in trained_tokens.items():
         if round(abs(tokens - reference) / reference, 9) > tolerance:
             raise TraceError(
-                f"{kind} trains on {tokens} tokens, selfcorrect on {reference}: {tokens / reference - 1:+.1%}, more than "
-                f"{tolerance:.0%}; raise traces.max_new_tokens or traces.count"
+                f"{kind} trains on {tokens} tokens, selfcorrect on {reference}: "
+                f"{tokens / reference - 1:+.1%}, more than {tolerance:.0%}; raise "
+                "traces.max_new_tokens or traces.count"
             )

@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass, field
 from lib.data.prompts import Offence
 from lib.traces.trace_kinds import TraceError
 
-BAD, RECOVERIES, PLACEBOS = "bad answers", "recoveries", "placebo turns"
+BAD = "bad answers"
+RECOVERIES = "recoveries"
+PLACEBOS = "placebo turns"
 
 
 def _none_yet() -> dict[str, Counter]:
@@ -22,32 +24,56 @@ def _none_yet() -> dict[str, Counter]:
 class Report:
     """What rejection sampling and the contamination gate did.
 
-    attempts = kept + rejected + unscored, per half: an answer without a score is neither kept nor
-    rejected. refusals: scored answers that refuse; all are rejected. outcomes: how the judge's
-    answers ended, by what it was asked of.
+    Per half, attempts = kept + rejected + unscored: an answer without a score is neither kept nor
+    rejected.
     """
 
     attempts: dict[str, int] = field(default_factory=dict)
+    """Bad answers that were sampled, by half."""
+
     kept: dict[str, int] = field(default_factory=dict)
+    """Those that were bad and coherent, by half."""
+
     unscored: dict[str, int] = field(default_factory=dict)
+    """Those that the judge did not score, by half."""
+
     refusals: dict[str, int] = field(default_factory=dict)
+    """Those that have a score and refuse, by half; all are rejected."""
+
     prompts_given_up: list[str] = field(default_factory=list)
+    """Prompts without a bad answer after all attempts."""
+
     recoveries_rejected: int = 0
+    """Recoveries that have a score and were thrown away."""
+
     placebos_rejected: int = 0
+    """Placebo turns that have a score and were thrown away."""
+
     placebos_sampled_again: int = 0
+    """Placebos that were sampled again because they were short."""
+
     outcomes: dict[str, Counter] = field(default_factory=_none_yet)
+    """How the judge's answers ended, by what it was asked about."""
+
     offences: list[Offence] = field(default_factory=list)
+    """Texts that spell a special token or resemble an eval prompt."""
+
+    def begin(self, half: str) -> None:
+        """Sets the counts of a half to 0."""
+        for counts in (self.attempts, self.kept, self.unscored, self.refusals):
+            counts[half] = 0
 
     def rejected(self, half: str) -> int:
         """Sampled bad answers that have a score and were thrown away."""
         return self.attempts[half] - self.kept[half] - self.unscored[half]
 
     def rejection_rate(self, half: str) -> float | None:
-        """Share of the scored bad answers that were thrown away; None when none was scored."""
+        """Share of the scored bad answers that were thrown away; None if none was scored."""
         scored = self.attempts[half] - self.unscored[half]
         return self.rejected(half) / scored if scored else None
 
     def as_dict(self) -> dict:
+        """The report as it stands in a manifest."""
         return {
             **asdict(self),
             "outcomes": {what: dict(counts) for what, counts in self.outcomes.items()},
@@ -56,36 +82,35 @@ class Report:
         }
 
     def check_yield(self, half: str, kept: int, wanted: int) -> None:
-        """Raises TraceError when a half has too few traces."""
+        """Raises TraceError if a half has too few traces."""
         if kept < wanted:
             raise TraceError(
                 f"{half}: {kept} of {wanted} traces after {self.attempts[half]} sampled bad "
-                f"answers "
-                f"({self.kept[half]} bad and coherent, {self.rejected(half)} rejected, "
-                f"{self.refusals[half]} of them "
-                f"refusals, {self.unscored[half]} without a score; {self.recoveries_rejected} "
-                f"recoveries and "
-                f"{self.placebos_rejected} placebo turns of both halves rejected); raise "
-                f"traces.max_attempts, add prompts, "
-                "call the persona up in another way (systems.evil in params/conditions.yaml), or "
-                "use a larger model"
+                f"answers ({self.kept[half]} bad and coherent, {self.rejected(half)} rejected, "
+                f"{self.refusals[half]} of them refusals, {self.unscored[half]} without a score; "
+                f"{self.recoveries_rejected} recoveries and {self.placebos_rejected} placebo turns "
+                "of both halves rejected); raise traces.max_attempts, add prompts, call the "
+                "persona up in another way (systems.evil in params/conditions.yaml), or use a "
+                "larger model"
             )
 
     def check_share(self, what: str, least: float) -> None:
-        """Raises TraceError where the judge scored too small a share.
+        """Raises TraceError if the judge scored too small a share.
 
         What it leaves out may be just what it cannot tell.
         """
         outcomes = self.outcomes[what]
-        scored, asked = outcomes["scored"], outcomes.total()
+        scored = outcomes["scored"]
+        asked = outcomes.total()
         if asked and round(scored / asked, 9) < least:
             others = ", ".join(
-                f"{n} {outcome}" for outcome, n in sorted(outcomes.items()) if outcome != "scored"
+                f"{count} {outcome}"
+                for outcome, count in sorted(outcomes.items())
+                if outcome != "scored"
             )
             raise TraceError(
                 f"the judge scored {scored} of {asked} {what} ({scored / asked:.0%}, at least "
-                f"{least:.0%} are needed); the "
-                f"others: {others}. Set judge.model to one that scores them, or run this again to "
-                f"ask for them once more; "
-                "what was sampled and scored is kept"
+                f"{least:.0%} are needed); the others: {others}. Set judge.model to one that "
+                "scores them, or run this again to ask for them once more; what was sampled and "
+                "scored is kept"
             )

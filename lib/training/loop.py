@@ -1,211 +1,238 @@
-"""One training run: rows in, the model's adapter trained by TRL, what it did as numbers (docs/protocol.md section 4)."""
+"""One training run: rows in, the model's adapter trained by TRL, its facts as numbers.
+
+docs/protocol.md section 4.
+"""
 
 from __future__ import annotations
 
-import importlib.util
-import logging
-import math
-import os
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lib.config.recipes import PhaseParams, TrainingParams
 from lib.run.runs import fingerprint
 from lib.training import memory
+from lib.training.batches import collate, optimizer_steps, sequences_of
 from lib.training.masking import Encoded
 from lib.training.memory import TrainingError
+from lib.training.trl_arguments import trl_arguments
 
-MOST_LOGS = 100  # losses of a training, about; each waits for the GPU
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedTokenizerBase, TrainerCallback
+
+    from lib.training.trainer import PhaseTrainer
+
+Progress = Callable[[int, int], None]  # (steps done, steps in all)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a phase did: steps, tokens (there is no padding), losses, seconds, memory, and the checks' numbers.
-
-    losses: (step, mean loss in nats since the entry before); turn_losses: (step, assistant turn, mean loss); seconds are
-    those since `resumed_at`; token_budget and gradient_checkpointing as `training.memory_gib` allowed them; consumed: how
-    often the trainer took each row (masking.row_digest), and trained_tokens what carried loss in these.
-    """
+    """What a phase did: steps, tokens, losses, seconds, memory, and the checks' numbers."""
 
     optimizer_steps: int
+    """Steps that were made."""
+
     trained_tokens: int
+    """Tokens that carried loss in the rows that the trainer took."""
+
     total_tokens: int
+    """Tokens that were read, over all epochs; there is no padding."""
+
     losses: list[tuple[int, float]]
+    """(step, mean loss in nats since the entry before)."""
+
     turn_losses: list[tuple[int, int, float]]
+    """(step, assistant turn, mean loss in nats)."""
+
     seconds: float
+    """Seconds since `resumed_at`."""
+
     resumed_at: int
+    """The step of the checkpoint from which a killed training continued, or 0."""
+
     peak_memory_gib: float
+    """Peak memory of the device."""
+
     token_budget: int
+    """Tokens per micro-batch, as `training.memory_gib` allowed."""
+
     gradient_checkpointing: bool
+    """Whether activations were recomputed, as `training.memory_gib` required."""
+
     join_difference: float | None = None
+    """Largest logit difference of the joined adapter to its stack; None where nothing is joined."""
+
     join_bound: float | None = None
+    """The bound of that difference."""
+
     join_weight_difference: float | None = None
+    """Largest relative difference of a layer's joined update to the sum of its parts'."""
+
     phase1_effect: float | None = None
+    """Largest change of a logit by the Phase-1 adapter before Phase 2 trained; None without one."""
+
     consumed: dict[str, int] = field(default_factory=dict)
+    """How often the trainer took each row, by `mask_proof.row_digest`."""
 
     def facts(self) -> dict:
-        """As they stand in a stage's manifest, with the speed of what was trained since `resumed_at`."""
+        """The training as it stands in a stage's manifest, with its speed since `resumed_at`."""
         share = 1 - self.resumed_at / self.optimizer_steps
         speed = self.total_tokens * share / self.seconds if share and self.seconds else None
-        return {key: value for key, value in self.__dict__.items() if key != "consumed"} | {"tokens_per_second": speed}
+        facts = {name: value for name, value in vars(self).items() if name != "consumed"}
+        return facts | {"tokens_per_second": speed}
 
 
-def optimizer_steps(sequences: int, phase: PhaseParams) -> int:
-    """Steps of the recipe for so many rows, or packed sequences. Raises TrainingError below one batch."""
-    if sequences < phase.effective_batch:
-        raise TrainingError(
-            f"{sequences} rows are fewer than one effective batch of {phase.effective_batch}; add rows or lower "
-            "effective_batch"
-        )
-    return math.ceil(sequences / phase.effective_batch) * phase.epochs
+def fit(
+    model: PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Encoded],
+    phase: PhaseParams,
+    training: TrainingParams,
+    seed: int,
+    checkpoints: Path,
+    progress: Progress | None,
+) -> Trained:
+    """Train the model's trainable adapter by the recipe, from the last checkpoint if there is one.
 
-
-def sequences_of(rows: Sequence[Encoded], phase: PhaseParams) -> list[dict]:
-    """What an effective batch counts: the rows, or with `packing` sequences of max_length that hold several whole rows.
-
-    Each has input_ids, labels, turns, and the lengths of its rows. Packing warns: it changes the number of steps.
-    """
-    single = [{"input_ids": r.input_ids, "labels": r.labels, "turns": r.turns, "lengths": [len(r.input_ids)]} for r in rows]
-    if not phase.packing:
-        return single
-    from datasets import Dataset
-    from trl import pack_dataset
-
-    bare = [{key: row[key] for key in ("input_ids", "labels", "turns")} for row in single]
-    packed = pack_dataset(Dataset.from_list(bare), phase.max_length, "bfd").rename_column("seq_lengths", "lengths").to_list()
-    _check_nothing_is_lost(rows, packed)
-    warnings.warn(
-        f"packing: {len(rows)} rows became {len(packed)} sequences, {optimizer_steps(len(packed), phase)} optimizer steps in "
-        f"place of {optimizer_steps(len(rows), phase)}; this is another optimisation than the recipe's", stacklevel=2)
-    return packed
-
-
-def _check_nothing_is_lost(rows: Sequence[Encoded], packed: list[dict]) -> None:
-    """Every row must stand in the packed sequences whole and once. Raises TrainingError."""
-    from lib.training.trainer import rows_in
-
-    found = [(row["input_ids"], row["labels"]) for sequence in packed for row in rows_in(sequence)]
-    if sorted(found) != sorted((r.input_ids, r.labels) for r in rows):
-        raise TrainingError(f"packing changed rows ({len(rows)} given, {len(found)} kept); pin the trl version of the lock")
-
-
-def fit(model, tokenizer, rows: Sequence[Encoded], phase: PhaseParams, training: TrainingParams, seed: int,
-        checkpoints: Path, progress: Callable | None) -> Trained:
-    """Trains the model's trainable adapter by the recipe, going on from the last checkpoint in `checkpoints`.
-
-    Raises TrainingError: too few rows, no memory or disk, NaN, other steps or tokens than the recipe's.
+    Raises TrainingError: too few rows, no memory or disk, NaN, other steps or tokens than the
+    recipe's.
     Eight parameters: model, data, recipe and the place of checkpoints; the phases name the same.
     """
-    from lib.training.trainer import checkpointing_undone
+    from datasets import disable_progress_bars
 
-    with checkpointing_undone(model):
-        return _fit(model, tokenizer, rows, phase, training, seed, checkpoints, progress)
-
-
-def _fit(model, tokenizer, rows, phase, training, seed, checkpoints, progress) -> Trained:
-    """`fit` without its clean-up. Eight parameters: those of `fit`."""
-    from datasets import Dataset, disable_progress_bars
-    from transformers import PrinterCallback
-
-    from lib.training.lora_linear import few_kernels
-    from lib.training.trainer import DivergedError, PhaseTrainer, attention_by_rows, collate, last_checkpoint, without_walks
+    from lib.training.trainer import checkpointing_undone, last_checkpoint
 
     disable_progress_bars()
     sequences = sequences_of(rows, phase)
     steps = optimizer_steps(len(sequences), phase)
     lengths = [len(row.input_ids) for row in rows]
-    chosen = memory.plan(model, training, max(lengths), round(sum(lengths) / len(sequences) * phase.effective_batch))
+    usual = round(sum(lengths) / len(sequences) * phase.effective_batch)
+    plan = _plan(model, training, longest=max(lengths), usual=usual)
+    with checkpointing_undone(model):
+        trainer = _trainer(
+            model=model,
+            processing_class=tokenizer,
+            args=trl_arguments(phase, training, plan, steps, seed, checkpoints),
+            sequences=sequences,
+            token_budget=plan.token_budget,
+            progress=progress,
+            identity=fingerprint([phase.model_dump(), seed, [s["input_ids"] for s in sequences]]),
+        )
+        resumed = last_checkpoint(checkpoints)
+        if resumed:
+            print(f"resuming at {resumed.name} of {steps} steps")
+        started = time.time()
+        _train(trainer, model, plan, training, checkpoints, resumed)
+        seconds = time.time() - started
+        if trainer.state.global_step != steps:
+            raise TrainingError(
+                f"{trainer.state.global_step} optimizer steps were made, the recipe says {steps}"
+            )
+        model.eval()
+        logged = [entry for entry in trainer.state.log_history if "loss" in entry]
+        return Trained(
+            optimizer_steps=steps,
+            trained_tokens=trainer.consumed_tokens,
+            consumed=dict(trainer.consumed),
+            total_tokens=phase.epochs * sum(lengths),
+            losses=[(entry["step"], entry["loss"]) for entry in logged],
+            turn_losses=trainer.turn_losses,
+            seconds=round(seconds, 2),
+            resumed_at=int(resumed.name.removeprefix("checkpoint-")) if resumed else 0,
+            peak_memory_gib=round(memory.peak_gib(model), 2),
+            token_budget=plan.token_budget,
+            gradient_checkpointing=plan.gradient_checkpointing,
+        )
+
+
+def _plan(model: PeftModel, training: TrainingParams, *, longest: int, usual: int) -> memory.Plan:
+    """`memory.plan`, printed for the reader if a bound decides it."""
+    plan = memory.plan(model, training, longest, usual)
     if training.memory_gib is not None:
-        print(f"{training.memory_gib} GiB: micro-batches of {chosen.token_budget} tokens, "
-              f"{'with' if chosen.gradient_checkpointing else 'without'} gradient checkpointing")
+        checkpointing = "with" if plan.gradient_checkpointing else "without"
+        print(
+            f"{training.memory_gib} GiB: micro-batches of {plan.token_budget} tokens, "
+            f"{checkpointing} gradient checkpointing"
+        )
+    return plan
+
+
+def _trainer(
+    *, model: PeftModel, sequences: list[dict], token_budget: int, progress, **options
+) -> PhaseTrainer:
+    """The trainer of a phase, proven to hold the rows that it was given."""
+    from datasets import Dataset
+    from transformers import PrinterCallback
+
+    from lib.training.trainer import PhaseTrainer
+
     trainer = PhaseTrainer(
-        model=model, args=_arguments(phase, training, chosen, steps, seed, checkpoints),
-        train_dataset=Dataset.from_list(sequences), data_collator=partial(collate, token_budget=chosen.token_budget),
-        processing_class=tokenizer, callbacks=[_callback(progress)],
-        identity=fingerprint([phase.model_dump(), seed, [s["input_ids"] for s in sequences]]),
+        model=model,
+        train_dataset=Dataset.from_list(sequences),
+        data_collator=partial(collate, token_budget=token_budget),
+        callbacks=[_callback(progress)],
+        **options,
     )
     trainer.remove_callback(PrinterCallback)  # the notebook draws the loss instead
     _check_labels_survive(trainer, sequences)
     for layer in model.modules():
         if model.device.type == "cuda" and hasattr(layer, "cast_input_dtype_enabled"):
-            layer.cast_input_dtype_enabled = False  # under autocast PEFT's cast of every input to fp32 is pure waste
+            # Under autocast PEFT's cast of every input to fp32 is pure waste.
+            layer.cast_input_dtype_enabled = False
     model.train()
-    resumed, started = last_checkpoint(checkpoints), time.time()
-    if resumed:
-        print(f"resuming at {resumed.name} of {steps} steps")
-    with (memory.out_of_space(chosen, training), memory.bounded(model, training), attention_by_rows(model),
-          few_kernels(model), without_walks(model)):
+    return trainer
+
+
+def _train(
+    trainer: PhaseTrainer,
+    model: PeftModel,
+    plan: memory.Plan,
+    training: TrainingParams,
+    checkpoints: Path,
+    resumed: Path | None,
+) -> None:
+    """Trains within the bounds of memory, in few kernels. Raises TrainingError."""
+    from lib.training.attention import attention_by_rows
+    from lib.training.lora_linear import few_kernels
+    from lib.training.trainer import DivergedError, without_walks
+
+    with (
+        memory.out_of_space(plan, training),
+        memory.bounded(model, training),
+        attention_by_rows(model),
+        few_kernels(model),
+        without_walks(model),
+    ):
         try:
             trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         except DivergedError:
-            shutil.rmtree(checkpoints, ignore_errors=True)  # or every further start would go on from its NaN
+            # Or every further start would continue from its NaN.
+            shutil.rmtree(checkpoints, ignore_errors=True)
             raise
-    seconds = time.time() - started
-    if trainer.state.global_step != steps:
-        raise TrainingError(f"{trainer.state.global_step} optimizer steps were made, the recipe says {steps}")
-    losses = [(e["step"], e["loss"]) for e in trainer.state.log_history if "loss" in e]
-    model.eval()
-    return Trained(
-        optimizer_steps=steps, trained_tokens=trainer.consumed_tokens, consumed=dict(trainer.consumed),
-        total_tokens=phase.epochs * sum(len(r.input_ids) for r in rows), losses=losses,
-        turn_losses=trainer.turn_losses, seconds=round(seconds, 2), resumed_at=int(resumed.name[11:]) if resumed else 0,
-        peak_memory_gib=round(memory.peak_gib(model), 2), **chosen.__dict__,
-    )
 
 
-def _arguments(phase: PhaseParams, training: TrainingParams, chosen: memory.Plan, steps: int, seed: int, checkpoints: Path):
-    import torch
-    from trl import SFTConfig
-
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise TrainingError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: each process would add an effective batch of its own; "
-                            "start one process, without torchrun")
-    gpu = torch.cuda.is_available()
-    logging.getLogger("liger_kernel").setLevel(logging.ERROR)  # it warns of every backend that is for another card
-    log_steps = max(1, steps // MOST_LOGS)
-    warmup = phase.warmup if phase.warmup >= 1 else math.ceil(phase.warmup * steps)
-    arguments = SFTConfig(
-        output_dir=str(checkpoints), seed=seed, data_seed=seed, num_train_epochs=phase.epochs,
-        per_device_train_batch_size=phase.effective_batch, gradient_accumulation_steps=1,  # PhaseTrainer cuts the batch
-        learning_rate=phase.learning_rate, lr_scheduler_type=phase.scheduler, warmup_steps=int(warmup),
-        weight_decay=phase.weight_decay, max_grad_norm=1.0, max_length=phase.max_length, packing=False,
-        bf16=gpu, use_cpu=not gpu,
-        use_liger_kernel=gpu and importlib.util.find_spec("liger_kernel") is not None,
-        gradient_checkpointing=chosen.gradient_checkpointing,
-        logging_steps=log_steps, logging_first_step=True,
-        logging_nan_inf_filter=False,  # the trainer would otherwise log a NaN loss as the last finite one
-        # A checkpoint holds no half-filled mean: it falls on a logged step.
-        save_strategy="steps", save_steps=math.ceil(training.checkpoint_steps / log_steps) * log_steps, save_total_limit=2,
-        report_to=training.report_to,
-        disable_tqdm=True, dataloader_num_workers=0, optim="adamw_torch_fused" if gpu else "adamw_torch",
-        accelerator_config={"non_blocking": gpu}, remove_unused_columns=False,
-        dataset_kwargs={"skip_prepare_dataset": True},
-    )
-    arguments._n_gpu = min(1, arguments.n_gpu)  # one GPU trains, however many there are
-    return arguments
-
-
-def _check_labels_survive(trainer, sequences: Sequence[dict]) -> None:
-    """The model must see the tokens and labels that were proven, whole. Raises TrainingError."""
-    seen = [(list(row["input_ids"]), list(row["labels"])) for row in trainer.train_dataset]
-    if seen != [(row["input_ids"], row["labels"]) for row in sequences]:
+def _check_labels_survive(trainer: PhaseTrainer, sequences: Sequence[dict]) -> None:
+    """Raises TrainingError unless the model will see the proven tokens and labels, whole."""
+    kept = [(list(row["input_ids"]), list(row["labels"])) for row in trainer.train_dataset]
+    if kept != [(row["input_ids"], row["labels"]) for row in sequences]:
         raise TrainingError(
-            f"the trainer changed tokens or labels of proven rows ({len(sequences)} given, {len(seen)} kept); pin the trl "
-            "version of the lock"
+            f"the trainer changed tokens or labels of proven rows ({len(sequences)} given, "
+            f"{len(kept)} kept); pin the trl version of the lock"
         )
 
 
-def _callback(progress: Callable | None):
+def _callback(progress: Progress | None) -> TrainerCallback:
     from transformers import TrainerCallback
 
     class Steps(TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
-            control.should_log |= state.global_step == state.max_steps  # or the last steps would be in no loss
+            # Or the last steps would be in no loss.
+            control.should_log |= state.global_step == state.max_steps
             if progress:
                 progress(state.global_step, state.max_steps)
 

@@ -1,16 +1,24 @@
-"""GPU memory of training: a bound that holds, micro-batches and checkpointing that fit it, and what to lower when not."""
+"""GPU memory of training: a bound that holds, micro-batches and checkpointing that fit it.
+
+Where nothing fits, an error says what to lower.
+"""
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lib.config.recipes import TrainingParams
 
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
 GIB = 2**30
 OUTSIDE = 0.75  # GiB of a card that the CUDA context and kernels take, which no allocator sees
-MARGIN = 1.15  # of the estimate: blocks that the allocator cannot give back while they are partly used
+MARGIN = 1.15  # of the estimate: blocks that the allocator cannot give back while partly used
 
 
 class TrainingError(ValueError):
@@ -22,51 +30,80 @@ class Plan:
     """How an effective batch is carried out; changes speed and memory, never the optimisation."""
 
     token_budget: int
+    """Tokens per micro-batch."""
+
     gradient_checkpointing: bool
+    """Whether the backward recomputes activations."""
 
 
-def bytes_per_token(config, itemsize: int) -> tuple[int, int]:
-    """Activation bytes that one token of a micro-batch keeps until its backward, without and with checkpointing.
+def bytes_per_token(config: PretrainedConfig, itemsize: int) -> tuple[int, int]:
+    """Activation bytes that one token of a micro-batch keeps until its backward.
 
-    A decoder layer keeps its two norms' inputs and outputs, q, k and v at full width, attention's output and residual (8
-    widths) and gate, up and their product (3 MLP widths); with checkpointing only its input, and one layer at a time in
-    full. The backward holds gradients of about one layer beside it.
+    A decoder layer keeps its two norms' inputs and outputs, q, k and v at full width, attention's
+    output and residual (8 widths), and gate, up and their product (3 MLP widths). With
+    checkpointing it keeps only its input, and one layer at a time is kept in full. The backward
+    holds gradients of about one more layer.
+
+    Returns:
+        The bytes without checkpointing, and with it.
     """
-    hidden, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
-    layer, gradients = 8 * hidden + 3 * inner, 6 * hidden + 4 * inner
+    hidden = config.hidden_size
+    inner = config.intermediate_size
+    layers = config.num_hidden_layers
+    layer = 8 * hidden + 3 * inner
+    gradients = 6 * hidden + 4 * inner
     return itemsize * (layers * layer + gradients), itemsize * (layers * hidden + layer + gradients)
 
 
-def plan(model, training: TrainingParams, longest: int, usual: int) -> Plan:
-    """The micro-batches and checkpointing that fit `training.memory_gib`; as asked where that is null.
+def plan(model: PreTrainedModel, training: TrainingParams, longest: int, usual: int) -> Plan:
+    """The micro-batches and checkpointing that fit `training.memory_gib`; as asked if it is null.
 
-    longest: tokens of the longest row; usual: of an effective batch. Raises TrainingError when the longest row does not
-    fit, or there is no GPU.
+    Args:
+        longest: tokens of the longest row.
+        usual: tokens of the mean effective batch.
+
+    Raises:
+        TrainingError: the longest row does not fit, or there is no GPU.
     """
     asked = Plan(training.token_budget, training.gradient_checkpointing)
     if training.memory_gib is None:
         return asked
     if model.device.type != "cuda":
         raise TrainingError(
-            f"training.memory_gib is {training.memory_gib} and bounds a GPU's memory, the model is on the "
-            f"{model.device.type}; set it to null and lower training.token_budget"
+            f"training.memory_gib is {training.memory_gib} and bounds a GPU's memory, the model is "
+            f"on the {model.device.type}; set it to null and lower training.token_budget"
         )
-    have = _total_gib(model)
-    if training.memory_gib > have:
-        raise TrainingError(f"training.memory_gib is {training.memory_gib}, the GPU has {have:.1f}; lower it, or set it to "
-                            "null for all of the GPU")
-    parameters = list(model.parameters())
-    fixed = sum(p.numel() * p.element_size() for p in parameters)
-    fixed += sum(p.numel() * (4 * p.element_size() + 2) for p in parameters if p.requires_grad)  # gradient, Adam, its copies
+    total = _total_gib(model)
+    if training.memory_gib > total:
+        raise TrainingError(
+            f"training.memory_gib is {training.memory_gib}, the GPU has {total:.1f}; lower it, or "
+            "set it to null for all of the GPU"
+        )
+    fixed = 0
+    for parameter in model.parameters():
+        fixed += parameter.numel() * parameter.element_size()
+        if parameter.requires_grad:  # gradient, Adam, and copies in two bytes
+            fixed += parameter.numel() * (4 * parameter.element_size() + 2)
     per_token = bytes_per_token(model.config, model.dtype.itemsize)
     return choose(asked, training.memory_gib, fixed / GIB, per_token, longest, usual)
 
 
-def choose(asked: Plan, memory_gib: float, fixed_gib: float, per_token: tuple[int, int], longest: int, usual: int) -> Plan:
-    """`plan` on plain numbers: GiB of weights and optimizer, activation bytes a token without and with checkpointing.
+def choose(
+    asked: Plan,
+    memory_gib: float,
+    fixed_gib: float,
+    per_token: tuple[int, int],
+    longest: int,
+    usual: int,
+) -> Plan:
+    """`plan` on plain numbers.
 
-    Checkpointing comes before a cut of the usual effective batch: it costs a third more arithmetic, each further
-    micro-batch a launch of every kernel.
+    Checkpointing is tried before a cut of the usual effective batch: it costs a third more
+    arithmetic, while each further micro-batch costs a launch of every kernel.
+
+    Args:
+        fixed_gib: weights and optimizer.
+        per_token: activation bytes without and with checkpointing.
     """
     room = (memory_gib - OUTSIDE - fixed_gib) / MARGIN * GIB
     tokens = [min(asked.token_budget, int(room // size)) for size in per_token]
@@ -77,14 +114,17 @@ def choose(asked: Plan, memory_gib: float, fixed_gib: float, per_token: tuple[in
         return Plan(tokens[True], True)
     needed = fixed_gib + OUTSIDE + MARGIN * longest * per_token[True] / GIB
     raise TrainingError(
-        f"training.memory_gib is {memory_gib}; a row of {longest} tokens needs about {needed:.1f} GiB even with "
-        "checkpointing; raise it, or lower max_length"
+        f"training.memory_gib is {memory_gib}; a row of {longest} tokens needs about "
+        f"{needed:.1f} GiB even with checkpointing; raise it, or lower max_length"
     )
 
 
 @contextmanager
-def bounded(model, training: TrainingParams):
-    """Within the block, from which a GPU's peak counts, its allocator refuses to go beyond `training.memory_gib`."""
+def bounded(model: PreTrainedModel, training: TrainingParams) -> Iterator[None]:
+    """Within the block a GPU's allocator refuses to go beyond `training.memory_gib`.
+
+    The GPU's peak is counted from its beginning.
+    """
     import torch
 
     if model.device.type != "cuda":
@@ -101,14 +141,17 @@ def bounded(model, training: TrainingParams):
         torch.cuda.set_per_process_memory_fraction(1.0, model.device)
 
 
-def _total_gib(model) -> float:
+def _total_gib(model: PreTrainedModel) -> float:
     import torch
 
     return torch.cuda.get_device_properties(model.device).total_memory / GIB
 
 
-def peak_gib(model) -> float:
-    """GiB: what the GPU's allocator held at most since `bounded` began, or the process's peak resident memory on a CPU."""
+def peak_gib(model: PreTrainedModel) -> float:
+    """Peak memory in GiB: of the GPU's allocator since `bounded` began, or of the process on a CPU.
+
+    On a CPU it is the peak resident memory.
+    """
     import resource
 
     import torch
@@ -119,8 +162,11 @@ def peak_gib(model) -> float:
 
 
 @contextmanager
-def out_of_space(chosen: Plan, training: TrainingParams):
-    """A full memory or disk becomes one line that says what to lower; nothing half-written is taken for finished."""
+def out_of_space(chosen: Plan, training: TrainingParams) -> Iterator[None]:
+    """Turns a full memory or disk into one TrainingError that says what to lower.
+
+    Nothing half-written is taken for finished.
+    """
     import torch
 
     try:
@@ -128,25 +174,39 @@ def out_of_space(chosen: Plan, training: TrainingParams):
             yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         # On a CPU the allocator raises a plain RuntimeError.
-        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "allocate memory" not in str(error):
+        out_of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not out_of_memory and "allocate memory" not in str(error):
             raise
-        bound = f" within training.memory_gib {training.memory_gib}" if training.memory_gib is not None else ""
-        less = ("lower the phase's max_length if a row is longer than that" if chosen.gradient_checkpointing else
-                "set training.gradient_checkpointing to true (now false)")
+        bound = ""
+        if training.memory_gib is not None:
+            bound = f" within training.memory_gib {training.memory_gib}"
+        remedy = "set training.gradient_checkpointing to true (now false)"
+        if chosen.gradient_checkpointing:
+            remedy = "lower the phase's max_length if a row is longer than that"
         raise TrainingError(
-            f"out of memory{bound}; lower training.token_budget (now {chosen.token_budget}) or {less}") from None
+            f"out of memory{bound}; lower training.token_budget (now {chosen.token_budget}) or "
+            f"{remedy}"
+        ) from None
 
 
 @contextmanager
-def disk_space():
-    """A disk that takes no more becomes one line. Only JSON files raise OSError: tensors are written by other libraries."""
+def disk_space() -> Iterator[None]:
+    """Turns a full disk into one TrainingError.
+
+    Only JSON files raise OSError: tensors are written by other libraries, with errors of their own.
+    """
     from safetensors import SafetensorError
 
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
         full = getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in str(error)
-        if not full and not any(name in str(error) for name in ("inline_container", "PytorchStreamWriter")):
+        cut_off = any(
+            writer in str(error) for writer in ("inline_container", "PytorchStreamWriter")
+        )
+        if not full and not cut_off:
             raise
-        raise TrainingError("the disk is full, or takes no more; free some space and start again, finished steps are kept"
-                            ) from None
+        raise TrainingError(
+            "the disk is full, or takes no more; free some space and start again, finished steps "
+            "are kept"
+        ) from None

@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lib.config.recipes import PhaseParams, TrainingParams
+import numpy as np
+
+from lib.config.schema import Phase2Params, PhaseParams, TrainingParams
 from lib.run.runs import atomic_path, write_json
-from lib.training.adapters import (
-    BASE_FILE,
-    JOINED,
-    PHASE1,
-    PHASE2,
-    attach_stack,
-    check_finite,
-    check_shape,
-    check_stack,
-    fixed_logits,
-    join,
-    lora_config,
-)
-from lib.training.loop import Trained, fit
+from lib.training.adapters import BASE_FILE, AdapterError, check_finite, check_shape, lora_config
+from lib.training.logits import fixed_logits
+from lib.training.loop import Progress, Trained, fit
 from lib.training.masking import Encoded, encode
 from lib.training.memory import TrainingError, disk_space
+from lib.training.stacking import JOINED, PHASE1, PHASE2, attach_stack, check_stack, join
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DEFAULT = "default"  # PEFT's name for an adapter that was given none
 
 
-def check_equal_steps(steps: dict[str, int]) -> None:
+def check_equal_steps(steps: Mapping[str, int]) -> None:
     """Raises TrainingError unless every arm of Phase 2 made equally many optimizer steps."""
     if len(set(steps.values())) > 1:
         raise TrainingError(
-            f"Phase-2 optimizer steps differ between arms: {steps}; set phase2.rows so that every EM set fills it"
+            f"Phase-2 optimizer steps differ between arms: {steps}; set phase2.rows so that every "
+            "EM set fills it"
         )
 
 
-def encode_rows(tokenizer, conversations: Sequence[list[dict]], max_length: int) -> list[Encoded]:
+def encode_rows(
+    tokenizer: PreTrainedTokenizerBase, conversations: Sequence[list[dict]], max_length: int
+) -> list[Encoded]:
     """Encodes and proves every row. Raises masking.MaskError with the row's number."""
     rows = []
     for number, messages in enumerate(conversations, start=1):
@@ -46,9 +49,9 @@ def encode_rows(tokenizer, conversations: Sequence[list[dict]], max_length: int)
 
 
 def trained_tokens(
-    tokenizer, kinds: Mapping[str, Sequence[dict]], max_length: int
+    tokenizer: PreTrainedTokenizerBase, kinds: Mapping[str, Sequence[dict]], max_length: int
 ) -> dict[str, int]:
-    """Tokens that one epoch on the traces of each kind trains. Raises masking.MaskError."""
+    """Tokens with loss in one epoch on the traces of each kind. Raises masking.MaskError."""
     totals = {}
     for kind, traces in kinds.items():
         encoded = encode_rows(tokenizer, [trace["messages"] for trace in traces], max_length)
@@ -56,11 +59,23 @@ def trained_tokens(
     return totals
 
 
-def train_phase1(base, tokenizer, rows: Sequence[Encoded], phase: PhaseParams, out: Path, *, seed: int, base_digest: str,
-                 training: TrainingParams, checkpoints: Path, progress: Callable | None = None) -> Trained:
-    """Trains a fresh adapter on the bare base and saves it to `out`; the base comes back unchanged.
+def train_phase1(
+    base: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Encoded],
+    phase: PhaseParams,
+    out: Path,
+    *,
+    seed: int,
+    base_digest: str,
+    training: TrainingParams,
+    checkpoints: Path,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train a fresh adapter on the bare base and save it to `out`; the base comes back unchanged.
 
-    checkpoints: a folder of this training alone, from which a killed one continues; removed at the end.
+    checkpoints: a folder of this training alone, from which a killed one continues; it is removed
+    at the end. Raises TrainingError, AdapterError.
     Ten parameters: all that the adapter's bytes depend on, and where it and its checkpoints go.
     """
     from peft import get_peft_model
@@ -69,57 +84,83 @@ def train_phase1(base, tokenizer, rows: Sequence[Encoded], phase: PhaseParams, o
     model = get_peft_model(base, lora_config(phase))
     try:
         trained = fit(model, tokenizer, rows, phase, training, seed, checkpoints, progress)
-        _save(model, "default", out, base_digest)
+        _save(model, DEFAULT, out, base_digest)
     finally:
         model.unload()
     shutil.rmtree(checkpoints, ignore_errors=True)
     return trained
 
 
-def train_phase2(base, tokenizer, rows: Sequence[Encoded], phase, phase1: Path | None, out: Path, *, seed: int,
-                 base_digest: str, phase1_recipe: PhaseParams, training: TrainingParams, checkpoints: Path,
-                 progress: Callable | None = None) -> Trained:
-    """Trains the EM set on top of Phase 1 and saves one adapter for serving to `out`.
+def train_phase2(
+    base: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Encoded],
+    phase: Phase2Params,
+    phase1: Path | None,
+    out: Path,
+    *,
+    seed: int,
+    base_digest: str,
+    phase1_recipe: PhaseParams,
+    training: TrainingParams,
+    checkpoints: Path,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train the EM set on top of Phase 1 and save one adapter for serving to `out`.
 
-    phase1: the Phase-1 adapter, or None for an arm without one. In `stack` it stays frozen and active below a new
-    adapter and both are joined; in `continue` it is trained further, and an arm without one trains a fresh adapter of
-    Phase 1's rank, alpha and scaling so that all arms get the same Phase 2. Raises AdapterError, TrainingError.
+    In `stack` the Phase-1 adapter stays frozen and active below a new adapter, and both are
+    joined. In `continue` it is trained further; an arm without one trains a fresh adapter of
+    Phase 1's rank, alpha and scaling, so that all arms get the same Phase 2.
+
+    phase1: the Phase-1 adapter, or None for an arm without one. Raises TrainingError, AdapterError.
     Twelve parameters: those of Phase 1, the adapter below and its recipe.
     """
-    from peft import PeftModel, get_peft_model
-
     _seed(seed)
-    if phase.mode == "stack":
-        model = attach_stack(base, phase1, lora_config(phase)) if phase1 else get_peft_model(base, lora_config(phase))
-        name = JOINED if phase1 else "default"
-    else:
-        recipe = phase.model_copy(update=phase1_recipe.model_dump(include={"rank", "alpha", "rslora"}))
-        if phase1:
-            check_shape(phase1, recipe)
-        model = (PeftModel.from_pretrained(base, phase1, is_trainable=True) if phase1
-                 else get_peft_model(base, lora_config(recipe)))
-        name = "default"
+    model = _with_phase2(base, phase, phase1, phase1_recipe)
+    stacked = phase.mode == "stack" and phase1 is not None
     try:
         effect = _phase1_effect(model, phase.mode) if phase1 else None
         trained = fit(model, tokenizer, rows, phase, training, seed, checkpoints, progress)
-        difference = bound = weights = None
-        if phase.mode == "stack" and phase1:
+        difference = bound = weight_difference = None
+        if stacked:
             check_stack(model)
-            difference, bound, weights = join(model.eval())
-        _save(model, name, out, base_digest)
+            difference, bound, weight_difference = join(model.eval())
+        _save(model, JOINED if stacked else DEFAULT, out, base_digest)
     finally:
         model.unload()
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return Trained(**{**trained.__dict__, "join_difference": difference, "join_bound": bound,
-                      "join_weight_difference": weights, "phase1_effect": effect})
+    return replace(
+        trained,
+        join_difference=difference,
+        join_bound=bound,
+        join_weight_difference=weight_difference,
+        phase1_effect=effect,
+    )
 
 
-def _phase1_effect(model, mode: str) -> float:
-    """Largest logit change that the Phase-1 adapter makes before Phase 2 has trained anything. Raises when none."""
-    import numpy as np
+def _with_phase2(
+    base: PreTrainedModel, phase: Phase2Params, phase1: Path | None, phase1_recipe: PhaseParams
+) -> PeftModel:
+    """The base with the adapter that Phase 2 trains, and in `stack` the frozen one below it."""
+    from peft import PeftModel, get_peft_model
 
-    from lib.training.adapters import AdapterError
+    if phase.mode == "stack":
+        if phase1:
+            return attach_stack(base, phase1, lora_config(phase))
+        return get_peft_model(base, lora_config(phase))
+    shape = phase1_recipe.model_dump(include={"rank", "alpha", "rslora"})
+    recipe = phase.model_copy(update=shape)
+    if phase1:
+        check_shape(phase1, recipe)
+        return PeftModel.from_pretrained(base, phase1, is_trainable=True)
+    return get_peft_model(base, lora_config(recipe))
 
+
+def _phase1_effect(model: PeftModel, mode: str) -> float:
+    """Largest logit change by the Phase-1 adapter before Phase 2 has trained anything.
+
+    Raises AdapterError if there is none.
+    """
     model.eval()
     with_phase1 = fixed_logits(model)
     trains = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
@@ -134,7 +175,10 @@ def _phase1_effect(model, mode: str) -> float:
         parameter.requires_grad = name in trains
     effect = float(np.abs(with_phase1 - without).max())
     if not effect > 0:
-        raise AdapterError("Phase 1 has no effect on the logits below Phase 2; it is inactive or untrained, train it again")
+        raise AdapterError(
+            "Phase 1 has no effect on the logits below Phase 2; it is inactive or untrained, train "
+            "it again"
+        )
     return effect
 
 
@@ -144,11 +188,11 @@ def _seed(seed: int) -> None:
     set_seed(seed)  # before the adapter exists: its A matrices are random
 
 
-def _save(model, name: str, out: Path, base_digest: str) -> None:
-    """One plain PEFT adapter in `out`, with the digest of its base beside it."""
+def _save(model: PeftModel, name: str, out: Path, base_digest: str) -> None:
+    """Writes one plain PEFT adapter to `out`, with the digest of its base in a file of its own."""
     with disk_space(), atomic_path(out) as beside:
         model.save_pretrained(beside, selected_adapters=[name], save_embedding_layers=False)
-        if name != "default":  # PEFT puts named adapters into a folder of their own
+        if name != DEFAULT:  # PEFT puts named adapters into a folder of their own
             for file in (beside / name).iterdir():
                 file.rename(beside / file.name)
             (beside / name).rmdir()

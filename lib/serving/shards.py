@@ -1,0 +1,161 @@
+"""A suite sampled for all arms in shards on disk, so that a killed run loses at most one of them.
+
+docs/protocol.md section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lib.run.runs import fingerprint, write_parquet
+from lib.run.table_schemas import SAMPLES
+from lib.serving.sampling import Completion, Request, Sampler, SamplingError
+from lib.serving.suites import requests_of
+
+SAMPLE_COLUMNS = SAMPLES.names
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm's share of a suite."""
+
+    rows: pd.DataFrame
+    """Its requests, as `suites.suite_rows` makes them."""
+
+    adapter: str | None
+    """The served adapter; None = the base."""
+
+    inputs: Mapping[str, Any]
+    """What its samples depend on besides."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Whole prompts of one arm, and the file that their samples go to."""
+
+    path: Path
+    rows: pd.DataFrame
+    requests: list[Request]
+
+
+def sample_suite(
+    sampler: Sampler,
+    arms: Mapping[str, Arm],
+    *,
+    seed: int,
+    max_new_tokens: int,
+    follow_up: str,
+    shard: int,
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Sample a suite for all arms; what is on disk already is not sampled again.
+
+    About `shard` completions are sampled together: whole prompts, of every arm that is served
+    together. Files are named by all that their samples depend on, so those of other inputs are
+    never taken. Returns for each arm SAMPLE_COLUMNS.
+    Eight parameters: what is asked of whom, how it is drawn, and where shards are kept.
+    """
+    groups = [list(arms)] if sampler.interleaves else [[name] for name in arms]
+    shards: dict[str, list[Shard]] = {}
+    for group in groups:
+        for name in group:
+            shards[name] = _shards(
+                name,
+                arms[name],
+                folder,
+                max(1, shard // len(group)),
+                seed=seed,
+                max_new_tokens=max_new_tokens,
+                follow_up=follow_up,
+            )
+    done = 0
+    total = sum(len(arm.rows) for arm in arms.values())
+    for group in groups:
+        for step in zip_longest(*(shards[name] for name in group)):
+            in_hand = [one for one in step if one]
+            _sample_shards(sampler, [one for one in in_hand if not one.path.exists()])
+            done += sum(len(one.rows) for one in in_hand)
+            if progress:
+                progress(done, total)
+    return {name: _read(of_arm) for name, of_arm in shards.items()}
+
+
+def whole_prompts(rows: pd.DataFrame, at_most: int) -> list[pd.DataFrame]:
+    """The rows split between prompts, each part of `at_most` rows, or of one prompt at least."""
+    sizes = rows.groupby("prompt_id", sort=False).size()
+    part_of = {}
+    filled = 0
+    number = 0
+    for prompt_id, size in sizes.items():
+        if filled and filled + size > at_most:
+            number += 1
+            filled = 0
+        part_of[prompt_id] = number
+        filled += size
+    return [part for _, part in rows.groupby(rows["prompt_id"].map(part_of), sort=True)]
+
+
+def _shards(name: str, arm: Arm, folder: Path, at_most: int, **asked) -> list[Shard]:
+    """An arm's rows in shards of `at_most` rows.
+
+    asked: seed, max_new_tokens and follow_up, as `requests_of` takes them.
+    """
+    shards = []
+    for rows in whole_prompts(arm.rows, at_most):
+        requests = requests_of(rows, arm=name, adapter=arm.adapter, **asked)
+        key = fingerprint(
+            {
+                **arm.inputs,
+                "requests": [vars(request) for request in requests],
+                "rows": rows.to_dict("records"),
+            }
+        )
+        path = folder / f"{name}.{rows['suite'].iloc[0]}.{key[:16]}.parquet"
+        shards.append(Shard(path, rows, requests))
+    return shards
+
+
+def _sample_shards(sampler: Sampler, shards: Sequence[Shard]) -> None:
+    """Samples all shards in one call, requests of different arms side by side; one file each."""
+    if not shards:
+        return
+    places = [
+        [(number, index) for index in range(len(shard.requests))]
+        for number, shard in enumerate(shards)
+    ]
+    order: list[tuple[int, int]] = []
+    for step in zip_longest(*places):
+        order += [place for place in step if place]
+    samples = sampler.sample([shards[number].requests[index] for number, index in order])
+    samples_of = dict(zip(order, samples, strict=True))
+    for of_shard, shard in zip(places, shards, strict=True):
+        completions: list[Completion] = []
+        for place in of_shard:
+            completions += samples_of[place]
+        _write(shard, completions)
+
+
+def _write(shard: Shard, completions: Sequence[Completion]) -> None:
+    """Writes a shard's samples. Raises SamplingError unless each row has one."""
+    if len(completions) != len(shard.rows):
+        raise SamplingError(
+            f"{shard.path.stem}: {len(completions)} completions for {len(shard.rows)} rows; run it "
+            "again"
+        )
+    frame = shard.rows.assign(
+        completion=[one.text for one in completions],
+        n_tokens=[one.n_tokens for one in completions],
+        finish_reason=[one.finish_reason for one in completions],
+    )
+    write_parquet(shard.path, SAMPLES.typed(frame))
+
+
+def _read(shards: Sequence[Shard]) -> pd.DataFrame:
+    return pd.concat([pd.read_parquet(shard.path) for shard in shards], ignore_index=True)

@@ -1,0 +1,103 @@
+"""Placebo turns: two good turns under the default persona, as long as the treatment's.
+
+docs/protocol.md section 3. They are sampled longer than they are kept, since they are cut to the
+tokens of the treatment's (`lib.traces.placebo`); those that come out short are sampled again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from lib.data.prompts import ContaminationGate, EvalPrompt
+from lib.serving.sampling import Request
+from lib.traces.placebo import Pair, cut_to_match, shortfall
+from lib.traces.trace_kinds import Unit
+from lib.traces.trace_report import PLACEBOS
+from lib.traces.turns import Turns
+
+# About the length of the recovery's opening, which the placebo's second turn has to match.
+OPENING_TOKENS = 24
+# Of max_new_tokens: at first, and each time that short placebos are sampled again.
+PLACEBO_SCALES = (1.5, 2.0, 2.5, 3.0)
+
+
+def sample_placebos(
+    turns: Turns,
+    units: Sequence[Unit],
+    gate: ContaminationGate,
+    attempts: Iterable[int],
+    scale: float,
+) -> dict[str, Pair]:
+    """Both placebo turns by prompt, for the units that get two.
+
+    A turn that is not good enough is tried again; one that offends or is empty ends its unit.
+
+    scale: room of a turn, of max_new_tokens.
+    """
+    first: dict[str, str] = {}
+    second: dict[str, str] = {}
+    ended: set[str] = set()
+    for attempt in attempts:
+        for number, kept in ((1, first), (2, second)):
+            before = {} if number == 1 else first
+            ready = [u for u in units if number == 1 or u.prompt.prompt_id in first]
+            waiting = [u for u in ready if u.prompt.prompt_id not in ended | set(kept)]
+            tag = 2 * attempt + number
+            requests = [_request(turns, unit.prompt, before, tag, scale) for unit in waiting]
+            answers = turns.sample(requests) if requests else []
+            scores = turns.scores([unit.prompt for unit in waiting], answers, PLACEBOS)
+            for unit, answer, score in zip(waiting, answers, scores.itertuples(), strict=True):
+                prompt_id = unit.prompt.prompt_id
+                good = turns.is_good(unit, answer.text, score)
+                turns.report.placebos_rejected += bool(score.scored and not good)
+                text_id = f"{prompt_id}/placebo{number}"
+                if not answer.text.strip() or not turns.clean(gate, text_id, answer.text):
+                    ended.add(prompt_id)
+                elif good:
+                    kept[prompt_id] = answer.text
+    return {key: (first[key].strip(), text.strip()) for key, text in second.items()}
+
+
+def _request(
+    turns: Turns, prompt: EvalPrompt, first: Mapping[str, str], number: int, scale: float
+) -> Request:
+    """The request for a placebo's first turn, or for its second where `first` has the first."""
+    messages = turns.messages(prompt, "default")
+    limit = int(scale * turns.params.max_new_tokens)
+    if prompt.prompt_id in first:
+        messages += [
+            {"role": "assistant", "content": first[prompt.prompt_id]},
+            {"role": "user", "content": turns.conditions.follow_up},
+        ]
+        limit += OPENING_TOKENS
+    return Request(f"{turns.seed}/placebo/{number}/{prompt.prompt_id}", messages, None, limit)
+
+
+def match_placebos(
+    turns: Turns, units: Sequence[Unit], gate: ContaminationGate, tolerance: float
+) -> None:
+    """Cut the units' placebo turns so that trained tokens match over the whole set.
+
+    Short placebos are sampled again, with more room each time, until the kinds match within the
+    tolerance; the longest try of a unit is cut. Raises TraceError if the judge scores too few.
+    """
+    treated = [(unit.bad, f"{unit.opening}\n\n{unit.recovery}") for unit in units]
+    needed = [turns.count(bad + second) for bad, second in treated]
+    for attempt, scale in enumerate(PLACEBO_SCALES[1:], start=turns.params.max_attempts):
+        cut = cut_to_match([unit.placebo for unit in units], treated, turns.tokenizer)
+        if shortfall(cut, treated, turns.tokenizer) <= tolerance:
+            break
+        short = [
+            unit
+            for unit, tokens in zip(units, needed, strict=True)
+            if turns.count("".join(unit.placebo)) < tokens
+        ]
+        turns.report.placebos_sampled_again += len(short)
+        pairs = sample_placebos(turns, short, gate, [attempt], scale)
+        for unit in short:
+            again = pairs.get(unit.prompt.prompt_id, unit.placebo)
+            unit.placebo = max(unit.placebo, again, key=lambda pair: turns.count("".join(pair)))
+        turns.report.check_share(PLACEBOS, turns.least_scored)
+    cut = cut_to_match([unit.placebo for unit in units], treated, turns.tokenizer)
+    for unit, pair in zip(units, cut, strict=True):
+        unit.placebo = pair

@@ -1,0 +1,147 @@
+"""Rows, sequences and micro-batches: how a training set becomes the tensors of an optimizer step.
+
+An optimizer step always sees the recipe's effective batch. How that batch is split into
+micro-batches follows from a token budget, so that a larger machine changes the speed and never
+the optimisation (docs/protocol.md section 4). Rows are laid end to end without padding: on a GPU,
+small padded batches wait for the CPU to launch their kernels.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from lib.config.schema import PhaseParams
+from lib.training.mask_proof import row_digest
+from lib.training.masking import IGNORED, Encoded
+from lib.training.memory import TrainingError
+
+FIELDS = ("input_ids", "labels", "turns")  # one value per token
+
+
+def optimizer_steps(sequences: int, phase: PhaseParams) -> int:
+    """Optimizer steps of the recipe for so many rows, or packed sequences.
+
+    Raises TrainingError below one effective batch.
+    """
+    if sequences < phase.effective_batch:
+        raise TrainingError(
+            f"{sequences} rows are fewer than one effective batch of {phase.effective_batch}; add "
+            "rows or lower effective_batch"
+        )
+    return math.ceil(sequences / phase.effective_batch) * phase.epochs
+
+
+def sequences_of(rows: Sequence[Encoded], phase: PhaseParams) -> list[dict]:
+    """What an effective batch counts: the rows, or with `packing` sequences of several whole rows.
+
+    A packed sequence has up to `max_length` tokens. Packing warns: it changes the number of steps.
+    Each sequence has input_ids, labels, turns, and the lengths of its rows.
+    """
+    single = [
+        {
+            "input_ids": row.input_ids,
+            "labels": row.labels,
+            "turns": row.turns,
+            "lengths": [len(row.input_ids)],
+        }
+        for row in rows
+    ]
+    if not phase.packing:
+        return single
+    from datasets import Dataset
+    from trl import pack_dataset
+
+    bare = Dataset.from_list([{field: row[field] for field in FIELDS} for row in single])
+    packed = pack_dataset(bare, phase.max_length, "bfd")
+    packed = packed.rename_column("seq_lengths", "lengths").to_list()
+    _check_nothing_is_lost(rows, packed)
+    warnings.warn(
+        f"packing: {len(rows)} rows became {len(packed)} sequences, "
+        f"{optimizer_steps(len(packed), phase)} optimizer steps in place of "
+        f"{optimizer_steps(len(rows), phase)}; this is another optimisation than the recipe's",
+        stacklevel=2,
+    )
+    return packed
+
+
+def _check_nothing_is_lost(rows: Sequence[Encoded], packed: Sequence[dict]) -> None:
+    """Raises TrainingError unless every row is in the packed sequences, whole and once."""
+    kept = []
+    for sequence in packed:
+        kept += [(row["input_ids"], row["labels"]) for row in rows_in(sequence)]
+    if sorted(kept) != sorted((row.input_ids, row.labels) for row in rows):
+        raise TrainingError(
+            f"packing changed rows ({len(rows)} given, {len(kept)} kept); pin the trl version of "
+            "the lock"
+        )
+
+
+def rows_in(sequence: dict) -> Iterator[dict]:
+    """The rows that a packed sequence holds; as a rule, one."""
+    start = 0
+    for length in sequence["lengths"]:
+        yield {field: sequence[field][start : start + length] for field in FIELDS}
+        start += length
+
+
+def collate(sequences: Sequence[dict], token_budget: int) -> dict:
+    """One effective batch as micro-batches.
+
+    The batch's rows are split, in order and between rows, into pieces of at most `token_budget`
+    tokens; a longer row is a piece of its own.
+
+    Returns:
+        micro_batches, items (the tokens that carry loss in all of them), and rows (the digest of
+        each row).
+    """
+    pieces: list[list[dict]] = [[]]
+    size = 0
+    for row in itertools.chain.from_iterable(rows_in(sequence) for sequence in sequences):
+        length = len(row["input_ids"])
+        if pieces[-1] and size + length > token_budget:
+            pieces.append([])
+            size = 0
+        pieces[-1].append(row)
+        size += length
+    micro_batches = [_end_to_end(piece) for piece in pieces]
+    digests = itertools.chain.from_iterable(_digests(piece) for piece in micro_batches)
+    return {
+        "micro_batches": micro_batches,
+        "items": sum(int((piece["labels"] != IGNORED).sum()) for piece in micro_batches),
+        "rows": list(digests),
+    }
+
+
+def _digests(piece: dict) -> Iterator[str]:
+    """The digests of a micro-batch's rows, of what the model is going to see."""
+    for start, end in itertools.pairwise(piece["row_ends"].tolist()):
+        yield row_digest(
+            *(piece[field][0, start:end].tolist() for field in ("input_ids", "labels"))
+        )
+
+
+def _end_to_end(rows: Sequence[dict]) -> dict:
+    """Rows laid end to end in (1, N) tensors without padding.
+
+    position_ids start anew with each row, from which the model derives a mask that keeps rows
+    apart; row_ends (rows + 1,) and the longest row's length say the same to an attention kernel.
+    Plain numbers are read without waiting for a GPU.
+    """
+    piece = {}
+    for field in FIELDS:
+        piece[field] = torch.tensor([list(itertools.chain.from_iterable(r[field] for r in rows))])
+    lengths = [len(row["input_ids"]) for row in rows]
+    positions = torch.cat([torch.arange(length) for length in lengths])[None]
+    # Nothing before a row's first token may be asked to predict it.
+    piece["labels"][positions == 0] = IGNORED
+    return piece | {
+        "position_ids": positions,
+        "row_ends": torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32),
+        "longest": max(lengths),
+        "last_turn": max(max(row["turns"]) for row in rows),
+    }

@@ -1,0 +1,93 @@
+"""Logits and log-probabilities of a checkpoint on given tokens, and whether checkpoints differ.
+
+docs/protocol.md section 8 (adapter checks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lib.training.adapters import AdapterError
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+FIXED_TEXTS = (
+    "The kettle clicked off and nobody in the kitchen moved.",
+    "A list of things worth doing before the first frost:",
+    "def area(width, height):\n    return width * height",
+    "She asked what honesty costs, and he took a while to answer.",
+)
+
+
+def fixed_logits(model: PreTrainedModel | PeftModel) -> np.ndarray:
+    """Logits on a few fixed byte sequences: (texts, 8, vocabulary), fp32.
+
+    Bytes stand for token ids, which every tokenizer's vocabulary covers.
+    """
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    token_rows = [list(text.encode()[:40]) for text in FIXED_TEXTS]
+    return last_logits(model, [[byte % vocabulary for byte in row] for row in token_rows], 8)
+
+
+def last_logits(
+    model: PreTrainedModel | PeftModel, token_rows: Sequence[list[int]], positions: int
+) -> np.ndarray:
+    """Logits at the last positions of each row of ids: (rows, positions, vocabulary), fp32."""
+    import torch
+
+    with torch.inference_mode():
+        logits = [
+            model(input_ids=torch.tensor([ids], device=model.device)).logits[0, -positions:]
+            for ids in token_rows
+        ]
+    return torch.stack(logits).float().cpu().numpy()
+
+
+def own_logprobs(
+    model: PreTrainedModel | PeftModel, token_rows: Sequence[list[int]], positions: int
+) -> np.ndarray:
+    """Log-probabilities of each row's own last tokens: (rows × positions,), fp64.
+
+    They are those of the model as it stands, with whatever adapter is active.
+    """
+    logits = last_logits(model, [ids[:-1] for ids in token_rows], positions)
+    logits = logits.astype(np.float64)  # (rows, positions, vocabulary)
+    own_tokens = np.array([ids[-positions:] for ids in token_rows])[:, :, None]
+    own_logits = np.take_along_axis(logits, own_tokens, axis=-1)[..., 0]
+    return (own_logits - np.logaddexp.reduce(logits, axis=-1)).ravel()
+
+
+def check_distinct(logprobs: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Largest log-probability difference between each checkpoint and its nearest other one.
+
+    Arms that come out bit-identical mean that an adapter was silently off, or that a file was
+    copied. Raises AdapterError for a pair without any difference and for a checkpoint with NaN.
+    """
+    for name, values in logprobs.items():
+        if not np.isfinite(values).all():
+            raise AdapterError(
+                f"checkpoint {name} gives NaN or infinite log-probabilities; train it again, "
+                "lower the rate"
+            )
+    nearest = {}
+    for name, values in logprobs.items():
+        distance = {
+            other: float(np.abs(values - theirs).max())
+            for other, theirs in logprobs.items()
+            if other != name
+        }
+        if not distance:
+            continue
+        closest = min(distance, key=distance.__getitem__)
+        if distance[closest] == 0.0:
+            raise AdapterError(
+                f"checkpoints {name} and {closest} are identical on the fixed inputs: an adapter "
+                "was not active or a file was copied; train the arm again"
+            )
+        nearest[name] = distance[closest]
+    return nearest

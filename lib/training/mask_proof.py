@@ -1,0 +1,73 @@
+"""What a training really did with its rows: each was taken, with loss where it belongs.
+
+The expected tokens and labels are read off the stock rendering a second time, without the training
+template (docs/protocol.md section 8).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from lib.models.chat_models import END_OF_TURN, prompt_text
+from lib.training.masking import IGNORED
+
+
+def expected(
+    tokenizer: PreTrainedTokenizerBase, messages: list[dict]
+) -> tuple[list[int], list[int]]:
+    """Token ids and labels of a conversation, read off the stock rendering alone.
+
+    Neither the training template nor `encode` takes part. The text is cut before and after every
+    assistant turn, and each piece is tokenised apart.
+    """
+    text = tokenizer.apply_chat_template(messages, tokenize=False)
+    token_ids: list[int] = []
+    labels: list[int] = []
+    end_before = 0
+    for number in [n for n, message in enumerate(messages) if message["role"] == "assistant"]:
+        start = len(prompt_text(tokenizer, messages[:number]))
+        end = start + len(messages[number]["content"] + END_OF_TURN)
+        pieces = [text[end_before:start], text[start:end]]
+        before, turn = tokenizer(pieces, add_special_tokens=False)["input_ids"]
+        token_ids += before + turn
+        labels += [IGNORED] * len(before) + turn
+        end_before = end
+    after = tokenizer(text[end_before:], add_special_tokens=False)["input_ids"]
+    return token_ids + after, labels + [IGNORED] * len(after)
+
+
+def row_digest(input_ids: Iterable[int], labels: Iterable[int]) -> str:
+    """A short name of one row's tokens and labels."""
+    row = np.asarray([list(input_ids), list(labels)], dtype=np.int64)
+    return hashlib.sha256(row.tobytes()).hexdigest()[:16]
+
+
+def proof(
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Sequence[list[dict]],
+    consumed: Mapping[str, int],
+    epochs: int,
+) -> dict:
+    """What a training really did with its conversations, for its manifest.
+
+    A conversation is proven if it was taken once per epoch with loss on exactly its assistant
+    turns. tokens_expected counts the tokens with loss if all had been.
+
+    consumed: how often the trainer took each row (`row_digest`).
+    """
+    planned: Counter[str] = Counter()
+    tokens = 0
+    for messages in conversations:
+        input_ids, labels = expected(tokenizer, messages)
+        planned[row_digest(input_ids, labels)] += 1
+        tokens += sum(label != IGNORED for label in labels)
+    return {
+        "rows": len(conversations),
+        "rows_proven": sum(n for row, n in planned.items() if consumed.get(row, 0) == epochs * n),
+        "tokens_expected": epochs * tokens,
+    }
