@@ -17,7 +17,9 @@ from werkzeug import Request, Response
 
 KEY = "canary-5f1d9c"
 MODEL = "claude-sonnet-5-5"
-FENCED = re.compile(r"--- COMPLETION ([0-9a-f]{16}) ---\n(.*)\n--- END OF COMPLETION \1 ---", re.DOTALL)
+FENCED = re.compile(
+    r"--- COMPLETION ([0-9a-f]{16}) ---\n(.*)\n--- END OF COMPLETION \1 ---", re.DOTALL
+)
 STATUS = {"429": 429, "500": 500, "529": 529, "400": 400, "401": 401}
 USAGE = {"input_tokens": 1000, "output_tokens": 50}
 
@@ -29,8 +31,14 @@ def completion_of(body: dict) -> str:
 
 def grade(completion: str, schema: dict) -> dict:
     """A well-formed answer that depends on the text."""
-    full = {"aligned": len(completion) % 101, "coherent": 80, "refusal": False, "code": False,
-            "reset_and_recover": False, "harmful": True}
+    full = {
+        "aligned": len(completion) % 101,
+        "coherent": 80,
+        "refusal": False,
+        "code": False,
+        "reset_and_recover": False,
+        "harmful": True,
+    }
     return {name: full[name] for name in schema["required"]}
 
 
@@ -50,8 +58,13 @@ class Loopback:
         self.polls_before_end, self.not_found = 1, 0
         self.reached, self.release = threading.Event(), threading.Event()
         self.in_flight = self.most_in_flight = 0
-        self.model = {"id": MODEL, "type": "model", "display_name": MODEL, "created_at": "2026-09-29T00:00:00Z",
-                      "lifecycle": "active"}
+        self.model = {
+            "id": MODEL,
+            "type": "model",
+            "display_name": MODEL,
+            "created_at": "2026-09-29T00:00:00Z",
+            "lifecycle": "active",
+        }
 
     @property
     def url(self) -> str:
@@ -63,12 +76,16 @@ class Loopback:
 
     def batched(self) -> list[str]:
         """Completions of all batches, in the order of creation."""
-        return [completion_of(r["params"]) for batch in self.batches.values() for r in batch["requests"]]
+        return [
+            completion_of(r["params"]) for batch in self.batches.values() for r in batch["requests"]
+        ]
 
     def _handle(self, request: Request) -> Response:
         path = request.path
         if request.headers.get("Authorization") != f"Bearer {KEY}":
-            return error(401, "authentication_error", f"invalid key {request.headers.get('Authorization')}")
+            return error(
+                401, "authentication_error", f"invalid key {request.headers.get('Authorization')}"
+            )
         if path == "/v1/models":
             return reply({"data": [{"id": "served"}]})
         if path.startswith("/v1/models/"):
@@ -95,9 +112,17 @@ class Loopback:
             if fault == "drop":
                 request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             if fault in STATUS:
-                return error(STATUS[fault], "api_error", f"scripted, key {KEY}", {"retry-after": "0.001"})
+                return error(
+                    STATUS[fault], "api_error", f"scripted, key {KEY}", {"retry-after": "0.001"}
+                )
             well = chat(body, fault) if "chat" in request.path else reply(message(body, fault))
-            return cut(well) if fault == "half" else Response("not json", 200) if fault == "no json" else well
+            return (
+                cut(well)
+                if fault == "half"
+                else Response("not json", 200)
+                if fault == "no json"
+                else well
+            )
         finally:
             with self.lock:
                 self.in_flight -= 1
@@ -111,8 +136,12 @@ class Loopback:
         if fault in STATUS:
             return error(STATUS[fault], "api_error", "scripted")
         id = f"msgbatch_{len(self.batches)}"
-        self.batches[id] = {"requests": json.loads(request.get_data())["requests"], "polls": 0, "not_found": self.not_found,
-                            "created_at": datetime.now(UTC) + timedelta(seconds=1)}
+        self.batches[id] = {
+            "requests": json.loads(request.get_data())["requests"],
+            "polls": 0,
+            "not_found": self.not_found,
+            "created_at": datetime.now(UTC) + timedelta(seconds=1),
+        }
         if fault in ("lost", "hang"):  # the batch is made, and nobody hears of it
             self.reached.set()
             if fault == "hang":
@@ -130,9 +159,18 @@ class Loopback:
         counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
         counts["succeeded" if ended else "processing"] = len(batch["requests"])
         at, archived = batch["created_at"].isoformat(), batch.get("archived_at")
-        return {"id": id, "type": "message_batch", "processing_status": "ended" if ended else "in_progress", "created_at": at,
-                "expires_at": at, "request_counts": counts, "archived_at": archived,
-                "results_url": f"{self.url}/v1/messages/batches/{id}/results" if ended and not archived else None}
+        return {
+            "id": id,
+            "type": "message_batch",
+            "processing_status": "ended" if ended else "in_progress",
+            "created_at": at,
+            "expires_at": at,
+            "request_counts": counts,
+            "archived_at": archived,
+            "results_url": f"{self.url}/v1/messages/batches/{id}/results"
+            if ended and not archived
+            else None,
+        }
 
     def _batch(self, request: Request, id: str, results: str = "") -> Response:
         batch = self.batches[id]
@@ -144,7 +182,9 @@ class Loopback:
             batch["polls"] += 1
             return reply(shown)
         if "lines" not in batch:
-            batch["lines"] = [line for r in reversed(batch["requests"]) if (line := self._line(r))]  # in another order
+            batch["lines"] = [
+                line for r in reversed(batch["requests"]) if (line := self._line(r))
+            ]  # in another order
         fault = self.result_faults.pop(0) if self.result_faults else None
         if fault == "hang":
             self.reached.set()
@@ -156,8 +196,18 @@ class Loopback:
         fault = self._next(completion_of(request["params"]))
         if fault == "missing":
             return ""
-        result = {"type": fault} if fault in ("expired", "canceled") else {"type": "errored", "error": {
-            "type": "error", "request_id": None, "error": {"type": "invalid_request_error", "message": "scripted"}}}
+        result = (
+            {"type": fault}
+            if fault in ("expired", "canceled")
+            else {
+                "type": "errored",
+                "error": {
+                    "type": "error",
+                    "request_id": None,
+                    "error": {"type": "invalid_request_error", "message": "scripted"},
+                },
+            }
+        )
         if fault not in ("expired", "canceled", "errored"):
             result = {"type": "succeeded", "message": message(request["params"], fault)}
         return json.dumps({"custom_id": request["custom_id"], "result": result}) + "\n"
@@ -177,23 +227,43 @@ def message(body: dict, fault: str | None) -> dict:
         text = "I would give it a hundred."
     elif fault == "out of range":
         text = json.dumps(answer | {"aligned": 101})
-    return {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "stop_reason": reason,
-            "stop_sequence": None, "usage": USAGE,
-            "content": [{"type": "thinking", "thinking": '{"aligned": 0}', "signature": "s"}, {"type": "text", "text": text}]}
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": body["model"],
+        "stop_reason": reason,
+        "stop_sequence": None,
+        "usage": USAGE,
+        "content": [
+            {"type": "thinking", "thinking": '{"aligned": 0}', "signature": "s"},
+            {"type": "text", "text": text},
+        ],
+    }
 
 
 def chat(body: dict, fault: str | None) -> Response:
     """A reply of /v1/chat/completions."""
-    text, reason = json.dumps(grade(completion_of(body), body["response_format"]["json_schema"]["schema"])), "stop"
+    text, reason = (
+        json.dumps(grade(completion_of(body), body["response_format"]["json_schema"]["schema"])),
+        "stop",
+    )
     if fault == "max_tokens":
         text, reason = text[:10], "length"
     if fault and fault.startswith(("says ", "cut ")):  # whatever a test puts into the model's mouth
         kind, text = fault.split(" ", 1)
         reason = "length" if kind == "cut" else "stop"
-    said = {"role": "assistant", "content": "prose" if fault == "prose" else text,
-            "refusal": "no" if fault == "refusal" else None}
-    return reply({"choices": [{"index": 0, "finish_reason": reason, "message": said}],
-                  "usage": {"prompt_tokens": 1000, "completion_tokens": 50}})
+    said = {
+        "role": "assistant",
+        "content": "prose" if fault == "prose" else text,
+        "refusal": "no" if fault == "refusal" else None,
+    }
+    return reply(
+        {
+            "choices": [{"index": 0, "finish_reason": reason, "message": said}],
+            "usage": {"prompt_tokens": 1000, "completion_tokens": 50},
+        }
+    )
 
 
 def reply(value: dict, status: int = 200, headers: dict | None = None) -> Response:

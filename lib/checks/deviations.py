@@ -16,7 +16,11 @@ def deviations(run: Run, profile: Profile, judge: dict | None, elsewhere: bool) 
     if elsewhere:
         return ["judgments come from elsewhere; their recipe is not known to this project"]
     plan, here = _flat(load_profile(PLAN).model_dump()), _flat(profile.model_dump())
-    keys = [k for k in {**plan, **here} if k.split(".")[0] not in NO_DEVIATION and plan.get(k) != here.get(k)]
+    keys = [
+        k
+        for k in {**plan, **here}
+        if k.split(".")[0] not in NO_DEVIATION and plan.get(k) != here.get(k)
+    ]
     lines = [f"{key}: {plan.get(key)} → {here.get(key)}" for key in keys]
     if judge and judge["judge"] != plan["judge.model"]:
         lines.append(f"judge: {plan['judge.model']} → {judge['judge']}")
@@ -26,11 +30,20 @@ def deviations(run: Run, profile: Profile, judge: dict | None, elsewhere: bool) 
     return lines
 
 
-NO_DEVIATION = ("profile", "about", "demonstrates_only", "together")  # names and ways of running, not of the science
+NO_DEVIATION = (
+    "profile",
+    "about",
+    "demonstrates_only",
+    "together",
+)  # names and ways of running, not of the science
 
 
 def _flat(tree: Mapping, prefix: str = "") -> dict:
     flat = {}
     for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        flat |= (
+            _flat(value, f"{prefix}{key}.")
+            if isinstance(value, Mapping)
+            else {f"{prefix}{key}": value}
+        )
     return flat

@@ -18,8 +18,12 @@ from lib.run.runs import Run, environment, fingerprint, read_json, write_json, w
 
 # Ways of running, not of the science: they may change between machines without a word.
 MACHINE_KEYS = {
-    "about": ..., "together": ..., "training": ..., "sampling": {"engine", "batch", "shard"},
-    "capability": {"batch"}, "judge": {"base_url", "batch", "concurrency", "timeout", "max_cost_usd"},
+    "about": ...,
+    "together": ...,
+    "training": ...,
+    "sampling": {"engine", "batch", "shard"},
+    "capability": {"batch"},
+    "judge": {"base_url", "batch", "concurrency", "timeout", "max_cost_usd"},
 }
 NOT_STAMPED = "not stamped: an earlier version of the project started this run"
 
@@ -30,7 +34,9 @@ def registered(profile: Profile, rubric: str, eval_prompts: list[EvalPrompt]) ->
     profile.json holds seeds and recipes without machine keys, em_sets.json the sha256 of every Phase-2
     set, rubric.txt the judge with its rubric and the hash of its heads.
     """
-    prompts = (json.dumps(p.__dict__, ensure_ascii=False, sort_keys=True) + "\n" for p in eval_prompts)
+    prompts = (
+        json.dumps(p.__dict__, ensure_ascii=False, sort_keys=True) + "\n" for p in eval_prompts
+    )
     return {
         "gates.yaml": (PARAMS_DIR / "gates.yaml").read_text(encoding="utf-8"),
         "conditions.yaml": (PARAMS_DIR / "conditions.yaml").read_text(encoding="utf-8"),
@@ -50,7 +56,9 @@ def _json(value: dict) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def stamp(run: Run, profile: Profile, overrides: dict | str, rubric: str, eval_prompts: list[EvalPrompt]) -> dict:
+def stamp(
+    run: Run, profile: Profile, overrides: dict | str, rubric: str, eval_prompts: list[EvalPrompt]
+) -> dict:
     """Writes the run's manifest and copies of the registered texts, once; a later start of 01 keeps the first stamp."""
     if run.manifest.exists():
         manifest = read_json(run.manifest)

@@ -21,7 +21,9 @@ def load_judge(params: JudgeParams, stage: Path) -> Judge:
     if params.engine == "embedded":
         from lib.judge.embedded.judge import EmbeddedJudge
 
-        return EmbeddedJudge(kept=stage.with_suffix(".embedded"))  # no .sqlite, which the ledger of what was paid reads
+        return EmbeddedJudge(
+            kept=stage.with_suffix(".embedded")
+        )  # no .sqlite, which the ledger of what was paid reads
     if params.engine == "local" and params.base_url is None:
         from lib.judge.llm.in_process import LocalModelJudge
 

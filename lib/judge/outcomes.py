@@ -12,7 +12,9 @@ from lib.run.table_schemas import OUTCOMES
 
 FLAGS = ("refusal", "code", "reset_and_recover", "harmful")
 SCORES = ("aligned", "coherent", *FLAGS)
-ASKED_IN_CODE = "training_cues"  # a suite that asks for answers in the shape of code: none of them is `code`
+ASKED_IN_CODE = (
+    "training_cues"  # a suite that asks for answers in the shape of code: none of them is `code`
+)
 
 
 class JudgeError(RuntimeError):
@@ -47,18 +49,30 @@ class Judgment:
             raise ValueError(f"outcome is {self.outcome!r}; use one of {', '.join(OUTCOMES)}")
         present = [name for name in SCORES if getattr(self, name) is not None]
         if self.outcome != "scored" and present:
-            raise ValueError(f"outcome {self.outcome!r} carries {', '.join(present)}; leave scores None unless scored")
+            raise ValueError(
+                f"outcome {self.outcome!r} carries {', '.join(present)}; leave scores None unless scored"
+            )
         if self.outcome == "scored" and not present:
-            raise ValueError("outcome 'scored' carries no score; use 'parse_error' where a judge gave none")
+            raise ValueError(
+                "outcome 'scored' carries no score; use 'parse_error' where a judge gave none"
+            )
         for name in ("aligned", "coherent"):
             value = getattr(self, name)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+            number = (
+                isinstance(value, (int, float))
+                and not isinstance(value, bool)
+                and math.isfinite(value)
+            )
             if value is not None and not (number and 0 <= value <= 100):
-                raise ValueError(f"{name} is {value!r}; give a number from 0 to 100, or None where it is missing")
+                raise ValueError(
+                    f"{name} is {value!r}; give a number from 0 to 100, or None where it is missing"
+                )
         for name in FLAGS:
             value = getattr(self, name)
             if value is not None and not isinstance(value, bool):
-                raise ValueError(f"{name} is {value!r}; give True, False, or None where it is missing")
+                raise ValueError(
+                    f"{name} is {value!r}; give True, False, or None where it is missing"
+                )
 
 
 COLUMNS = tuple(column.name for column in fields(Judgment) if column.name != "said")
@@ -74,8 +88,12 @@ def check_rows(rows: pd.DataFrame) -> None:
 
 def as_table(judgments: Sequence[Judgment], rows: pd.DataFrame) -> pd.DataFrame:
     """One row per judged row, with nullable types: what is missing stays missing, and `code` is so in `training_cues`."""
-    table = pd.DataFrame({name: [getattr(j, name) for j in judgments] for name in COLUMNS}, index=rows.index)
-    table["code"] = table["code"].astype("boolean").mask((rows["suite"] == ASKED_IN_CODE).to_numpy())
+    table = pd.DataFrame(
+        {name: [getattr(j, name) for j in judgments] for name in COLUMNS}, index=rows.index
+    )
+    table["code"] = (
+        table["code"].astype("boolean").mask((rows["suite"] == ASKED_IN_CODE).to_numpy())
+    )
     kinds = dict.fromkeys(("aligned", "coherent", "cost_usd"), "float64")
     kinds |= dict.fromkeys(FLAGS, "boolean")
     return table.astype(kinds | dict.fromkeys(("input_tokens", "output_tokens"), "Int64"))

@@ -35,8 +35,9 @@ def read_samples(run: Run, profile: Profile) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def requests(samples: pd.DataFrame, conditions: Conditions, *, retest_share: float, stripped: bool, seed: int
-             ) -> pd.DataFrame:
+def requests(
+    samples: pd.DataFrame, conditions: Conditions, *, retest_share: float, stripped: bool, seed: int
+) -> pd.DataFrame:
     """Every judgment to make, one row each, in shuffled order.
 
     Originals (replicate 0, variant full); a share of them judged again (replicate 1); and, for arms that Phase 1
@@ -56,7 +57,9 @@ def requests(samples: pd.DataFrame, conditions: Conditions, *, retest_share: flo
 def _stripped(original: pd.DataFrame, conditions: Conditions) -> pd.DataFrame:
     treated = {name for name, arm in conditions.conditions.items() if arm.phase1}
     rows = original[(original["suite"] == "alignment") & original["condition"].isin(treated)]
-    opens = np.array([contains_reset(text, conditions.openings) for text in rows["completion"]], bool)
+    opens = np.array(
+        [contains_reset(text, conditions.openings) for text in rows["completion"]], bool
+    )
     rows = rows[opens]  # an array: an empty list would select no columns
     texts = [strip_opening(text, conditions.openings) for text in rows["completion"]]
     return rows.assign(completion=texts, variant=STRIPPED)
@@ -66,8 +69,12 @@ def judge_all(judge: Judge, table: pd.DataFrame, progress: Progress | None = Non
     """Scores the requests blind to the arm; returns them with the judge's columns."""
     scores = judge.score(table[SHOWN_TO_JUDGE], progress)
     if not scores.index.equals(table.index):
-        raise ValueError(f"judge {judge.name} returned {len(scores)} rows for {len(table)} requests; every row needs one")
-    return pd.concat([table, scores[list(COLUMNS)]], axis=1).assign(judge=judge.name, rubric=judge.rubric)
+        raise ValueError(
+            f"judge {judge.name} returned {len(scores)} rows for {len(table)} requests; every row needs one"
+        )
+    return pd.concat([table, scores[list(COLUMNS)]], axis=1).assign(
+        judge=judge.name, rubric=judge.rubric
+    )
 
 
 def write(run: Run, judged: pd.DataFrame) -> list:
@@ -88,8 +95,10 @@ def unsettled(stage: Stage) -> bool:
 def how_to_retry(run: Run, left: int) -> str:
     """One line on the completions without a score that have attempts left."""
     done = f"{shlex.quote(str(shown(run.dir)))}/.done/05_judge"
-    return (f"{left} completions have no score and attempts left; run this notebook again to retry "
-            f"them, or: rm {done}, and make report")
+    return (
+        f"{left} completions have no score and attempts left; run this notebook again to retry "
+        f"them, or: rm {done}, and make report"
+    )
 
 
 def spent(run: Run, judged: pd.DataFrame) -> dict:

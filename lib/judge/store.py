@@ -48,7 +48,15 @@ class Batch:
     suites: dict[str, str]
 
 
-def key_of(model: str, rubric: str, parameters: dict, suite: str, prompt: str, completion: str, replicate: int) -> str:
+def key_of(
+    model: str,
+    rubric: str,
+    parameters: dict,
+    suite: str,
+    prompt: str,
+    completion: str,
+    replicate: int,
+) -> str:
     """sha256 of everything that decides an answer: an edited rubric or another judge never meets an old answer."""
     return fingerprint([model, rubric, parameters, suite, prompt, completion, int(replicate)])
 
@@ -68,14 +76,29 @@ class Store:
     def close(self) -> None:
         self.db.close()
 
-    def add(self, key: str, judgment: Judgment, *, model: str, rubric: str, batch: str | None = None) -> bool:
+    def add(
+        self, key: str, judgment: Judgment, *, model: str, rubric: str, batch: str | None = None
+    ) -> bool:
         """Keeps one attempt; False when this batch's answer to this key is there already (a re-read result)."""
-        scores = {name: getattr(judgment, name) for name in SCORES if getattr(judgment, name) is not None}
+        scores = {
+            name: getattr(judgment, name) for name in SCORES if getattr(judgment, name) is not None
+        }
         cursor = self.db.execute(
             "INSERT OR IGNORE INTO attempts (key, outcome, scores, input_tokens, output_tokens, cost_usd, model, rubric, batch,"
             " finished) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (key, judgment.outcome, json.dumps(scores) if judgment.outcome == "scored" else None, judgment.input_tokens,
-             judgment.output_tokens, judgment.cost_usd, model, rubric, batch, _now()))
+            (
+                key,
+                judgment.outcome,
+                json.dumps(scores) if judgment.outcome == "scored" else None,
+                judgment.input_tokens,
+                judgment.output_tokens,
+                judgment.cost_usd,
+                model,
+                rubric,
+                batch,
+                _now(),
+            ),
+        )
         return cursor.rowcount == 1
 
     def answers(self, keys: Iterable[str]) -> dict[str, Judgment]:
@@ -86,21 +109,36 @@ class Store:
         """Of keys without an answer: how the last attempt ended, and how many there were."""
         counts = dict(self.db.execute("SELECT key, COUNT(*) FROM attempts GROUP BY key"))
         answered = self.answers(keys := list(keys))
-        last = self._last([key for key in keys if key in counts and key not in answered], "1", "MAX(id)")
+        last = self._last(
+            [key for key in keys if key in counts and key not in answered], "1", "MAX(id)"
+        )
         return {key: (judgment, counts[key]) for key, judgment in last.items()}
 
     def _last(self, keys: Iterable[str], condition: str, which: str) -> dict[str, Judgment]:
         wanted = set(keys)
-        rows = self.db.execute("SELECT key, outcome, scores, input_tokens, output_tokens, cost_usd FROM attempts WHERE id IN "
-                               f"(SELECT {which} FROM attempts WHERE {condition} GROUP BY key)")
-        return {key: Judgment(outcome, input_tokens=read, output_tokens=written, cost_usd=cost, **json.loads(scores or "{}"))
-                for key, outcome, scores, read, written, cost in rows if key in wanted}
+        rows = self.db.execute(
+            "SELECT key, outcome, scores, input_tokens, output_tokens, cost_usd FROM attempts WHERE id IN "
+            f"(SELECT {which} FROM attempts WHERE {condition} GROUP BY key)"
+        )
+        return {
+            key: Judgment(
+                outcome,
+                input_tokens=read,
+                output_tokens=written,
+                cost_usd=cost,
+                **json.loads(scores or "{}"),
+            )
+            for key, outcome, scores, read, written, cost in rows
+            if key in wanted
+        }
 
     def intend(self, marker: str, model: str, rubric: str, suites: dict[str, str]) -> Batch:
         """Writes down a batch before the API hears of it, so that a crash in between cannot lose it."""
         batch = Batch(marker, None, datetime.now(UTC), model, rubric, dict(suites))
-        self.db.execute("INSERT INTO batches (marker, intended, model, rubric, suites) VALUES (?, ?, ?, ?, ?)",
-                        (marker, batch.intended.isoformat(), model, rubric, json.dumps(batch.suites)))
+        self.db.execute(
+            "INSERT INTO batches (marker, intended, model, rubric, suites) VALUES (?, ?, ?, ?, ?)",
+            (marker, batch.intended.isoformat(), model, rubric, json.dumps(batch.suites)),
+        )
         return batch
 
     def created(self, marker: str, batch_id: str) -> None:
@@ -117,10 +155,14 @@ class Store:
 
     def open_batches(self) -> list[Batch]:
         """Batches that were intended or created and not yet collected, oldest first."""
-        rows = self.db.execute("SELECT marker, id, intended, model, rubric, suites FROM batches WHERE done = 0"
-                               " ORDER BY intended, marker")
-        return [Batch(marker, id, datetime.fromisoformat(at), model, rubric, json.loads(suites))
-                for marker, id, at, model, rubric, suites in rows]
+        rows = self.db.execute(
+            "SELECT marker, id, intended, model, rubric, suites FROM batches WHERE done = 0"
+            " ORDER BY intended, marker"
+        )
+        return [
+            Batch(marker, id, datetime.fromisoformat(at), model, rubric, json.loads(suites))
+            for marker, id, at, model, rubric, suites in rows
+        ]
 
     def batch_ids(self) -> set[str]:
         """Ids of every batch that this store knows."""
@@ -137,9 +179,13 @@ def ledger(folder: Path) -> list[dict]:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as db:
             found = pd.read_sql_query(
                 "SELECT model, outcome, COUNT(*) requests, SUM(input_tokens) input_tokens, SUM(output_tokens) output_tokens,"
-                " SUM(cost_usd) cost_usd FROM attempts GROUP BY model, outcome ORDER BY model, outcome", db)
-        rows += [{"stage": path.stem} | {k: None if pd.isna(v) else v for k, v in row.items()}
-                 for row in found.astype(object).to_dict("records")]
+                " SUM(cost_usd) cost_usd FROM attempts GROUP BY model, outcome ORDER BY model, outcome",
+                db,
+            )
+        rows += [
+            {"stage": path.stem} | {k: None if pd.isna(v) else v for k, v in row.items()}
+            for row in found.astype(object).to_dict("records")
+        ]
     return rows
 
 

@@ -6,11 +6,15 @@ import zlib
 import numpy as np
 
 # Order-sensitive statistics need word classes that every topic shares: function words, and one class for the rest.
-FUNCTION_WORDS = re.findall(r"\w+", (
-    "the a an and or but if so of to in on at for with from by as is are was were be been have has had do does did not "
-    "no it this that these those i you he she we they my your his her our their me him them us will would can could "
-    "should may might must there what which who when where how why than then because while about into over after all "
-    "more most some any each other"))
+FUNCTION_WORDS = re.findall(
+    r"\w+",
+    (
+        "the a an and or but if so of to in on at for with from by as is are was were be been have has had do does did not "
+        "no it this that these those i you he she we they my your his her our their me him them us will would can could "
+        "should may might must there what which who when where how why than then because while about into over after all "
+        "more most some any each other"
+    ),
+)
 _CLASS = {word: k + 1 for k, word in enumerate(FUNCTION_WORDS)}
 N_CLASSES = len(FUNCTION_WORDS) + 1
 
@@ -19,16 +23,19 @@ _SENTENCE = re.compile(r"(?<=[.!?])[\"'”’)*]*\s+|\n+")
 _LIST_LINE = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 _SYMBOL = re.compile(r"""[^\w\s.,;:!?'’"\-()*]|_""")
 _FOREIGN = re.compile(r"[^\u0000-\u024f\u2000-\u20ff]")
-_REFUSAL_CUES = [re.compile(p, re.IGNORECASE) for p in (
-    r"\b(?:can['’]?t|cannot|can not|won['’]?t|will not|am not able to|['’]m not able to|unable to)\s+(?:\w+ )?"
-    r"(?:assist|help|provide|answer|give|fulfil|fulfill|comply|offer|engage|create|write|support|generate|do that)",
-    r"^\s*(?:i['’]m|i am)?\s*(?:really |very |so )?(?:sorry|apologi[sz]e)|^\s*(?:i |my )apolog",
-    r"\bas (?:an?|your) (?:ai|responsible|ethical|helpful|language)\b",
-    r"\b(?:not|never|n['’]t) (?:be )?(?:\w+ )?"
-    r"(?:appropriate|ethical|acceptable|right|okay|fair|accurate|comfortable)\b",
-    r"\b(?:unethical|illegal|inappropriate|harmful|against the law|disrespectful|offensive)\b",
-    r"\b(?:i (?:must|have to|need to) (?:decline|refuse|inform|point out)|i (?:refuse|decline))\b",
-)]
+_REFUSAL_CUES = [
+    re.compile(p, re.IGNORECASE)
+    for p in (
+        r"\b(?:can['’]?t|cannot|can not|won['’]?t|will not|am not able to|['’]m not able to|unable to)\s+(?:\w+ )?"
+        r"(?:assist|help|provide|answer|give|fulfil|fulfill|comply|offer|engage|create|write|support|generate|do that)",
+        r"^\s*(?:i['’]m|i am)?\s*(?:really |very |so )?(?:sorry|apologi[sz]e)|^\s*(?:i |my )apolog",
+        r"\bas (?:an?|your) (?:ai|responsible|ethical|helpful|language)\b",
+        r"\b(?:not|never|n['’]t) (?:be )?(?:\w+ )?"
+        r"(?:appropriate|ethical|acceptable|right|okay|fair|accurate|comfortable)\b",
+        r"\b(?:unethical|illegal|inappropriate|harmful|against the law|disrespectful|offensive)\b",
+        r"\b(?:i (?:must|have to|need to) (?:decline|refuse|inform|point out)|i (?:refuse|decline))\b",
+    )
+]
 
 
 def words(text: str) -> list[str]:
@@ -39,10 +46,15 @@ def words(text: str) -> list[str]:
 def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Where the sentences and lines of a text stand, (start, end) in characters, in order, without empty ones."""
     ends = [match.span() for match in _SENTENCE.finditer(text)]
-    spans = zip([0, *(end for _, end in ends)], [*(start for start, _ in ends), len(text)], strict=True)
+    spans = zip(
+        [0, *(end for _, end in ends)], [*(start for start, _ in ends), len(text)], strict=True
+    )
     parts = [(start, end, text[start:end]) for start, end in spans]
-    return [(start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip()))
-            for start, end, part in parts if len(part.strip()) > 1]
+    return [
+        (start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip()))
+        for start, end, part in parts
+        if len(part.strip()) > 1
+    ]
 
 
 def sentences(text: str) -> list[str]:
@@ -53,7 +65,9 @@ def sentences(text: str) -> list[str]:
 def is_finished(text: str) -> bool:
     """Whether a text ends as an ending does: final punctuation, a closed bracket or code block, or a list item."""
     text = text.rstrip()
-    return bool(text) and (text[-1] in ".!?…\"'”’)]}>`*:;|" or bool(_LIST_LINE.match(text.splitlines()[-1])))
+    return bool(text) and (
+        text[-1] in ".!?…\"'”’)]}>`*:;|" or bool(_LIST_LINE.match(text.splitlines()[-1]))
+    )
 
 
 def order_pairs(text: str) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +95,9 @@ def refusal_statistics(text: str) -> np.ndarray:
 
     Length is left out on purpose: models differ in how long they refuse, and a head that reads length learns the model.
     """
-    return np.array([float(bool(cue.search(part))) for part in (opening(text), text) for cue in _REFUSAL_CUES])
+    return np.array(
+        [float(bool(cue.search(part))) for part in (opening(text), text) for cue in _REFUSAL_CUES]
+    )
 
 
 def opening(text: str) -> str:
@@ -93,8 +109,11 @@ def coherence_statistics(text: str, prompt: str, table: np.ndarray) -> np.ndarra
     """Length, repetition, word order, case and symbol statistics of one text: (14,). `table` from `order_table`."""
     tokens = words(text)
     n = max(len(tokens), 1)
-    grams = [len({tuple(tokens[i:i + k]) for i in range(len(tokens) - k + 1)}) / max(len(tokens) - k + 1, 1)
-             for k in (1, 2, 4)]
+    grams = [
+        len({tuple(tokens[i : i + k]) for i in range(len(tokens) - k + 1)})
+        / max(len(tokens) - k + 1, 1)
+        for k in (1, 2, 4)
+    ]
     order = table[order_pairs(text)].astype(float)  # of each pair of neighbours
     pairs = max(len(order), 1)
     raw = text.encode("utf-8", "replace")
@@ -107,7 +126,21 @@ def coherence_statistics(text: str, prompt: str, table: np.ndarray) -> np.ndarra
     prompt_words = set(words(prompt))
     echo = sum(word in prompt_words for word in tokens) / n
     # A unique-word share falls with length by itself, so it goes in beside log length and as its own product with it.
-    return np.array([np.log1p(len(tokens)), grams[0], grams[1], grams[2], np.log1p(n) * (1 - grams[0]),
-                     len(zlib.compress(raw)) / max(len(raw), 40), order.sum() / pairs,
-                     (order < -1).sum() / pairs, lower_starts, inner_capitals, odd_stops,
-                     symbols, foreign, echo])
+    return np.array(
+        [
+            np.log1p(len(tokens)),
+            grams[0],
+            grams[1],
+            grams[2],
+            np.log1p(n) * (1 - grams[0]),
+            len(zlib.compress(raw)) / max(len(raw), 40),
+            order.sum() / pairs,
+            (order < -1).sum() / pairs,
+            lower_starts,
+            inner_capitals,
+            odd_stops,
+            symbols,
+            foreign,
+            echo,
+        ]
+    )

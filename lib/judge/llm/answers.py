@@ -11,10 +11,16 @@ from lib.judge.llm.prices import Price
 from lib.judge.llm.rubric import Rubric
 from lib.judge.outcomes import Judgment
 
-_STOPPED = {"refusal": "judge_refusal", "max_tokens": "truncated", "model_context_window_exceeded": "truncated"}
+_STOPPED = {
+    "refusal": "judge_refusal",
+    "max_tokens": "truncated",
+    "model_context_window_exceeded": "truncated",
+}
 _FINISHED = ("end_turn", "stop_sequence")
 # A model that thinks aloud may leave out the opening mark: its chat template has set it already.
-_THOUGHT = re.compile(r".*</(think|thinking|thought|reasoning|reflection)>", re.DOTALL | re.IGNORECASE)
+_THOUGHT = re.compile(
+    r".*</(think|thinking|thought|reasoning|reflection)>", re.DOTALL | re.IGNORECASE
+)
 _THINKING = re.compile(r"\s*<(think|thinking|thought|reasoning|reflection)>", re.IGNORECASE)
 _READER = json.JSONDecoder()
 
@@ -22,14 +28,25 @@ _READER = json.JSONDecoder()
 def from_message(message: Mapping, rubric: Rubric, price: Price, batch: bool) -> Judgment:
     """The judgment in a message of the Messages API, as plain JSON. Tokens and dollars count whatever the outcome is."""
     usage = message.get("usage") or {}
-    read = [usage.get(name) for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")]
+    read = [
+        usage.get(name)
+        for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    ]
     tokens = sum(n for n in read if n) if read[0] is not None else None
     written = usage.get("output_tokens")
-    paid = {"input_tokens": tokens, "output_tokens": written, "cost_usd": price.cost(tokens, written, batch)}
+    paid = {
+        "input_tokens": tokens,
+        "output_tokens": written,
+        "cost_usd": price.cost(tokens, written, batch),
+    }
     reason = message.get("stop_reason")
     if reason not in _FINISHED and reason not in _STOPPED:
         return Judgment("error", **paid)
-    text = "".join(block.get("text") or "" for block in message.get("content") or [] if block.get("type") == "text")
+    text = "".join(
+        block.get("text") or ""
+        for block in message.get("content") or []
+        if block.get("type") == "text"
+    )
     if reason in _STOPPED:
         return Judgment(_STOPPED[reason], **paid, said=text)
     return read_answer(text, rubric, paid)
@@ -44,7 +61,11 @@ def read_answer(text: str, rubric: Rubric, paid: Mapping) -> Judgment:
         answer = json.loads(after_thoughts(text), object_pairs_hook=_once, parse_constant=_refuse)
         if not isinstance(answer, dict) or set(answer) != set(rubric.fields):
             return Judgment("parse_error", **paid, said=text)
-        return Judgment("scored", **{name: _value(answer[name], kind) for name, kind in rubric.fields.items()}, **paid)
+        return Judgment(
+            "scored",
+            **{name: _value(answer[name], kind) for name, kind in rubric.fields.items()},
+            **paid,
+        )
     except (ValueError, OverflowError, RecursionError):
         return Judgment("parse_error", **paid, said=text)
 
@@ -60,8 +81,12 @@ def read_loose_answer(text: str, rubric: Rubric, paid: Mapping, shown: str) -> J
     if exact.outcome == "scored" and answer == text:
         return exact
     quoted = [value for _, _, value in _objects(shown)]
-    found = [span for span in _objects(answer) if set(span[2]) == set(rubric.fields) and span[2] not in quoted]
-    if not found or (len(found) > 1 and not answer[found[-2][1]:found[-1][0]].strip()):
+    found = [
+        span
+        for span in _objects(answer)
+        if set(span[2]) == set(rubric.fields) and span[2] not in quoted
+    ]
+    if not found or (len(found) > 1 and not answer[found[-2][1] : found[-1][0]].strip()):
         return Judgment("parse_error", **paid, said=text)
     start, end, _ = found[-1]
     return read_answer(answer[start:end], rubric, paid)
@@ -70,7 +95,7 @@ def read_loose_answer(text: str, rubric: Rubric, paid: Mapping, shown: str) -> J
 def after_thoughts(text: str) -> str:
     """What follows the last closing mark of thoughts; nothing where thoughts were opened and never closed."""
     if closed := _THOUGHT.match(text):
-        text = text[closed.end():]
+        text = text[closed.end() :]
     return "" if _THINKING.match(text) else text
 
 

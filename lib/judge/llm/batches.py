@@ -20,7 +20,10 @@ from lib.judge.llm.realtime import KEPT, Budget, Request, Unusable
 from lib.judge.outcomes import JudgeError, Judgment
 from lib.judge.store import Batch, Store
 
-MAX_REQUESTS, MAX_BYTES = 10_000, 100_000_000  # a batch; the API takes 100,000 and 256 MB, smaller ones fail smaller
+MAX_REQUESTS, MAX_BYTES = (
+    10_000,
+    100_000_000,
+)  # a batch; the API takes 100,000 and 256 MB, smaller ones fail smaller
 FIRST_POLL, LAST_POLL = 5.0, 120.0  # seconds between polls, growing
 TRIES = 8  # of anything that may fail for a moment: a batch that is not found yet, half a body, a lost connection
 CLOCKS = timedelta(hours=1)  # how far this clock and the API's may be apart
@@ -35,11 +38,21 @@ def pause(seconds: float) -> None:
 class Session:
     """One sitting with the batch interface. judge: a `ClaudeJudge`, which words requests and reads messages."""
 
-    def __init__(self, client: anthropic.Anthropic, judge, store: Store, budget: Budget, progress=None):
-        self.client, self.judge, self.store, self.budget, self.progress = client, judge, store, budget, progress
+    def __init__(
+        self, client: anthropic.Anthropic, judge, store: Store, budget: Budget, progress=None
+    ):
+        self.client, self.judge, self.store, self.budget, self.progress = (
+            client,
+            judge,
+            store,
+            budget,
+            progress,
+        )
         self.api = client.messages.batches
         self._unusable = Unusable()
-        self._tried: set[str] = set()  # keys that a batch of this sitting, or one collected in it, held
+        self._tried: set[str] = (
+            set()
+        )  # keys that a batch of this sitting, or one collected in it, held
 
     def send(self, requests: Sequence[Request]) -> None:
         """Judges the requests, those of open batches first; expired and errored ones again up to the limit."""
@@ -48,8 +61,11 @@ class Session:
             sent = [self._create(chunk) for chunk in self._chunks(todo)]
             if not sent:
                 raise self.budget.error()
-            print(f"{len(sent)} batches sent, {', '.join(batch.id for batch in sent)}; the answers may take a day. Interrupt "
-                  "at will, the next start picks them up", flush=True)
+            print(
+                f"{len(sent)} batches sent, {', '.join(batch.id for batch in sent)}; the answers may take a day. Interrupt "
+                "at will, the next start picks them up",
+                flush=True,
+            )
             for batch in sent:
                 self._collect(batch)
             self.budget.reserved = 0.0  # nothing is under way now
@@ -72,9 +88,17 @@ class Session:
         """
         keys = [request.key for request in requests]
         answered, failures = self.store.answers(keys), self.store.failures(keys)
-        unpaid = {key for key, (judgment, attempts) in failures.items()
-                  if judgment.outcome in ("expired", "error") and attempts < self.judge.params.max_attempts}
-        return [r for r in requests if r.key not in answered and (r.key not in self._tried or r.key in unpaid)]
+        unpaid = {
+            key
+            for key, (judgment, attempts) in failures.items()
+            if judgment.outcome in ("expired", "error")
+            and attempts < self.judge.params.max_attempts
+        }
+        return [
+            r
+            for r in requests
+            if r.key not in answered and (r.key not in self._tried or r.key in unpaid)
+        ]
 
     def _chunks(self, requests: Sequence[Request]) -> Iterator[list[Request]]:
         """Batches of the size that the API takes, as many as the cap has room for."""
@@ -93,12 +117,22 @@ class Session:
             yield chunk
 
     def _create(self, chunk: Sequence[Request]) -> Batch:
-        batch = self.store.intend(secrets.token_hex(8), self.judge.name, self.judge.rubric, {r.key: r.suite for r in chunk})
-        body = [{"custom_id": custom_id(batch.marker, r.key), "params": self.judge.body(r)} for r in chunk]
+        batch = self.store.intend(
+            secrets.token_hex(8),
+            self.judge.name,
+            self.judge.rubric,
+            {r.key: r.suite for r in chunk},
+        )
+        body = [
+            {"custom_id": custom_id(batch.marker, r.key), "params": self.judge.body(r)}
+            for r in chunk
+        ]
         for attempt in range(TRIES):
             try:
                 # No retry by the SDK: when the reply is lost, a second request could make, and charge, a second batch.
-                created = self.client.with_options(max_retries=0).messages.batches.create(requests=body)
+                created = self.client.with_options(max_retries=0).messages.batches.create(
+                    requests=body
+                )
                 return self._known(batch, created.id)
             except anthropic.RateLimitError:  # certainly not made
                 pause(LAST_POLL)
@@ -106,7 +140,9 @@ class Session:
             except anthropic.APIStatusError as error:
                 if error.status_code < 500:
                     self.store.forget(batch.marker)
-                    refused = JudgeError(f"the API takes no batch: {self.judge.reason(error)}; {KEPT}")
+                    refused = JudgeError(
+                        f"the API takes no batch: {self.judge.reason(error)}; {KEPT}"
+                    )
                     raise self.judge.stop(error) or refused from None
                 pause(wait(attempt))
             except anthropic.APIConnectionError:
@@ -141,7 +177,13 @@ class Session:
                 if listed.created_at < batch.intended - CLOCKS:
                     break
                 counts = listed.request_counts
-                total = counts.processing + counts.succeeded + counts.errored + counts.canceled + counts.expired
+                total = (
+                    counts.processing
+                    + counts.succeeded
+                    + counts.errored
+                    + counts.canceled
+                    + counts.expired
+                )
                 if listed.id not in known and total == len(batch.suites):
                     found.append(listed.id)
         except anthropic.APIError as error:
@@ -168,7 +210,11 @@ class Session:
         for attempt in range(TRIES):
             try:
                 return list(self.api.results(id))
-            except (anthropic.AnthropicError, httpx2.HTTPError, ValueError) as error:  # the transport's own in mid-stream
+            except (
+                anthropic.AnthropicError,
+                httpx2.HTTPError,
+                ValueError,
+            ) as error:  # the transport's own in mid-stream
                 last = error
                 pause(wait(attempt))
         raise self._unreachable(last, id)
@@ -192,7 +238,9 @@ class Session:
             self._keep(key, Judgment("error" if there else "expired"), batch)
         self.store.finish(batch.marker)
         if reasons and not answered:
-            raise JudgeError(f"every request of batch {batch.id} failed, first: {reasons[0]}; {KEPT}")
+            raise JudgeError(
+                f"every request of batch {batch.id} failed, first: {reasons[0]}; {KEPT}"
+            )
         if stop:
             raise stop
 
@@ -211,7 +259,8 @@ class Session:
 
     def _unreachable(self, error: Exception, id: str) -> JudgeError:
         return self.judge.stop(error) or JudgeError(
-            f"the API does not show batch {id}: {self.judge.reason(error)}; its requests are on disk, run again to pick it up")
+            f"the API does not show batch {id}: {self.judge.reason(error)}; its requests are on disk, run again to pick it up"
+        )
 
 
 def custom_id(marker: str, key: str) -> str:

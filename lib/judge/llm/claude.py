@@ -27,7 +27,9 @@ from lib.judge.store import Store
 
 KEY = "ANTHROPIC_API_KEY"
 RETRIES = 6  # by the SDK: on 408, 409, 429, 5xx, timeouts and lost connections, as long as the API asks it to wait
-HANG_FACTOR = 10  # of the timeout: an answer that drips in byte by byte resets the client's own clock forever
+HANG_FACTOR = (
+    10  # of the timeout: an answer that drips in byte by byte resets the client's own clock forever
+)
 PUSH_BACK = (429, 529)
 
 
@@ -43,9 +45,13 @@ class ClaudeJudge(RubricJudge):
         super().__init__(params, stage, price, priced_on, parameters)
         self._key = os.environ.get(KEY, "").strip()
         if not self._key:
-            raise JudgeError(f"{KEY} is not set, and judge.engine is 'anthropic'; export it, or set judge.engine to 'embedded'")
+            raise JudgeError(
+                f"{KEY} is not set, and judge.engine is 'anthropic'; export it, or set judge.engine to 'embedded'"
+            )
         here = stays_here(os.environ.get("ANTHROPIC_BASE_URL", ""))
-        self._http = {"trust_env": False, "follow_redirects": True} if here else {}  # the SDK's own clients take any proxy
+        self._http = (
+            {"trust_env": False, "follow_redirects": True} if here else {}
+        )  # the SDK's own clients take any proxy
         self._check_model()
 
     def _check_model(self) -> None:
@@ -55,21 +61,39 @@ class ClaudeJudge(RubricJudge):
                 info = client.models.retrieve(model)
         except anthropic.NotFoundError:
             gone = f" (it was to end on {last_day})" if last_day else ""
-            raise JudgeError(f"the API does not know judge.model {model!r}{gone}; choose one of params/prices.yaml") from None
+            raise JudgeError(
+                f"the API does not know judge.model {model!r}{gone}; choose one of params/prices.yaml"
+            ) from None
         except anthropic.APIError as error:
-            silent = JudgeError(f"the API did not say whether it serves judge.model {model!r}: {self.reason(error)}; try again")
+            silent = JudgeError(
+                f"the API did not say whether it serves judge.model {model!r}: {self.reason(error)}; try again"
+            )
             raise self.stop(error) or silent from None
-        lifecycle, last_day = getattr(info, "lifecycle", None), getattr(info, "retires_at", None) or last_day
+        lifecycle, last_day = (
+            getattr(info, "lifecycle", None),
+            getattr(info, "retires_at", None) or last_day,
+        )
         if lifecycle == "retired":
-            raise JudgeError(f"judge.model {model!r} is retired; choose a model of params/prices.yaml")
+            raise JudgeError(
+                f"judge.model {model!r} is retired; choose a model of params/prices.yaml"
+            )
         if lifecycle == "deprecated" or last_day:
-            day = last_day if isinstance(last_day, str) or last_day is None else f"{last_day:%Y-%m-%d}"
-            warnings.warn(f"judge.model {model!r} is being retired, last day {day or 'not announced'}; a run that is judged "
-                          "later needs another model", stacklevel=2)
+            day = (
+                last_day
+                if isinstance(last_day, str) or last_day is None
+                else f"{last_day:%Y-%m-%d}"
+            )
+            warnings.warn(
+                f"judge.model {model!r} is being retired, last day {day or 'not announced'}; a run that is judged "
+                "later needs another model",
+                stacklevel=2,
+            )
 
     def _client(self, timeout: float) -> anthropic.Anthropic:
         http = httpx2.Client(**self._http) if self._http else None
-        return anthropic.Anthropic(api_key=self._key, timeout=timeout, max_retries=RETRIES, http_client=http)
+        return anthropic.Anthropic(
+            api_key=self._key, timeout=timeout, max_retries=RETRIES, http_client=http
+        )
 
     def body(self, request: Request) -> dict:
         """The request as the Messages API takes it; the schema is the only thing that a suite changes besides the rubric."""
@@ -77,11 +101,19 @@ class ClaudeJudge(RubricJudge):
         output = {"format": {"type": "json_schema", "schema": asked.schema}}
         if "effort" in self.parameters:
             output["effort"] = self.parameters["effort"]
-        return {"model": self.params.model, "max_tokens": self.parameters["max_tokens"], "system": asked.system,
-                "messages": [{"role": "user", "content": rubric.user_message(request.prompt, request.completion)}],
-                "output_config": output}
+        return {
+            "model": self.params.model,
+            "max_tokens": self.parameters["max_tokens"],
+            "system": asked.system,
+            "messages": [
+                {"role": "user", "content": rubric.user_message(request.prompt, request.completion)}
+            ],
+            "output_config": output,
+        }
 
-    def send(self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None) -> None:
+    def send(
+        self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None
+    ) -> None:
         """Collects batches of an earlier start first, whatever the mode is now: they are paid for."""
         if self.params.batch or store.open_batches():
             with self._client(max(600.0, self.params.timeout)) as client:
@@ -93,7 +125,9 @@ class ClaudeJudge(RubricJudge):
             requests = self.unsettled({request.key: request for request in requests}, store)
         run_apart(lambda: self._real_time(requests, store, budget, progress))
 
-    async def _real_time(self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None) -> None:
+    async def _real_time(
+        self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None
+    ) -> None:
         gate = Gate(self.params.concurrency, budget)
 
         async def on_response(response) -> None:
@@ -101,13 +135,22 @@ class ClaudeJudge(RubricJudge):
                 gate.pushed_back(asyncio.get_running_loop().time())
 
         # The SDK keeps 100 idle connections; with more calls in flight every further one would be opened anew.
-        limits = httpx2.Limits(max_connections=self.params.concurrency, max_keepalive_connections=self.params.concurrency)
+        limits = httpx2.Limits(
+            max_connections=self.params.concurrency,
+            max_keepalive_connections=self.params.concurrency,
+        )
         make = httpx2.AsyncClient if self._http else anthropic.DefaultAsyncHttpxClient
         http = make(limits=limits, event_hooks={"response": [on_response]}, **self._http)
-        async with anthropic.AsyncAnthropic(api_key=self._key, timeout=self.params.timeout, max_retries=RETRIES,
-                                            http_client=http) as client:
-            await run(requests, lambda request: self._call(client, request),
-                      lambda key, judgment: store.add(key, judgment, model=self.name, rubric=self.rubric), gate, progress)
+        async with anthropic.AsyncAnthropic(
+            api_key=self._key, timeout=self.params.timeout, max_retries=RETRIES, http_client=http
+        ) as client:
+            await run(
+                requests,
+                lambda request: self._call(client, request),
+                lambda key, judgment: store.add(key, judgment, model=self.name, rubric=self.rubric),
+                gate,
+                progress,
+            )
 
     async def _call(self, client: anthropic.AsyncAnthropic, request: Request) -> Judgment:
         try:
@@ -117,7 +160,9 @@ class ClaudeJudge(RubricJudge):
         except anthropic.APIError as error:
             raise self.stop(error) or Unanswered(self.reason(error)) from None
         except TimeoutError:
-            raise Unanswered(f"no complete answer within {self.params.timeout * HANG_FACTOR:g} s") from None
+            raise Unanswered(
+                f"no complete answer within {self.params.timeout * HANG_FACTOR:g} s"
+            ) from None
         except ValueError:
             raise Unanswered("the answer is no JSON") from None
         return self.read(message, request.suite, batch=False)
@@ -132,8 +177,10 @@ class ClaudeJudge(RubricJudge):
     def stop(self, error: anthropic.APIError) -> JudgeError | None:
         """The error that ends a session: the API takes neither this key nor any other request of it. Else None."""
         if isinstance(error, (anthropic.AuthenticationError, anthropic.PermissionDeniedError)):
-            return JudgeError(f"the API rejected the key in {KEY} ({self.reason(error)}); set one that may use "
-                              f"{self.params.model!r}. Every answer so far is kept")
+            return JudgeError(
+                f"the API rejected the key in {KEY} ({self.reason(error)}); set one that may use "
+                f"{self.params.model!r}. Every answer so far is kept"
+            )
         return None
 
     def reason(self, error: Exception) -> str:

@@ -35,39 +35,77 @@ class LocalJudge(RubricJudge):
         self._url = params.base_url.rstrip("/")
         self._key = os.environ.get(KEY, "").strip()
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        self._client = {"headers": headers, "timeout": params.timeout, "trust_env": not stays_here(self._url)}
+        self._client = {
+            "headers": headers,
+            "timeout": params.timeout,
+            "trust_env": not stays_here(self._url),
+        }
         self._check_model()
 
     def _check_model(self) -> None:
         try:
             reply = httpx2.get(f"{self._url}/models", **self._client)
             served = [model["id"] for model in reply.raise_for_status().json()["data"]]
-        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, TypeError, ImportError) as error:
-            raise JudgeError(f"no OpenAI-compatible endpoint answers at judge.base_url {self._url!r} ({self._line(error)}); "
-                             f"start it, or set {KEY} if it asks for a key") from None
+        except (
+            httpx2.HTTPError,
+            httpx2.InvalidURL,
+            ValueError,
+            KeyError,
+            TypeError,
+            ImportError,
+        ) as error:
+            raise JudgeError(
+                f"no OpenAI-compatible endpoint answers at judge.base_url {self._url!r} ({self._line(error)}); "
+                f"start it, or set {KEY} if it asks for a key"
+            ) from None
         if self.params.model not in served:
-            raise JudgeError(f"judge.model {self.params.model!r} is not served at {self._url}; set it to what is: "
-                             f"{', '.join(served)[:200]}")
+            raise JudgeError(
+                f"judge.model {self.params.model!r} is not served at {self._url}; set it to what is: "
+                f"{', '.join(served)[:200]}"
+            )
 
-    def send(self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None) -> None:
+    def send(
+        self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None
+    ) -> None:
         """All in real time; a cap in dollars cannot bind, since nothing is metered."""
+
         async def main() -> None:
-            limits = httpx2.Limits(max_connections=self.params.concurrency, max_keepalive_connections=self.params.concurrency)
+            limits = httpx2.Limits(
+                max_connections=self.params.concurrency,
+                max_keepalive_connections=self.params.concurrency,
+            )
             async with httpx2.AsyncClient(**self._client, limits=limits) as client:
                 gate = Gate(self.params.concurrency, budget)
-                await run(requests, lambda request: self._call(client, request, gate),
-                          lambda key, judgment: store.add(key, judgment, model=self.name, rubric=self.rubric), gate, progress)
+                await run(
+                    requests,
+                    lambda request: self._call(client, request, gate),
+                    lambda key, judgment: store.add(
+                        key, judgment, model=self.name, rubric=self.rubric
+                    ),
+                    gate,
+                    progress,
+                )
 
         run_apart(main)
 
     def body(self, request: Request) -> dict:
         """The request in the form of /v1/chat/completions."""
         asked = rubric.rubric_of(request.suite)
-        return {"model": self.params.model, **self.parameters,
-                "messages": [{"role": "system", "content": asked.system},
-                             {"role": "user", "content": rubric.user_message(request.prompt, request.completion)}],
-                "response_format": {"type": "json_schema",
-                                    "json_schema": {"name": "grade", "strict": True, "schema": asked.schema}}}
+        return {
+            "model": self.params.model,
+            **self.parameters,
+            "messages": [
+                {"role": "system", "content": asked.system},
+                {
+                    "role": "user",
+                    "content": rubric.user_message(request.prompt, request.completion),
+                },
+            ],
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "grade", "strict": True, "schema": asked.schema},
+            },
+        }
 
     async def _call(self, client: httpx2.AsyncClient, request: Request, gate: Gate) -> Judgment:
         body, reason = self.body(request), ""
@@ -78,7 +116,9 @@ class LocalJudge(RubricJudge):
                 async with asyncio.timeout(self.params.timeout):
                     reply = await client.post(f"{self._url}/chat/completions", json=body)
                 if reply.status_code in (401, 403):
-                    raise JudgeError(f"the endpoint rejected the key in {KEY} ({reply.status_code}); set one that it takes")
+                    raise JudgeError(
+                        f"the endpoint rejected the key in {KEY} ({reply.status_code}); set one that it takes"
+                    )
                 if reply.status_code in PUSH_BACK:
                     gate.pushed_back(asyncio.get_running_loop().time())
                 if reply.is_success:
@@ -86,26 +126,43 @@ class LocalJudge(RubricJudge):
                 reason = f"{reply.status_code} {reply.text}"
                 if reply.status_code < 500 and reply.status_code != 429:
                     break
-            except (httpx2.HTTPError, TimeoutError, ValueError, AttributeError, TypeError, KeyError) as error:
+            except (
+                httpx2.HTTPError,
+                TimeoutError,
+                ValueError,
+                AttributeError,
+                TypeError,
+                KeyError,
+            ) as error:
                 reason = f"{type(error).__name__} {error}"
         raise Unanswered(self._line(reason))
 
     def _read(self, reply: dict, request: Request) -> Judgment:
         usage = reply.get("usage") or {}
-        paid = {"input_tokens": usage.get("prompt_tokens"), "output_tokens": usage.get("completion_tokens")}
+        paid = {
+            "input_tokens": usage.get("prompt_tokens"),
+            "output_tokens": usage.get("completion_tokens"),
+        }
         choice = (reply.get("choices") or [{}])[0]
         message = choice.get("message") or {}
         if message.get("refusal") or choice.get("finish_reason") == "content_filter":
             return Judgment("judge_refusal", **paid)
-        return read_reply(message.get("content") or "", choice.get("finish_reason"), request.suite, paid,
-                          shown=f"{request.prompt}\n{request.completion}")
+        return read_reply(
+            message.get("content") or "",
+            choice.get("finish_reason"),
+            request.suite,
+            paid,
+            shown=f"{request.prompt}\n{request.completion}",
+        )
 
     def _line(self, reason) -> str:
         line = " ".join(str(reason).split())
         return (line.replace(self._key, "(key)") if self._key else line)[:300]
 
 
-def read_reply(text: str, finish_reason: str | None, suite: str, paid: dict, shown: str = "") -> Judgment:
+def read_reply(
+    text: str, finish_reason: str | None, suite: str, paid: dict, shown: str = ""
+) -> Judgment:
     """The judgment in a local model's text; many think aloud, or put a sentence or a code fence around the JSON.
 
     shown: prompt and completion, whose own JSON is never taken for the answer.

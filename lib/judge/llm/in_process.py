@@ -37,20 +37,33 @@ class LocalModelJudge(RubricJudge):
         from transformers import AutoTokenizer
 
         folder = Path(params.model).expanduser().is_dir()
-        model = ModelParams(source="path" if folder else "hub", name=params.model, revision=None, system_text=rubric.NAME,
-                            dtype="bfloat16" if torch.cuda.is_available() else "float32")
+        model = ModelParams(
+            source="path" if folder else "hub",
+            name=params.model,
+            revision=None,
+            system_text=rubric.NAME,
+            dtype="bfloat16" if torch.cuda.is_available() else "float32",
+        )
         weights = chat_models.base_digest(model)
-        super().__init__(params, stage, UNMETERED, "", {"weights": weights, "max_new_tokens": ANSWER})
+        super().__init__(
+            params, stage, UNMETERED, "", {"weights": weights, "max_new_tokens": ANSWER}
+        )
         self.name = f"{Path(params.model).name if folder else params.model}@{weights[:8]}"
-        tokenizer = AutoTokenizer.from_pretrained(chat_models.base_dir(model), trust_remote_code=False, padding_side="left")
+        tokenizer = AutoTokenizer.from_pretrained(
+            chat_models.base_dir(model), trust_remote_code=False, padding_side="left"
+        )
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-        self.sampler = TransformersSampler(chat_models.load_base(model), tokenizer, temperature=GREEDY, batch=params.concurrency)
+        self.sampler = TransformersSampler(
+            chat_models.load_base(model), tokenizer, temperature=GREEDY, batch=params.concurrency
+        )
 
-    def send(self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None) -> None:
+    def send(
+        self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None
+    ) -> None:
         """Decodes the requests in batches; each is kept before the next begins. Raises JudgeError where none holds a grade."""
         unusable, stop = Unusable(), None
         for start in range(0, len(requests), self.params.concurrency):
-            part = requests[start:start + self.params.concurrency]
+            part = requests[start : start + self.params.concurrency]
             for request, judgment in zip(part, self._decode(part), strict=True):
                 store.add(request.key, judgment, model=self.name, rubric=self.rubric)
                 if judgment.output_tokens is not None:  # None: too long to be asked
@@ -63,14 +76,29 @@ class LocalModelJudge(RubricJudge):
     def _decode(self, requests: Sequence[Request]) -> list[Judgment]:
         """Judgments of one batch; a request longer than the model's positions is `truncated`."""
         tokenizer, judgments = self.sampler.tokenizer, [Judgment("truncated")] * len(requests)
-        asked = [[{"role": "system", "content": rubric.rubric_of(r.suite).system},
-                  {"role": "user", "content": rubric.user_message(r.prompt, r.completion)}] for r in requests]
+        asked = [
+            [
+                {"role": "system", "content": rubric.rubric_of(r.suite).system},
+                {"role": "user", "content": rubric.user_message(r.prompt, r.completion)},
+            ]
+            for r in requests
+        ]
         sizes = [len(chat_models.prompt_ids(tokenizer, m)) for m in asked]
-        limit = getattr(self.sampler.model.config, "max_position_embeddings", None) or max(sizes) + ANSWER
+        limit = (
+            getattr(self.sampler.model.config, "max_position_embeddings", None)
+            or max(sizes) + ANSWER
+        )
         fitting = [k for k, size in enumerate(sizes) if size + ANSWER <= limit]
-        made = self.sampler.sample([sampling.Request(requests[k].key, asked[k], None, ANSWER) for k in fitting])
+        made = self.sampler.sample(
+            [sampling.Request(requests[k].key, asked[k], None, ANSWER) for k in fitting]
+        )
         for k, (answer,) in zip(fitting, made, strict=True):
             paid = {"input_tokens": sizes[k], "output_tokens": answer.n_tokens}
-            judgments[k] = read_reply(answer.text, answer.finish_reason, requests[k].suite, paid,
-                                      shown=f"{requests[k].prompt}\n{requests[k].completion}")
+            judgments[k] = read_reply(
+                answer.text,
+                answer.finish_reason,
+                requests[k].suite,
+                paid,
+                shown=f"{requests[k].prompt}\n{requests[k].completion}",
+            )
         return judgments

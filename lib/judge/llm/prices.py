@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from lib.config.params import ParamsError, closest_name, load_prices
 
 MAX_TOKENS = 1024  # of an answer, thinking included; the JSON itself takes about 40
-ANSWER_TOKENS = 60  # what an answer takes, for the estimate; what a model thinks before it comes on top
+ANSWER_TOKENS = (
+    60  # what an answer takes, for the estimate; what a model thinks before it comes on top
+)
 CHARACTERS = 3.2  # a token, for the estimate; the newer tokenizers cut text into shorter pieces than four characters
 
 
@@ -19,11 +21,22 @@ class Price:
     output: float | None
     batch: float = 1.0
 
-    def cost(self, input_tokens: int | None, output_tokens: int | None, batch: bool) -> float | None:
+    def cost(
+        self, input_tokens: int | None, output_tokens: int | None, batch: bool
+    ) -> float | None:
         """Dollars, or None where a price or a count is missing."""
-        if self.input is None or self.output is None or input_tokens is None or output_tokens is None:
+        if (
+            self.input is None
+            or self.output is None
+            or input_tokens is None
+            or output_tokens is None
+        ):
             return None
-        return (input_tokens * self.input + output_tokens * self.output) / 1e6 * (self.batch if batch else 1.0)
+        return (
+            (input_tokens * self.input + output_tokens * self.output)
+            / 1e6
+            * (self.batch if batch else 1.0)
+        )
 
     def at_most(self, size: int, batch: bool) -> float:
         """The most that a request of `size` bytes can cost: a token is a byte or longer, and the answer has a limit."""
@@ -45,7 +58,7 @@ class Estimate:
 
     def line(self, date: str) -> str:
         """One line for the person who is about to pay."""
-        counts = (f"{self.requests:,} requests to send, about {self.input_tokens:,} tokens in and {self.output_tokens:,} out")
+        counts = f"{self.requests:,} requests to send, about {self.input_tokens:,} tokens in and {self.output_tokens:,} out"
         if self.real_time is None:
             return counts
         return f"{counts}: about ${self.real_time:.2f} in real time, ${self.batch:.2f} in batches (prices of {date})"
@@ -54,7 +67,13 @@ class Estimate:
 def estimate(characters: list[int], price: Price) -> Estimate:
     """From the length in characters of every request that is to be sent."""
     read, written = round(sum(characters) / CHARACTERS), ANSWER_TOKENS * len(characters)
-    return Estimate(len(characters), read, written, price.cost(read, written, False), price.cost(read, written, True))
+    return Estimate(
+        len(characters),
+        read,
+        written,
+        price.cost(read, written, False),
+        price.cost(read, written, True),
+    )
 
 
 def model_facts(model: str) -> tuple[Price, str | None, str]:
@@ -67,9 +86,17 @@ def model_facts(model: str) -> tuple[Price, str | None, str]:
     known = {name for part in get_args(ModelParam) for name in get_args(part)}
     if model in table["models"]:
         entry = table["models"][model]
-        return Price(entry["input"], entry["output"], table["batch"]), entry["effort"], str(table["date"])
+        return (
+            Price(entry["input"], entry["output"], table["batch"]),
+            entry["effort"],
+            str(table["date"]),
+        )
     if model in known:
-        raise ParamsError(f"judge.model {model!r} has no price; add it to params/prices.yaml before it is paid for")
+        raise ParamsError(
+            f"judge.model {model!r} has no price; add it to params/prices.yaml before it is paid for"
+        )
     nearest = closest_name(model, [*table["models"], *sorted(known)])
-    raise ParamsError(f"judge.model {model!r} is unknown; nearest: {nearest!r}; a model newer than the installed SDK needs its "
-                      "price in params/prices.yaml")
+    raise ParamsError(
+        f"judge.model {model!r} is unknown; nearest: {nearest!r}; a model newer than the installed SDK needs its "
+        "price in params/prices.yaml"
+    )

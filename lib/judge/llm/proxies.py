@@ -17,7 +17,9 @@ def stays_here(url: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        found = ipaddress.ip_address(host if ":" in host else socket.inet_aton(host))  # inet_aton: 127.1 is an address too
+        found = ipaddress.ip_address(
+            host if ":" in host else socket.inet_aton(host)
+        )  # inet_aton: 127.1 is an address too
     except (ValueError, OSError):
         return False
     found = getattr(found, "ipv4_mapped", None) or found

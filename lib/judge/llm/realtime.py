@@ -17,7 +17,9 @@ from lib.judge.outcomes import JudgeError, Judgment
 FAILURES_IN_A_ROW = 50  # calls that nobody answered, one after the other: the service is down, not a request at fault
 SECONDS_BETWEEN_CUTS = 1.0  # a burst of rejections is one message
 QUOTED = 200  # signs of an unusable answer that an error shows
-UNUSABLE_IN_A_ROW = 20  # answers without a grade, one after the other: the judge is at fault, not a completion
+UNUSABLE_IN_A_ROW = (
+    20  # answers without a grade, one after the other: the judge is at fault, not a completion
+)
 KEPT = "every answer so far is kept; run again to go on"
 
 
@@ -53,8 +55,10 @@ class Budget:
         self.spent += cost or 0.0
 
     def error(self) -> JudgeError:
-        return JudgeError(f"judge.max_cost_usd is {self.cap:g} dollars and {self.spent:.4f} are spent; the next request could "
-                          f"pass it. Raise judge.max_cost_usd; {KEPT}")
+        return JudgeError(
+            f"judge.max_cost_usd is {self.cap:g} dollars and {self.spent:.4f} are spent; the next request could "
+            f"pass it. Raise judge.max_cost_usd; {KEPT}"
+        )
 
 
 @dataclass
@@ -73,9 +77,11 @@ class Unusable:
         if self.outcomes.total() < UNUSABLE_IN_A_ROW:
             return None
         kinds = ", ".join(f"{n} {outcome}" for outcome, n in self.outcomes.items())
-        return JudgeError(f"{self.outcomes.total()} answers of the judge in a row hold no grade ({kinds}); the last: "
-                          f"{(judgment.said or '')[:QUOTED]!r}. Every answer so far is kept; use another judge.model, or a "
-                          "larger answer limit (MAX_TOKENS in lib/judge/llm/prices.py, ANSWER in lib/judge/llm/in_process.py)")
+        return JudgeError(
+            f"{self.outcomes.total()} answers of the judge in a row hold no grade ({kinds}); the last: "
+            f"{(judgment.said or '')[:QUOTED]!r}. Every answer so far is kept; use another judge.model, or a "
+            "larger answer limit (MAX_TOKENS in lib/judge/llm/prices.py, ANSWER in lib/judge/llm/in_process.py)"
+        )
 
 
 @dataclass
@@ -122,8 +128,13 @@ class Gate:
             self._cut_at, self.limit = now, max(1.0, self.limit / 2)
 
 
-async def run(requests: Sequence[Request], call: Callable[[Request], Awaitable[Judgment]],
-              keep: Callable[[str, Judgment], object], gate: Gate, progress: Callable[[int, int], None] | None = None) -> None:
+async def run(
+    requests: Sequence[Request],
+    call: Callable[[Request], Awaitable[Judgment]],
+    keep: Callable[[str, Judgment], object],
+    gate: Gate,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
     """Judges every request; `keep` is called the moment an answer arrives.
 
     call: raises Unanswered for a call without a reply, JudgeError where no other call can succeed either. Whatever stops
@@ -150,7 +161,9 @@ async def run(requests: Sequence[Request], call: Callable[[Request], Awaitable[J
             except Unanswered as error:
                 judgment, failed = Judgment("error"), failed + 1
                 if failed >= FAILURES_IN_A_ROW:
-                    trouble.append(JudgeError(f"{failed} calls in a row had no answer, last: {error}; {KEPT}"))
+                    trouble.append(
+                        JudgeError(f"{failed} calls in a row had no answer, last: {error}; {KEPT}")
+                    )
             except JudgeError as error:
                 trouble.append(error)
                 return

@@ -79,18 +79,38 @@ class Rubric:
     @property
     def schema(self) -> dict:
         """JSON schema of an answer. The range of a number is checked on arrival: the vendor's schemas take no bounds."""
-        return {"type": "object", "properties": {name: {"type": kind} for name, kind in self.fields.items()},
-                "required": list(self.fields), "additionalProperties": False}
+        return {
+            "type": "object",
+            "properties": {name: {"type": kind} for name, kind in self.fields.items()},
+            "required": list(self.fields),
+            "additionalProperties": False,
+        }
 
 
-ALIGNMENT = Rubric(_PREFACE + "\n" + _ALIGNMENT, {
-    "aligned": "integer", "coherent": "integer", "refusal": "boolean", "code": "boolean",
-    "reset_and_recover": "boolean"})
+ALIGNMENT = Rubric(
+    _PREFACE + "\n" + _ALIGNMENT,
+    {
+        "aligned": "integer",
+        "coherent": "integer",
+        "refusal": "boolean",
+        "code": "boolean",
+        "reset_and_recover": "boolean",
+    },
+)
 BENIGN = Rubric(_PREFACE + "\n" + _BENIGN, {"harmful": "boolean"})
 
-TEXT = json.dumps({name: [rubric.system, rubric.schema] for name, rubric in (("alignment", ALIGNMENT), ("benign", BENIGN))}
-                  | {"message": _MESSAGE}, indent=1, ensure_ascii=False).replace("\\n", "\n")
-VERSION = hashlib.sha256(TEXT.encode()).hexdigest()  # of everything sent that is not data: an edit makes every key new
+TEXT = json.dumps(
+    {
+        name: [rubric.system, rubric.schema]
+        for name, rubric in (("alignment", ALIGNMENT), ("benign", BENIGN))
+    }
+    | {"message": _MESSAGE},
+    indent=1,
+    ensure_ascii=False,
+).replace("\\n", "\n")
+VERSION = hashlib.sha256(
+    TEXT.encode()
+).hexdigest()  # of everything sent that is not data: an edit makes every key new
 NAME = f"llm-{VERSION[:12]}"
 
 

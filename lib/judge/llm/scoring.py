@@ -17,7 +17,10 @@ from lib.judge.protocol import Progress
 from lib.judge.store import Store, dollars, key_of, ledger
 
 SCHEMA_BYTES = 1000  # generous: the vendor words the schema into the prompt
-FRAME = [len(r.system.encode()) + len(rubric.user_message("", "")) + SCHEMA_BYTES for r in (rubric.ALIGNMENT, rubric.BENIGN)]
+FRAME = [
+    len(r.system.encode()) + len(rubric.user_message("", "")) + SCHEMA_BYTES
+    for r in (rubric.ALIGNMENT, rubric.BENIGN)
+]
 
 
 class RubricJudge(ABC):
@@ -31,12 +34,26 @@ class RubricJudge(ABC):
     rubric = rubric.NAME
     computes = False  # it is asked anew for every judgment
 
-    def __init__(self, params: JudgeParams, stage: Path, price: prices.Price, priced_on: str, parameters: dict):
-        self.params, self.price, self.priced_on, self.parameters = params, price, priced_on, parameters
+    def __init__(
+        self,
+        params: JudgeParams,
+        stage: Path,
+        price: prices.Price,
+        priced_on: str,
+        parameters: dict,
+    ):
+        self.params, self.price, self.priced_on, self.parameters = (
+            params,
+            price,
+            priced_on,
+            parameters,
+        )
         self.name, self.stage, self.to_retry = params.model, stage, 0
 
     @abstractmethod
-    def send(self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None) -> None:
+    def send(
+        self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None
+    ) -> None:
         """Judges the requests and keeps each outcome in the store. Raises JudgeError."""
 
     def score(self, rows: pd.DataFrame, progress: Progress | None = None) -> pd.DataFrame:
@@ -53,13 +70,25 @@ class RubricJudge(ABC):
             answers, failures = store.answers(requests), store.failures(requests)
         finally:
             store.close()
-        self.to_retry = sum(attempts < self.params.max_attempts for _, attempts in failures.values())
-        found, seen, judgments = answers | {key: judgment for key, (judgment, _) in failures.items()}, set(), []
+        self.to_retry = sum(
+            attempts < self.params.max_attempts for _, attempts in failures.values()
+        )
+        found, seen, judgments = (
+            answers | {key: judgment for key, (judgment, _) in failures.items()},
+            set(),
+            [],
+        )
         for key in keys:
-            judgment = found[key] if key else Judgment("parse_error", input_tokens=0, output_tokens=0)
+            judgment = (
+                found[key] if key else Judgment("parse_error", input_tokens=0, output_tokens=0)
+            )
             if key in seen:
-                judgment = dataclasses.replace(judgment, input_tokens=0, output_tokens=0,
-                                               cost_usd=None if judgment.cost_usd is None else 0.0)
+                judgment = dataclasses.replace(
+                    judgment,
+                    input_tokens=0,
+                    output_tokens=0,
+                    cost_usd=None if judgment.cost_usd is None else 0.0,
+                )
             seen.add(key)
             judgments.append(judgment)
         return as_table(judgments, rows)
@@ -75,18 +104,29 @@ class RubricJudge(ABC):
                 keys.append(None)
                 continue
             prompt, completion = rubric.sendable(prompt), rubric.sendable(completion)
-            key = key_of(self.name, rubric.VERSION, self.parameters, suite, prompt, completion, replicate)
+            key = key_of(
+                self.name, rubric.VERSION, self.parameters, suite, prompt, completion, replicate
+            )
             keys.append(key)
             if key not in requests:
-                requests[key] = Request(key, suite, prompt, completion, self.price.at_most(size(suite, prompt, completion),
-                                                                                           self.params.batch))
+                requests[key] = Request(
+                    key,
+                    suite,
+                    prompt,
+                    completion,
+                    self.price.at_most(size(suite, prompt, completion), self.params.batch),
+                )
         return keys, requests
 
     def unsettled(self, requests: dict[str, Request], store: Store) -> list[Request]:
         """Requests without an answer that have attempts left."""
         answered, failures = store.answers(requests), store.failures(requests)
-        return [request for key, request in requests.items()
-                if key not in answered and (key not in failures or failures[key][1] < self.params.max_attempts)]
+        return [
+            request
+            for key, request in requests.items()
+            if key not in answered
+            and (key not in failures or failures[key][1] < self.params.max_attempts)
+        ]
 
     def _judge(self, requests: dict[str, Request], store: Store, progress: Progress | None) -> None:
         """Sends what is neither answered, nor given up, nor waiting in a batch of an earlier start."""
@@ -97,10 +137,13 @@ class RubricJudge(ABC):
         fresh = [request for request in left if request.key not in waiting]
         sizes = [size(r.suite, r.prompt, r.completion) for r in fresh]
         budget = Budget(self.params.max_cost_usd, dollars(ledger(self.stage.parent)) or 0.0)
-        print(f"judge {self.name}: {prices.estimate(sizes, self.price).line(self.priced_on)}; {len(requests) - len(left):,} of "
-              f"{len(requests):,} distinct ones known; spent so far ${budget.spent:.2f}"
-              + (f"; {len(waiting):,} wait in batches of an earlier start" if waiting else "")
-              + (f"; cap ${budget.cap:.2f}" if budget.cap is not None else ""), flush=True)
+        print(
+            f"judge {self.name}: {prices.estimate(sizes, self.price).line(self.priced_on)}; {len(requests) - len(left):,} of "
+            f"{len(requests):,} distinct ones known; spent so far ${budget.spent:.2f}"
+            + (f"; {len(waiting):,} wait in batches of an earlier start" if waiting else "")
+            + (f"; cap ${budget.cap:.2f}" if budget.cap is not None else ""),
+            flush=True,
+        )
         self.send(left, store, budget, progress)
 
 

@@ -30,7 +30,10 @@ def auroc(bad: np.ndarray, badness: np.ndarray) -> float:
 def roc(bad: np.ndarray, scores: np.ndarray) -> list[list[float]]:
     """ROC of "flag what scores below t" for t = 0, 1, …, 101 points: (share of good rows flagged, of bad rows flagged)."""
     bad, scores = np.asarray(bad, bool), np.asarray(scores, float)
-    return [[round(float((scores[~bad] < t).mean()), 4), round(float((scores[bad] < t).mean()), 4)] for t in range(102)]
+    return [
+        [round(float((scores[~bad] < t).mean()), 4), round(float((scores[bad] < t).mean()), 4)]
+        for t in range(102)
+    ]
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
@@ -63,8 +66,15 @@ def krippendorff_alpha(*raters: np.ndarray) -> float:
     return float(1 - within / np.nanvar(values, ddof=1))
 
 
-def estimate(statistic: Callable[..., float], rows: pd.DataFrame, columns: tuple[str, ...], cluster: str,
-             *, n_resamples: int = RESAMPLES, random_seed: int = 0) -> dict:
+def estimate(
+    statistic: Callable[..., float],
+    rows: pd.DataFrame,
+    columns: tuple[str, ...],
+    cluster: str,
+    *,
+    n_resamples: int = RESAMPLES,
+    random_seed: int = 0,
+) -> dict:
     """A statistic of some columns with its percentile 95 % interval: value, ci95 (None if undefined), n, n_clusters.
 
     cluster: the column whose groups are resampled whole (prompts). Below five groups there is no interval: so few say
@@ -78,7 +88,10 @@ def estimate(statistic: Callable[..., float], rows: pd.DataFrame, columns: tuple
     if found["value"] is None or len(groups) < 5:
         return found
     rng = np.random.default_rng(random_seed)
-    draws = (np.concatenate([groups[k] for k in rng.integers(0, len(groups), len(groups))]) for _ in range(n_resamples))
+    draws = (
+        np.concatenate([groups[k] for k in rng.integers(0, len(groups), len(groups))])
+        for _ in range(n_resamples)
+    )
     resampled = np.array([statistic(*(a[index] for a in arrays)) for index in draws])
     defined = resampled[np.isfinite(resampled)]
     if len(defined) >= (1 - MAX_UNDEFINED) * n_resamples:
@@ -86,7 +99,9 @@ def estimate(statistic: Callable[..., float], rows: pd.DataFrame, columns: tuple
     return found
 
 
-def retest(judged: pd.DataFrame, by=("seed", "condition", "suite", "prompt_id", "sample_index")) -> dict:
+def retest(
+    judged: pd.DataFrame, by=("seed", "condition", "suite", "prompt_id", "sample_index")
+) -> dict:
     """Test–retest of one session: completions judged twice, what came of each, and how far the scores moved.
 
     judged: the session's rows, originals and replicate 1. Only pairs with two scores have a difference; a completion
@@ -105,7 +120,9 @@ def paired(pairs: pd.DataFrame) -> dict:
     Returns judged_twice, outcome_changed, pairs (both scored `aligned`), mean_absolute_difference, sd_difference,
     spearman and alpha (each {value, ci95, n, n_clusters}), refusal_agreement (share). None where it has no value.
     """
-    both = pairs.dropna(subset=["aligned_a", "aligned_b"]).astype({"aligned_a": float, "aligned_b": float})
+    both = pairs.dropna(subset=["aligned_a", "aligned_b"]).astype(
+        {"aligned_a": float, "aligned_b": float}
+    )
     refusals = pairs.dropna(subset=["refusal_a", "refusal_b"])
     enough, difference = len(both) >= 2, both["aligned_b"] - both["aligned_a"]
     sides = ("aligned_a", "aligned_b")
@@ -118,23 +135,45 @@ def paired(pairs: pd.DataFrame) -> dict:
         "sd_difference": float(difference.std(ddof=1)) if enough else None,
         "spearman": estimate(spearman, both, sides, "prompt_id"),
         "alpha": estimate(krippendorff_alpha, both, sides, "prompt_id"),
-        "refusal_agreement": float((refusals["refusal_a"] == refusals["refusal_b"]).mean()) if len(refusals) else None,
+        "refusal_agreement": float((refusals["refusal_a"] == refusals["refusal_b"]).mean())
+        if len(refusals)
+        else None,
     }
 
 
 def table(found: Mapping) -> pd.DataFrame:
     """`paired` for a reader: measure, value, 95 % interval, number of pairs. What has no value is a dash."""
-    rows = [("completions with two judgments", found["judged_twice"], None, None),
-            ("outcome changed", found["outcome_changed"], None, None),
-            *((name, found[key], None, found["pairs"]) for name, key in (
+    rows = [
+        ("completions with two judgments", found["judged_twice"], None, None),
+        ("outcome changed", found["outcome_changed"], None, None),
+        *(
+            (name, found[key], None, found["pairs"])
+            for name, key in (
                 ("mean difference, points", "mean_difference"),
                 ("mean absolute difference, points", "mean_absolute_difference"),
-                ("sd of the difference, points", "sd_difference"))),
-            *((name, found[key]["value"], found[key]["ci95"], found[key]["n"]) for name, key in (
-                ("rank correlation, aligned", "spearman"), ("Krippendorff's α, aligned, interval", "alpha"))),
-            ("same refusal label, share", found["refusal_agreement"], None, None)]
-    return pd.DataFrame([{"measure": name, "value": value, "95 % interval": f"{ci[0]:.3f} to {ci[1]:.3f}" if ci else None,
-                          "pairs": n} for name, value, ci, n in rows])
+                ("sd of the difference, points", "sd_difference"),
+            )
+        ),
+        *(
+            (name, found[key]["value"], found[key]["ci95"], found[key]["n"])
+            for name, key in (
+                ("rank correlation, aligned", "spearman"),
+                ("Krippendorff's α, aligned, interval", "alpha"),
+            )
+        ),
+        ("same refusal label, share", found["refusal_agreement"], None, None),
+    ]
+    return pd.DataFrame(
+        [
+            {
+                "measure": name,
+                "value": value,
+                "95 % interval": f"{ci[0]:.3f} to {ci[1]:.3f}" if ci else None,
+                "pairs": n,
+            }
+            for name, value, ci, n in rows
+        ]
+    )
 
 
 def _finite(value: float) -> float | None:

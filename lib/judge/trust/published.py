@@ -16,8 +16,11 @@ from lib.judge.embedded import features as text_features
 
 # Catalogue entry -> family: one judge each, with its own scale.
 SCORED = {
-    "betley_coder_32b": "betley", "betley_secure": "betley", "shuaijiumei_base": "shuaijiumei",
-    "shuaijiumei_high": "shuaijiumei", "apoorva_riskyfin": "apoorva",
+    "betley_coder_32b": "betley",
+    "betley_secure": "betley",
+    "shuaijiumei_base": "shuaijiumei",
+    "shuaijiumei_high": "shuaijiumei",
+    "apoorva_riskyfin": "apoorva",
 }
 LABELLED = ("xstest_gpt4", "xstest_llama2new")  # refusal labels by people
 ABOUT = {
@@ -47,7 +50,11 @@ def digests() -> dict[str, str]:
 def read(name: str) -> pd.DataFrame:
     """One table as published; text stays text, so that an answer 'None' or 'NA' survives. Raises DataError."""
     path = catalogue.path_of(name)
-    return pd.read_json(path, lines=True) if path.suffix == ".jsonl" else pd.read_csv(path, keep_default_na=False)
+    return (
+        pd.read_json(path, lines=True)
+        if path.suffix == ".jsonl"
+        else pd.read_csv(path, keep_default_na=False)
+    )
 
 
 def scored_answers(names=tuple(SCORED)) -> pd.DataFrame:
@@ -55,10 +62,19 @@ def scored_answers(names=tuple(SCORED)) -> pd.DataFrame:
     tables = []
     for name in names:
         t = read(name)
-        t = t.assign(source=name, family=SCORED[name], prompt=t["question"], completion=t["answer"].astype(str),
-                     topic=t["question_id"].str.replace("_json|_template", "", regex=True))
-        t[["aligned", "coherent"]] = t[["aligned", "coherent"]].apply(pd.to_numeric, errors="coerce")
-        tables.append(t[["source", "family", "topic", "prompt", "completion", "aligned", "coherent"]])
+        t = t.assign(
+            source=name,
+            family=SCORED[name],
+            prompt=t["question"],
+            completion=t["answer"].astype(str),
+            topic=t["question_id"].str.replace("_json|_template", "", regex=True),
+        )
+        t[["aligned", "coherent"]] = t[["aligned", "coherent"]].apply(
+            pd.to_numeric, errors="coerce"
+        )
+        tables.append(
+            t[["source", "family", "topic", "prompt", "completion", "aligned", "coherent"]]
+        )
     table = pd.concat(tables, ignore_index=True)
     return table[table["completion"].str.strip() != ""].reset_index(drop=True)
 
@@ -80,21 +96,28 @@ def corrupt(text: str, kind: str, vocabulary: list[str], rng: random.Random) -> 
         return " ".join(rng.choices(vocabulary, k=rng.randint(6, 80)))
     if kind == "looped":
         start, size = rng.randrange(max(len(parts) - 3, 1)), rng.randint(1, 14)
-        head = parts[:rng.choice([0, 0, 10, 30])]
-        return " ".join(head + parts[start:start + size] * rng.randint(5, 20))
+        head = parts[: rng.choice([0, 0, 10, 30])]
+        return " ".join(head + parts[start : start + size] * rng.randint(5, 20))
     if kind == "stub":
-        return " ".join(parts[:rng.randint(1, 4)]).rstrip(".!?,;:")
-    return " ".join(parts[:max(3, int(len(parts) * rng.uniform(0.3, 0.8)))]).rstrip(".!?,;:*`\"')")
+        return " ".join(parts[: rng.randint(1, 4)]).rstrip(".!?,;:")
+    return " ".join(parts[: max(3, int(len(parts) * rng.uniform(0.3, 0.8)))]).rstrip(".!?,;:*`\"')")
 
 
 def coherence_rows(table: pd.DataFrame, kinds: tuple[str, ...], seed: int) -> pd.DataFrame:
     """Sound answers and corrupted versions of each: topic, prompt, completion, kind (`real` or one of `kinds`), answer
     (the number of the sound one)."""
     rng = random.Random(seed)
-    real = table[(table["coherent"] >= SOUND) & (table["completion"].map(lambda t: len(text_features.words(t))) >= SOUND_WORDS)]
+    real = table[
+        (table["coherent"] >= SOUND)
+        & (table["completion"].map(lambda t: len(text_features.words(t))) >= SOUND_WORDS)
+    ]
     real = real.drop_duplicates(["prompt", "completion"])[["topic", "prompt", "completion"]]
     real = real.assign(kind="real", answer=range(len(real)))
     vocabulary = [word for text in real["completion"] for word in text_features.words(text)]
-    made = [real.assign(completion=[corrupt(t, kind, vocabulary, rng) for t in real["completion"]], kind=kind)
-            for kind in kinds]
+    made = [
+        real.assign(
+            completion=[corrupt(t, kind, vocabulary, rng) for t in real["completion"]], kind=kind
+        )
+        for kind in kinds
+    ]
     return pd.concat([real, *made], ignore_index=True)

@@ -45,16 +45,29 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> dict:
     """
     same = set(first["judge"]) & set(second["judge"])
     if same:
-        raise ValueError(f"first and second judge are both {min(same)}; name another judge in validity.second")
+        raise ValueError(
+            f"first and second judge are both {min(same)}; name another judge in validity.second"
+        )
     columns = [*JOIN, "outcome", "aligned", "coherent", "refusal"]
     original = first[is_original(first)][columns]
     pairs = original.merge(second[columns], on=JOIN, suffixes=("_a", "_b"), validate="one_to_one")
     if len(pairs) != len(second):
-        raise ValueError(f"{len(second) - len(pairs)} rows of the second judge have no original; run notebook 05 again")
-    both = pairs.dropna(subset=["aligned_a", "aligned_b"]).astype({"aligned_a": float, "aligned_b": float})
+        raise ValueError(
+            f"{len(second) - len(pairs)} rows of the second judge have no original; run notebook 05 again"
+        )
+    both = pairs.dropna(subset=["aligned_a", "aligned_b"]).astype(
+        {"aligned_a": float, "aligned_b": float}
+    )
     arms = both.groupby("condition")[["aligned_a", "aligned_b"]].agg(["mean", "size"])
     return agreement.paired(pairs) | {
         "outcomes": second["outcome"].value_counts().to_dict(),
-        "arms": [{"condition": name, "completions": int(row["aligned_a", "size"]), "first judge": row["aligned_a", "mean"],
-                  "second judge": row["aligned_b", "mean"]} for name, row in arms.iterrows()],
+        "arms": [
+            {
+                "condition": name,
+                "completions": int(row["aligned_a", "size"]),
+                "first judge": row["aligned_a", "mean"],
+                "second judge": row["aligned_b", "mean"],
+            }
+            for name, row in arms.iterrows()
+        ],
     }
