@@ -1,11 +1,14 @@
-"""Validity checks on a run folder made by hand: healthy passes, a planted violation fails, no record is `not run`."""
+"""Validity checks on a run folder made by hand.
+
+A healthy run passes, a planted violation fails, and a check without a record is `not run`.
+"""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from lib.checks import recorded
-from lib.checks.recorded import FAILED, NOT_RUN, PASSED
+from lib.checks.check import FAILED, NOT_RUN, PASSED
 from lib.config import params
 from lib.config.experiment import Experiment
 from lib.run import runs

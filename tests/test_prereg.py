@@ -1,4 +1,4 @@
-"""The pre-registration stamp: the first one stays, a change after it shows, another profile is refused."""
+"""The pre-registration stamp: the first one stays, and a change after it shows."""
 
 import shutil
 

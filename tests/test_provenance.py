@@ -1,4 +1,7 @@
-"""The chain from recipe to judgment: one recipe, samples of the adapter that lies there, a judgment for every sample."""
+"""The chain from recipe to judgment.
+
+There is one recipe, the samples are of the adapter on disk, and every sample has a judgment.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import pandas as pd
 import pytest
 
 from lib.checks import provenance
-from lib.checks.recorded import FAILED, NOT_RUN, PASSED
+from lib.checks.check import FAILED, NOT_RUN, PASSED
 from lib.config import params
 from lib.run.runs import Run, read_json, sha256, write_json, write_parquet, write_text
 
@@ -124,7 +127,8 @@ def test_an_untouched_run_passes(made):
         ),
         (
             lambda m: (m.run.serve("selfcorrect_em", 42) / "adapter_model.safetensors").unlink(),
-            "is not in the run; copy adapters/seed42/selfcorrect_em/serve/adapter_model.safetensors there",
+            "is not in the run; copy adapters/seed42/selfcorrect_em/serve/"
+            "adapter_model.safetensors there",
         ),
         (
             lambda m: write_text(
