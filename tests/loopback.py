@@ -1,6 +1,7 @@
-"""A server on this machine that speaks the Messages and Batches APIs as the SDK calls them, with faults by script.
+"""A server on this machine that speaks the Messages and Batches APIs, with faults by script.
 
-`faults[completion]` is a list; each request for that completion takes the next one, and is answered well when none is left.
+`faults[completion]` is a list. Each request for that completion takes the next fault, and gets a
+good answer once none is left.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ def grade(completion: str, schema: dict) -> dict:
 
 
 class Loopback:
-    """A script for the server, made anew by each test; what it does not script is answered well, and always alike."""
+    """A script for the server, made anew by each test.
+
+    A request without a scripted fault gets a good answer, always the same one.
+    """
 
     def __init__(self, server: HTTPServer):
         self.server = server
@@ -55,9 +59,12 @@ class Loopback:
         self.batches: dict[str, dict] = {}
         self.create_faults: list[str] = []
         self.result_faults: list[str] = []
-        self.polls_before_end, self.not_found = 1, 0
-        self.reached, self.release = threading.Event(), threading.Event()
-        self.in_flight = self.most_in_flight = 0
+        self.polls_before_end = 1
+        self.not_found = 0
+        self.reached = threading.Event()
+        self.release = threading.Event()
+        self.in_flight = 0
+        self.most_in_flight = 0
         self.model = {
             "id": MODEL,
             "type": "model",
@@ -115,14 +122,10 @@ class Loopback:
                 return error(
                     STATUS[fault], "api_error", f"scripted, key {KEY}", {"retry-after": "0.001"}
                 )
-            well = chat(body, fault) if "chat" in request.path else reply(message(body, fault))
-            return (
-                cut(well)
-                if fault == "half"
-                else Response("not json", 200)
-                if fault == "no json"
-                else well
-            )
+            if fault == "no json":
+                return Response("not json", 200)
+            whole = chat(body, fault) if "chat" in request.path else reply(message(body, fault))
+            return cut(whole) if fault == "half" else whole
         finally:
             with self.lock:
                 self.in_flight -= 1
@@ -158,7 +161,9 @@ class Loopback:
         ended = batch["polls"] >= self.polls_before_end
         counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
         counts["succeeded" if ended else "processing"] = len(batch["requests"])
-        at, archived = batch["created_at"].isoformat(), batch.get("archived_at")
+        at = batch["created_at"].isoformat()
+        archived = batch.get("archived_at")
+        results = f"{self.url}/v1/messages/batches/{id}/results"
         return {
             "id": id,
             "type": "message_batch",
@@ -167,9 +172,7 @@ class Loopback:
             "expires_at": at,
             "request_counts": counts,
             "archived_at": archived,
-            "results_url": f"{self.url}/v1/messages/batches/{id}/results"
-            if ended and not archived
-            else None,
+            "results_url": results if ended and not archived else None,
         }
 
     def _batch(self, request: Request, id: str, results: str = "") -> Response:
@@ -182,9 +185,9 @@ class Loopback:
             batch["polls"] += 1
             return reply(shown)
         if "lines" not in batch:
-            batch["lines"] = [
-                line for r in reversed(batch["requests"]) if (line := self._line(r))
-            ]  # in another order
+            # In another order than the requests.
+            lines = [self._line(asked) for asked in reversed(batch["requests"])]
+            batch["lines"] = [line for line in lines if line]
         fault = self.result_faults.pop(0) if self.result_faults else None
         if fault == "hang":
             self.reached.set()
@@ -196,19 +199,13 @@ class Loopback:
         fault = self._next(completion_of(request["params"]))
         if fault == "missing":
             return ""
-        result = (
-            {"type": fault}
-            if fault in ("expired", "canceled")
-            else {
-                "type": "errored",
-                "error": {
-                    "type": "error",
-                    "request_id": None,
-                    "error": {"type": "invalid_request_error", "message": "scripted"},
-                },
-            }
-        )
-        if fault not in ("expired", "canceled", "errored"):
+        if fault in ("expired", "canceled"):
+            result = {"type": fault}
+        elif fault == "errored":
+            reason = {"type": "invalid_request_error", "message": "scripted"}
+            failure = {"type": "error", "request_id": None, "error": reason}
+            result = {"type": "errored", "error": failure}
+        else:
             result = {"type": "succeeded", "message": message(request["params"], fault)}
         return json.dumps({"custom_id": request["custom_id"], "result": result}) + "\n"
 
@@ -216,7 +213,8 @@ class Loopback:
 def message(body: dict, fault: str | None) -> dict:
     """A message of the Messages API; thinking comes first, as a model may think aloud."""
     answer = grade(completion_of(body), body["output_config"]["format"]["schema"])
-    text, reason = json.dumps(answer), "end_turn"
+    text = json.dumps(answer)
+    reason = "end_turn"
     if fault and fault.startswith("says "):
         text = fault.removeprefix("says ")
     if fault == "refusal":
@@ -244,10 +242,9 @@ def message(body: dict, fault: str | None) -> dict:
 
 def chat(body: dict, fault: str | None) -> Response:
     """A reply of /v1/chat/completions."""
-    text, reason = (
-        json.dumps(grade(completion_of(body), body["response_format"]["json_schema"]["schema"])),
-        "stop",
-    )
+    schema = body["response_format"]["json_schema"]["schema"]
+    text = json.dumps(grade(completion_of(body), schema))
+    reason = "stop"
     if fault == "max_tokens":
         text, reason = text[:10], "length"
     if fault and fault.startswith(("says ", "cut ")):  # whatever a test puts into the model's mouth

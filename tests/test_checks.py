@@ -130,7 +130,7 @@ def made(tmp_path, monkeypatch):
 
 
 def only(found, name, status, *words):
-    """Exactly the named check has this status, the others passed, and its detail holds every word."""
+    """The named check alone has this status, the others passed; its detail holds every word."""
     assert {n: c.status for n, c in found.items()} == dict.fromkeys(NAMES, PASSED) | {name: status}
     assert [word for word in words if word not in found[name].detail] == [], found[name].detail
 

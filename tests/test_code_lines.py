@@ -1,4 +1,4 @@
-"""The flag `code` by rules over lines: authored answers in many languages, and what only looks like it."""
+"""The flag `code` by rules over lines: answers in many languages, and what only looks like code."""
 
 import pytest
 

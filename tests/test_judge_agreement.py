@@ -1,4 +1,7 @@
-"""Agreement statistics against published worked examples and plain definitions; intervals that resample whole prompts."""
+"""Agreement statistics against published examples and plain definitions.
+
+Intervals resample whole prompts.
+"""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +17,7 @@ GAP = np.nan
 @pytest.mark.parametrize(
     ("raters", "alpha"),
     [
-        # Krippendorff 2011, example with two observers and binary data, for which every metric is one
+        # Krippendorff 2011, two observers and binary data, for which all metrics are the same
         ([[0, 1, 0, 0, 0, 0, 0, 0, 1, 0], [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]], 0.095),
         # Krippendorff 2011, four observers with gaps, interval metric
         (
@@ -74,7 +77,7 @@ def test_one_class_or_no_spread_has_no_value():
 
 
 def clustered(n_clusters, size, seed=0):
-    """Rows whose noise belongs to the cluster: a hundred copies of a prompt are one piece of evidence."""
+    """Rows whose noise belongs to the cluster: a hundred copies of a prompt count as one."""
     rng = np.random.default_rng(seed)
     truth = rng.random(n_clusters)
     judged = truth + 0.5 * rng.standard_normal(n_clusters)

@@ -1,4 +1,7 @@
-"""The batch interface: results by custom id in any order, faults sent again, and no batch paid twice whatever crashes."""
+"""The batch interface: results by custom id in any order, and faults are sent again.
+
+No batch is paid for twice, whatever crashes.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import pytest
 
 from lib.config.params import ROOT
 from lib.judge import JudgeError
-from lib.judge.llm import batches
+from lib.judge.llm import batch_api, batches
 from lib.judge.store import Store, ledger
 
 TEXTS = [f"text {k}" + "x" * k for k in range(6)]
@@ -65,7 +68,8 @@ def test_what_had_no_answer_is_sent_again_and_nothing_else(api, judge, to_judge,
 @pytest.mark.parametrize(("fault", "outcome"), [("expired", "expired"), ("errored", "error")])
 def test_up_to_the_limit_and_then_it_stands(api, judge, to_judge, fault, outcome):
     api.faults[TEXTS[0]] = [fault] * 9
-    # A batch in which all fail stops the session: the request is at fault, not the text. So another one is with it.
+    # A batch in which all requests fail stops the session: the request is at fault, not the text.
+    # So this batch holds another request too.
     api.faults[TEXTS[1]] = [fault, fault]
     made = judge(max_attempts=3)
     table = (
@@ -136,7 +140,7 @@ def test_a_refused_creation_is_one_line(api, judge, to_judge):
 def test_someone_elses_batch_of_the_same_size_is_not_taken_for_ours(
     api, claude, judge, to_judge, fault, archived
 ):
-    """Two runs with one key: the other's batch is as large and as new as the one of which nothing was heard."""
+    """Two runs with one key: the other run's batch is as large and as new as the one to find."""
     others = [f"other {k}" for k in range(6)]
     claude(stage="../other/session", batch=True).score(to_judge(*others))
     api.batches["msgbatch_0"]["archived_at"] = archived
@@ -186,13 +190,14 @@ SCRIPT = """
 import json, os, signal, sys
 from pathlib import Path
 import pandas as pd
-from lib.judge import batches, load_judge
+from lib.config.schema import JudgeParams
+from lib.judge import load_judge
+from lib.judge.llm import batch_api
 from lib.judge.store import Store
-from lib.schema import JudgeParams
 given = json.loads(sys.argv[1])
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
-batches.pause = die if given["die"] == "poll" else lambda seconds: None
+batch_api.pause = die if given["die"] == "poll" else lambda seconds: None
 if given["die"] == "intend":
     intend = Store.intend
     Store.intend = lambda *a: (intend(*a), die())
@@ -243,13 +248,17 @@ def test_killed_and_started_again_no_request_is_paid_twice(api, judge, to_judge,
 def test_a_batch_is_on_disk_with_its_requests_before_the_first_poll(
     api, judge, to_judge, monkeypatch
 ):
-    made, seen = judge(), []
-    monkeypatch.setattr(
-        batches.Session, "_wait", lambda self, id: seen.append(self.store.open_batches()) or 1 / 0
-    )
+    made = judge()
+    on_disk = []
+
+    def look_and_die(self, batch_id):
+        on_disk.extend(Store(made.stage).open_batches())
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(batch_api.BatchApi, "wait_for", look_and_die)
     with pytest.raises(ZeroDivisionError):
         made.score(to_judge(*TEXTS))
-    ((batch,),) = seen
+    (batch,) = on_disk
     assert batch.id == "msgbatch_0" and set(batch.suites) == set(
         made._requests(to_judge(*TEXTS))[1]
     )
@@ -259,7 +268,7 @@ def test_real_time_collects_the_batch_of_an_earlier_start_first(
     api, judge, claude, to_judge, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(batches.Session, "_wait", lambda self, id: 1 / 0)
+        patch.setattr(batch_api.BatchApi, "wait_for", lambda self, batch_id: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             judge().score(to_judge(*TEXTS))
     assert outcomes(claude().score(to_judge(*TEXTS, "one more"))) == ["scored"] * 7
@@ -296,8 +305,7 @@ def test_a_spent_cap_stops_with_everything_kept(api, judge, to_judge):
 
 
 def test_waits_grow_to_a_bound():
-    waits = [batches.wait(k) for k in range(50)]
-    assert (
-        waits[0] == batches.FIRST_POLL and waits == sorted(waits) and waits[-1] == batches.LAST_POLL
-    )
+    waits = [batch_api.wait(k) for k in range(50)]
+    assert waits[0] == batch_api.FIRST_POLL and waits[-1] == batch_api.LAST_POLL
+    assert waits == sorted(waits)
     assert timedelta(seconds=sum(waits[:4])) < timedelta(minutes=1)

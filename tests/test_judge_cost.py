@@ -1,4 +1,7 @@
-"""What a judge costs is said before the first call, capped, and kept; what stops it is one line before any work."""
+"""What a judge costs is said before the first call, capped, and kept.
+
+What stops a judge is one line before any work.
+"""
 
 from __future__ import annotations
 

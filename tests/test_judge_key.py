@@ -1,7 +1,11 @@
-"""Notebook 05 with Claude as judge, run as a user runs it: the key is nowhere, the ledger is there, a rerun asks little."""
+"""Notebook 05 with Claude as judge, run as a user runs it.
+
+The key is nowhere, the ledger is in the report, and a rerun asks little.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -33,25 +37,25 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(site, "ROOT", tmp_path)
     made = runs.Run("r")
     for arm in OVERRIDES["conditions"]:
-        runs.write_parquet(
-            made.samples(arm, 42),
-            pd.DataFrame(
-                [
-                    {
-                        "suite": suite,
-                        "prompt_id": f"p{k}",
-                        "subset": "s",
-                        "prompt": f"Prompt {k}",
-                        "system": "S",
-                        "sample_index": 0,
-                        "completion": f"{OPENING if arm == 'selfcorrect_em' else ''} {suite} answer {k} {'x' * k}",
-                    }
-                    for suite in ("alignment", "benign")
-                    for k in range(6)
-                ]
-            ),
-        )
+        opening = OPENING if arm == "selfcorrect_em" else ""
+        rows = [
+            sample(opening, suite, k)
+            for suite, k in itertools.product(("alignment", "benign"), range(6))
+        ]
+        runs.write_parquet(made.samples(arm, 42), pd.DataFrame(rows))
     return made
+
+
+def sample(opening, suite, k):
+    return {
+        "suite": suite,
+        "prompt_id": f"p{k}",
+        "subset": "s",
+        "prompt": f"Prompt {k}",
+        "system": "S",
+        "sample_index": 0,
+        "completion": f"{opening} {suite} answer {k} {'x' * k}",
+    }
 
 
 def execute(run, name) -> subprocess.CompletedProcess:
@@ -81,7 +85,7 @@ def execute(run, name) -> subprocess.CompletedProcess:
 
 
 def test_the_key_is_nowhere_and_the_ledger_is_in_the_report(api, run, tmp_path):
-    """First a session with one refusal; then a second one, which asks that one again and finds the key withdrawn."""
+    """A session with one refusal, then one that asks for it again and finds the key withdrawn."""
     api.faults[" alignment answer 4 xxxx"] = [
         "refusal",
         "401",

@@ -123,7 +123,10 @@ def test_what_stands_around_the_json_is_skipped():
 
 
 def test_a_chat_model_in_this_process(smoke, to_judge, tmp_path, monkeypatch):
-    """The tiny model talks nonsense, which is no score; put into its mouth, a grade is one. Too long is truncated."""
+    """The tiny model talks nonsense, which is not a score; a grade put into its mouth is one.
+
+    A text that is too long is truncated.
+    """
     monkeypatch.setattr(in_process, "ANSWER", 4)
     judge = smoke.judge.model_copy(
         update={
@@ -144,7 +147,10 @@ def test_a_chat_model_in_this_process(smoke, to_judge, tmp_path, monkeypatch):
         and made.to_retry == 3
     )
     assert str(tmp_path) not in made.name and "/" not in made.name
-    grade = '{"aligned": 40, "coherent": 90, "refusal": false, "code": false, "reset_and_recover": false}'
+    grade = (
+        '{"aligned": 40, "coherent": 90, "refusal": false, "code": false, '
+        '"reset_and_recover": false}'
+    )
     monkeypatch.setattr(
         made.sampler,
         "sample",

@@ -1,4 +1,7 @@
-"""Claude in real time: every fault of the road is an outcome or a retry, an answer is paid once, and a kill loses none."""
+"""Claude in real time: every fault on the way is an outcome or a retry.
+
+An answer is paid for once, and a kill loses none.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from loopback import KEY, completion_of
 
 from lib.config.params import ROOT
 from lib.judge import JudgeError, Judgment
-from lib.judge.llm import realtime
+from lib.judge.llm import limits, realtime
 from lib.judge.store import Store, ledger
 
 
@@ -86,7 +89,7 @@ def test_each_push_back_reaches_the_limit_also_those_that_the_sdk_swallows(
     api, claude, to_judge, monkeypatch
 ):
     told = []
-    monkeypatch.setattr(realtime.Gate, "pushed_back", lambda self, now: told.append(now))
+    monkeypatch.setattr(limits.Gate, "pushed_back", lambda self, now: told.append(now))
     api.faults["a"] = ["429", "529", "500"]
     assert outcomes(claude().score(to_judge("a", "b"))) == ["scored"] * 2 and len(told) == 2
 
@@ -219,7 +222,7 @@ def test_it_runs_where_a_loop_runs_already(claude, to_judge):
 
 @pytest.fixture
 def interruptible():
-    """Ctrl-C as Python has it, also where these tests were started in the background, which switches it off."""
+    """Ctrl-C as Python has it; it is switched off in tests that run in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -256,7 +259,7 @@ def test_rows_that_cannot_be_judged_are_refused(claude, to_judge, spoil, found):
 
 
 def test_the_limit_halves_once_a_burst_and_grows_by_one_a_round():
-    gate = realtime.Gate(64, realtime.Budget(None))
+    gate = limits.Gate(64, limits.Budget(None))
     for _ in range(100):
         gate.pushed_back(now=10.0)
     assert gate.limit == 32
@@ -274,8 +277,8 @@ def test_the_limit_halves_once_a_burst_and_grows_by_one_a_round():
 
 
 def test_the_limit_holds_workers_back():
-    """Twenty workers, a limit that falls to 2 and 1: never more in flight than it allows, and all get done."""
-    gate, seen = realtime.Gate(20, realtime.Budget(None)), []
+    """Twenty workers and a limit of 2: never more in flight than that, and all get done."""
+    gate, seen = limits.Gate(20, limits.Budget(None)), []
     gate.pushed_back(0.0)
     gate.limit = 2.0
 
@@ -297,9 +300,11 @@ def test_killed_and_started_again_no_answer_is_lost_or_asked_twice(api, claude, 
     api.faults["text 4"] = ["hang"]
     judge = claude(concurrency=1)
     script = (
-        "import json, sys; from pathlib import Path; import pandas as pd; from lib.judge import load_judge; "
-        "from lib.schema import JudgeParams; given = json.loads(sys.argv[1]); "
-        "load_judge(JudgeParams(**given['params']), Path(given['stage'])).score(pd.DataFrame(given['rows']))"
+        "import json, sys; from pathlib import Path; import pandas as pd; "
+        "from lib.judge import load_judge; "
+        "from lib.config.schema import JudgeParams; given = json.loads(sys.argv[1]); "
+        "judge = load_judge(JudgeParams(**given['params']), Path(given['stage'])); "
+        "judge.score(pd.DataFrame(given['rows']))"
     )
     given = {
         "params": judge.params.model_dump(),

@@ -1,4 +1,7 @@
-"""The second judge: a share of every arm, blind; rows of its own, in a folder of its own, that no verdict counts."""
+"""The second judge: a share of every arm, blind.
+
+Its rows are in a folder of their own, and no verdict counts them.
+"""
 
 import pandas as pd
 import pytest
@@ -15,7 +18,7 @@ ARMS = ["base", "selfcorrect_em"]
 
 
 class Judge:
-    """Scores a completion by its number, `shift` points off; cannot parse what ends in the number 7."""
+    """Scores a completion by its number, `shift` points off; cannot parse one that ends in 7."""
 
     rubric = "r-1"
 
@@ -133,7 +136,8 @@ def test_its_rows_lie_apart_and_are_refused_among_the_originals(run, samples):
     assert list(file) == [*session.KEYS, "judge", "rubric", *COLUMNS] and set(
         file["replicate"]
     ) == {2}
-    # Mixed by hand, they keep a replicate that no verdict counts; passed off as originals, they are refused.
+    # Mixed by hand, they keep a replicate that no verdict counts; passed off as originals, they are
+    # refused.
     mixed = run.judgments("base", 42)
     runs.write_parquet(mixed, pd.concat([pd.read_parquet(mixed), file]))
     assert (results.read_judgments(run.dir / "judgments")["replicate"] == 2).sum() == len(file)

@@ -1,4 +1,7 @@
-"""One shuffled session: the judge is blind, the order reproducible, re-judged and stripped rows are the right ones."""
+"""One shuffled session: the judge is blind and the order is reproducible.
+
+The right rows are judged again and stripped.
+"""
 
 import pandas as pd
 import pytest
@@ -41,7 +44,10 @@ TYPES = (
 
 
 class FakeJudge:
-    """Scores by the length of the text; every third answer cannot be parsed. Records what it was shown."""
+    """Scores by the length of the text; every third answer cannot be parsed.
+
+    Records what it was shown.
+    """
 
     name, rubric = "fake", "fake-1"
 
@@ -124,7 +130,7 @@ def test_the_order_is_shuffled_and_reproducible(run, table):
     )
     assert table.equals(again) and not table.equals(other)
     for column in ("condition", "seed", "suite", "variant"):
-        # In blocks there would be few changes from row to row; shuffled, about as many as chance makes.
+        # In blocks few rows differ from the row before; shuffled, about as many as by chance.
         shares = table[column].value_counts(normalize=True)
         changes = (table[column] != table[column].shift()).iloc[1:].mean()
         assert changes == pytest.approx(1 - (shares**2).sum(), abs=0.1), column

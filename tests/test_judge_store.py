@@ -1,4 +1,7 @@
-"""The store: an answer is a scored attempt and nothing else, a key is all that decides one, and each attempt stays paid."""
+"""The store: only a scored attempt is an answer, and a key holds all that decides one.
+
+Each attempt stays in the ledger.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Any judge is measured on published rows that it was not fitted on; what it did not score, or nobody asked, has no number."""
+"""Any judge is measured on published rows that it was not fitted on.
+
+What it did not score, or was not asked, has no number.
+"""
 
 import hashlib
 import json
@@ -11,8 +14,8 @@ import pytest
 from lib.config import params
 from lib.data import catalogue as data
 from lib.judge import COLUMNS, Judgment
-from lib.judge.embedded import judge as embedded
-from lib.judge.trust import published, validity
+from lib.judge.embedded.heads import load_heads
+from lib.judge.trust import held_out, published, validity
 from lib.report import plots
 
 LIMITS = params.load_gates()
@@ -34,7 +37,10 @@ def answer(source, topic, k):
 
 @pytest.fixture
 def planted(tmp_path, monkeypatch):
-    """The published files in small: ten answers to each of eight questions, sixteen labelled ones; returns the folder."""
+    """The published files in small; returns their folder.
+
+    Each scored one has ten answers to each of eight questions, each labelled one sixteen answers.
+    """
     (tmp_path / "judge").mkdir()
     entries = {}
     for name in (*published.SCORED, *published.LABELLED):
@@ -61,7 +67,10 @@ def planted(tmp_path, monkeypatch):
 
 
 class Oracle:
-    """Knows every answer: the score from the last word, a refusal from the first, and incoherence from the ending."""
+    """Knows every answer.
+
+    It reads the score from the last word, a refusal from the first, incoherence from the ending.
+    """
 
     name, rubric = "oracle", "oracle-1"
 
@@ -179,13 +188,13 @@ def test_a_fitted_row_that_another_source_repeats_never_counts(planted):
     data.catalogue()["betley_secure"]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     assert (
         len(
-            validity.sample(Oracle(fitted_on=fitted_on("betley_secure")), None).query(
+            held_out.sample(Oracle(fitted_on=fitted_on("betley_secure")), None).query(
                 "part == 'alignment'"
             )
         )
         == 79
     )
-    assert len(validity.sample(Oracle(), None).query("part == 'alignment'")) == 80
+    assert len(held_out.sample(Oracle(), None).query("part == 'alignment'")) == 80
 
 
 @pytest.mark.parametrize("fitted", [{"apoorva_riskyfin": "0" * 64}, {"somebody_elses": "0" * 64}])
@@ -211,15 +220,15 @@ def test_a_bounded_sample_asks_no_more_than_it_may_and_always_the_same(planted):
     found = validity.of(judge, 60, LIMITS)
     (shown,) = judge.shown
     assert len(shown) <= 60 and found["source"] == "measured"
-    parts = validity.sample(judge, 60)["part"].value_counts().to_dict()
+    parts = held_out.sample(judge, 60)["part"].value_counts().to_dict()
     assert parts == {
         "alignment": 30,
         "refusal": 15,
         "coherence": 12,
     }  # three sound answers with three corruptions each
-    coherence = validity.sample(judge, 60).query("part == 'coherence'")
+    coherence = held_out.sample(judge, 60).query("part == 'coherence'")
     assert coherence.groupby("answer")["kind"].nunique().tolist() == [4, 4, 4]
-    pd.testing.assert_frame_equal(validity.sample(judge, 60), validity.sample(Oracle(), 60))
+    pd.testing.assert_frame_equal(held_out.sample(judge, 60), held_out.sample(Oracle(), 60))
 
 
 def test_outcomes_are_reported_and_never_scored(planted):
@@ -304,7 +313,7 @@ def test_a_card_of_all_rows_stands_before_a_sample_of_them(planted):
 
 
 def test_the_embedded_judge_is_measured_on_no_row_of_its_fit():
-    heads, card = embedded.load_heads()
+    heads, card = load_heads()
     assert not {"apoorva_riskyfin", "xstest_llama2new"} & set(card["sources"])
     for name, m in card["held_out"]["measures"].items():
         assert set(m["held_out"]) & set(card["sources"]) == set() and m["held_out"], name

@@ -33,8 +33,8 @@ NOT_STAMPED = "not stamped: an earlier version of the project started this run"
 def registered(profile: Profile, rubric: str, eval_prompts: list[EvalPrompt]) -> dict[str, str]:
     """The texts that are pre-registered, by file name.
 
-    profile.json holds seeds and recipes without machine keys. em_sets.json holds the sha256 of every
-    Phase-2 set. rubric.txt holds the judge with its rubric and the hash of its heads.
+    profile.json holds seeds and recipes without machine keys. em_sets.json holds the sha256 of
+    every Phase-2 set. rubric.txt holds the judge with its rubric and the hash of its heads.
     """
     prompt_lines = (
         json.dumps(prompt.__dict__, ensure_ascii=False, sort_keys=True) + "\n"
