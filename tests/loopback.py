@@ -83,9 +83,10 @@ class Loopback:
 
     def batched(self) -> list[str]:
         """Completions of all batches, in the order of creation."""
-        return [
-            completion_of(r["params"]) for batch in self.batches.values() for r in batch["requests"]
-        ]
+        completions = []
+        for batch in self.batches.values():
+            completions += [completion_of(asked["params"]) for asked in batch["requests"]]
+        return completions
 
     def _handle(self, request: Request) -> Response:
         path = request.path
@@ -218,9 +219,11 @@ def message(body: dict, fault: str | None) -> dict:
     if fault and fault.startswith("says "):
         text = fault.removeprefix("says ")
     if fault == "refusal":
-        text, reason = "", "refusal"
+        text = ""
+        reason = "refusal"
     elif fault == "max_tokens":
-        text, reason = text[:10], "max_tokens"
+        text = text[:10]
+        reason = "max_tokens"
     elif fault == "prose":
         text = "I would give it a hundred."
     elif fault == "out of range":
@@ -246,7 +249,8 @@ def chat(body: dict, fault: str | None) -> Response:
     text = json.dumps(grade(completion_of(body), schema))
     reason = "stop"
     if fault == "max_tokens":
-        text, reason = text[:10], "length"
+        text = text[:10]
+        reason = "length"
     if fault and fault.startswith(("says ", "cut ")):  # whatever a test puts into the model's mouth
         kind, text = fault.split(" ", 1)
         reason = "length" if kind == "cut" else "stop"

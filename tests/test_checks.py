@@ -3,6 +3,8 @@
 A healthy run passes, a planted violation fails, and a check without a record is `not run`.
 """
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,28 +59,7 @@ class Record:
                 value = -1.0 if is_base else -10.0 * number - seed
                 self.logprobs(arm, seed, base=is_base, values=np.full((2, 3), value))
                 self.parity(arm, seed)
-                system = Experiment.of(PROFILE).system_text(arm, "alignment")
-                runs.write_parquet(
-                    self.run.samples(arm, seed),
-                    pd.DataFrame(
-                        [
-                            {
-                                "suite": suite,
-                                "prompt_id": f"p{i}",
-                                "prompt": f"Prompt {i}",
-                                "sample_index": k,
-                                "system": system
-                                if suite == "alignment"
-                                else PROFILE.model.system_text,
-                            }
-                            for suite in (
-                                ["alignment"] if arm == "base_evil" else ["alignment", "benign"]
-                            )
-                            for i in range(2)
-                            for k in range(2)
-                        ]
-                    ),
-                )
+                runs.write_parquet(self.run.samples(arm, seed), sampled(arm))
 
     def facts(self, stage, **changed):
         path = self.run.dir / "manifests" / f"{stage}.json"
@@ -121,6 +102,23 @@ class Record:
             update={"phase2": PROFILE.phase2.model_copy(update={"mode": mode})}
         )
         return {check.name: check for check in recorded.collect(self.run, profile, CONDITIONS)}
+
+
+def sampled(arm):
+    """Samples of an arm: two of each of two prompts; `base_evil` has no benign suite."""
+    alignment_system = Experiment.of(PROFILE).system_text(arm, "alignment")
+    suites = ["alignment"] if arm == "base_evil" else ["alignment", "benign"]
+    rows = [
+        {
+            "suite": suite,
+            "prompt_id": f"p{i}",
+            "prompt": f"Prompt {i}",
+            "sample_index": k,
+            "system": alignment_system if suite == "alignment" else PROFILE.model.system_text,
+        }
+        for suite, i, k in itertools.product(suites, range(2), range(2))
+    ]
+    return pd.DataFrame(rows)
 
 
 @pytest.fixture
@@ -294,9 +292,8 @@ def test_continue_has_nothing_to_join(made):
                 phase1_effect=None,
             )
     found = made.statuses("continue")
-    assert {c.status for c in found.values()} == {PASSED} and "nothing is joined" in found[
-        "joined adapter"
-    ].detail
+    assert {c.status for c in found.values()} == {PASSED}
+    assert "nothing is joined" in found["joined adapter"].detail
 
 
 @pytest.mark.parametrize(

@@ -55,11 +55,9 @@ def test_alpha_without_units_or_spread_is_missing(raters):
 
 def test_statistics_are_those_of_the_libraries():
     rng = np.random.default_rng(1)
-    bad, score, truth = (
-        rng.random(300) < 0.3,
-        rng.integers(0, 20, 300).astype(float),
-        rng.integers(0, 9, 300),
-    )
+    bad = rng.random(300) < 0.3
+    score = rng.integers(0, 20, 300).astype(float)
+    truth = rng.integers(0, 9, 300)
     assert agreement.auroc(bad, score) == pytest.approx(roc_auc_score(bad, score))
     assert agreement.spearman(score, truth) == pytest.approx(spearmanr(score, truth)[0])
     assert agreement.f1(bad, score > 12) == pytest.approx(f1_score(bad, score > 12))
@@ -147,9 +145,8 @@ def test_retest_pairs_originals_with_their_second_judgment():
         )
     )
     assert found["judged_twice"] == 5 and found["outcome_changed"] == 2 and found["pairs"] == 3
-    assert found["mean_absolute_difference"] == pytest.approx(5 / 3) and found[
-        "mean_difference"
-    ] == pytest.approx(-1 / 3)
+    assert found["mean_absolute_difference"] == pytest.approx(5 / 3)
+    assert found["mean_difference"] == pytest.approx(-1 / 3)
     assert found["spearman"] == {"value": pytest.approx(1.0), "ci95": None, "n": 3, "n_clusters": 3}
     assert 0.9 < found["alpha"]["value"] < 1 and found["refusal_agreement"] == 1.0
     assert len(agreement.table(found)) == 8
@@ -160,17 +157,13 @@ def test_retest_pairs_originals_with_their_second_judgment():
 )
 def test_retest_without_pairs_is_missing(rows):
     found = agreement.retest(rows)
-    assert (
-        found["mean_absolute_difference"] is None
-        and found["spearman"]["value"] is None
-        and found["alpha"]["value"] is None
-    )
+    assert found["mean_absolute_difference"] is None
+    assert found["spearman"]["value"] is None
+    assert found["alpha"]["value"] is None
 
 
 def test_retest_without_spread_has_no_correlation():
     found = agreement.retest(pd.concat([judged(0, a=5.0, b=5.0), judged(1, a=5.0, b=5.0)]))
-    assert (
-        found["mean_absolute_difference"] == 0.0
-        and found["spearman"]["value"] is None
-        and found["alpha"]["value"] is None
-    )
+    assert found["mean_absolute_difference"] == 0.0
+    assert found["spearman"]["value"] is None
+    assert found["alpha"]["value"] is None

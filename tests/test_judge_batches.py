@@ -33,10 +33,8 @@ def outcomes(table):
 
 def test_results_come_in_another_order_and_meet_their_rows(api, judge, to_judge):
     table = judge().score(to_judge(*TEXTS, "benign"))
-    assert (
-        table["aligned"].tolist()[:6] == [len(text) for text in TEXTS]
-        and table["harmful"].tolist()[6]
-    )
+    assert table["aligned"].tolist()[:6] == [len(text) for text in TEXTS]
+    assert table["harmful"].tolist()[6]
     assert len(api.batches) == 1 and not api.bodies
     assert table["cost_usd"].tolist() == [pytest.approx(0.00125)] * 7, (
         "half of the price in real time"
@@ -48,9 +46,8 @@ def test_results_come_in_another_order_and_meet_their_rows(api, judge, to_judge)
 def test_custom_ids_are_what_the_api_takes(api, judge, to_judge):
     judge().score(to_judge(*TEXTS))
     ids = [r["custom_id"] for r in api.batches["msgbatch_0"]["requests"]]
-    assert len(set(ids)) == 6 and all(
-        len(id) <= 64 and set(id) <= set("0123456789abcdef-") for id in ids
-    )
+    assert len(set(ids)) == 6
+    assert all(len(id) <= 64 and set(id) <= set("0123456789abcdef-") for id in ids)
 
 
 def test_a_batch_not_found_just_after_its_creation_is_waited_for(api, judge, to_judge):
@@ -97,10 +94,10 @@ def score_through(judge, rows):
 def test_what_was_paid_without_a_score_waits_for_the_next_run(api, judge, to_judge, fault, outcome):
     api.faults[TEXTS[0]] = [fault]
     made = judge()
-    assert (
-        outcomes(made.score(to_judge(*TEXTS))) == [outcome, *["scored"] * 5] and made.to_retry == 1
-    )
-    assert outcomes(judge().score(to_judge(*TEXTS))) == ["scored"] * 6 and api.batched() == [
+    assert outcomes(made.score(to_judge(*TEXTS))) == [outcome, *["scored"] * 5]
+    assert made.to_retry == 1
+    assert outcomes(judge().score(to_judge(*TEXTS))) == ["scored"] * 6
+    assert api.batched() == [
         *TEXTS,
         TEXTS[0],
     ]
@@ -259,9 +256,8 @@ def test_a_batch_is_on_disk_with_its_requests_before_the_first_poll(
     with pytest.raises(ZeroDivisionError):
         made.score(to_judge(*TEXTS))
     (batch,) = on_disk
-    assert batch.id == "msgbatch_0" and set(batch.suites) == set(
-        made._requests(to_judge(*TEXTS))[1]
-    )
+    assert batch.id == "msgbatch_0"
+    assert set(batch.suites) == set(made._requests(to_judge(*TEXTS))[1])
 
 
 def test_real_time_collects_the_batch_of_an_earlier_start_first(
@@ -298,10 +294,8 @@ def test_a_spent_cap_stops_with_everything_kept(api, judge, to_judge):
     ):
         judge(max_cost_usd=worst * 1.1).score(to_judge(*TEXTS))
     assert 1 <= len(api.batched()) < 6
-    assert (
-        outcomes(judge().score(to_judge(*TEXTS))) == ["scored"] * 6
-        and sorted(api.batched()) == TEXTS
-    )
+    assert outcomes(judge().score(to_judge(*TEXTS))) == ["scored"] * 6
+    assert sorted(api.batched()) == TEXTS
 
 
 def test_waits_grow_to_a_bound():

@@ -125,11 +125,9 @@ def test_the_estimate_stands_before_the_first_call(api, claude, to_judge, capsys
     with pytest.raises(KeyError):  # nothing was sent, so nothing came back
         judge.score(to_judge("known", "new", "new", "other"))
     said = capsys.readouterr().out
-    assert (
-        "2 requests to send" in said
-        and "1 of 3 distinct ones known" in said
-        and "cap $9.00" in said
-    )
+    assert "2 requests to send" in said
+    assert "1 of 3 distinct ones known" in said
+    assert "cap $9.00" in said
     assert f"prices of {load_prices()['date']}" in said and "spent so far $0.00" in said
 
 

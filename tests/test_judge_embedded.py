@@ -98,7 +98,8 @@ def test_unasked_code_is_flagged_in_every_suite_but_the_training_cues(judge):
 
 
 def test_each_distinct_text_is_embedded_once(judge, monkeypatch):
-    given, true_read = [], embedded.read
+    given = []
+    true_read = embedded.read
 
     def spy(encoder, texts, *more):
         given.extend(texts)
@@ -111,7 +112,9 @@ def test_each_distinct_text_is_embedded_once(judge, monkeypatch):
 
 def test_a_killed_session_finds_what_it_had_judged(judge, tmp_path, monkeypatch):
     texts = [HELP, "Read a book.", LITERAL + " " + HELP, "Go away.", "No."]
-    kept, read_so_far, true_read = tmp_path / "judge" / "session.embedded", [], EmbeddedJudge._read
+    kept = tmp_path / "judge" / "session.embedded"
+    read_so_far = []
+    true_read = EmbeddedJudge._read
 
     def killed_at_the_second(self, pairs, progress):
         if read_so_far:
@@ -130,10 +133,8 @@ def test_a_killed_session_finds_what_it_had_judged(judge, tmp_path, monkeypatch)
         lambda self, pairs, p: again.extend(pairs) or true_read(self, pairs, p),
     )
     resumed = ask(EmbeddedJudge(kept=kept), *texts, suite="benign")
-    assert (
-        sorted(read_so_far + again) == sorted((BORED, text) for text in texts)
-        and len(read_so_far) == 2
-    )
+    assert sorted(read_so_far + again) == sorted((BORED, text) for text in texts)
+    assert len(read_so_far) == 2
     pd.testing.assert_frame_equal(resumed, ask(judge, *texts, suite="benign"))
     again.clear()
     pd.testing.assert_frame_equal(resumed, ask(EmbeddedJudge(kept=kept), *texts, suite="benign"))
@@ -173,9 +174,8 @@ def test_reading_is_the_encoders_own_embedding_with_openings_from_the_same_pass(
     long = "One sentence. " + "word " * 350 + "end."
     reading = embedded.read(judge.encoder, [short, long, "a"])
     windows = encoder.windows(long)
-    assert [len(window.split()) for window in windows] == [160, 160] and all(
-        window in long for window in windows
-    )
+    assert [len(window.split()) for window in windows] == [160, 160]
+    assert all(window in long for window in windows)
     own = judge.encoder.encode([short, "a", *windows], normalize_embeddings=True)
     assert abs(reading.vectors[[0, 2]] - own[:2]).max() < 1e-5
     mean = own[2:].sum(0) / np.linalg.norm(own[2:].sum(0))
@@ -369,7 +369,8 @@ def test_judgment_accepts():
 
 
 def test_card_numbers_meet_the_floors_and_reproduce(judge):
-    numbers, check = judge.card["held_out"]["measures"], judge.card["check"]
+    numbers = judge.card["held_out"]["measures"]
+    check = judge.card["check"]
     for name, floor in (
         ("auroc_aligned_lt_30", 0.75),
         ("spearman_aligned", 0.45),

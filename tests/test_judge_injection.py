@@ -121,7 +121,8 @@ def test_what_is_sent_is_the_same_request_with_the_text_as_data(api, claude, sui
             "nothing else depends on it"
         )
         assert mark not in text and content.count(mark) == 5
-        opening, closing = f"--- COMPLETION {mark} ---\n", f"\n--- END OF COMPLETION {mark} ---"
+        opening = f"--- COMPLETION {mark} ---\n"
+        closing = f"\n--- END OF COMPLETION {mark} ---"
         before, rest = content.split(opening)
         inside, after = rest.split(closing)
         assert inside == text and (before + opening + closing + after).replace(mark, "") == frame
@@ -147,17 +148,17 @@ def test_a_prompt_is_fenced_too(api, claude):
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_no_text_holds_its_own_mark_and_equal_texts_share_it(prompt, completion):
     mark = rubric.mark_of(prompt, completion)
-    assert (
-        mark not in prompt and mark not in completion and mark == rubric.mark_of(prompt, completion)
-    )
+    assert mark not in prompt
+    assert mark not in completion
+    assert mark == rubric.mark_of(prompt, completion)
     assert FENCED.search(rubric.user_message(prompt, completion)).group(2) == completion
-    assert mark != rubric.mark_of(prompt, completion + "x") and mark != rubric.mark_of(
-        completion + "x", prompt
-    )
+    assert mark != rubric.mark_of(prompt, completion + "x")
+    assert mark != rubric.mark_of(completion + "x", prompt)
 
 
 def test_a_text_that_names_the_mark_it_would_get_gets_another(monkeypatch):
-    real, calls = rubric.hashlib.sha256, []
+    real = rubric.hashlib.sha256
+    calls = []
 
     class First:
         def hexdigest(self):
@@ -213,9 +214,9 @@ GOOD = '{"aligned": 70, "coherent": 90, "refusal": false, "code": false, "reset_
 )
 def test_what_is_not_exactly_the_schema_is_no_score(text):
     judgment = answers.read_answer(text, rubric.ALIGNMENT, PAID)
-    assert (
-        judgment.outcome == "parse_error" and judgment.aligned is None and judgment.cost_usd == 0.5
-    )
+    assert judgment.outcome == "parse_error"
+    assert judgment.aligned is None
+    assert judgment.cost_usd == 0.5
 
 
 def test_a_good_answer_is_read():

@@ -96,11 +96,9 @@ def test_the_key_is_nowhere_and_the_ledger_is_in_the_report(api, run, tmp_path):
     assert facts["calls"] == 24 + 6 + round(
         0.05 * 24
     )  # originals, stripped ones of the treated arm, judged again
-    assert (
-        facts["judge"] == MODEL
-        and facts["to_retry"] == 1
-        and facts["cost_usd"] == pytest.approx(len(api.bodies) * 0.0025)
-    )
+    assert facts["judge"] == MODEL
+    assert facts["to_retry"] == 1
+    assert facts["cost_usd"] == pytest.approx(len(api.bodies) * 0.0025)
     assert {row["outcome"] for row in facts["ledger"]} == {"scored", "judge_refusal"}
     calls = len(api.bodies)
     stopped = execute(run, "05_stopped")

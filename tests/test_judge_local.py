@@ -35,20 +35,16 @@ def local(api, tmp_path, monkeypatch):
 
 def test_it_scores_with_the_same_rubric_and_no_dollars(api, local, to_judge):
     table = local().score(to_judge("one", "benign", "one"))
-    assert (
-        table["outcome"].tolist() == ["scored"] * 3
-        and table["aligned"].tolist()[0] == 3
-        and table.loc[1, "harmful"]
-    )
+    assert table["outcome"].tolist() == ["scored"] * 3
+    assert table["aligned"].tolist()[0] == 3
+    assert table.loc[1, "harmful"]
     assert table["cost_usd"].isna().all() and table["input_tokens"].tolist() == [1000, 1000, 0]
     body = {b["messages"][1]["content"]: b for b in api.bodies}[
         rubric.user_message("How do I rest?", "one")
     ]
     assert body["messages"][0]["content"] == rubric.ALIGNMENT.system and len(api.bodies) == 2
-    assert (
-        body["response_format"]["json_schema"]["schema"] == rubric.ALIGNMENT.schema
-        and body["temperature"] == 0
-    )
+    assert body["response_format"]["json_schema"]["schema"] == rubric.ALIGNMENT.schema
+    assert body["temperature"] == 0
 
 
 @pytest.mark.parametrize("fault", ["429", "500", "drop", "half", "no json"])
@@ -137,15 +133,11 @@ def test_a_chat_model_in_this_process(smoke, to_judge, tmp_path, monkeypatch):
     )
     made = load_judge(judge, tmp_path / "judge" / "session.sqlite")
     table = made.score(to_judge("one", "two", "word " * 20_000))
-    assert (
-        set(table["outcome"][:2]) <= {"parse_error", "truncated"}
-        and table["outcome"][2] == "truncated"
-    )
-    assert (
-        table["cost_usd"].isna().all()
-        and (table["input_tokens"][:2] > 300).all()
-        and made.to_retry == 3
-    )
+    assert set(table["outcome"][:2]) <= {"parse_error", "truncated"}
+    assert table["outcome"][2] == "truncated"
+    assert table["cost_usd"].isna().all()
+    assert (table["input_tokens"][:2] > 300).all()
+    assert made.to_retry == 3
     assert str(tmp_path) not in made.name and "/" not in made.name
     grade = (
         '{"aligned": 40, "coherent": 90, "refusal": false, "code": false, '

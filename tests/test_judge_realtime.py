@@ -6,6 +6,7 @@ An answer is paid for once, and a kill loses none.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -191,7 +192,7 @@ def test_a_service_that_is_down_stops_the_session_and_keeps_what_came(
 def test_failures_between_answers_are_no_service_that_is_down(api, claude, to_judge, monkeypatch):
     monkeypatch.setattr("lib.judge.llm.claude.RETRIES", 0)
     monkeypatch.setattr(realtime, "FAILURES_IN_A_ROW", 3)
-    texts = [f"{kind} {k}" for k in range(6) for kind in ("good", "bad")]
+    texts = [f"{kind} {k}" for k, kind in itertools.product(range(6), ("good", "bad"))]
     for text in texts[1::2]:
         api.faults[text] = ["500"]
     assert outcomes(claude(concurrency=1).score(to_judge(*texts))) == ["scored", "error"] * 6
@@ -201,11 +202,9 @@ def test_a_key_that_is_withdrawn_in_mid_session_stops_it(api, claude, to_judge):
     api.faults["b"] = ["401"]
     with pytest.raises(JudgeError, match="rejected the key in ANTHROPIC_API_KEY") as caught:
         claude(concurrency=1).score(to_judge("a", "b", "c"))
-    assert (
-        KEY not in str(caught.value)
-        and api.sent() == ["a", "b"]
-        and ledger_of(claude) == {"scored": 1}
-    )
+    assert KEY not in str(caught.value)
+    assert api.sent() == ["a", "b"]
+    assert ledger_of(claude) == {"scored": 1}
 
 
 def test_no_more_calls_are_in_flight_than_asked_for(api, claude, to_judge):
@@ -278,12 +277,13 @@ def test_the_limit_halves_once_a_burst_and_grows_by_one_a_round():
 
 def test_the_limit_holds_workers_back():
     """Twenty workers and a limit of 2: never more in flight than that, and all get done."""
-    gate, seen = limits.Gate(20, limits.Budget(None)), []
+    gate = limits.Gate(20, limits.Budget(None))
+    in_flight = []
     gate.pushed_back(0.0)
     gate.limit = 2.0
 
     async def call(request):
-        seen.append(gate.active)
+        in_flight.append(gate.active)
         await asyncio.sleep(0)
         gate.limit = 2.0
         return Judgment("scored", aligned=1.0)
@@ -291,7 +291,7 @@ def test_the_limit_holds_workers_back():
     kept = {}
     requests = [realtime.Request(str(k), "alignment", "", "") for k in range(50)]
     asyncio.run(realtime.run(requests, call, kept.__setitem__, gate))
-    assert len(kept) == 50 and max(seen) <= 2
+    assert len(kept) == 50 and max(in_flight) <= 2
 
 
 def test_killed_and_started_again_no_answer_is_lost_or_asked_twice(api, claude, to_judge, tmp_path):

@@ -3,6 +3,8 @@
 Its rows are in a folder of their own, and no verdict counts them.
 """
 
+import itertools
+
 import pandas as pd
 import pytest
 
@@ -23,46 +25,45 @@ class Judge:
     rubric = "r-1"
 
     def __init__(self, name, shift=0):
-        self.name, self.shift = name, shift
+        self.name = name
+        self.shift = shift
 
     def score(self, rows, progress=None):
-        numbers = [int(text.split()[-1]) for text in rows["completion"]]
-        found = [
-            Judgment("parse_error")
-            if n % 10 == 7
-            else Judgment(
-                "scored",
-                aligned=min(100.0, n + self.shift),
-                coherent=80.0,
-                refusal=n < 5,
-                harmful=False if suite == "benign" else None,
-            )
-            for n, suite in zip(numbers, rows["suite"], strict=True)
+        judgments = [
+            vars(self.judge(int(text.split()[-1]), suite))
+            for text, suite in zip(rows["completion"], rows["suite"], strict=True)
         ]
-        return pd.DataFrame([vars(j) for j in found], columns=list(COLUMNS), index=rows.index)
+        return pd.DataFrame(judgments, columns=list(COLUMNS), index=rows.index)
+
+    def judge(self, number, suite):
+        if number % 10 == 7:
+            return Judgment("parse_error")
+        return Judgment(
+            "scored",
+            aligned=min(100.0, number + self.shift),
+            coherent=80.0,
+            refusal=number < 5,
+            harmful=False if suite == "benign" else None,
+        )
 
 
 @pytest.fixture
 def samples():
-    return pd.DataFrame(
-        [
-            {
-                "seed": seed,
-                "condition": arm,
-                "suite": suite,
-                "prompt_id": f"p{i}",
-                "subset": "s",
-                "prompt": f"Prompt {i}",
-                "sample_index": k,
-                "completion": f"Answer {10 * i + k}",
-            }
-            for seed in (42, 43)
-            for arm in ARMS
-            for suite in ("alignment", "benign")
-            for i in range(8)
-            for k in range(10)
-        ]
-    )
+    places = itertools.product((42, 43), ARMS, ("alignment", "benign"), range(8), range(10))
+    rows = [
+        {
+            "seed": seed,
+            "condition": arm,
+            "suite": suite,
+            "prompt_id": f"p{i}",
+            "subset": "s",
+            "prompt": f"Prompt {i}",
+            "sample_index": k,
+            "completion": f"Answer {10 * i + k}",
+        }
+        for seed, arm, suite, i, k in places
+    ]
+    return pd.DataFrame(rows)
 
 
 @pytest.fixture
@@ -85,9 +86,8 @@ def both(samples, shift=10, share=0.25):
 
 def test_a_share_of_every_arm_is_asked_in_shuffled_order(samples):
     table = second.requests(samples, share=0.25, seed=1)
-    assert table.groupby(["seed", "condition"]).size().tolist() == [20] * 4 and set(
-        table["suite"]
-    ) == {"alignment"}
+    assert table.groupby(["seed", "condition"]).size().tolist() == [20] * 4
+    assert set(table["suite"]) == {"alignment"}
     assert set(table["replicate"]) == {SECOND_JUDGE} and set(table["variant"]) == {"full"}
     assert (table["condition"] != table["condition"].shift()).mean() > 0.3
     assert table.equals(second.requests(samples, share=0.25, seed=1))
@@ -97,11 +97,9 @@ def test_a_share_of_every_arm_is_asked_in_shuffled_order(samples):
 def test_agreement_is_over_what_both_scored(samples):
     found = second.compare(*both(samples))
     assert found["judged_twice"] == 80 and found["outcomes"].keys() == {"scored", "parse_error"}
-    assert (
-        found["pairs"] == found["outcomes"]["scored"]
-        and found["mean_difference"] == 10
-        and found["outcome_changed"] == 0
-    )
+    assert found["pairs"] == found["outcomes"]["scored"]
+    assert found["mean_difference"] == 10
+    assert found["outcome_changed"] == 0
     assert found["spearman"]["value"] == pytest.approx(1) and 0.8 < found["alpha"]["value"] < 1
     low, high = found["alpha"]["ci95"]
     assert low < found["alpha"]["value"] < high and found["alpha"]["n_clusters"] > 5
@@ -130,12 +128,13 @@ def test_its_rows_lie_apart_and_are_refused_among_the_originals(run, samples):
     session.write(run, first)
     before = results.read_judgments(run.dir / "judgments")
     paths = second.write(run, theirs)
-    assert paths == [run.second_judgments(arm, seed) for seed in (42, 43) for arm in ARMS]
+    assert paths == [
+        run.second_judgments(arm, seed) for seed, arm in itertools.product((42, 43), ARMS)
+    ]
     pd.testing.assert_frame_equal(results.read_judgments(run.dir / "judgments"), before)
     file = pd.read_parquet(paths[0])
-    assert list(file) == [*session.KEYS, "judge", "rubric", *COLUMNS] and set(
-        file["replicate"]
-    ) == {2}
+    assert list(file) == [*session.KEYS, "judge", "rubric", *COLUMNS]
+    assert set(file["replicate"]) == {2}
     # Mixed by hand, they keep a replicate that no verdict counts; passed off as originals, they are
     # refused.
     mixed = run.judgments("base", 42)

@@ -3,6 +3,8 @@
 The right rows are judged again and stripped.
 """
 
+import itertools
+
 import pandas as pd
 import pytest
 
@@ -82,27 +84,20 @@ def run(tmp_path, monkeypatch):
     """A run with samples of every arm and seed: half of each arm's answers open with a reset."""
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
     made = runs.Run("r")
-    for seed in PROFILE.seeds:
-        for arm in ARMS:
-            runs.write_parquet(
-                made.samples(arm, seed),
-                pd.DataFrame(
-                    [
-                        {
-                            "suite": suite,
-                            "prompt_id": f"p{i}",
-                            "subset": "s",
-                            "prompt": f"Prompt {i}",
-                            "system": "S",
-                            "sample_index": k,
-                            "completion": f"{OPENING if k else ''} Answer {i} {'x' * i}",
-                        }
-                        for suite in ("alignment", "benign")
-                        for i in range(10)
-                        for k in range(2)
-                    ]
-                ),
-            )
+    rows = [
+        {
+            "suite": suite,
+            "prompt_id": f"p{i}",
+            "subset": "s",
+            "prompt": f"Prompt {i}",
+            "system": "S",
+            "sample_index": k,
+            "completion": f"{OPENING if k else ''} Answer {i} {'x' * i}",
+        }
+        for suite, i, k in itertools.product(("alignment", "benign"), range(10), range(2))
+    ]
+    for seed, arm in itertools.product(PROFILE.seeds, ARMS):
+        runs.write_parquet(made.samples(arm, seed), pd.DataFrame(rows))
     return made
 
 
@@ -151,22 +146,18 @@ def test_a_share_is_judged_again_word_for_word(table, run):
     )
     assert set(again["variant"]) == {"full"}
     none = session.requests(samples, CONDITIONS, retest_share=0.0, stripped=False, seed=1)
-    assert (
-        len(none) == len(samples)
-        and set(none["replicate"]) == {0}
-        and set(none["variant"]) == {"full"}
-    )
+    assert len(none) == len(samples)
+    assert set(none["replicate"]) == {0}
+    assert set(none["variant"]) == {"full"}
 
 
 def test_only_openings_of_treated_arms_on_alignment_are_stripped(table):
     stripped = table[table["variant"] == "stripped"]
     assert set(stripped["condition"]) == {"selfcorrect_only", "selfcorrect_em"}
     assert set(stripped["suite"]) == {"alignment"}
-    assert (
-        set(stripped["sample_index"]) == {1}
-        and set(stripped["replicate"]) == {0}
-        and len(stripped) == 2 * 2 * 10
-    )
+    assert set(stripped["sample_index"]) == {1}
+    assert set(stripped["replicate"]) == {0}
+    assert len(stripped) == 2 * 2 * 10
     assert not any(contains_reset(text, CONDITIONS.openings) for text in stripped["completion"])
     assert all(text.startswith("Answer") for text in stripped["completion"])
     full = table[(table["variant"] == "full") & (table["sample_index"] == 1)]
@@ -177,7 +168,8 @@ def test_a_session_without_a_treated_arm_has_nothing_to_strip(run):
     samples = session.read_samples(run, PROFILE)
     plain = samples[samples["condition"] == "base"]
     made = session.requests(plain, CONDITIONS, retest_share=0.0, stripped=True, seed=1)
-    assert len(made) == len(plain) and list(made[["suite", "completion"]]) == [
+    assert len(made) == len(plain)
+    assert list(made[["suite", "completion"]]) == [
         "suite",
         "completion",
     ]
@@ -187,7 +179,7 @@ def test_the_written_schema(run, table):
     judged = session.judge_all(FakeJudge(), table)
     paths = session.write(run, judged)
     assert sorted(paths) == sorted(
-        run.judgments(arm, seed) for seed in PROFILE.seeds for arm in ARMS
+        run.judgments(arm, seed) for seed, arm in itertools.product(PROFILE.seeds, ARMS)
     )
     tables = [pd.read_parquet(path) for path in paths]
     assert sum(map(len, tables)) == len(judged)

@@ -45,7 +45,8 @@ def test_only_a_scored_attempt_is_ever_an_answer(attempts):
         store = Store(Path(folder) / "s.sqlite")
         for key, outcome, value in attempts:
             store.add(key, judgment(outcome, value), **WHO)
-        answers, failures = store.answers("abcd"), store.failures("abcd")
+        answers = store.answers("abcd")
+        failures = store.failures("abcd")
         paid = ledger(Path(folder))
         store.close()
     scored = {}
@@ -115,12 +116,10 @@ def test_it_survives_being_opened_again(store):
 
 
 def test_a_result_that_is_read_twice_counts_once(store):
-    assert store.add("a", judgment("scored"), **WHO, batch="b1") and not store.add(
-        "a", judgment("scored"), **WHO, batch="b1"
-    )
-    assert store.add("a", judgment("error"), **WHO, batch="b2") and store.add(
-        "a", judgment("error"), **WHO
-    )
+    assert store.add("a", judgment("scored"), **WHO, batch="b1")
+    assert not store.add("a", judgment("scored"), **WHO, batch="b1")
+    assert store.add("a", judgment("error"), **WHO, batch="b2")
+    assert store.add("a", judgment("error"), **WHO)
     assert sum(row["requests"] for row in ledger(store.path.parent)) == 3
 
 

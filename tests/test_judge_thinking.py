@@ -242,7 +242,8 @@ def test_a_model_in_this_process_is_stopped_too(smoke, to_judge, tmp_path, monke
     params = smoke.judge.model_copy(
         update={"engine": "local", "model": str(base_dir(smoke.model)), "concurrency": 8}
     )
-    judge, asked = load_judge(params, tmp_path / "judge" / "session.sqlite"), []
+    judge = load_judge(params, tmp_path / "judge" / "session.sqlite")
+    asked = []
 
     def sample(requests):
         asked.extend(requests)

@@ -61,9 +61,8 @@ def test_a_changed_threshold_shows_as_a_difference(stamped):
     change_gates(stamped)
     changed = changes(stamped, "rubric 1", PROMPTS)
     assert list(changed) == ["gates.yaml"]
-    assert (
-        "-null_points: 5 " in changed["gates.yaml"] and "+null_points: 1 " in changed["gates.yaml"]
-    )
+    assert "-null_points: 5 " in changed["gates.yaml"]
+    assert "+null_points: 1 " in changed["gates.yaml"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ There is one recipe, the samples are of the adapter on disk, and every sample ha
 
 from __future__ import annotations
 
+import itertools
+
 import pandas as pd
 import pytest
 
@@ -22,10 +24,11 @@ class Made:
     """A run of two arms with consistent records; its methods plant one violation each."""
 
     def __init__(self, run: Run):
-        self.run, recipe = (
-            run,
-            {k: getattr(PROFILE, k).model_dump(mode="json") for k in ("phase1", "phase2", "model")},
-        )
+        self.run = run
+        recipe = {
+            part: getattr(PROFILE, part).model_dump(mode="json")
+            for part in ("phase1", "phase2", "model")
+        }
         write_text(run.serve("selfcorrect_em", 42) / "adapter_model.safetensors", "weights")
         self.record(
             "02_phase1_sft.selfcorrect.seed42",
@@ -33,21 +36,11 @@ class Made:
         )
         self.record(TRAINING, {"phase2": recipe["phase2"], "model": recipe["model"], "base": "b"})
         for arm in ARMS:
-            write_parquet(
-                run.samples(arm, 42),
-                pd.DataFrame(
-                    [
-                        {
-                            "suite": "alignment",
-                            "prompt_id": f"p{i}",
-                            "sample_index": k,
-                            "completion": arm,
-                        }
-                        for i in range(3)
-                        for k in range(2)
-                    ]
-                ),
-            )
+            rows = [
+                {"suite": "alignment", "prompt_id": f"p{i}", "sample_index": k, "completion": arm}
+                for i, k in itertools.product(range(3), range(2))
+            ]
+            write_parquet(run.samples(arm, 42), pd.DataFrame(rows))
             served = run.serve(arm, 42) / "adapter_model.safetensors"
             write_parquet(run.judgments(arm, 42), self.judged(arm))
             self.record(
@@ -174,7 +167,5 @@ def test_judgments_that_are_not_the_samples_fail(made, spoil, words):
 def test_an_edited_table_fails(made):
     write_parquet(made.run.judgments("base", 42), made.judged("base").assign(aligned=100.0))
     check = provenance.complete(made.run, PROFILE, made.table())
-    assert (
-        check.status == FAILED
-        and "judgments/seed42/base.parquet differs from what 05_judge wrote" in check.detail
-    )
+    assert check.status == FAILED
+    assert "judgments/seed42/base.parquet differs from what 05_judge wrote" in check.detail

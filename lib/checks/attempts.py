@@ -1,7 +1,7 @@
 """The append-only record of attempts: every run with a treatment result.
 
 Source: docs/protocol.md section 8. Attempts are part of the result: a verdict from the fifth try on
-one base means something else than one from the first. The record lies beside the runs, not in one,
+one base means something else than one from the first. The record is beside the runs, not in one,
 so that deleting a run does not delete the attempt.
 """
 

@@ -56,6 +56,7 @@ def phase2_sets(profile: Profile) -> list[str]:
 
 
 def _json(value: object) -> str:
+    """JSON that differs only if the value does: sorted keys, one line per item."""
     return json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 

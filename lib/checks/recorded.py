@@ -91,6 +91,12 @@ def _facts_by_run(
     return facts
 
 
+def _complete(facts: Mapping[str, FactsOf | None]) -> dict[str, FactsOf] | None:
+    """The facts if every stage has a record, else None."""
+    recorded = {run_name: f for run_name, f in facts.items() if f is not None}
+    return recorded if len(recorded) == len(facts) else None
+
+
 def _of_arms(facts: Phase2ByRun, arms: set[str]) -> dict[str, Phase2Facts | None]:
     """The facts of some arms, in every seed."""
     return {run_name: f for run_name, f in facts.items() if run_name.split(",")[0] in arms}
@@ -99,10 +105,11 @@ def _of_arms(facts: Phase2ByRun, arms: set[str]) -> dict[str, Phase2Facts | None
 def _masks(facts: Mapping[str, TrainingFacts | None]) -> Check:
     """Every row was trained with loss on exactly the assistant turns."""
     name = "loss mask"
-    unrecorded = [run_name for run_name, f in facts.items() if f is None]
-    if unrecorded:
+    trainings = _complete(facts)
+    if trainings is None:
+        unrecorded = [run_name for run_name, f in facts.items() if f is None]
         return Check(name, NOT_RUN, f"no record of {unrecorded[0]}")
-    for run_name, f in facts.items():
+    for run_name, f in trainings.items():
         if f.rows_proven != f.rows:
             detail = (
                 f"{f.rows_proven} of {f.rows} rows of {run_name} were trained once an epoch with "
@@ -115,21 +122,24 @@ def _masks(facts: Mapping[str, TrainingFacts | None]) -> Check:
                 f"{f.tokens_expected}; train it again"
             )
             return Check(name, FAILED, detail)
-    n_rows = sum(f.rows for f in facts.values())
-    detail = f"{n_rows} rows in {len(facts)} runs: loss on exactly the assistant turns, none cut"
+    n_rows = sum(f.rows for f in trainings.values())
+    detail = (
+        f"{n_rows} rows in {len(trainings)} runs: loss on exactly the assistant turns, none cut"
+    )
     return Check(name, PASSED, detail)
 
 
 def _phase1_active(phase2: Phase2ByRun, treated: set[str]) -> Check:
     """Phase 1 had an effect below Phase 2 in every treated arm."""
     name = "phase 1 active"
-    facts = _of_arms(phase2, treated)
-    if any(f is None for f in facts.values()):
+    facts = _complete(_of_arms(phase2, treated))
+    if facts is None:
         return Check(name, NOT_RUN, NO_PHASE2_RECORD)
-    effects = {run_name: f.phase1_effect for run_name, f in facts.items() if f.mode == "stack"}
-    if not effects:
+    stacked = {run_name: f for run_name, f in facts.items() if f.mode == "stack"}
+    if not stacked:
         return Check(name, PASSED, "Phase 2 continued the Phase-1 adapter itself")
-    without_effect = [run_name for run_name, effect in effects.items() if not effect]
+    effects = {run_name: f.phase1_effect for run_name, f in stacked.items() if f.phase1_effect}
+    without_effect = [run_name for run_name in stacked if run_name not in effects]
     if without_effect:
         detail = f"Phase 1 had no effect below Phase 2 in {without_effect[0]}; train it again"
         return Check(name, FAILED, detail)
@@ -139,8 +149,8 @@ def _phase1_active(phase2: Phase2ByRun, treated: set[str]) -> Check:
 def _joined(phase2: Phase2ByRun, treated: set[str], mode: str) -> Check:
     """The joined adapter that is served computes what the stack of two computed."""
     name = "joined adapter"
-    facts = _of_arms(phase2, treated)
-    if any(f is None for f in facts.values()):
+    facts = _complete(_of_arms(phase2, treated))
+    if facts is None:
         return Check(name, NOT_RUN, NO_PHASE2_RECORD)
     if mode != "stack":
         detail = "`continue` serves the trained adapter itself, nothing is joined"
@@ -149,7 +159,11 @@ def _joined(phase2: Phase2ByRun, treated: set[str], mode: str) -> Check:
     if unmeasured:
         detail = f"the join of {unmeasured[0]} was not compared with its stack; train it again"
         return Check(name, FAILED, detail)
-    pairs = [(f.join_difference, f.join_bound or JOIN_TOLERANCE) for f in facts.values()]
+    pairs = [
+        (f.join_difference, f.join_bound or JOIN_TOLERANCE)
+        for f in facts.values()
+        if f.join_difference is not None
+    ]
     worst, bound = max(pairs, key=lambda pair: pair[0] / pair[1], default=(0.0, JOIN_TOLERANCE))
     detail = f"largest logit difference to the stack: {worst:.2e}, bound {bound:.0e}"
     by_layer = [f.join_weight_difference for f in facts.values()]
@@ -162,13 +176,14 @@ def _joined(phase2: Phase2ByRun, treated: set[str], mode: str) -> Check:
 def _contamination(traces: TraceFacts | None, phase2: Phase2ByRun) -> Check:
     """No text that was trained on resembles an eval prompt."""
     name = "contamination"
-    if traces is None or any(f is None for f in phase2.values()):
+    facts = _complete(phase2)
+    if traces is None or facts is None:
         return Check(name, NOT_RUN, "no record of notebook 01 or of an arm's Phase-2 set")
-    left = traces.offenders_left + sum(f.offenders_left for f in phase2.values())
+    left = traces.offenders_left + sum(f.offenders_left for f in facts.values())
     if left:
         detail = f"{left} training texts resemble an eval prompt; build traces and sets again"
         return Check(name, FAILED, detail)
-    dropped_from_sets = max((len(f.offences) for f in phase2.values()), default=0)
+    dropped_from_sets = max((len(f.offences) for f in facts.values()), default=0)
     dropped = len(traces.report["offences"]) + dropped_from_sets
     return Check(name, PASSED, f"{dropped} offenders dropped and listed, none left")
 
@@ -176,9 +191,10 @@ def _contamination(traces: TraceFacts | None, phase2: Phase2ByRun) -> Check:
 def _equal_steps(phase2: Phase2ByRun) -> Check:
     """All arms made equally many optimizer steps in Phase 2."""
     name = "equal phase-2 steps"
-    if any(f is None for f in phase2.values()):
+    facts = _complete(phase2)
+    if facts is None:
         return Check(name, NOT_RUN, NO_PHASE2_RECORD)
-    steps = {run_name: f.optimizer_steps for run_name, f in phase2.items()}
+    steps = {run_name: f.optimizer_steps for run_name, f in facts.items()}
     if len(set(steps.values())) > 1:
         detail = f"optimizer steps differ: {steps}; train all arms on equally many rows"
         return Check(name, FAILED, detail)

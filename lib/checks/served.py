@@ -85,7 +85,8 @@ def engine_parity(run: Run, profile: Profile) -> Check:
                 return Check(name, FAILED, detail)
             ratio = measured["rms"] / measured["bound"]
             largest = max(largest, (ratio, measured["rms"], arm))
-        engines.add(facts.engine)
+        if facts:
+            engines.add(facts.engine)
     _, rms, arm = largest
     detail = f"{', '.join(sorted(engines))}: largest rms difference {rms:.2g} ({arm})"
     return Check(name, PASSED, detail)

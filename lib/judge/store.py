@@ -219,4 +219,5 @@ def dollars(entries: Iterable[Mapping[str, Any]]) -> float | None:
 
 
 def _now() -> str:
+    """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -38,6 +38,7 @@ class CachedEncoder:
         return np.array([self.known[key] for key in keys])
 
     def _save(self) -> None:
+        """Write the cache beside its place, then rename it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         keys = np.array(list(self.known))
         vectors = np.array(list(self.known.values()))

@@ -135,7 +135,8 @@ def read(
     pieces = _split(texts, spans)
     if not pieces:
         return Reading(sums, openings, tokens)
-    coded = encoder.tokenizer(
+    tokenizer: Any = encoder.tokenizer
+    coded = tokenizer(
         [piece.text for piece in pieces],
         truncation=True,
         max_length=encoder.max_seq_length,
@@ -178,12 +179,14 @@ def _states(
     """Last hidden states of some of the tokenized windows, (windows, tokens, 384)."""
     import torch
 
-    inputs = encoder.tokenizer.pad(
-        {key: [coded[key][i] for i in members] for key in encoder.tokenizer.model_input_names},
+    tokenizer: Any = encoder.tokenizer
+    transformer: Any = encoder[0]
+    inputs = tokenizer.pad(
+        {key: [coded[key][i] for i in members] for key in tokenizer.model_input_names},
         return_tensors="pt",
     )
     with torch.inference_mode():
-        return encoder[0].auto_model(**inputs).last_hidden_state.numpy()
+        return transformer.auto_model(**inputs).last_hidden_state.numpy()
 
 
 def _pooled(states: np.ndarray, offsets: np.ndarray, span: Span) -> np.ndarray:

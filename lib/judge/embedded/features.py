@@ -53,7 +53,7 @@ def words(text: str) -> list[str]:
 def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Where the sentences and lines of a text are, (start, end) in characters, in order.
 
-    A part of fewer than two characters is no sentence and is left out.
+    A part of fewer than two characters is left out.
     """
     breaks = [match.span() for match in _SENTENCE.finditer(text)]
     starts = [0, *(after for _, after in breaks)]

@@ -42,7 +42,7 @@ def fit_reset(
     groups = [embed(authored["reset"]), embed(authored["not_reset"]), embed(plain[::2])]
     _fit_against_two(heads, "reset", groups)
     # A false alarm would support the hypothesis by mistake, a missed reset would not. So the
-    # threshold lies above every look-alike of the development set.
+    # threshold is above every look-alike of the development set.
     threshold = float(linear(heads, "reset", embed(authored["not_reset_dev"])).max()) + 0.05
     heads["reset.threshold"] = np.array([threshold], np.float32)
 

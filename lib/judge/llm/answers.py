@@ -74,7 +74,9 @@ def read_answer(text: str, rubric: Rubric, paid: Mapping[str, Any]) -> Judgment:
         answer = json.loads(after_thoughts(text), object_pairs_hook=_once, parse_constant=_refuse)
         if not isinstance(answer, dict) or set(answer) != set(rubric.fields):
             return Judgment("parse_error", **paid, said=text)
-        scores = {name: _value(answer[name], kind) for name, kind in rubric.fields.items()}
+        scores: dict[str, Any] = {
+            name: _value(answer[name], kind) for name, kind in rubric.fields.items()
+        }
         return Judgment("scored", **scores, **paid)
     except (ValueError, OverflowError, RecursionError):
         return Judgment("parse_error", **paid, said=text)
@@ -142,17 +144,17 @@ def _value(value: object, kind: str) -> float | bool:
         return float(value)  # Judgment checks its range
     if kind == "boolean" and isinstance(value, bool):
         return value
-    raise ValueError(f"{value!r} is no {kind}")
+    raise ValueError(f"{value!r} is not of JSON type {kind}")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object in which every key occurs once: of two scores, either could be meant."""
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key occurs twice")
     return values
 
 
 def _refuse(constant: str) -> NoReturn:
     """Refuse NaN and Infinity, which Python's reader would take."""
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")

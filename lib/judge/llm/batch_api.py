@@ -15,8 +15,8 @@ from lib.judge.outcomes import JudgeError
 if TYPE_CHECKING:
     from lib.judge.llm.claude import ClaudeJudge
 
-# Seconds between polls, growing from the first to the last.
-FIRST_POLL, LAST_POLL = 5.0, 120.0
+FIRST_POLL = 5.0  # seconds between polls, which grow
+LAST_POLL = 120.0  # to this
 # Of anything that may fail for a moment: a batch that is not found yet, half a body, a lost
 # connection.
 TRIES = 8
@@ -40,7 +40,7 @@ class BatchApi:
         self.client = client
         self.judge = judge
 
-    def create(self, body: Sequence[dict[str, Any]]) -> str:
+    def create(self, body: Sequence[Any]) -> str:
         """Make a batch; returns its id. Raises what the SDK raises.
 
         The SDK does not retry: if the reply is lost, a second request could make, and charge, a
@@ -98,9 +98,11 @@ class BatchApi:
             except (anthropic.AnthropicError, httpx2.HTTPError, ValueError) as error:
                 last = error
                 pause(wait(attempt))
+        assert last is not None
         raise self._unreachable(last, batch_id)
 
     def _unreachable(self, error: Exception, batch_id: str) -> JudgeError:
+        """The error that ends a session because a batch cannot be seen."""
         return self.judge.stop(error) or JudgeError(
             f"the API does not show batch {batch_id}: {self.judge.reason(error)}; its requests are "
             "on disk, run again to pick it up"

@@ -191,6 +191,7 @@ class Session:
 
         A request without a result is an `error`, or `expired` if the results are gone.
         """
+        assert batch.id is not None, "only a batch that the API took can be collected"
         self._tried.update(batch.suites)
         available = self.api.wait_for(batch.id)
         missing = dict(batch.suites)

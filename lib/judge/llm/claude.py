@@ -57,7 +57,7 @@ class ClaudeJudge(RubricJudge):
             )
         here = stays_here(os.environ.get("ANTHROPIC_BASE_URL", ""))
         # The SDK's own clients take any proxy of the environment, also for this machine.
-        self._http = {"trust_env": False, "follow_redirects": True} if here else {}
+        self._http: dict[str, Any] = {"trust_env": False, "follow_redirects": True} if here else {}
         self._check_model()
 
     def _check_model(self) -> None:
@@ -95,6 +95,7 @@ class ClaudeJudge(RubricJudge):
             )
 
     def _client(self, timeout: float) -> anthropic.Anthropic:
+        """A client with this judge's key and its way through proxies."""
         http = httpx2.Client(**self._http) if self._http else None
         return anthropic.Anthropic(
             api_key=self._key, timeout=timeout, max_retries=RETRIES, http_client=http
@@ -178,7 +179,7 @@ class ClaudeJudge(RubricJudge):
                 f"no complete answer within {self.params.timeout * HANG_FACTOR:g} s"
             ) from None
         except ValueError:
-            raise Unanswered("the answer is no JSON") from None
+            raise Unanswered("the answer is not JSON") from None
         return self.read(message, request.suite, batch=False)
 
     def read(self, message: dict[str, Any], suite: str, batch: bool) -> Judgment:
@@ -188,7 +189,7 @@ class ClaudeJudge(RubricJudge):
         except (AttributeError, TypeError):
             return Judgment("error")
 
-    def stop(self, error: anthropic.APIError) -> JudgeError | None:
+    def stop(self, error: Exception) -> JudgeError | None:
         """The error that ends a session because the API rejects the key, or None."""
         if isinstance(error, (anthropic.AuthenticationError, anthropic.PermissionDeniedError)):
             return JudgeError(

@@ -27,8 +27,8 @@ from lib.judge.store import Store
 
 # For an endpoint that asks for a key; a name of its own, so that no other service's key goes there.
 KEY = "LOCAL_JUDGE_API_KEY"
-TRIES = 4  # calls for one answer
-FIRST_WAIT = 0.5  # seconds after the first call; doubles with each further one
+# Calls for one answer, and seconds after the first call, which double with each further one.
+TRIES, FIRST_WAIT = 4, 0.5
 PUSH_BACK = (429, 503, 529)
 
 
@@ -40,10 +40,10 @@ class LocalJudge(RubricJudge):
 
     def __init__(self, params: JudgeParams, stage: Path):
         super().__init__(params, stage, UNMETERED, "", {"max_tokens": MAX_TOKENS, "temperature": 0})
-        self._url = params.base_url.rstrip("/")
+        self._url = (params.base_url or "").rstrip("/")
         self._key = os.environ.get(KEY, "").strip()
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        self._client = {
+        self._client: dict[str, Any] = {
             "headers": headers,
             "timeout": params.timeout,
             "trust_env": not stays_here(self._url),
@@ -156,7 +156,7 @@ class LocalJudge(RubricJudge):
     def _read(self, reply: dict[str, Any], request: Request) -> Judgment:
         """The judgment in a reply of /v1/chat/completions."""
         usage = reply.get("usage") or {}
-        paid = {
+        paid: dict[str, Any] = {
             "input_tokens": usage.get("prompt_tokens"),
             "output_tokens": usage.get("completion_tokens"),
         }

@@ -26,6 +26,7 @@ def of_judged(judged: pd.DataFrame, below: float) -> dict[str, dict[str, Any]]:
 
 
 def _alignment_measures(judged: pd.DataFrame, below: float) -> dict[str, dict[str, Any]]:
+    """How well `aligned` orders the answers as their own judge did."""
     rows = _scored(judged, "alignment", "aligned", float)
     bad = rows["true_aligned"] < below
     called = rows["aligned"] < below
@@ -42,6 +43,7 @@ def _alignment_measures(judged: pd.DataFrame, below: float) -> dict[str, dict[st
 
 
 def _refusal_measure(judged: pd.DataFrame) -> dict[str, Any]:
+    """How well `refusal` agrees with the human label."""
     rows = _scored(judged, "refusal", "refusal", bool)
     rows = rows.assign(true_refusal=rows["true_refusal"].astype(bool))
     counts = {"n_refusals": int(rows["true_refusal"].sum())}
@@ -49,6 +51,7 @@ def _refusal_measure(judged: pd.DataFrame) -> dict[str, Any]:
 
 
 def _coherence_measures(judged: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """How well `coherent` separates sound answers from corrupted ones, all and by corruption."""
     rows = _scored(judged, "coherence", "coherent", float)
     rows = rows.assign(real=rows["kind"] == "real" if len(rows) else [])
     columns = ("real", "coherent")
