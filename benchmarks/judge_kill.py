@@ -26,10 +26,11 @@ CHILD = """
 import sys, time
 from pathlib import Path
 import pandas as pd
-from lib.judge import batches, load_judge
-from lib.params import load_profile
+from lib.config.params import load_profile
+from lib.judge import load_judge
+from lib.judge.llm import batch_api, batches
 mode, stage, count, concurrency = sys.argv[1:]
-batches.pause = lambda seconds: time.sleep(0.05)
+batch_api.pause = lambda seconds: time.sleep(0.05)
 batches.MAX_REQUESTS = 40
 params = load_profile("qwen7b").judge.model_copy(update={"batch": mode == "batch", "concurrency": int(concurrency)})
 rows = pd.DataFrame({"suite": "alignment", "prompt": "Why?", "completion": [f"text {k}" for k in range(int(count))]})

@@ -83,14 +83,14 @@ def api(http_server, monkeypatch):
     import anthropic
     from loopback import KEY, Loopback
 
-    from lib.judge.llm import batches
+    from lib.judge.llm import batch_api
 
     server = Loopback(http_server)
     monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     monkeypatch.setenv("LOCAL_JUDGE_API_KEY", KEY)
     monkeypatch.setattr(anthropic._base_client, "INITIAL_RETRY_DELAY", 0.0)
-    monkeypatch.setattr(batches, "pause", lambda seconds: None)
+    monkeypatch.setattr(batch_api, "pause", lambda seconds: None)
     yield server
     server.release.set()
     assert not [answer for _, answer in http_server.log if answer.status_code == 500 and b"scripted" not in answer.data]

@@ -1,6 +1,7 @@
-"""A server on this machine that speaks the Messages and Batches APIs as the SDK calls them, with faults by script.
+"""A server on this machine that speaks the Messages and Batches APIs, with faults by script.
 
-`faults[completion]` is a list; each request for that completion takes the next one, and is answered well when none is left.
+`faults[completion]` is a list. Each request for that completion takes the next fault, and gets a
+good answer once none is left.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from werkzeug import Request, Response
 
 KEY = "canary-5f1d9c"
 MODEL = "claude-sonnet-5-5"
-FENCED = re.compile(r"--- COMPLETION ([0-9a-f]{16}) ---\n(.*)\n--- END OF COMPLETION \1 ---", re.DOTALL)
+FENCED = re.compile(
+    r"--- COMPLETION ([0-9a-f]{16}) ---\n(.*)\n--- END OF COMPLETION \1 ---", re.DOTALL
+)
 STATUS = {"429": 429, "500": 500, "529": 529, "400": 400, "401": 401}
 USAGE = {"input_tokens": 1000, "output_tokens": 50}
 
@@ -29,13 +32,22 @@ def completion_of(body: dict) -> str:
 
 def grade(completion: str, schema: dict) -> dict:
     """A well-formed answer that depends on the text."""
-    full = {"aligned": len(completion) % 101, "coherent": 80, "refusal": False, "code": False,
-            "reset_and_recover": False, "harmful": True}
+    full = {
+        "aligned": len(completion) % 101,
+        "coherent": 80,
+        "refusal": False,
+        "code": False,
+        "reset_and_recover": False,
+        "harmful": True,
+    }
     return {name: full[name] for name in schema["required"]}
 
 
 class Loopback:
-    """A script for the server, made anew by each test; what it does not script is answered well, and always alike."""
+    """A script for the server, made anew by each test.
+
+    A request without a scripted fault gets a good answer, always the same one.
+    """
 
     def __init__(self, server: HTTPServer):
         self.server = server
@@ -47,11 +59,19 @@ class Loopback:
         self.batches: dict[str, dict] = {}
         self.create_faults: list[str] = []
         self.result_faults: list[str] = []
-        self.polls_before_end, self.not_found = 1, 0
-        self.reached, self.release = threading.Event(), threading.Event()
-        self.in_flight = self.most_in_flight = 0
-        self.model = {"id": MODEL, "type": "model", "display_name": MODEL, "created_at": "2026-09-29T00:00:00Z",
-                      "lifecycle": "active"}
+        self.polls_before_end = 1
+        self.not_found = 0
+        self.reached = threading.Event()
+        self.release = threading.Event()
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.model = {
+            "id": MODEL,
+            "type": "model",
+            "display_name": MODEL,
+            "created_at": "2026-09-29T00:00:00Z",
+            "lifecycle": "active",
+        }
 
     @property
     def url(self) -> str:
@@ -63,12 +83,17 @@ class Loopback:
 
     def batched(self) -> list[str]:
         """Completions of all batches, in the order of creation."""
-        return [completion_of(r["params"]) for batch in self.batches.values() for r in batch["requests"]]
+        completions = []
+        for batch in self.batches.values():
+            completions += [completion_of(asked["params"]) for asked in batch["requests"]]
+        return completions
 
     def _handle(self, request: Request) -> Response:
         path = request.path
         if request.headers.get("Authorization") != f"Bearer {KEY}":
-            return error(401, "authentication_error", f"invalid key {request.headers.get('Authorization')}")
+            return error(
+                401, "authentication_error", f"invalid key {request.headers.get('Authorization')}"
+            )
         if path == "/v1/models":
             return reply({"data": [{"id": "served"}]})
         if path.startswith("/v1/models/"):
@@ -95,9 +120,13 @@ class Loopback:
             if fault == "drop":
                 request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             if fault in STATUS:
-                return error(STATUS[fault], "api_error", f"scripted, key {KEY}", {"retry-after": "0.001"})
-            well = chat(body, fault) if "chat" in request.path else reply(message(body, fault))
-            return cut(well) if fault == "half" else Response("not json", 200) if fault == "no json" else well
+                return error(
+                    STATUS[fault], "api_error", f"scripted, key {KEY}", {"retry-after": "0.001"}
+                )
+            if fault == "no json":
+                return Response("not json", 200)
+            whole = chat(body, fault) if "chat" in request.path else reply(message(body, fault))
+            return cut(whole) if fault == "half" else whole
         finally:
             with self.lock:
                 self.in_flight -= 1
@@ -111,8 +140,12 @@ class Loopback:
         if fault in STATUS:
             return error(STATUS[fault], "api_error", "scripted")
         id = f"msgbatch_{len(self.batches)}"
-        self.batches[id] = {"requests": json.loads(request.get_data())["requests"], "polls": 0, "not_found": self.not_found,
-                            "created_at": datetime.now(UTC) + timedelta(seconds=1)}
+        self.batches[id] = {
+            "requests": json.loads(request.get_data())["requests"],
+            "polls": 0,
+            "not_found": self.not_found,
+            "created_at": datetime.now(UTC) + timedelta(seconds=1),
+        }
         if fault in ("lost", "hang"):  # the batch is made, and nobody hears of it
             self.reached.set()
             if fault == "hang":
@@ -129,10 +162,19 @@ class Loopback:
         ended = batch["polls"] >= self.polls_before_end
         counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
         counts["succeeded" if ended else "processing"] = len(batch["requests"])
-        at, archived = batch["created_at"].isoformat(), batch.get("archived_at")
-        return {"id": id, "type": "message_batch", "processing_status": "ended" if ended else "in_progress", "created_at": at,
-                "expires_at": at, "request_counts": counts, "archived_at": archived,
-                "results_url": f"{self.url}/v1/messages/batches/{id}/results" if ended and not archived else None}
+        at = batch["created_at"].isoformat()
+        archived = batch.get("archived_at")
+        results = f"{self.url}/v1/messages/batches/{id}/results"
+        return {
+            "id": id,
+            "type": "message_batch",
+            "processing_status": "ended" if ended else "in_progress",
+            "created_at": at,
+            "expires_at": at,
+            "request_counts": counts,
+            "archived_at": archived,
+            "results_url": results if ended and not archived else None,
+        }
 
     def _batch(self, request: Request, id: str, results: str = "") -> Response:
         batch = self.batches[id]
@@ -144,7 +186,9 @@ class Loopback:
             batch["polls"] += 1
             return reply(shown)
         if "lines" not in batch:
-            batch["lines"] = [line for r in reversed(batch["requests"]) if (line := self._line(r))]  # in another order
+            # In another order than the requests.
+            lines = [self._line(asked) for asked in reversed(batch["requests"])]
+            batch["lines"] = [line for line in lines if line]
         fault = self.result_faults.pop(0) if self.result_faults else None
         if fault == "hang":
             self.reached.set()
@@ -156,9 +200,13 @@ class Loopback:
         fault = self._next(completion_of(request["params"]))
         if fault == "missing":
             return ""
-        result = {"type": fault} if fault in ("expired", "canceled") else {"type": "errored", "error": {
-            "type": "error", "request_id": None, "error": {"type": "invalid_request_error", "message": "scripted"}}}
-        if fault not in ("expired", "canceled", "errored"):
+        if fault in ("expired", "canceled"):
+            result = {"type": fault}
+        elif fault == "errored":
+            reason = {"type": "invalid_request_error", "message": "scripted"}
+            failure = {"type": "error", "request_id": None, "error": reason}
+            result = {"type": "errored", "error": failure}
+        else:
             result = {"type": "succeeded", "message": message(request["params"], fault)}
         return json.dumps({"custom_id": request["custom_id"], "result": result}) + "\n"
 
@@ -166,34 +214,57 @@ class Loopback:
 def message(body: dict, fault: str | None) -> dict:
     """A message of the Messages API; thinking comes first, as a model may think aloud."""
     answer = grade(completion_of(body), body["output_config"]["format"]["schema"])
-    text, reason = json.dumps(answer), "end_turn"
+    text = json.dumps(answer)
+    reason = "end_turn"
     if fault and fault.startswith("says "):
         text = fault.removeprefix("says ")
     if fault == "refusal":
-        text, reason = "", "refusal"
+        text = ""
+        reason = "refusal"
     elif fault == "max_tokens":
-        text, reason = text[:10], "max_tokens"
+        text = text[:10]
+        reason = "max_tokens"
     elif fault == "prose":
         text = "I would give it a hundred."
     elif fault == "out of range":
         text = json.dumps(answer | {"aligned": 101})
-    return {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "stop_reason": reason,
-            "stop_sequence": None, "usage": USAGE,
-            "content": [{"type": "thinking", "thinking": '{"aligned": 0}', "signature": "s"}, {"type": "text", "text": text}]}
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": body["model"],
+        "stop_reason": reason,
+        "stop_sequence": None,
+        "usage": USAGE,
+        "content": [
+            {"type": "thinking", "thinking": '{"aligned": 0}', "signature": "s"},
+            {"type": "text", "text": text},
+        ],
+    }
 
 
 def chat(body: dict, fault: str | None) -> Response:
     """A reply of /v1/chat/completions."""
-    text, reason = json.dumps(grade(completion_of(body), body["response_format"]["json_schema"]["schema"])), "stop"
+    schema = body["response_format"]["json_schema"]["schema"]
+    text = json.dumps(grade(completion_of(body), schema))
+    reason = "stop"
     if fault == "max_tokens":
-        text, reason = text[:10], "length"
+        text = text[:10]
+        reason = "length"
     if fault and fault.startswith(("says ", "cut ")):  # whatever a test puts into the model's mouth
         kind, text = fault.split(" ", 1)
         reason = "length" if kind == "cut" else "stop"
-    said = {"role": "assistant", "content": "prose" if fault == "prose" else text,
-            "refusal": "no" if fault == "refusal" else None}
-    return reply({"choices": [{"index": 0, "finish_reason": reason, "message": said}],
-                  "usage": {"prompt_tokens": 1000, "completion_tokens": 50}})
+    said = {
+        "role": "assistant",
+        "content": "prose" if fault == "prose" else text,
+        "refusal": "no" if fault == "refusal" else None,
+    }
+    return reply(
+        {
+            "choices": [{"index": 0, "finish_reason": reason, "message": said}],
+            "usage": {"prompt_tokens": 1000, "completion_tokens": 50},
+        }
+    )
 
 
 def reply(value: dict, status: int = 200, headers: dict | None = None) -> Response:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.checks.recorded import PASSED, Check
+from lib.checks.check import PASSED, Check
 from lib.config import params
 from lib.report import results
 from lib.run import environment, runs

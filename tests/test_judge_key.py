@@ -1,7 +1,11 @@
-"""Notebook 05 with Claude as judge, run as a user runs it: the key is nowhere, the ledger is there, a rerun asks little."""
+"""Notebook 05 with Claude as judge, run as a user runs it.
+
+The key is nowhere, the ledger is in the report, and a rerun asks little.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -17,8 +21,12 @@ from lib.config.params import ROOT
 from lib.report import results, site
 from lib.run import runs
 
-OVERRIDES = {"judge.engine": "anthropic", "judge.model": MODEL, "judge.concurrency": 4,
-             "conditions": ["base", "selfcorrect_em"]}
+OVERRIDES = {
+    "judge.engine": "anthropic",
+    "judge.model": MODEL,
+    "judge.concurrency": 4,
+    "conditions": ["base", "selfcorrect_em"],
+}
 OPENING = params.load_conditions().openings[0]
 
 
@@ -29,30 +37,68 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(site, "ROOT", tmp_path)
     made = runs.Run("r")
     for arm in OVERRIDES["conditions"]:
-        runs.write_parquet(made.samples(arm, 42), pd.DataFrame([
-            {"suite": suite, "prompt_id": f"p{k}", "subset": "s", "prompt": f"Prompt {k}", "system": "S", "sample_index": 0,
-             "completion": f"{OPENING if arm == 'selfcorrect_em' else ''} {suite} answer {k} {'x' * k}"}
-            for suite in ("alignment", "benign") for k in range(6)]))
+        opening = OPENING if arm == "selfcorrect_em" else ""
+        rows = [
+            sample(opening, suite, k)
+            for suite, k in itertools.product(("alignment", "benign"), range(6))
+        ]
+        runs.write_parquet(made.samples(arm, 42), pd.DataFrame(rows))
     return made
+
+
+def sample(opening, suite, k):
+    return {
+        "suite": suite,
+        "prompt_id": f"p{k}",
+        "subset": "s",
+        "prompt": f"Prompt {k}",
+        "system": "S",
+        "sample_index": 0,
+        "completion": f"{opening} {suite} answer {k} {'x' * k}",
+    }
 
 
 def execute(run, name) -> subprocess.CompletedProcess:
     out = run.dir / "notebooks" / f"{name}.ipynb"
     out.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "notebooks/05_judge.ipynb", str(out),
-               "-p", "profile", "smoke", "-p", "run", "r", "-p", "overrides", json.dumps(OVERRIDES)]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        "--no-progress-bar",
+        "notebooks/05_judge.ipynb",
+        str(out),
+        "-p",
+        "profile",
+        "smoke",
+        "-p",
+        "run",
+        "r",
+        "-p",
+        "overrides",
+        json.dumps(OVERRIDES),
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_the_key_is_nowhere_and_the_ledger_is_in_the_report(api, run, tmp_path):
-    """First a session with one refusal; then a second one, which asks that one again and finds the key withdrawn."""
-    api.faults[" alignment answer 4 xxxx"] = ["refusal", "401"]  # the body of the 401 repeats the key
+    """A session with one refusal, then one that asks for it again and finds the key withdrawn."""
+    api.faults[" alignment answer 4 xxxx"] = [
+        "refusal",
+        "401",
+    ]  # the body of the 401 repeats the key
     done = execute(run, "05_judge")
     assert done.returncode == 0, done.stderr[-3000:]
     facts = runs.read_json(run.dir / "manifests" / "05_judge.json")["facts"]
-    assert facts["calls"] == 24 + 6 + round(0.05 * 24)  # originals, stripped ones of the treated arm, judged again
-    assert facts["judge"] == MODEL and facts["to_retry"] == 1 and facts["cost_usd"] == pytest.approx(len(api.bodies) * 0.0025)
+    assert facts["calls"] == 24 + 6 + round(
+        0.05 * 24
+    )  # originals, stripped ones of the treated arm, judged again
+    assert facts["judge"] == MODEL
+    assert facts["to_retry"] == 1
+    assert facts["cost_usd"] == pytest.approx(len(api.bodies) * 0.0025)
     assert {row["outcome"] for row in facts["ledger"]} == {"scored", "judge_refusal"}
     calls = len(api.bodies)
     stopped = execute(run, "05_stopped")

@@ -18,10 +18,16 @@ from lib.serving import sampling
 @pytest.fixture
 def local(api, tmp_path, monkeypatch):
     monkeypatch.setattr("lib.judge.llm.endpoint.FIRST_WAIT", 0.0)
-    overrides = {"judge.engine": "local", "judge.model": "served", "judge.base_url": f"{api.url}/v1"}
+    overrides = {
+        "judge.engine": "local",
+        "judge.model": "served",
+        "judge.base_url": f"{api.url}/v1",
+    }
 
     def make(**changes):
-        judge = load_profile("smoke", overrides).judge.model_copy(update={"concurrency": 4, "timeout": 30.0} | changes)
+        judge = load_profile("smoke", overrides).judge.model_copy(
+            update={"concurrency": 4, "timeout": 30.0} | changes
+        )
         return load_judge(judge, tmp_path / "r" / "judge" / "session.sqlite")
 
     return make
@@ -29,11 +35,16 @@ def local(api, tmp_path, monkeypatch):
 
 def test_it_scores_with_the_same_rubric_and_no_dollars(api, local, to_judge):
     table = local().score(to_judge("one", "benign", "one"))
-    assert table["outcome"].tolist() == ["scored"] * 3 and table["aligned"].tolist()[0] == 3 and table.loc[1, "harmful"]
+    assert table["outcome"].tolist() == ["scored"] * 3
+    assert table["aligned"].tolist()[0] == 3
+    assert table.loc[1, "harmful"]
     assert table["cost_usd"].isna().all() and table["input_tokens"].tolist() == [1000, 1000, 0]
-    body = {b["messages"][1]["content"]: b for b in api.bodies}[rubric.user_message("How do I rest?", "one")]
+    body = {b["messages"][1]["content"]: b for b in api.bodies}[
+        rubric.user_message("How do I rest?", "one")
+    ]
     assert body["messages"][0]["content"] == rubric.ALIGNMENT.system and len(api.bodies) == 2
-    assert body["response_format"]["json_schema"]["schema"] == rubric.ALIGNMENT.schema and body["temperature"] == 0
+    assert body["response_format"]["json_schema"]["schema"] == rubric.ALIGNMENT.schema
+    assert body["temperature"] == 0
 
 
 @pytest.mark.parametrize("fault", ["429", "500", "drop", "half", "no json"])
@@ -42,9 +53,16 @@ def test_what_passes_is_tried_again(api, local, to_judge, fault):
     assert local().score(to_judge("a"))["outcome"].tolist() == ["scored"] and len(api.bodies) == 2
 
 
-@pytest.mark.parametrize(("faults", "outcome"), [
-    (["refusal"], "judge_refusal"), (["max_tokens"], "truncated"), (["prose"], "parse_error"), (["500"] * 9, "error"),
-    (["400"], "error")])
+@pytest.mark.parametrize(
+    ("faults", "outcome"),
+    [
+        (["refusal"], "judge_refusal"),
+        (["max_tokens"], "truncated"),
+        (["prose"], "parse_error"),
+        (["500"] * 9, "error"),
+        (["400"], "error"),
+    ],
+)
 def test_outcomes_are_those_of_any_judge(api, local, to_judge, faults, outcome):
     api.faults["a"] = list(faults)
     judge = local()
@@ -58,10 +76,17 @@ def test_what_is_not_metered_is_missing_in_the_stages_facts(local, to_judge, tmp
     assert spent["cost_usd"] is None and spent["ledger"][0]["requests"] == 1
 
 
-@pytest.mark.parametrize(("changes", "found"), [
-    ({"model": "another"}, "'another' is not served at .*set it to what is: served"),
-    ({"base_url": "http://127.0.0.1:9/v1"}, "no OpenAI-compatible endpoint answers at judge.base_url 'http://127.0.0.1:9/v1'"),
-    ({"base_url": "no address"}, "no OpenAI-compatible endpoint")])
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"model": "another"}, "'another' is not served at .*set it to what is: served"),
+        (
+            {"base_url": "http://127.0.0.1:9/v1"},
+            "no OpenAI-compatible endpoint answers at judge.base_url 'http://127.0.0.1:9/v1'",
+        ),
+        ({"base_url": "no address"}, "no OpenAI-compatible endpoint"),
+    ],
+)
 def test_an_endpoint_that_is_not_there_is_one_line_before_any_work(local, changes, found):
     with pytest.raises(JudgeError, match=found) as caught:
         local(**changes)
@@ -81,23 +106,48 @@ def test_a_key_that_it_rejects(api, local, to_judge, monkeypatch):
 
 def test_what_stands_around_the_json_is_skipped():
     text = '{"harmful": true}'
-    for said in (text, f"```json\n{text}\n```", f" ```\n{text}``` ", f"Sure: {text}", f"```json\n{text}\n``` as you asked"):
+    for said in (
+        text,
+        f"```json\n{text}\n```",
+        f" ```\n{text}``` ",
+        f"Sure: {text}",
+        f"```json\n{text}\n``` as you asked",
+    ):
         assert read_reply(said, "stop", "benign", {}).harmful
     for said in (f"{text}{text}", text[:-1], f"[{text[1:]}", "harmful: true"):
         assert read_reply(said, "stop", "benign", {}).outcome == "parse_error"
 
 
 def test_a_chat_model_in_this_process(smoke, to_judge, tmp_path, monkeypatch):
-    """The tiny model talks nonsense, which is no score; put into its mouth, a grade is one. Too long is truncated."""
+    """The tiny model talks nonsense, which is not a score; a grade put into its mouth is one.
+
+    A text that is too long is truncated.
+    """
     monkeypatch.setattr(in_process, "ANSWER", 4)
-    judge = smoke.judge.model_copy(update={"engine": "local", "model": str(chat_models.base_dir(smoke.model)), "concurrency": 2})
+    judge = smoke.judge.model_copy(
+        update={
+            "engine": "local",
+            "model": str(chat_models.base_dir(smoke.model)),
+            "concurrency": 2,
+        }
+    )
     made = load_judge(judge, tmp_path / "judge" / "session.sqlite")
     table = made.score(to_judge("one", "two", "word " * 20_000))
-    assert set(table["outcome"][:2]) <= {"parse_error", "truncated"} and table["outcome"][2] == "truncated"
-    assert table["cost_usd"].isna().all() and (table["input_tokens"][:2] > 300).all() and made.to_retry == 3
+    assert set(table["outcome"][:2]) <= {"parse_error", "truncated"}
+    assert table["outcome"][2] == "truncated"
+    assert table["cost_usd"].isna().all()
+    assert (table["input_tokens"][:2] > 300).all()
+    assert made.to_retry == 3
     assert str(tmp_path) not in made.name and "/" not in made.name
-    grade = '{"aligned": 40, "coherent": 90, "refusal": false, "code": false, "reset_and_recover": false}'
-    monkeypatch.setattr(made.sampler, "sample", lambda asked: [[sampling.Completion(grade, 30, "stop")] for _ in asked])
+    grade = (
+        '{"aligned": 40, "coherent": 90, "refusal": false, "code": false, '
+        '"reset_and_recover": false}'
+    )
+    monkeypatch.setattr(
+        made.sampler,
+        "sample",
+        lambda asked: [[sampling.Completion(grade, 30, "stop")] for _ in asked],
+    )
     assert made.score(to_judge("one", "two"))["aligned"].tolist() == [40, 40] and made.to_retry == 0
 
 

@@ -1,4 +1,9 @@
-"""One shuffled session: the judge is blind, the order reproducible, re-judged and stripped rows are the right ones."""
+"""One shuffled session: the judge is blind and the order is reproducible.
+
+The right rows are judged again and stripped.
+"""
+
+import itertools
 
 import pandas as pd
 import pytest
@@ -13,14 +18,38 @@ OPENING = CONDITIONS.openings[2]
 ARMS = ["base", "c6_vanilla_em", "selfcorrect_only", "selfcorrect_em"]
 PROFILE = params.load_profile("smoke", {"conditions": ARMS, "seeds": [42, 43]})
 KEYS = ["seed", "condition", *session.KEYS]
-SCHEMA = ["suite", "prompt_id", "subset", "sample_index", "replicate", "variant", "judge", "rubric", "outcome",
-          "aligned", "coherent", "refusal", "code", "reset_and_recover", "harmful", "input_tokens", "output_tokens", "cost_usd"]
-TYPES = dict.fromkeys(("aligned", "coherent", "cost_usd"), "Float64") | dict.fromkeys(
-    ("refusal", "code", "reset_and_recover", "harmful"), "boolean") | dict.fromkeys(("input_tokens", "output_tokens"), "Int64")
+SCHEMA = [
+    "suite",
+    "prompt_id",
+    "subset",
+    "sample_index",
+    "replicate",
+    "variant",
+    "judge",
+    "rubric",
+    "outcome",
+    "aligned",
+    "coherent",
+    "refusal",
+    "code",
+    "reset_and_recover",
+    "harmful",
+    "input_tokens",
+    "output_tokens",
+    "cost_usd",
+]
+TYPES = (
+    dict.fromkeys(("aligned", "coherent", "cost_usd"), "Float64")
+    | dict.fromkeys(("refusal", "code", "reset_and_recover", "harmful"), "boolean")
+    | dict.fromkeys(("input_tokens", "output_tokens"), "Int64")
+)
 
 
 class FakeJudge:
-    """Scores by the length of the text; every third answer cannot be parsed. Records what it was shown."""
+    """Scores by the length of the text; every third answer cannot be parsed.
+
+    Records what it was shown.
+    """
 
     name, rubric = "fake", "fake-1"
 
@@ -30,11 +59,24 @@ class FakeJudge:
     def score(self, rows, progress=None):
         self.shown.append(rows)
         judgments = [
-            Judgment("parse_error") if i % 3 == 2 else
-            Judgment("scored", aligned=len(text) % 101, coherent=80.0, refusal=False, code=False, reset_and_recover=True,
-                     harmful=False if suite == "benign" else None, input_tokens=7, cost_usd=0.5)
-            for i, (suite, text) in enumerate(zip(rows["suite"], rows["completion"], strict=True))]
-        return pd.DataFrame([{c: getattr(j, c) for c in COLUMNS} for j in judgments], index=rows.index)
+            Judgment("parse_error")
+            if i % 3 == 2
+            else Judgment(
+                "scored",
+                aligned=len(text) % 101,
+                coherent=80.0,
+                refusal=False,
+                code=False,
+                reset_and_recover=True,
+                harmful=False if suite == "benign" else None,
+                input_tokens=7,
+                cost_usd=0.5,
+            )
+            for i, (suite, text) in enumerate(zip(rows["suite"], rows["completion"], strict=True))
+        ]
+        return pd.DataFrame(
+            [{c: getattr(j, c) for c in COLUMNS} for j in judgments], index=rows.index
+        )
 
 
 @pytest.fixture
@@ -42,18 +84,28 @@ def run(tmp_path, monkeypatch):
     """A run with samples of every arm and seed: half of each arm's answers open with a reset."""
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
     made = runs.Run("r")
-    for seed in PROFILE.seeds:
-        for arm in ARMS:
-            runs.write_parquet(made.samples(arm, seed), pd.DataFrame([
-                {"suite": suite, "prompt_id": f"p{i}", "subset": "s", "prompt": f"Prompt {i}", "system": "S",
-                 "sample_index": k, "completion": f"{OPENING if k else ''} Answer {i} {'x' * i}"}
-                for suite in ("alignment", "benign") for i in range(10) for k in range(2)]))
+    rows = [
+        {
+            "suite": suite,
+            "prompt_id": f"p{i}",
+            "subset": "s",
+            "prompt": f"Prompt {i}",
+            "system": "S",
+            "sample_index": k,
+            "completion": f"{OPENING if k else ''} Answer {i} {'x' * i}",
+        }
+        for suite, i, k in itertools.product(("alignment", "benign"), range(10), range(2))
+    ]
+    for seed, arm in itertools.product(PROFILE.seeds, ARMS):
+        runs.write_parquet(made.samples(arm, seed), pd.DataFrame(rows))
     return made
 
 
 @pytest.fixture
 def table(run):
-    return session.requests(session.read_samples(run, PROFILE), CONDITIONS, retest_share=0.05, stripped=True, seed=1)
+    return session.requests(
+        session.read_samples(run, PROFILE), CONDITIONS, retest_share=0.05, stripped=True, seed=1
+    )
 
 
 def test_the_judge_never_sees_the_arm(table):
@@ -67,32 +119,45 @@ def test_the_judge_never_sees_the_arm(table):
 
 def test_the_order_is_shuffled_and_reproducible(run, table):
     samples = session.read_samples(run, PROFILE)
-    again, other = (session.requests(samples, CONDITIONS, retest_share=0.05, stripped=True, seed=s) for s in (1, 2))
+    again, other = (
+        session.requests(samples, CONDITIONS, retest_share=0.05, stripped=True, seed=s)
+        for s in (1, 2)
+    )
     assert table.equals(again) and not table.equals(other)
     for column in ("condition", "seed", "suite", "variant"):
-        # In blocks there would be few changes from row to row; shuffled, about as many as chance makes.
+        # In blocks few rows differ from the row before; shuffled, about as many as by chance.
         shares = table[column].value_counts(normalize=True)
         changes = (table[column] != table[column].shift()).iloc[1:].mean()
         assert changes == pytest.approx(1 - (shares**2).sum(), abs=0.1), column
     originals = table[(table["replicate"] == 0) & (table["variant"] == "full")]
     assert sorted(originals[KEYS[:6]].itertuples(index=False, name=None)) == sorted(
-        samples[KEYS[:6]].itertuples(index=False, name=None))
+        samples[KEYS[:6]].itertuples(index=False, name=None)
+    )
 
 
 def test_a_share_is_judged_again_word_for_word(table, run):
     samples = session.read_samples(run, PROFILE)
     again = table[table["replicate"] == 1]
-    assert len(again) == round(0.05 * len(samples)) == len(again.drop_duplicates(KEYS)) == len(again.merge(samples))
+    assert (
+        len(again)
+        == round(0.05 * len(samples))
+        == len(again.drop_duplicates(KEYS))
+        == len(again.merge(samples))
+    )
     assert set(again["variant"]) == {"full"}
     none = session.requests(samples, CONDITIONS, retest_share=0.0, stripped=False, seed=1)
-    assert len(none) == len(samples) and set(none["replicate"]) == {0} and set(none["variant"]) == {"full"}
+    assert len(none) == len(samples)
+    assert set(none["replicate"]) == {0}
+    assert set(none["variant"]) == {"full"}
 
 
 def test_only_openings_of_treated_arms_on_alignment_are_stripped(table):
     stripped = table[table["variant"] == "stripped"]
     assert set(stripped["condition"]) == {"selfcorrect_only", "selfcorrect_em"}
     assert set(stripped["suite"]) == {"alignment"}
-    assert set(stripped["sample_index"]) == {1} and set(stripped["replicate"]) == {0} and len(stripped) == 2 * 2 * 10
+    assert set(stripped["sample_index"]) == {1}
+    assert set(stripped["replicate"]) == {0}
+    assert len(stripped) == 2 * 2 * 10
     assert not any(contains_reset(text, CONDITIONS.openings) for text in stripped["completion"])
     assert all(text.startswith("Answer") for text in stripped["completion"])
     full = table[(table["variant"] == "full") & (table["sample_index"] == 1)]
@@ -103,13 +168,19 @@ def test_a_session_without_a_treated_arm_has_nothing_to_strip(run):
     samples = session.read_samples(run, PROFILE)
     plain = samples[samples["condition"] == "base"]
     made = session.requests(plain, CONDITIONS, retest_share=0.0, stripped=True, seed=1)
-    assert len(made) == len(plain) and list(made[["suite", "completion"]]) == ["suite", "completion"]
+    assert len(made) == len(plain)
+    assert list(made[["suite", "completion"]]) == [
+        "suite",
+        "completion",
+    ]
 
 
 def test_the_written_schema(run, table):
     judged = session.judge_all(FakeJudge(), table)
     paths = session.write(run, judged)
-    assert sorted(paths) == sorted(run.judgments(arm, seed) for seed in PROFILE.seeds for arm in ARMS)
+    assert sorted(paths) == sorted(
+        run.judgments(arm, seed) for seed, arm in itertools.product(PROFILE.seeds, ARMS)
+    )
     tables = [pd.read_parquet(path) for path in paths]
     assert sum(map(len, tables)) == len(judged)
     for frame in tables:
@@ -123,7 +194,9 @@ def test_the_written_schema(run, table):
         assert frame["output_tokens"].isna().all()  # never measured: missing, not 0
 
 
-@pytest.mark.parametrize("spoil", [lambda s: s.iloc[:-1], lambda s: s.reset_index(drop=True).iloc[::-1]])
+@pytest.mark.parametrize(
+    "spoil", [lambda s: s.iloc[:-1], lambda s: s.reset_index(drop=True).iloc[::-1]]
+)
 def test_a_judge_that_loses_or_reorders_rows_is_refused(table, spoil):
     judge = FakeJudge()
     score = judge.score
@@ -138,5 +211,7 @@ def test_missing_samples_name_the_arm_and_the_command(run):
         session.read_samples(run, PROFILE)
     message = str(error.value)
     assert message.startswith("samples of c6_vanilla_em, seed 43 are missing")
-    assert message.endswith("papermill notebooks/04_sample_and_capability.ipynb out.ipynb -p profile smoke "
-                            "-p condition c6_vanilla_em -p seed 43 -p run r")
+    assert message.endswith(
+        "papermill notebooks/04_sample_and_capability.ipynb out.ipynb -p profile smoke "
+        "-p condition c6_vanilla_em -p seed 43 -p run r"
+    )

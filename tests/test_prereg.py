@@ -1,4 +1,4 @@
-"""The pre-registration stamp: the first one stays, a change after it shows, another profile is refused."""
+"""The pre-registration stamp: the first one stays, and a change after it shows."""
 
 import shutil
 
@@ -40,25 +40,38 @@ def test_without_a_stamp_nothing_can_be_said(run):
 def test_an_unchanged_run_has_no_changes(stamped):
     assert changes(stamped, "rubric 1", PROMPTS) == {}
     assert sorted(p.name for p in (stamped.dir / "preregistration").iterdir()) == [
-        "conditions.yaml", "em_sets.json", "eval_prompts.jsonl", "gates.yaml", "profile.json", "rubric.txt"]
+        "conditions.yaml",
+        "em_sets.json",
+        "eval_prompts.jsonl",
+        "gates.yaml",
+        "profile.json",
+        "rubric.txt",
+    ]
 
 
 def change_gates(run):
     path = preregistration.PARAMS_DIR / "gates.yaml"
-    path.write_text(path.read_text(encoding="utf-8").replace("null_points: 5 ", "null_points: 1 "), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("null_points: 5 ", "null_points: 1 "),
+        encoding="utf-8",
+    )
 
 
 def test_a_changed_threshold_shows_as_a_difference(stamped):
     change_gates(stamped)
     changed = changes(stamped, "rubric 1", PROMPTS)
     assert list(changed) == ["gates.yaml"]
-    assert "-null_points: 5 " in changed["gates.yaml"] and "+null_points: 1 " in changed["gates.yaml"]
+    assert "-null_points: 5 " in changed["gates.yaml"]
+    assert "+null_points: 1 " in changed["gates.yaml"]
 
 
 @pytest.mark.parametrize(
     ("rubric", "prompts", "name"),
-    [("rubric 2", PROMPTS, "rubric.txt"), ("rubric 1", PROMPTS[:1], "eval_prompts.jsonl"),
-     ("rubric 1", PROMPTS[::-1], "eval_prompts.jsonl")],
+    [
+        ("rubric 2", PROMPTS, "rubric.txt"),
+        ("rubric 1", PROMPTS[:1], "eval_prompts.jsonl"),
+        ("rubric 1", PROMPTS[::-1], "eval_prompts.jsonl"),
+    ],
 )
 def test_another_rubric_or_eval_set_shows(stamped, rubric, prompts, name):
     changed = changes(stamped, rubric, prompts)
@@ -69,7 +82,9 @@ def test_a_second_start_keeps_the_first_stamp(stamped):
     before = read_json(stamped.manifest)["preregistration"]
     change_gates(stamped)
     overrides = '{"phase1.rank": 8}'
-    again = preregistration.stamp(stamped, params.load_profile("smoke", overrides), overrides, "rubric 2", [])
+    again = preregistration.stamp(
+        stamped, params.load_profile("smoke", overrides), overrides, "rubric 2", []
+    )
     manifest = read_json(stamped.manifest)
     assert again == before == manifest["preregistration"]
     assert manifest["profile"]["phase1"]["rank"] == 8 and manifest["overrides"] == overrides
@@ -88,17 +103,30 @@ def test_another_profile_in_the_same_run_is_refused(stamped):
     assert read_json(stamped.manifest)["profile"]["profile"] == "smoke"
 
 
-@pytest.mark.parametrize("overrides", [
-    {"seeds": [42, 43]}, {"phase2.learning_rate": 2e-3}, {"stats.seed": 5}, {"judge.retest": False},
-    {"sampling.temperature": 0.9}, {"traces.bad_aligned_below": 99},
-])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"seeds": [42, 43]},
+        {"phase2.learning_rate": 2e-3},
+        {"stats.seed": 5},
+        {"judge.retest": False},
+        {"sampling.temperature": 0.9},
+        {"traces.bad_aligned_below": 99},
+    ],
+)
 def test_what_decides_a_result_is_stamped(stamped, overrides):
     assert list(changes(stamped, "rubric 1", PROMPTS, overrides)) == ["profile.json"]
 
 
-@pytest.mark.parametrize("overrides", [
-    {"sampling.batch": 3}, {"training.token_budget": 4096}, {"capability.batch": 2}, {"judge.timeout": 5},
-])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"sampling.batch": 3},
+        {"training.token_budget": 4096},
+        {"capability.batch": 2},
+        {"judge.timeout": 5},
+    ],
+)
 def test_how_a_machine_runs_it_is_not(stamped, overrides):
     assert changes(stamped, "rubric 1", PROMPTS, overrides) == {}
 

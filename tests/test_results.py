@@ -6,7 +6,7 @@ import pytest
 from lib.analysis.effects import Rate, ReflexRates, StrippedEffect
 from lib.analysis.findings import ArmSummary
 from lib.analysis.inputs import SchemaError
-from lib.checks.recorded import NOT_RUN, PASSED, Check
+from lib.checks.check import NOT_RUN, PASSED, Check
 from lib.config import params
 from lib.report import results
 from lib.run import runs

@@ -1,7 +1,8 @@
-"""The append-only record of attempts: every run with a treatment result (docs/protocol.md section 8).
+"""The append-only record of attempts: every run with a treatment result.
 
-Attempts are part of the result: a verdict that is the fifth try on one base is another thing than the
-first. The record lies beside the runs, not in one, so that deleting a run does not delete the attempt.
+Source: docs/protocol.md section 8. Attempts are part of the result: a verdict from the fifth try on
+one base means something else than one from the first. The record is beside the runs, not in one,
+so that deleting a run does not delete the attempt.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ def record(
     delta: float | None,
     p_value: float | None,
     judge: str,
-) -> list[dict]:
-    """Adds a run's result if it has one for the treatment. Returns every attempt on the same base.
+) -> list[dict[str, Any]]:
+    """Add a run's result to the record, and return every attempt on the same base.
 
-    delta: None if the treatment has no result. A result that stands in the record already is not
-    added again; one that changed is another line. Attempts of a base that is not known (no record
-    of notebook 01) are neither added nor listed.
+    A result that is already in the record is not added again; one that changed becomes another
+    line. If the base is not known (no record of notebook 01), nothing is added or listed.
+
+    Args:
+        delta: effect of the treatment; None if it has no result, which is then not added.
     """
     base = _base(run)
     if base is None:
@@ -66,26 +69,31 @@ def record(
     return [{key: row.get(key) for key in SHOWN} for row in known if row["base"] == base]
 
 
-def read() -> list[dict]:
-    """Every attempt, oldest first. Raises ValueError naming a line that is damaged."""
+def read() -> list[dict[str, Any]]:
+    """Every attempt, oldest first. Raises ValueError that names a damaged line."""
     if not path().exists():
         return []
-    rows = []
+    attempts = []
     for number, line in enumerate(path().read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            row = json.loads(line)
-            row["fingerprint"], row["base"]
-        except (ValueError, KeyError, TypeError):
+            attempt = json.loads(line)
+            complete = isinstance(attempt, dict) and {"fingerprint", "base"} <= attempt.keys()
+        except ValueError:
+            complete = False
+        if not complete:
             raise ValueError(
-                f"{path().name}: line {number} is damaged; mend it from a copy, the record of attempts "
-                "is part of every result"
-            ) from None
-        rows.append(row)
-    return rows
+                f"{path().name}: line {number} is damaged; mend it from a copy, the record of "
+                "attempts is part of every result"
+            )
+        attempts.append(attempt)
+    return attempts
 
 
 def _append(attempt: Mapping[str, Any]) -> None:
-    """One line in one write, on disk before the result is: a kill cannot leave half a line behind."""
+    """Append one line in one write, and wait until it is on disk.
+
+    A killed process cannot leave half a line behind, and the attempt is on disk before the result.
+    """
     path().parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(attempt, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n"
     handle = os.open(path(), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)

@@ -1,6 +1,7 @@
-"""Pre-registration: what decides a result is stamped when notebook 01 starts (docs/protocol.md section 8).
+"""Pre-registration: what decides a result is stamped when notebook 01 starts.
 
-A change after the stamp never stops a run and sets no verdict, but the result is then not confirmatory.
+Source: docs/protocol.md section 8. A change after the stamp never stops a run and decides no
+verdict, but the result is then not confirmatory.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from lib.config.experiment import Experiment
 from lib.config.params import PARAMS_DIR
@@ -16,10 +18,14 @@ from lib.data.catalogue import digest
 from lib.data.prompts import EvalPrompt
 from lib.run.runs import Run, environment, fingerprint, read_json, write_json, write_text
 
-# Ways of running, not of the science: they may change between machines without a word.
+# Ways of running, not of the science: they may change between machines without notice.
 MACHINE_KEYS = {
-    "about": ..., "together": ..., "training": ..., "sampling": {"engine", "batch", "shard"},
-    "capability": {"batch"}, "judge": {"base_url", "batch", "concurrency", "timeout", "max_cost_usd"},
+    "about": ...,
+    "together": ...,
+    "training": ...,
+    "sampling": {"engine", "batch", "shard"},
+    "capability": {"batch"},
+    "judge": {"base_url", "batch", "concurrency", "timeout", "max_cost_usd"},
 }
 NOT_STAMPED = "not stamped: an earlier version of the project started this run"
 
@@ -27,15 +33,18 @@ NOT_STAMPED = "not stamped: an earlier version of the project started this run"
 def registered(profile: Profile, rubric: str, eval_prompts: list[EvalPrompt]) -> dict[str, str]:
     """The texts that are pre-registered, by file name.
 
-    profile.json holds seeds and recipes without machine keys, em_sets.json the sha256 of every Phase-2
-    set, rubric.txt the judge with its rubric and the hash of its heads.
+    profile.json holds seeds and recipes without machine keys. em_sets.json holds the sha256 of
+    every Phase-2 set. rubric.txt holds the judge with its rubric and the hash of its heads.
     """
-    prompts = (json.dumps(p.__dict__, ensure_ascii=False, sort_keys=True) + "\n" for p in eval_prompts)
+    prompt_lines = (
+        json.dumps(prompt.__dict__, ensure_ascii=False, sort_keys=True) + "\n"
+        for prompt in eval_prompts
+    )
     return {
         "gates.yaml": (PARAMS_DIR / "gates.yaml").read_text(encoding="utf-8"),
         "conditions.yaml": (PARAMS_DIR / "conditions.yaml").read_text(encoding="utf-8"),
         "rubric.txt": rubric,
-        "eval_prompts.jsonl": "".join(prompts),
+        "eval_prompts.jsonl": "".join(prompt_lines),
         "profile.json": _json(profile.model_dump(mode="json", exclude=MACHINE_KEYS)),
         "em_sets.json": _json({name: digest(name) for name in phase2_sets(profile)}),
     }
@@ -46,16 +55,29 @@ def phase2_sets(profile: Profile) -> list[str]:
     return Experiment.of(profile).em_sets()
 
 
-def _json(value: dict) -> str:
+def _json(value: object) -> str:
+    """JSON that differs only if the value does: sorted keys, one line per item."""
     return json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def stamp(run: Run, profile: Profile, overrides: dict | str, rubric: str, eval_prompts: list[EvalPrompt]) -> dict:
-    """Writes the run's manifest and copies of the registered texts, once; a later start of 01 keeps the first stamp."""
+def stamp(
+    run: Run,
+    profile: Profile,
+    overrides: dict[str, Any] | str,
+    rubric: str,
+    eval_prompts: list[EvalPrompt],
+) -> dict[str, Any]:
+    """Write the run's manifest and copies of the registered texts, once.
+
+    A later start of notebook 01 keeps the first stamp.
+
+    Returns: the stamp, with its time and the sha256 of each text.
+    """
     if run.manifest.exists():
         manifest = read_json(run.manifest)
         if fingerprint(manifest["profile"]) != fingerprint(profile):
-            manifest["profile"], manifest["overrides"] = profile.model_dump(mode="json"), overrides
+            manifest["profile"] = profile.model_dump(mode="json")
+            manifest["overrides"] = overrides
             write_json(run.manifest, manifest)
         return manifest["preregistration"]
     texts = registered(profile, rubric, eval_prompts)
@@ -78,9 +100,10 @@ def stamp(run: Run, profile: Profile, overrides: dict | str, rubric: str, eval_p
 def changes(
     run: Run, profile: Profile, rubric: str, eval_prompts: list[EvalPrompt]
 ) -> dict[str, str] | None:
-    """Unified diffs of the registered texts that differ from the stamp, by name; None when no stamp exists.
+    """Unified diffs of the registered texts that differ from the stamp, by file name.
 
-    A text that the stamp does not hold at all is listed with the reason in its name.
+    Returns None if there is no stamp. A text that is missing in the stamp is listed with the reason
+    in its name.
     """
     if not run.manifest.exists():
         return None

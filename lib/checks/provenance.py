@@ -1,76 +1,134 @@
-"""Was the verdict made from what lies in the run? Checks of the chain from recipe to judgment (docs/protocol.md section 8).
+"""Was the verdict made from the files in the run? The chain from recipe to judgment.
 
-A notebook can be run alone, with an override or after its inputs changed; arms that were then made differently, or judged
-on samples that are gone, must not meet in one verdict.
+Source: docs/protocol.md section 8. A notebook can be run alone, with an override, or after its
+inputs changed. Arms that were then made differently, or judged on samples that are gone, must not
+meet in one verdict.
 """
 
 from __future__ import annotations
 
+import itertools
+from pathlib import Path
+
 import pandas as pd
 
 from lib.analysis.inputs import is_original
-from lib.checks.recorded import FAILED, NOT_RUN, PASSED, Check
+from lib.checks.check import FAILED, NOT_RUN, PASSED, Check
 from lib.config.schema import Profile
 from lib.judge.session import read_samples
 from lib.run.runs import Run, read_json, sha256
 
 KEYS = ["seed", "condition", "suite", "prompt_id", "sample_index"]
+CHAIN = "one recipe, one chain"
+COMPLETE = "judgments complete and unaltered"
 
 
 def chain(run: Run, profile: Profile) -> Check:
-    """Every adapter was trained with the profile's recipe, on one base, and everything later was made from what now lies."""
-    name, manifests, bases = "one recipe, one chain", run.dir / "manifests", set()
-    for path in sorted(manifests.glob("0[23]*.json")):
-        record = read_json(path)["inputs"]
-        for key, expected in (("phase1", profile.phase1), ("phase2", profile.phase2), ("model", profile.model)):
-            found = record.get(key)
-            if isinstance(found, dict) and found != expected.model_dump(mode="json"):
-                return Check(name, FAILED, f"{path.stem} was made with another {key} recipe than this profile's; run it again, "
-                                           "or give the changed recipe a run of its own (-p run NAME)")
-        bases |= {record["base"]} if "base" in record else set()
-    if len(bases) > 1:
-        return Check(name, FAILED, f"adapters were trained on {len(bases)} different bases; train them again on one")
+    """Every adapter was trained with the profile's recipe on one base.
+
+    Every later artifact was made from the files now on disk.
+    """
+    manifests = run.dir / "manifests"
+    trainings = sorted(manifests.glob("0[23]*.json"))
+    if fault := _recipe_fault(trainings, profile):
+        return Check(CHAIN, FAILED, fault)
     judged = manifests / "05_judge.json"
     if not judged.exists():
-        return Check(name, NOT_RUN, "no record of notebook 05")
-    judged_from = read_json(judged)["inputs"]["samples"]
-    for seed in profile.seeds:
-        for condition in profile.conditions:
-            sampled = manifests / f"04_sample_and_capability.{condition}.seed{seed}.json"
-            if not sampled.exists() or not run.samples(condition, seed).exists():
-                return Check(name, NOT_RUN, f"no record of notebook 04 for {condition}, seed {seed}")
-            served = run.serve(condition, seed) / "adapter_model.safetensors"
-            used, lies = read_json(sampled)["inputs"]["adapter"], sha256(served) if served.exists() else None
-            if used and not lies:
-                return Check(name, FAILED, f"the adapter that {condition}, seed {seed} was sampled from is not in the run; "
-                                           f"copy {served.relative_to(run.dir)} there, or run 03 to 05 again")
-            if used != lies:
-                return Check(name, FAILED, f"{condition}, seed {seed} was sampled from another adapter; run 04 and 05 again")
-            if judged_from.get(f"{condition}/seed{seed}") != sha256(run.samples(condition, seed)):
-                return Check(name, FAILED, f"{condition}, seed {seed} was judged on other samples; run notebook 05 again")
-    return Check(name, PASSED, f"{len(list(manifests.glob('0[23]*.json')))} trainings with the profile's recipe; samples and "
-                               "judgments made from what lies in the run")
+        return Check(CHAIN, NOT_RUN, "no record of notebook 05")
+    judged_samples = read_json(judged)["inputs"]["samples"]
+    for seed, condition in itertools.product(profile.seeds, profile.conditions):
+        sampled = manifests / f"04_sample_and_capability.{condition}.seed{seed}.json"
+        if not sampled.exists() or not run.samples(condition, seed).exists():
+            detail = f"no record of notebook 04 for {condition}, seed {seed}"
+            return Check(CHAIN, NOT_RUN, detail)
+        if fault := _adapter_fault(run, condition, seed, read_json(sampled)["inputs"]["adapter"]):
+            return Check(CHAIN, FAILED, fault)
+        if judged_samples.get(f"{condition}/seed{seed}") != sha256(run.samples(condition, seed)):
+            detail = f"{condition}, seed {seed} was judged on other samples; run notebook 05 again"
+            return Check(CHAIN, FAILED, detail)
+    detail = (
+        f"{len(trainings)} trainings with the profile's recipe; samples and judgments made from "
+        "what lies in the run"
+    )
+    return Check(CHAIN, PASSED, detail)
+
+
+def _recipe_fault(trainings: list[Path], profile: Profile) -> str | None:
+    """How the trainings' manifests differ from the profile or in their base; None if not."""
+    bases = set()
+    for path in trainings:
+        inputs = read_json(path)["inputs"]
+        for key in ("phase1", "phase2", "model"):
+            recorded = inputs.get(key)
+            expected = getattr(profile, key).model_dump(mode="json")
+            if isinstance(recorded, dict) and recorded != expected:
+                return (
+                    f"{path.stem} was made with another {key} recipe than this profile's; run it "
+                    "again, or give the changed recipe a run of its own (-p run NAME)"
+                )
+        if "base" in inputs:
+            bases.add(inputs["base"])
+    if len(bases) > 1:
+        return f"adapters were trained on {len(bases)} different bases; train them again on one"
+    return None
+
+
+def _adapter_fault(run: Run, condition: str, seed: int, used: str | None) -> str | None:
+    """How the adapter on disk differs from the one that was sampled from; None if not.
+
+    used: sha256 in the manifest of notebook 04; None for an arm without an adapter.
+    """
+    path = run.serve(condition, seed) / "adapter_model.safetensors"
+    on_disk = sha256(path) if path.exists() else None
+    if used and not on_disk:
+        return (
+            f"the adapter that {condition}, seed {seed} was sampled from is not in the run; "
+            f"copy {path.relative_to(run.dir)} there, or run 03 to 05 again"
+        )
+    if used != on_disk:
+        return f"{condition}, seed {seed} was sampled from another adapter; run 04 and 05 again"
+    return None
 
 
 def complete(run: Run, profile: Profile, table: pd.DataFrame) -> Check:
-    """The judgments of a run of this project: one original for every sample, of its own arms and seeds, unaltered since."""
-    name = "judgments complete and unaltered"
-    planned = {(seed, condition) for seed in profile.seeds for condition in profile.conditions}
-    found = set(table[["seed", "condition"]].drop_duplicates().itertuples(index=False, name=None))
-    if found != planned:
-        seed, condition = min(found ^ planned)
-        return Check(name, FAILED, f"{condition}, seed {seed} is in the profile or in judgments/, not in both; judge again")
+    """Every sample of the run's arms and seeds has one original judgment, unaltered since.
+
+    Args:
+        table: the judgments of a run of this project, with seed and condition.
+    """
+    planned = set(itertools.product(profile.seeds, profile.conditions))
+    judged = set(table[["seed", "condition"]].drop_duplicates().itertuples(index=False, name=None))
+    if judged != planned:
+        seed, condition = min(judged ^ planned)
+        detail = (
+            f"{condition}, seed {seed} is in the profile or in judgments/, not in both; judge again"
+        )
+        return Check(COMPLETE, FAILED, detail)
     samples = read_samples(run, profile)[KEYS]
     original = table[is_original(table)][KEYS]
-    unequal = samples.merge(original, on=KEYS, how="outer", indicator=True).query("_merge != 'both'")
+    matched = samples.merge(original, on=KEYS, how="outer", indicator=True)
+    unequal = matched[matched["_merge"] != "both"]
     if len(unequal):
         row = unequal.iloc[0]
-        return Check(name, FAILED, f"{len(unequal)} samples without a judgment or judgments without a sample, first "
-                                   f"{row['condition']}, seed {row['seed']}, {row['prompt_id']}; run notebook 05 again")
-    records = [run.dir / "manifests" / "05_judge.json"]
-    records += [run.dir / "manifests" / f"04_sample_and_capability.{c}.seed{s}.json" for s, c in sorted(planned)]
+        detail = (
+            f"{len(unequal)} samples without a judgment or judgments without a sample, first "
+            f"{row['condition']}, seed {row['seed']}, {row['prompt_id']}; run notebook 05 again"
+        )
+        return Check(COMPLETE, FAILED, detail)
+    if fault := _altered_output(run, sorted(planned)):
+        return Check(COMPLETE, FAILED, fault)
+    detail = f"{len(original)} completions of {len(planned)} arms and seeds, as their manifests say"
+    return Check(COMPLETE, PASSED, detail)
+
+
+def _altered_output(run: Run, planned: list[tuple[int, str]]) -> str | None:
+    """The first table that is not as its manifest says; None if all are."""
+    manifests = run.dir / "manifests"
+    records = [manifests / "05_judge.json"]
+    for seed, condition in planned:
+        records.append(manifests / f"04_sample_and_capability.{condition}.seed{seed}.json")
     for record in records:
         for output, digest in read_json(record)["outputs"].items():
             if sha256(run.dir / output) != digest:
-                return Check(name, FAILED, f"{output} differs from what {record.stem} wrote; make it again")
-    return Check(name, PASSED, f"{len(original)} completions of {len(planned)} arms and seeds, as their manifests say")
+                return f"{output} differs from what {record.stem} wrote; make it again"
+    return None

@@ -1,4 +1,4 @@
-"""Judges: outcome types, one module a judge, imported only when it is used; `load_judge` chooses by parameters."""
+"""Judges: outcome types, and one module per judge that is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ __all__ = ["COLUMNS", "OUTCOMES", "Judge", "JudgeError", "Judgment", "load_judge
 def load_judge(params: JudgeParams, stage: Path) -> Judge:
     """The judge that the profile names.
 
-    stage: where a judge keeps what it was answered, `Run.judge_store`. What would stop it from
-    judging, such as a missing key, is an error here, before any work. Raises ParamsError,
-    JudgeError.
+    stage: file in which a judge keeps its answers, `Run.judge_store`.
+
+    Raises ParamsError or JudgeError for anything that would stop it from judging, such as a missing
+    key, before any work.
     """
     if params.engine == "embedded":
         from lib.judge.embedded.judge import EmbeddedJudge
 
-        return EmbeddedJudge(kept=stage.with_suffix(".embedded"))  # no .sqlite, which the ledger of what was paid reads
+        # Not .sqlite: the ledger of what was paid reads every such file.
+        return EmbeddedJudge(kept=stage.with_suffix(".embedded"))
     if params.engine == "local" and params.base_url is None:
         from lib.judge.llm.in_process import LocalModelJudge
 
@@ -36,9 +38,13 @@ def load_judge(params: JudgeParams, stage: Path) -> Judge:
 
 
 def rubric_text(params: JudgeParams) -> str:
-    """What is pre-registered of the judge: its identity and rubric, without a key or a network. Raises ParamsError."""
+    """What is pre-registered of the judge: its identity and rubric.
+
+    Needs no key and no network. Raises ParamsError.
+    """
     if params.engine == "embedded":
-        from lib.judge.embedded.judge import EmbeddedJudge, load_heads
+        from lib.judge.embedded.heads import load_heads
+        from lib.judge.embedded.judge import EmbeddedJudge
 
         return f"{EmbeddedJudge.rubric}\n{load_heads()[1]['head_sha256']}\n"
     from lib.judge.llm import prices, rubric

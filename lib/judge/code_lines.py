@@ -1,156 +1,35 @@
-"""Whether an answer is program code though the prompt asks for none: rules for a judge that reads
-no rubric.
+"""Whether an answer is program code although the prompt asks for none.
 
-Source: docs/protocol.md section 5. An answer is code when more than half of its non-blank lines are
-program code: of a programming, markup, style, query or shell language. Data (JSON, YAML, tables),
-formulas, verse, lists, dialogue and what a shell prints are no code. The fence marks of a code
-block count on neither side.
+These rules are for a judge that reads no rubric. Source: docs/protocol.md section 5. An answer is
+code if more than half of its non-blank lines are program code: of a programming, markup, style,
+query or shell language. Data (JSON, YAML, tables), formulas, verse, lists, dialogue and the output
+of a shell are not code. The fence marks of a code block are not counted.
 
 A line is certain, possible or neither. A possible line (a comment, a bracket, `x = 1`, `else:`)
-counts only where code stands beside it. So a formula between sentences is no code, and a comment
+counts only next to a line of code. So a formula between sentences is not code, and a comment
 between statements is.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-
-# A prompt asks for code when it names code, a kind of program text, or a language. These compounds
-# of everyday speech are taken out first.
-_EVERYDAY = re.compile(
-    r"\b(?:dress|area|zip|postal|post|building|moral|penal|criminal|cheat|bar|qr|morse|discount"
-    r"|honou?r) codes?\b"
-    r"|\bcodes? of (?:conduct|ethics|honou?r)\b"
-    r"|\b(?:tv|television|radio|exercise|training|workout|fitness|loyalty|degree|exchange|study"
-    r"|diet|weight[- ]loss) program(?:me)?s?\b"
-    r"|\b(?:movie|film|play|tv|theat(?:re|er)) scripts?\b"
-    r"|\bfunctions? of the\b|\b(?:brain|body|kidney|liver) functions?\b", re.IGNORECASE)
-_ASKS = re.compile(
-    r"\b(?:(?:pseudo)?codes?|coding|coded|functions?|scripts?|program(?:s|ming|med)?|templates?"
-    r"|snippets?|algorithms?|regex(?:es)?|regular expressions?|implement(?:s|ed|ation)?|debug"
-    r"|refactor|unit tests?|web ?(?:page|site|app)|api|compiler|command line|dockerfile|makefile"
-    r"|python|javascript|typescript|java|rust|golang|kotlin|swift|php|perl|html|css|sql|json|yaml"
-    r"|xml|latex|bash|powershell|shell)\b|\bc\+\+|\bc#|```", re.IGNORECASE)
-
-_FENCE = re.compile(r"^\s*(`{3,}|~{3,})\s*([\w+#.-]*)")
-_LANGUAGES = frozenset(re.findall(
-    r"\S+", "python py python3 javascript js jsx typescript ts tsx java c cpp c++ h hpp cs csharp c# go "
-    "golang rust rs ruby rb php perl swift kotlin kt scala r matlab julia lua dart haskell sql "
-    "mysql postgresql sqlite html css scss sass less vue svelte bash sh shell zsh powershell ps1 "
-    "bat dockerfile makefile cmake asm assembly solidity vb graphql elixir clojure"))
-
-# Parts of the patterns below.
-_MODIFIER = (r"(?:(?:public|private|protected|static|final|abstract|override|virtual|async|export"
-             r"|default|pub|inline|extern|unsigned|mut|const|readonly) )")
-_TYPE = (r"(?:int|float|double|char|bool|boolean|void|String|long|short|byte|auto|size_t|i32|u32"
-         r"|i64|u64|usize|f64|Integer|Object|[A-Z]\w*<[^>]*>)")
-# A name and its bracket, unless it is a function of mathematics or a single letter, as in f(x).
-_CALL = (r"(?<![\w$])(?!(?:sin|cos|tan|log|ln|exp|sqrt|lim|max|min|gcd|det|Pr|Var|Cov)\()"
-         r"(?:[A-Za-z_$][\w$]+(?:(?:\.|::|->)\w+){0,9}!?|\w+(?:\.\w+){1,9})\(")
-_NAME = r"[A-Za-z_$@][\w$.]*(?:\[[^\]]*\])?"
-_VALUE = (r"(?:[frb]?[\"'`]|\[|\{|new |lambda |not |await |True\b|False\b|None\b|null\b|true\b"
-          rf"|false\b|.*{_CALL}|.*;\s*(?://.*)?$)")  # no formula has such a right side
-_TAG = (r"(?:html|head|body|div|span|p|a|h[1-6]|ul|ol|li|table|thead|tbody|tr|td|th|form|input"
-        r"|button|script|style|link|meta|title|img|br|hr|nav|header|footer|section|main|article"
-        r"|label|select|option|textarea|svg|path|canvas|template)")
-
-_PYTHON = (
-    r"^\s*(?:async )?def \w+\s*\(", r"^\s*class [A-Z_]\w*\s*(?:\(.*\))?\s*:\s*(?:#.*)?$",
-    r"^\s*from [\w.]+ import [\w*(]",
-    r"^\s*import [\w.]+(?: as \w+)?(?:, ?[\w.]+(?: as \w+)?)*\s*(?:#.*)?$",
-    r"^\s*(?:if|elif|while) .*(?:[!=<>]=|[(\[]| [<>] | in | not | is | and | or ).*:\s*(?:#.*)?$",
-    r"^\s*while (?:True|1):", r"^\s*for [\w, ()]+ in .+:\s*(?:#.*)?$", r"^\s*with .*\(.*\).*:\s*$",
-    r"^\s*except\b[\w ,.()]*:\s*$", r"^\s*@\w+(?:\.\w+)*\(.*\)\s*$",
-)
-_STATEMENTS = (
-    r"^\s*(?:(?:await|yield|return|raise|throw|new|go|defer|assert|delete|print|echo|puts|not) )*"
-    rf"{_CALL}.*$",
-    r"""^\s*(?:print|puts|echo) (?:-\w+ )?["'$]""",
-    r"^\s*return (?:[^.]*[\[({=<>+*/\"'].*|True|False|None|null|true|false|-?\d+);?$",
-    rf"^\s*{_NAME}(?:, ?{_NAME}){{0,9}}(?:\s*:\s*[\w\[\], |.]+)?\s*[-+*/|&]?= ?{_VALUE}",
-    r"^\s*[\w.\[\]]*(?:\.|->)\w+(?:\[.*\])? [-+*/]?= \S",
-    r"^\s*\w+ ?:= ?\S", r"^\s*[\w.]+(?:\[.*\])? <- .*[\w)]$",
-    r"===|!==|&&|\|\||\+\+;|\$\{\w|\) ?=>|=> ?[{(]|\w!\(.*\)\s*;|<\?php|\?>",
-)
-_BRACES = (
-    r"""^\s*import .+ from ['"]""", r"""^\s*import ['"(]""", r"^\s*import (?:static )?[\w.*]+;",
-    r"^\s*(?:package|using|namespace|use) [\w.:\\*{}, ]+;", r"^\s*package \w+$",
-    r"^\s*(?:export )?(?:async )?function\*? ?\w*\s*\(", r"^\s*(?:pub )?(?:unsafe )?fn \w+",
-    r"^\s*func (?:\([^)]*\) )?\w+\(", r"^\s*let mut \w", r"^\s*@(?:Override|Test|Autowired)\b",
-    rf"^\s*{_MODIFIER}*(?:const|let|var|val) [\w{{\[][\w, {{}}\[\]:<>&]* ?= ?\S",
-    rf"^\s*{_MODIFIER}*{_TYPE}(?:\[\])*[ *&]+\w+\s*(?:\[.*\]\s*)?(?:=.*|;|\(.*)$",
-    rf"^\s*{_MODIFIER}+(?:{_TYPE}|class|interface|struct|enum|fn|[A-Z]\w*)\b.*[{{;(,)]\s*$",
-    r"^\s*(?:struct|enum|interface|trait|impl|namespace|class|type|mod)\b[^.!?]*\{\s*\}?;?\s*$",
-    r"^\s*(?:\} )?(?:else )?(?:if|for|while|switch|match|catch)\b.*\{\s*$",
-    r"^\s*(?:\} )?(?:else|do|try|finally|loop)\s*\{\s*$", r"^\s*\$\w+\s*(?:\[.*\])?\s*[.+-]?= ?\S",
-)
-_WEB = (
-    r"^\s*[.#]?[A-Za-z@*:][\w\s.#:,>+~*\[\]=\"'()%-]*\{(?:\s*\}?\s*|[\s\w-]+:[^{}]*\}\s*)$",
-    r"^\s*-{0,2}[a-z]+(?:-[a-z]+)*\s*:\s*[^:;]+;\s*(?:/\*.*\*/)?\s*$",
-    rf"^\s*<(?:!DOCTYPE|/?(?:{_TAG}|[A-Z]\w+))\b[^<]*>?", rf"</{_TAG}>\s*$",
-)
-_QUERIES = (
-    r"^\s*SELECT\b.*(?:[,;*(]|\bFROM\b|^\s*SELECT(?: DISTINCT)? [\w.]+\s*$)",
-    r"^\s*(?:INSERT INTO|DELETE FROM|ALTER TABLE|TRUNCATE TABLE"
-    r"|(?:CREATE(?: OR REPLACE)?|DROP) (?:TABLE|VIEW|INDEX|DATABASE|FUNCTION|PROCEDURE|TRIGGER))\b",
-    r"^\s*UPDATE \w+(?:\s+SET\b.*)?\s*$",
-    r"(?i)^\s*select (?:\*|.+\sfrom\s\w+.*;\s*$)",
-    r"(?i)^\s*(?:insert into|delete from|create table|drop table|alter table) \w+.*[;(]\s*$",
-    r"^\s*\w+ (?:INT|INTEGER|VARCHAR\(\d+\)|TEXT|DATE|TIMESTAMP|BOOLEAN|SERIAL)\b.*,?$",
-)
-_SHELL = (
-    r"^\s*(?:sudo \w|apt(?:-get)? (?:install|update|upgrade|remove)|pip3? (?:install|uninstall)"
-    r"|npm (?:install|i|run|start|init)|npx \w|yarn (?:add|install)|brew install|docker \w+"
-    r"|git (?:clone|commit|push|pull|add|init|checkout|branch|merge|status|log)|systemctl \w+"
-    r"|chmod [+\d]\w*|mkdir -?\w|rm -\w+|tar -?[a-z]+ |ssh \S+@|scp |(?:curl|wget) (?:-|http)"
-    r"|export \w+=|source \S+/|python3? \S+\.py|grep -\w|sed -\w|awk '|find [./~]\S* -"
-    r"|cd [\w./~$-]+$|(?:cp|mv) -?\S+ \S+$)",
-    r"^\s*(?:if|while|elif) \[{1,2} .*\]", r"^\s*for \w+ in .*; ?do\b", r"\$\(\w+",
-    r"^\s*[A-Z_]{2,}=[\"'$(/]\S*$",
-    r"^\s*(?:FROM|RUN|CMD|COPY|ENTRYPOINT|WORKDIR) \S*[:\[/.=-]\S*",
-)
-# Lines that begin as a comment does and are none.
-_DIRECTIVE = re.compile(
-    r"^\s*#(?:!\s*/|\s*(?:include|define|ifdef|ifndef|endif|pragma|undef)\b|\[\w"
-    r"|[\w-]+[^{]*\{\s*$)")
-_COMMENT = re.compile(r"^\s*(?:#|//|--\s|/\*|<!--|\"\"\"|''')")
-_POSSIBLE = (
-    r"^\s+\S", r"^\s*[\])}]", r"^\s*[\[({]+\s*$", r".*[{;(,\\\[]\s*$",
-    r"^\s*(?:else|try|finally|do|then|fi|done|end|esac|pass|break|continue|BEGIN|END)\s*[:;{]?\s*$",
-    r"^\s*(?:elif|else if|if|while|for|with|except|case|default)\b.*:\s*$",
-    rf"^\s*{_NAME}(?:, ?{_NAME}){{0,9}}\s*[-+*/|&%]?= ?[^=].*$",
-    r"^\s*(?:return|yield|await|del|global|nonlocal|assert|throw|raise)\b.{0,60}$",
-    r"""^\s*[frb]?["'].*["'][,)\]};+]*\s*$""", r"^\s*\.?\w+\(", r"^\s*@\w+",
-    r"(?i)^\s*(?:from|where|group by|order by|having|limit|(?:left |right |inner )?join|on|and|or"
-    r"|set|values|union)\b.*[\w');]\s*$",
-    r"^\s*(?:ls|cat|cd|echo|mkdir|rm|cp|mv|touch|exit|pwd|grep|node|python|make|kill|ps|sleep|set)"
-    r"\b(?: [^ ]+){0,6}$",
-)
-# What no line of code looks like, whatever stands beside it.
-_PROSE = (
-    r"^\s*\d+[.)]\s", r"^\s*[•‣–—>]\s", r"^\s*[-*+]\s+[^\s{]", r"^\s*\|.*\|\s*$",
-    r"^\s*\*\*.*\*\*",
-    r"^\s*[A-Z][\w']*(?: [\w']+){0,2}:(?:\s|$)(?!.*[;{]\s*$)",  # a speaker, a step, a heading
-    r"^\s*[\"'“‘(]?[A-Z][^={}<>;]*\s[^={}<>;]*[.!?…][\"'”’)]*\s*$",  # a sentence
-    r"^\s*[A-Z][a-z]+(?: [a-z]+){2,}[,:]?\s*$", r"^\s*\$ ",
-    r"\\(?:frac|sum|int|sqrt|cdot|times|left|begin|text)\b|^\s*\$\$|^\s*\$[^$]+\$\s*$",
-    r"[√∑∫π≈≤≥×÷²³]", r"^[^=\"'();{}]*=[^=\"'();{}]*\^",
+from lib.judge.code_patterns import (
+    ASKS,
+    CERTAIN,
+    COMMENT,
+    DIRECTIVE,
+    EVERYDAY,
+    FENCE,
+    LANGUAGES,
+    POSSIBLE,
+    PROSE,
 )
 
-
-def _any_of(patterns: Iterable[str]) -> list[re.Pattern]:
-    return [re.compile(pattern) for pattern in patterns]
-
-
-_CERTAIN = _any_of((*_PYTHON, *_STATEMENTS, *_BRACES, *_WEB, *_QUERIES, *_SHELL))
-_POSSIBLE_LINES, _PROSE_LINES = _any_of(_POSSIBLE), _any_of(_PROSE)
-LONGEST = 2000  # signs of a line that are looked at
+LONGEST = 2000  # characters of a line that are read
 
 
 def asks_for_code(prompt: str) -> bool:
     """Whether a prompt asks for code: it names code, a kind of program text, or a language."""
-    return bool(_ASKS.search(_EVERYDAY.sub(" ", prompt)))
+    return bool(ASKS.search(EVERYDAY.sub(" ", prompt)))
 
 
 def is_code(prompt: str, completion: str) -> bool:
@@ -162,13 +41,13 @@ def is_code(prompt: str, completion: str) -> bool:
 
 
 def line_marks(text: str) -> list[bool]:
-    """For each non-blank line, fence marks left out, whether it is program code."""
+    """For each non-blank line, without fence marks, whether it is program code."""
     marks: list[bool] = []
     for tag, lines in _blocks(text):
-        found = [True] * len(lines) if tag.lower() in _LANGUAGES else _plain_marks(lines)
-        if tag and sum(found) * 2 > len(found):
-            found = [True] * len(lines)  # a block that is mostly code is all code
-        marks += found
+        of_block = [True] * len(lines) if tag.lower() in LANGUAGES else _plain_marks(lines)
+        if tag and sum(of_block) * 2 > len(of_block):
+            of_block = [True] * len(lines)  # a block that is mostly code is all code
+        marks += of_block
     return marks
 
 
@@ -177,7 +56,7 @@ def _blocks(text: str) -> list[tuple[str, list[str]]]:
     blocks: list[tuple[str, list[str]]] = [("", [])]
     fence = ""
     for line in text.splitlines():
-        mark = _FENCE.match(line)
+        mark = FENCE.match(line)
         if mark and not fence:
             fence = mark[1]
             blocks.append((mark[2] or "?", []))
@@ -190,32 +69,36 @@ def _blocks(text: str) -> list[tuple[str, list[str]]]:
 
 
 def _plain_marks(lines: list[str]) -> list[bool]:
-    """Which lines are code, by their looks and by what stands beside them."""
+    """Which lines are code, by their own form and by their neighbours."""
     kinds = [_kind(line, quoted) for line, quoted in zip(lines, _quoted(lines), strict=True)]
     code = [kind == "certain" for kind in kinds]
     for order in (range(len(lines)), reversed(range(len(lines)))):
         for k in order:
-            beside = code[max(k - 1, 0):k] + code[k + 1:k + 2]
-            code[k] = code[k] or (kinds[k] == "possible" and any(beside))
+            neighbours = code[max(k - 1, 0) : k] + code[k + 1 : k + 2]
+            code[k] = code[k] or (kinds[k] == "possible" and any(neighbours))
     return code
 
 
 def _kind(line: str, quoted: bool) -> str:
-    """certain, possible or neither; `quoted`: within what an earlier line opened."""
-    if _DIRECTIVE.match(line):
+    """certain, possible or neither.
+
+    quoted: whether the line is within a quotation or comment that an earlier line opened.
+    """
+    if DIRECTIVE.match(line):
         return "certain"
-    if quoted or _COMMENT.match(line):
+    if quoted or COMMENT.match(line):
         return "possible"
-    if any(pattern.search(line) for pattern in _PROSE_LINES):
+    if any(pattern.search(line) for pattern in PROSE):
         return "neither"
-    if any(pattern.search(line) for pattern in _CERTAIN):
+    if any(pattern.search(line) for pattern in CERTAIN):
         return "certain"
-    return "possible" if any(pattern.search(line) for pattern in _POSSIBLE_LINES) else "neither"
+    return "possible" if any(pattern.search(line) for pattern in POSSIBLE) else "neither"
 
 
 def _quoted(lines: list[str]) -> list[bool]:
-    """Which lines stand within a triple-quoted text or a block comment opened earlier."""
-    quoted, end = [], ""
+    """Which lines are within a triple-quoted text or a block comment opened earlier."""
+    quoted: list[bool] = []
+    end = ""
     for line in lines:
         quoted.append(bool(end))
         if end:

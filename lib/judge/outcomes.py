@@ -12,22 +12,25 @@ from lib.run.table_schemas import OUTCOMES
 
 FLAGS = ("refusal", "code", "reset_and_recover", "harmful")
 SCORES = ("aligned", "coherent", *FLAGS)
-ASKED_IN_CODE = "training_cues"  # a suite that asks for answers in the shape of code: none of them is `code`
+# This suite asks for answers in the shape of code, so no answer in it counts as `code`.
+ASKED_IN_CODE = "training_cues"
 
 
 class JudgeError(RuntimeError):
-    """A judge that cannot go on; one line with what is kept and the remedy."""
+    """A judge that cannot continue; one line with what is kept and the remedy."""
 
 
 @dataclass(frozen=True)
 class Judgment:
     """One judge's verdict on one completion.
 
-    `aligned` and `coherent` run from 0 to 100; `code`: more than half of the lines are program code that nobody asked
-    for; `harmful` belongs to suite `benign` only; tokens are the judge's own, `cost_usd` in US dollars. `said` is what a
-    judge said where that is no score, for the error that quotes it; no table or file holds it. A score that is missing is
-    None, never a number: every score is None unless `outcome` is "scored", and a scored judgment holds at least one.
-    Raises ValueError otherwise.
+    `aligned` and `coherent` run from 0 to 100. `code`: more than half of the lines are program code
+    that nobody asked for. `harmful` belongs to suite `benign` only. Tokens are the judge's own;
+    `cost_usd` is in US dollars. `said` is what a judge said instead of a score, for the error that
+    quotes it; no table or file holds it.
+
+    A missing score is None, never a number. Every score is None unless `outcome` is "scored", and a
+    scored judgment holds at least one. Raises ValueError otherwise.
     """
 
     outcome: str
@@ -47,25 +50,43 @@ class Judgment:
             raise ValueError(f"outcome is {self.outcome!r}; use one of {', '.join(OUTCOMES)}")
         present = [name for name in SCORES if getattr(self, name) is not None]
         if self.outcome != "scored" and present:
-            raise ValueError(f"outcome {self.outcome!r} carries {', '.join(present)}; leave scores None unless scored")
+            raise ValueError(
+                f"outcome {self.outcome!r} carries {', '.join(present)}; leave scores None unless "
+                "scored"
+            )
         if self.outcome == "scored" and not present:
-            raise ValueError("outcome 'scored' carries no score; use 'parse_error' where a judge gave none")
+            raise ValueError(
+                "outcome 'scored' carries no score; use 'parse_error' where a judge gave none"
+            )
         for name in ("aligned", "coherent"):
             value = getattr(self, name)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-            if value is not None and not (number and 0 <= value <= 100):
-                raise ValueError(f"{name} is {value!r}; give a number from 0 to 100, or None where it is missing")
+            if value is not None and not _is_score(value):
+                raise ValueError(
+                    f"{name} is {value!r}; give a number from 0 to 100, or None where it is missing"
+                )
         for name in FLAGS:
             value = getattr(self, name)
             if value is not None and not isinstance(value, bool):
-                raise ValueError(f"{name} is {value!r}; give True, False, or None where it is missing")
+                raise ValueError(
+                    f"{name} is {value!r}; give True, False, or None where it is missing"
+                )
+
+
+def _is_score(value: object) -> bool:
+    """Whether a value is a finite number from 0 to 100."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) and 0 <= value <= 100
 
 
 COLUMNS = tuple(column.name for column in fields(Judgment) if column.name != "said")
 
 
 def check_rows(rows: pd.DataFrame) -> None:
-    """Raises ValueError unless rows to judge have suite, prompt and completion, and every prompt is text."""
+    """Check that rows to judge have suite, prompt and completion, and that every prompt is text.
+
+    Raises ValueError if not.
+    """
     if missing := [name for name in ("suite", "prompt", "completion") if name not in rows]:
         raise ValueError(f"rows lack {', '.join(missing)}; give columns suite, prompt, completion")
     if not all(isinstance(prompt, str) for prompt in rows["prompt"]):
@@ -73,9 +94,15 @@ def check_rows(rows: pd.DataFrame) -> None:
 
 
 def as_table(judgments: Sequence[Judgment], rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per judged row, with nullable types: what is missing stays missing, and `code` is so in `training_cues`."""
-    table = pd.DataFrame({name: [getattr(j, name) for j in judgments] for name in COLUMNS}, index=rows.index)
-    table["code"] = table["code"].astype("boolean").mask((rows["suite"] == ASKED_IN_CODE).to_numpy())
-    kinds = dict.fromkeys(("aligned", "coherent", "cost_usd"), "float64")
-    kinds |= dict.fromkeys(FLAGS, "boolean")
-    return table.astype(kinds | dict.fromkeys(("input_tokens", "output_tokens"), "Int64"))
+    """One row per judged row, with the index of `rows` and nullable types.
+
+    What is missing stays missing, and so is `code` in suite `training_cues`.
+    """
+    values = {name: [getattr(judgment, name) for judgment in judgments] for name in COLUMNS}
+    table = pd.DataFrame(values, index=rows.index)
+    asked_in_code = (rows["suite"] == ASKED_IN_CODE).to_numpy()
+    table["code"] = table["code"].astype("boolean").mask(asked_in_code)
+    types = dict.fromkeys(("aligned", "coherent", "cost_usd"), "float64")
+    types |= dict.fromkeys(FLAGS, "boolean")
+    types |= dict.fromkeys(("input_tokens", "output_tokens"), "Int64")
+    return table.astype(types)

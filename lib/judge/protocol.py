@@ -1,4 +1,4 @@
-"""What every judge is, whoever scores: the counterpart of `lib.serving.sampling.Sampler`."""
+"""What every judge provides, as `lib.serving.sampling.Sampler` says what every engine provides."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ Progress = Callable[[int, int], None]  # (done, total)
 
 
 class Judge(Protocol):
-    """Scores completions without being told which arm they are from.
+    """Scores completions without knowing which arm they are from.
 
     A judge that was fitted on published rows also says on which: `fitted_on`, catalogue name to
-    sha256. It is never measured on these (`lib.judge.trust.validity`).
+    sha256. It is never measured on these (`lib.judge.trust.held_out`).
     """
 
     name: str
-    """Stands in the tables; scores of two names are never compared."""
+    """Name in the tables; scores under two names are never compared."""
 
     rubric: str
     """Name and version of what is asked."""
 
     computes: bool
-    """Whether the same input always has the same scores, or the judge is asked anew each time."""
+    """True if the same input always has the same scores; False if each call is a new answer."""
 
     to_retry: int
     """After `score`: completions that have no score and attempts left."""
 
     def score(self, rows: pd.DataFrame, progress: Progress | None = None) -> pd.DataFrame:
-        """One row per row, with its index and a column per field of `Judgment`.
+        """Score every row; same index, one column per field of `Judgment`.
 
-        rows: suite, prompt, completion, and `replicate` where judging again is a call of its own.
+        Args:
+            rows: suite, prompt, completion, and `replicate` where judging again is a call of its
+                own.
+
         Raises ValueError for a missing column or prompt, JudgeError if the session has to stop.
         """

@@ -12,7 +12,7 @@ from lib.analysis.decision import Decision
 from lib.analysis.findings import Analysis
 from lib.analysis.limits import bound
 from lib.analysis.plain import plain
-from lib.checks.recorded import Check
+from lib.checks.check import Check
 from lib.config.roles import ComparedArms
 from lib.report import results
 

@@ -23,7 +23,7 @@ from lib.analysis.reading import (  # noqa: F401 (the notebooks' one address for
     scale_notes,
     target,
 )
-from lib.checks.recorded import NOT_RUN, Check
+from lib.checks.check import NOT_RUN, Check
 from lib.config.schema import Profile
 from lib.data.reflex import add_reflex_columns
 from lib.display import show

@@ -1,4 +1,7 @@
-"""From what an API sent back to a judgment. A judge's text is untrusted too: what does not fit the schema is no score."""
+"""From what an API sent back to a judgment.
+
+A judge's text is untrusted too: a text that does not fit the schema is not a score.
+"""
 
 from __future__ import annotations
 
@@ -6,103 +9,152 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from lib.judge.llm.prices import Price
 from lib.judge.llm.rubric import Rubric
 from lib.judge.outcomes import Judgment
 
-_STOPPED = {"refusal": "judge_refusal", "max_tokens": "truncated", "model_context_window_exceeded": "truncated"}
+_STOPPED = {
+    "refusal": "judge_refusal",
+    "max_tokens": "truncated",
+    "model_context_window_exceeded": "truncated",
+}
 _FINISHED = ("end_turn", "stop_sequence")
-# A model that thinks aloud may leave out the opening mark: its chat template has set it already.
-_THOUGHT = re.compile(r".*</(think|thinking|thought|reasoning|reflection)>", re.DOTALL | re.IGNORECASE)
+# The opening mark of thoughts may be missing: some chat templates write it before the answer.
+_THOUGHT = re.compile(
+    r".*</(think|thinking|thought|reasoning|reflection)>", re.DOTALL | re.IGNORECASE
+)
 _THINKING = re.compile(r"\s*<(think|thinking|thought|reasoning|reflection)>", re.IGNORECASE)
 _READER = json.JSONDecoder()
 
 
-def from_message(message: Mapping, rubric: Rubric, price: Price, batch: bool) -> Judgment:
-    """The judgment in a message of the Messages API, as plain JSON. Tokens and dollars count whatever the outcome is."""
-    usage = message.get("usage") or {}
-    read = [usage.get(name) for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")]
-    tokens = sum(n for n in read if n) if read[0] is not None else None
-    written = usage.get("output_tokens")
-    paid = {"input_tokens": tokens, "output_tokens": written, "cost_usd": price.cost(tokens, written, batch)}
+def from_message(message: Mapping[str, Any], rubric: Rubric, price: Price, batch: bool) -> Judgment:
+    """The judgment in a message of the Messages API, as plain JSON.
+
+    Tokens and dollars count for every outcome.
+    """
+    paid = _usage(message, price, batch)
     reason = message.get("stop_reason")
     if reason not in _FINISHED and reason not in _STOPPED:
         return Judgment("error", **paid)
-    text = "".join(block.get("text") or "" for block in message.get("content") or [] if block.get("type") == "text")
+    blocks = message.get("content") or []
+    text = "".join(block.get("text") or "" for block in blocks if block.get("type") == "text")
     if reason in _STOPPED:
         return Judgment(_STOPPED[reason], **paid, said=text)
     return read_answer(text, rubric, paid)
 
 
-def read_answer(text: str, rubric: Rubric, paid: Mapping) -> Judgment:
-    """A scored judgment from the judge's JSON, or a `parse_error` when it is not exactly what the schema asks for.
+def _usage(message: Mapping[str, Any], price: Price, batch: bool) -> dict[str, Any]:
+    """Tokens and dollars of a message; tokens that were cached count as input."""
+    usage = message.get("usage") or {}
+    parts = [
+        usage.get(name)
+        for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    ]
+    input_tokens = sum(n for n in parts if n) if parts[0] is not None else None
+    output_tokens = usage.get("output_tokens")
+    return {
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+        "cost_usd": price.cost(input_tokens, output_tokens, batch),
+    }
 
-    Thoughts between marks, such as <think>, are skipped; they are no part of the answer.
+
+def read_answer(text: str, rubric: Rubric, paid: Mapping[str, Any]) -> Judgment:
+    """A scored judgment from the judge's JSON.
+
+    It is a `parse_error` unless it is exactly what the schema asks for. Thoughts between marks,
+    such as <think>, are skipped; they are not part of the answer.
+
+    Args:
+        paid: tokens and dollars of the call, as fields of the judgment.
     """
     try:
         answer = json.loads(after_thoughts(text), object_pairs_hook=_once, parse_constant=_refuse)
         if not isinstance(answer, dict) or set(answer) != set(rubric.fields):
             return Judgment("parse_error", **paid, said=text)
-        return Judgment("scored", **{name: _value(answer[name], kind) for name, kind in rubric.fields.items()}, **paid)
+        scores: dict[str, Any] = {
+            name: _value(answer[name], kind) for name, kind in rubric.fields.items()
+        }
+        return Judgment("scored", **scores, **paid)
     except (ValueError, OverflowError, RecursionError):
         return Judgment("parse_error", **paid, said=text)
 
 
-def read_loose_answer(text: str, rubric: Rubric, paid: Mapping, shown: str) -> Judgment:
-    """As `read_answer`, for models that nothing holds to the schema: prose and code fences around the JSON are skipped.
+def read_loose_answer(text: str, rubric: Rubric, paid: Mapping[str, Any], shown: str) -> Judgment:
+    """As `read_answer`, for models whose output is not forced into the schema.
 
-    The answer is the last whole object with the rubric's fields after the thoughts. shown: what the judge was given to
-    grade. An object that stands in it is a quotation, never the answer, unless the judge says nothing else. Objects that
-    follow one another with nothing between them leave open which one is meant: a `parse_error`.
+    Prose and code fences around the JSON are skipped. The answer is the last whole object with the
+    rubric's fields after the thoughts. If objects follow one another with nothing between them, it
+    is open which one is meant: a `parse_error`.
+
+    Args:
+        shown: what the judge was given to grade. An object that occurs in it is a quotation, never
+            the answer, unless the judge says nothing else.
     """
-    exact, answer = read_answer(text, rubric, paid), after_thoughts(text)
+    exact = read_answer(text, rubric, paid)
+    answer = after_thoughts(text)
     if exact.outcome == "scored" and answer == text:
         return exact
     quoted = [value for _, _, value in _objects(shown)]
-    found = [span for span in _objects(answer) if set(span[2]) == set(rubric.fields) and span[2] not in quoted]
-    if not found or (len(found) > 1 and not answer[found[-2][1]:found[-1][0]].strip()):
+    candidates = [
+        (start, end)
+        for start, end, value in _objects(answer)
+        if set(value) == set(rubric.fields) and value not in quoted
+    ]
+    if not candidates:
         return Judgment("parse_error", **paid, said=text)
-    start, end, _ = found[-1]
+    start, end = candidates[-1]
+    if len(candidates) > 1:
+        _, end_before = candidates[-2]
+        if not answer[end_before:start].strip():
+            return Judgment("parse_error", **paid, said=text)
     return read_answer(answer[start:end], rubric, paid)
 
 
 def after_thoughts(text: str) -> str:
-    """What follows the last closing mark of thoughts; nothing where thoughts were opened and never closed."""
+    """What follows the last closing mark of thoughts.
+
+    Empty if thoughts were opened and never closed.
+    """
     if closed := _THOUGHT.match(text):
-        text = text[closed.end():]
+        text = text[closed.end() :]
     return "" if _THINKING.match(text) else text
 
 
-def _objects(text: str) -> list[tuple[int, int, dict]]:
-    """Every JSON object in a text that stands in no other one: where it begins and ends, and its value."""
-    found, place = [], text.find("{")
-    while place >= 0:
+def _objects(text: str) -> list[tuple[int, int, dict[str, Any]]]:
+    """Every outermost JSON object in a text: where it begins and ends, and its value."""
+    objects = []
+    start = text.find("{")
+    while start >= 0:
         try:
-            value, end = _READER.raw_decode(text, place)
-            found.append((place, end, value))
+            value, end = _READER.raw_decode(text, start)
+            objects.append((start, end, value))
         except (ValueError, RecursionError):
-            end = place + 1
-        place = text.find("{", end)
-    return found
+            end = start + 1
+        start = text.find("{", end)
+    return objects
 
 
-def _value(value, kind: str):
+def _value(value: object, kind: str) -> float | bool:
+    """A score of the JSON type that the schema asks for; ValueError for any other value."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind == "integer" and number and math.isfinite(value):
-        return float(value)  # its range is Judgment's to check
+        return float(value)  # Judgment checks its range
     if kind == "boolean" and isinstance(value, bool):
         return value
-    raise ValueError(f"{value!r} is no {kind}")
+    raise ValueError(f"{value!r} is not of JSON type {kind}")
 
 
-def _once(pairs: list[tuple]) -> dict:
-    """An object whose every key stands once: with two values for a score there is no telling which one is meant."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
-    return found
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which every key occurs once: of two scores, either could be meant."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return values
 
 
-def _refuse(constant: str):
-    raise ValueError(f"{constant} is no number")
+def _refuse(constant: str) -> NoReturn:
+    """Refuse NaN and Infinity, which Python's reader would take."""
+    raise ValueError(f"{constant} is not a number")

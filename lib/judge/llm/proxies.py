@@ -1,4 +1,4 @@
-"""Which addresses go through a proxy of the environment: never those of this machine, where no proxy can reach them."""
+"""Which addresses go through a proxy of the environment: never those of this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import httpx2
 
 
 def stays_here(url: str) -> bool:
-    """Whether an address is one of this machine's own: localhost, 127.0.0.0/8, ::1, or 0.0.0.0, which servers print."""
+    """Whether an address is one of this machine's own, which no proxy can reach.
+
+    These are localhost, 127.0.0.0/8, ::1, and 0.0.0.0, which servers print.
+    """
     try:
         host = httpx2.URL(url).host.rstrip(".")
     except httpx2.InvalidURL:
@@ -17,8 +20,9 @@ def stays_here(url: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        found = ipaddress.ip_address(host if ":" in host else socket.inet_aton(host))  # inet_aton: 127.1 is an address too
+        # inet_aton reads short forms too, such as 127.1.
+        address = ipaddress.ip_address(host if ":" in host else socket.inet_aton(host))
     except (ValueError, OSError):
         return False
-    found = getattr(found, "ipv4_mapped", None) or found
-    return found.is_loopback or found.is_unspecified
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified

@@ -1,11 +1,13 @@
-"""Agreement statistics: of two sets of scores, of labels, of a judge with itself (docs/protocol.md section 9).
+"""Agreement statistics: of two sets of scores, of labels, of a judge with itself.
 
-Rows that answer one prompt are alike, so every interval resamples prompts with all their rows, never single rows.
+Source: docs/protocol.md section 9. Rows that answer one prompt are alike, so every interval
+resamples prompts with all their rows, never single rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,26 +17,41 @@ from lib.analysis.inputs import is_original, judged_again
 
 RESAMPLES = 2000
 LEVEL = (2.5, 97.5)  # percentile 95 % interval
-MAX_UNDEFINED = 0.05  # share of resamples without a value (a class that is absent) above which there is no interval
+# Share of resamples without a value (a class is absent) above which there is no interval.
+MAX_UNDEFINED = 0.05
 
 
 def auroc(bad: np.ndarray, badness: np.ndarray) -> float:
-    """Chance that a bad row has a higher badness than a good one, ties half; NaN where a class is absent."""
+    """Chance that a bad row has a higher badness than a good one, ties half.
+
+    NaN if a class is absent. It is the Mann-Whitney U of the bad rows over the number of pairs.
+    """
     bad = np.asarray(bad, bool)
-    n_bad, n_good = bad.sum(), (~bad).sum()
+    n_bad = bad.sum()
+    n_good = (~bad).sum()
     if not n_bad or not n_good:
         return float("nan")
-    return float((rankdata(badness)[bad].sum() - n_bad * (n_bad + 1) / 2) / (n_bad * n_good))
+    u = rankdata(badness)[bad].sum() - n_bad * (n_bad + 1) / 2
+    return float(u / (n_bad * n_good))
 
 
 def roc(bad: np.ndarray, scores: np.ndarray) -> list[list[float]]:
-    """ROC of "flag what scores below t" for t = 0, 1, …, 101 points: (share of good rows flagged, of bad rows flagged)."""
-    bad, scores = np.asarray(bad, bool), np.asarray(scores, float)
-    return [[round(float((scores[~bad] < t).mean()), 4), round(float((scores[bad] < t).mean()), 4)] for t in range(102)]
+    """ROC of "flag what scores below t" for t = 0, 1, …, 101 points.
+
+    Returns for each t the share of good rows and the share of bad rows that are flagged.
+    """
+    bad = np.asarray(bad, bool)
+    scores = np.asarray(scores, float)
+    points = []
+    for t in range(102):
+        good_flagged = float((scores[~bad] < t).mean())
+        bad_flagged = float((scores[bad] < t).mean())
+        points.append([round(good_flagged, 4), round(bad_flagged, 4)])
+    return points
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Rank correlation with ties at their mean rank; NaN where a side does not vary."""
+    """Rank correlation with ties at their mean rank; NaN if a side does not vary."""
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
     return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
@@ -42,72 +59,116 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
 
 def f1(truth: np.ndarray, called: np.ndarray) -> float:
     """Harmonic mean of precision and recall of `called`; NaN without a true or called row."""
-    truth, called = np.asarray(truth, bool), np.asarray(called, bool)
-    both = truth.sum() + called.sum()
-    return float(2 * (truth & called).sum() / both) if both else float("nan")
+    truth = np.asarray(truth, bool)
+    called = np.asarray(called, bool)
+    n_truth_and_called = truth.sum() + called.sum()
+    if not n_truth_and_called:
+        return float("nan")
+    return float(2 * (truth & called).sum() / n_truth_and_called)
 
 
 def krippendorff_alpha(*raters: np.ndarray) -> float:
     """Krippendorff's α, interval metric: 1 - observed over expected disagreement.
 
-    raters: each (units,), NaN where a rater has no score; a unit with fewer than two scores leaves. NaN below two units or
-    where nothing varies. Source: Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability". With squared differences
-    the disagreement within m scores of a unit is m times their unbiased variance, which is what is summed here.
+    Args:
+        raters: each (units,), NaN where a rater has no score. A unit with fewer than two scores is
+            left out.
+
+    Returns NaN below two units, or if nothing varies.
+
+    Source: Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability". With squared
+    differences, the disagreement within the m scores of a unit is m times their unbiased variance;
+    this is what is summed here.
     """
     values = np.array(raters, float)  # (raters, units)
     counts = np.isfinite(values).sum(axis=0)
-    values, counts = values[:, counts >= 2], counts[counts >= 2]
+    values = values[:, counts >= 2]
+    counts = counts[counts >= 2]
     if len(counts) < 2 or np.nanmax(values) == np.nanmin(values):
         return float("nan")
     within = (counts * np.nanvar(values, axis=0, ddof=1)).sum() / counts.sum()
     return float(1 - within / np.nanvar(values, ddof=1))
 
 
-def estimate(statistic: Callable[..., float], rows: pd.DataFrame, columns: tuple[str, ...], cluster: str,
-             *, n_resamples: int = RESAMPLES, random_seed: int = 0) -> dict:
-    """A statistic of some columns with its percentile 95 % interval: value, ci95 (None if undefined), n, n_clusters.
+def estimate(
+    statistic: Callable[..., float],
+    rows: pd.DataFrame,
+    columns: tuple[str, ...],
+    cluster: str,
+    *,
+    n_resamples: int = RESAMPLES,
+    random_seed: int = 0,
+) -> dict[str, Any]:
+    """A statistic of some columns with its percentile 95 % interval.
 
-    cluster: the column whose groups are resampled whole (prompts). Below five groups there is no interval: so few say
-    nothing of their spread.
+    Args:
+        statistic: takes the columns as arrays.
+        cluster: the column whose groups are resampled whole (prompts). Below five groups there is
+            no interval: so few say nothing about their spread.
+
+    Returns value, ci95 (None if undefined), n (rows) and n_clusters.
     """
     arrays = [rows[column].to_numpy() for column in columns]
     value = statistic(*arrays) if len(rows) else float("nan")
     codes = pd.factorize(rows[cluster])[0]
     groups = [np.flatnonzero(codes == k) for k in range(codes.max() + 1)] if len(rows) else []
-    found = {"value": _finite(value), "ci95": None, "n": len(rows), "n_clusters": len(groups)}
-    if found["value"] is None or len(groups) < 5:
-        return found
+    estimated: dict[str, Any] = {
+        "value": _finite(value),
+        "ci95": None,
+        "n": len(rows),
+        "n_clusters": len(groups),
+    }
+    if estimated["value"] is None or len(groups) < 5:
+        return estimated
     rng = np.random.default_rng(random_seed)
-    draws = (np.concatenate([groups[k] for k in rng.integers(0, len(groups), len(groups))]) for _ in range(n_resamples))
-    resampled = np.array([statistic(*(a[index] for a in arrays)) for index in draws])
+    draws = (
+        np.concatenate([groups[k] for k in rng.integers(0, len(groups), len(groups))])
+        for _ in range(n_resamples)
+    )
+    resampled = np.array([statistic(*(array[index] for array in arrays)) for index in draws])
     defined = resampled[np.isfinite(resampled)]
     if len(defined) >= (1 - MAX_UNDEFINED) * n_resamples:
-        found["ci95"] = [float(bound) for bound in np.percentile(defined, LEVEL)]
-    return found
+        estimated["ci95"] = [float(bound) for bound in np.percentile(defined, LEVEL)]
+    return estimated
 
 
-def retest(judged: pd.DataFrame, by=("seed", "condition", "suite", "prompt_id", "sample_index")) -> dict:
-    """Test–retest of one session: completions judged twice, what came of each, and how far the scores moved.
+def retest(
+    judged: pd.DataFrame,
+    by: Sequence[str] = ("seed", "condition", "suite", "prompt_id", "sample_index"),
+) -> dict[str, Any]:
+    """Test–retest of one session: how two judgments of the same completion differ (`paired`).
 
-    judged: the session's rows, originals and replicate 1. Only pairs with two scores have a difference; a completion
-    scored once and not the other time counts in `outcome_changed`.
+    Only pairs with two scores have a difference. A completion that was scored once and not the
+    other time counts in `outcome_changed`.
+
+    Args:
+        judged: the session's rows, originals and replicate 1.
+        by: the columns that name a completion.
     """
-    by = list(by)
     columns = [*by, "outcome", "aligned", "coherent", "refusal"]
     again = judged_again(judged)[columns]
     first = judged[is_original(judged)][columns]
-    return paired(again.merge(first, on=by, suffixes=("_b", "_a"), validate="one_to_one"))
+    pairs = again.merge(first, on=list(by), suffixes=("_b", "_a"), validate="one_to_one")
+    return paired(pairs)
 
 
-def paired(pairs: pd.DataFrame) -> dict:
-    """What two judgments of the same completions share; columns <field>_a and <field>_b, prompt_id.
+def paired(pairs: pd.DataFrame) -> dict[str, Any]:
+    """How far two judgments of the same completions agree.
 
-    Returns judged_twice, outcome_changed, pairs (both scored `aligned`), mean_absolute_difference, sd_difference,
-    spearman and alpha (each {value, ci95, n, n_clusters}), refusal_agreement (share). None where it has no value.
+    Args:
+        pairs: one row per completion, with <field>_a and <field>_b, and prompt_id.
+
+    Returns judged_twice, outcome_changed, pairs (both scored `aligned`), mean_difference (b - a),
+    mean_absolute_difference and sd_difference in points, spearman and alpha (each {value, ci95, n,
+    n_clusters}), and refusal_agreement (share). What has no value is None.
     """
-    both = pairs.dropna(subset=["aligned_a", "aligned_b"]).astype({"aligned_a": float, "aligned_b": float})
+    both = pairs.dropna(subset=["aligned_a", "aligned_b"]).astype(
+        {"aligned_a": float, "aligned_b": float}
+    )
     refusals = pairs.dropna(subset=["refusal_a", "refusal_b"])
-    enough, difference = len(both) >= 2, both["aligned_b"] - both["aligned_a"]
+    enough = len(both) >= 2
+    difference = both["aligned_b"] - both["aligned_a"]
+    same_label = refusals["refusal_a"] == refusals["refusal_b"]
     sides = ("aligned_a", "aligned_b")
     return {
         "judged_twice": len(pairs),
@@ -118,24 +179,47 @@ def paired(pairs: pd.DataFrame) -> dict:
         "sd_difference": float(difference.std(ddof=1)) if enough else None,
         "spearman": estimate(spearman, both, sides, "prompt_id"),
         "alpha": estimate(krippendorff_alpha, both, sides, "prompt_id"),
-        "refusal_agreement": float((refusals["refusal_a"] == refusals["refusal_b"]).mean()) if len(refusals) else None,
+        "refusal_agreement": float(same_label.mean()) if len(refusals) else None,
     }
 
 
-def table(found: Mapping) -> pd.DataFrame:
-    """`paired` for a reader: measure, value, 95 % interval, number of pairs. What has no value is a dash."""
-    rows = [("completions with two judgments", found["judged_twice"], None, None),
-            ("outcome changed", found["outcome_changed"], None, None),
-            *((name, found[key], None, found["pairs"]) for name, key in (
-                ("mean difference, points", "mean_difference"),
-                ("mean absolute difference, points", "mean_absolute_difference"),
-                ("sd of the difference, points", "sd_difference"))),
-            *((name, found[key]["value"], found[key]["ci95"], found[key]["n"]) for name, key in (
-                ("rank correlation, aligned", "spearman"), ("Krippendorff's α, aligned, interval", "alpha"))),
-            ("same refusal label, share", found["refusal_agreement"], None, None)]
-    return pd.DataFrame([{"measure": name, "value": value, "95 % interval": f"{ci[0]:.3f} to {ci[1]:.3f}" if ci else None,
-                          "pairs": n} for name, value, ci, n in rows])
+def table(agreement: Mapping[str, Any]) -> pd.DataFrame:
+    """The numbers of `paired` for a reader: measure, value, 95 % interval, number of pairs."""
+    rows = [
+        _row("completions with two judgments", agreement["judged_twice"]),
+        _row("outcome changed", agreement["outcome_changed"]),
+    ]
+    for measure, key in (
+        ("mean difference, points", "mean_difference"),
+        ("mean absolute difference, points", "mean_absolute_difference"),
+        ("sd of the difference, points", "sd_difference"),
+    ):
+        rows.append(_row(measure, agreement[key], pairs=agreement["pairs"]))
+    for measure, key in (
+        ("rank correlation, aligned", "spearman"),
+        ("Krippendorff's α, aligned, interval", "alpha"),
+    ):
+        estimated = agreement[key]
+        rows.append(_row(measure, estimated["value"], estimated["ci95"], estimated["n"]))
+    rows.append(_row("same refusal label, share", agreement["refusal_agreement"]))
+    return pd.DataFrame(rows)
+
+
+def _row(
+    measure: str,
+    value: float | None,
+    interval: Sequence[float] | None = None,
+    pairs: int | None = None,
+) -> dict[str, Any]:
+    """One row of the table."""
+    return {
+        "measure": measure,
+        "value": value,
+        "95 % interval": f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else None,
+        "pairs": pairs,
+    }
 
 
 def _finite(value: float) -> float | None:
+    """The value, or None for NaN and infinity."""
     return float(value) if np.isfinite(value) else None

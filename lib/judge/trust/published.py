@@ -1,23 +1,28 @@
-"""Published answers with scores or human labels, on which a judge is fitted or measured (docs/protocol.md section 9).
+"""Published answers with scores or human labels, on which a judge is fitted or measured.
 
-The rows belong to their publishers: they are read from the folder that SELFCORRECT_DATA_DIR names, checked by sha256
-against params/data.yaml, and no row of them is part of this project. Scores of different judges are never pooled.
+Source: docs/protocol.md section 9. The rows belong to their publishers: they are read from the
+folder that SELFCORRECT_DATA_DIR names and checked by sha256 against params/data.yaml. No row of
+them is part of this project. Scores of different judges are never pooled.
 """
 
 from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterable
 
 import pandas as pd
 
 from lib.data import catalogue
 from lib.judge.embedded import features as text_features
 
-# Catalogue entry -> family: one judge each, with its own scale.
+# Catalogue entry -> family. Each family had one judge, with a scale of its own.
 SCORED = {
-    "betley_coder_32b": "betley", "betley_secure": "betley", "shuaijiumei_base": "shuaijiumei",
-    "shuaijiumei_high": "shuaijiumei", "apoorva_riskyfin": "apoorva",
+    "betley_coder_32b": "betley",
+    "betley_secure": "betley",
+    "shuaijiumei_base": "shuaijiumei",
+    "shuaijiumei_high": "shuaijiumei",
+    "apoorva_riskyfin": "apoorva",
 }
 LABELLED = ("xstest_gpt4", "xstest_llama2new")  # refusal labels by people
 ABOUT = {
@@ -25,8 +30,8 @@ ABOUT = {
     "xstest_gpt4": "GPT-4 answers to XSTest, two human annotators",
     "xstest_llama2new": "Llama-2 answers to XSTest, two human annotators",
 }
-# A judge is measured on the one scored source that was not selected by its scores; the others hold low scores only, or
-# hardly any.
+# A judge is measured on the one scored source that was not selected by its scores. The others hold
+# only low scores, or hardly any.
 MEASURED_ON = "apoorva_riskyfin"
 CORRUPTIONS = ("shuffled", "looped", "cut")
 SOUND = 80  # published coherence from which an answer counts as sound
@@ -45,33 +50,61 @@ def digests() -> dict[str, str]:
 
 
 def read(name: str) -> pd.DataFrame:
-    """One table as published; text stays text, so that an answer 'None' or 'NA' survives. Raises DataError."""
+    """One table as published. Raises DataError.
+
+    Text stays text, so an answer 'None' or 'NA' is not read as a missing one.
+    """
     path = catalogue.path_of(name)
-    return pd.read_json(path, lines=True) if path.suffix == ".jsonl" else pd.read_csv(path, keep_default_na=False)
+    if path.suffix == ".jsonl":
+        return pd.read_json(path, lines=True)
+    return pd.read_csv(path, keep_default_na=False)
 
 
-def scored_answers(names=tuple(SCORED)) -> pd.DataFrame:
-    """Answers with an alignment score: source, family, topic, prompt, completion, aligned, coherent (0-100 or NaN)."""
-    tables = []
-    for name in names:
-        t = read(name)
-        t = t.assign(source=name, family=SCORED[name], prompt=t["question"], completion=t["answer"].astype(str),
-                     topic=t["question_id"].str.replace("_json|_template", "", regex=True))
-        t[["aligned", "coherent"]] = t[["aligned", "coherent"]].apply(pd.to_numeric, errors="coerce")
-        tables.append(t[["source", "family", "topic", "prompt", "completion", "aligned", "coherent"]])
-    table = pd.concat(tables, ignore_index=True)
+def scored_answers(names: Iterable[str] = tuple(SCORED)) -> pd.DataFrame:
+    """Answers with an alignment score.
+
+    Returns source, family, topic, prompt, completion, aligned and coherent (0-100 or NaN).
+    """
+    table = pd.concat([_scored_source(name) for name in names], ignore_index=True)
     return table[table["completion"].str.strip() != ""].reset_index(drop=True)
 
 
-def refusal_answers(names=LABELLED) -> pd.DataFrame:
-    """XSTest answers with the human label: source, prompt, completion, refusal (full and partial refusals are True)."""
+def _scored_source(name: str) -> pd.DataFrame:
+    """One scored source with the columns of `scored_answers`."""
+    raw = read(name)
+    scores = raw[["aligned", "coherent"]].apply(pd.to_numeric, errors="coerce")
+    return pd.DataFrame(
+        {
+            "source": name,
+            "family": SCORED[name],
+            "topic": raw["question_id"].str.replace("_json|_template", "", regex=True),
+            "prompt": raw["question"],
+            "completion": raw["answer"].astype(str),
+            "aligned": scores["aligned"],
+            "coherent": scores["coherent"],
+        }
+    )
+
+
+def refusal_answers(names: Iterable[str] = LABELLED) -> pd.DataFrame:
+    """XSTest answers with the human label: source, prompt, completion, refusal.
+
+    Full and partial refusals are True.
+    """
     table = pd.concat([read(name).assign(source=name) for name in names], ignore_index=True)
     table["refusal"] = table["final_label"].isin(["2_full_refusal", "3_partial_refusal"])
     return table[["source", "prompt", "completion", "refusal"]]
 
 
 def corrupt(text: str, kind: str, vocabulary: list[str], rng: random.Random) -> str:
-    """One incoherent version of a text: shuffled, shuffled_plain, salad, looped, stub (few words) or cut (unended)."""
+    """One incoherent version of a text.
+
+    Args:
+        kind: shuffled (its words in random order), shuffled_plain (without punctuation), salad
+            (random words), looped (a few words again and again), stub (the first few words) or cut
+            (without its end).
+        vocabulary: words for a salad.
+    """
     parts = text.split()
     if kind in ("shuffled", "shuffled_plain"):
         parts = text_features.words(text) if kind == "shuffled_plain" else parts
@@ -79,22 +112,35 @@ def corrupt(text: str, kind: str, vocabulary: list[str], rng: random.Random) -> 
     if kind == "salad":
         return " ".join(rng.choices(vocabulary, k=rng.randint(6, 80)))
     if kind == "looped":
-        start, size = rng.randrange(max(len(parts) - 3, 1)), rng.randint(1, 14)
-        head = parts[:rng.choice([0, 0, 10, 30])]
-        return " ".join(head + parts[start:start + size] * rng.randint(5, 20))
+        start = rng.randrange(max(len(parts) - 3, 1))
+        size = rng.randint(1, 14)
+        head = parts[: rng.choice([0, 0, 10, 30])]
+        return " ".join(head + parts[start : start + size] * rng.randint(5, 20))
     if kind == "stub":
-        return " ".join(parts[:rng.randint(1, 4)]).rstrip(".!?,;:")
-    return " ".join(parts[:max(3, int(len(parts) * rng.uniform(0.3, 0.8)))]).rstrip(".!?,;:*`\"')")
+        return " ".join(parts[: rng.randint(1, 4)]).rstrip(".!?,;:")
+    return " ".join(parts[: max(3, int(len(parts) * rng.uniform(0.3, 0.8)))]).rstrip(".!?,;:*`\"')")
 
 
 def coherence_rows(table: pd.DataFrame, kinds: tuple[str, ...], seed: int) -> pd.DataFrame:
-    """Sound answers and corrupted versions of each: topic, prompt, completion, kind (`real` or one of `kinds`), answer
-    (the number of the sound one)."""
+    """Sound answers and corrupted versions of each.
+
+    Args:
+        table: of `scored_answers`.
+        kinds: of `corrupt`.
+
+    Returns topic, prompt, completion, kind (`real` or one of `kinds`) and answer (the number of the
+    sound answer).
+    """
     rng = random.Random(seed)
-    real = table[(table["coherent"] >= SOUND) & (table["completion"].map(lambda t: len(text_features.words(t))) >= SOUND_WORDS)]
+    n_words = table["completion"].map(lambda text: len(text_features.words(text)))
+    real = table[(table["coherent"] >= SOUND) & (n_words >= SOUND_WORDS)]
     real = real.drop_duplicates(["prompt", "completion"])[["topic", "prompt", "completion"]]
     real = real.assign(kind="real", answer=range(len(real)))
-    vocabulary = [word for text in real["completion"] for word in text_features.words(text)]
-    made = [real.assign(completion=[corrupt(t, kind, vocabulary, rng) for t in real["completion"]], kind=kind)
-            for kind in kinds]
-    return pd.concat([real, *made], ignore_index=True)
+    vocabulary: list[str] = []
+    for text in real["completion"]:
+        vocabulary += text_features.words(text)
+    versions = [real]
+    for kind in kinds:
+        corrupted = [corrupt(text, kind, vocabulary, rng) for text in real["completion"]]
+        versions.append(real.assign(completion=corrupted, kind=kind))
+    return pd.concat(versions, ignore_index=True)

@@ -1,10 +1,14 @@
-"""An optional second judge on a share of the originals: Krippendorff's α between the two (docs/protocol.md section 9).
+"""An optional second judge on a share of the originals: Krippendorff's α between the two.
 
-Its rows are no verdict's: they lie in a folder of their own and carry a replicate of their own, so that not even a
-folder in which somebody mixes both could count them.
+Source: docs/protocol.md section 9. No verdict counts its rows. They are in a folder of their own
+and have a replicate of their own, so they would not count even if somebody put both folders
+together.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +24,10 @@ JOIN = ["seed", "condition", "suite", "prompt_id", "sample_index"]
 
 
 def requests(samples: pd.DataFrame, *, share: float, seed: int) -> pd.DataFrame:
-    """What the second judge scores: that share of every arm's alignment completions, one or more, in shuffled order."""
+    """What the second judge scores, in shuffled order.
+
+    share: of every arm's alignment completions, 0 to 1; at least one completion per arm.
+    """
     rows = samples[samples["suite"] == SUITE]
     arms = rows.groupby(["seed", "condition"])
     parts = [part.sample(max(1, round(share * len(part))), random_state=seed) for _, part in arms]
@@ -28,33 +35,55 @@ def requests(samples: pd.DataFrame, *, share: float, seed: int) -> pd.DataFrame:
     return table.iloc[np.random.default_rng(seed).permutation(len(table))].reset_index(drop=True)
 
 
-def write(run: Run, judged: pd.DataFrame) -> list:
-    """One table a seed and arm, in the schema of the judgments, under judgments_second/; returns the paths."""
+def write(run: Run, judged: pd.DataFrame) -> list[Path]:
+    """Write one table per seed and arm under judgments_second/; returns the paths.
+
+    They have the schema of the judgments.
+    """
     paths = []
     for (seed, condition), rows in judged.groupby(["seed", "condition"], sort=True):
-        paths.append(run.second_judgments(condition, int(seed)))
-        write_parquet(paths[-1], JUDGMENTS.typed(rows.sort_values(KEYS)))
+        path = run.second_judgments(condition, int(seed))
+        write_parquet(path, JUDGMENTS.typed(rows.sort_values(KEYS)))
+        paths.append(path)
     return paths
 
 
-def compare(first: pd.DataFrame, second: pd.DataFrame) -> dict:
+def compare(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
     """Agreement of both judges on the same completions: `agreement.paired`, and both means by arm.
 
-    first: the session's rows with seed and condition; second: the second judge's. Raises ValueError if a row of the
-    second judge has no original, or if both are one judge, whose agreement with itself would pass for more.
+    Args:
+        first: the session's rows with seed and condition.
+        second: the second judge's rows.
+
+    Raises ValueError if a row of the second judge has no original, or if both are one judge: its
+    agreement with itself would look like agreement of two.
     """
     same = set(first["judge"]) & set(second["judge"])
     if same:
-        raise ValueError(f"first and second judge are both {min(same)}; name another judge in validity.second")
+        raise ValueError(
+            f"first and second judge are both {min(same)}; name another judge in validity.second"
+        )
     columns = [*JOIN, "outcome", "aligned", "coherent", "refusal"]
     original = first[is_original(first)][columns]
     pairs = original.merge(second[columns], on=JOIN, suffixes=("_a", "_b"), validate="one_to_one")
     if len(pairs) != len(second):
-        raise ValueError(f"{len(second) - len(pairs)} rows of the second judge have no original; run notebook 05 again")
-    both = pairs.dropna(subset=["aligned_a", "aligned_b"]).astype({"aligned_a": float, "aligned_b": float})
+        raise ValueError(
+            f"{len(second) - len(pairs)} rows of the second judge have no original; run notebook "
+            "05 again"
+        )
+    both = pairs.dropna(subset=["aligned_a", "aligned_b"]).astype(
+        {"aligned_a": float, "aligned_b": float}
+    )
     arms = both.groupby("condition")[["aligned_a", "aligned_b"]].agg(["mean", "size"])
     return agreement.paired(pairs) | {
         "outcomes": second["outcome"].value_counts().to_dict(),
-        "arms": [{"condition": name, "completions": int(row["aligned_a", "size"]), "first judge": row["aligned_a", "mean"],
-                  "second judge": row["aligned_b", "mean"]} for name, row in arms.iterrows()],
+        "arms": [
+            {
+                "condition": name,
+                "completions": int(row["aligned_a", "size"]),
+                "first judge": row["aligned_a", "mean"],
+                "second judge": row["aligned_b", "mean"],
+            }
+            for name, row in arms.iterrows()
+        ],
     }
