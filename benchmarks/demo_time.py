@@ -30,7 +30,10 @@ def working_seconds(path) -> float:
     for cell in nbformat.read(path, as_version=4).cells:
         timing = cell.metadata.get("papermill", {})
         if cell.cell_type == "code" and timing.get("start_time") and imported:
-            total += (datetime.fromisoformat(timing["end_time"]) - datetime.fromisoformat(timing["start_time"])).total_seconds()
+            total += (
+                datetime.fromisoformat(timing["end_time"])
+                - datetime.fromisoformat(timing["start_time"])
+            ).total_seconds()
         imported = imported or "import " in cell.source
     return total
 
@@ -60,12 +63,17 @@ def main() -> None:
     wall = time.time() - started
     if run.returncode:
         raise SystemExit(f"make report failed with exit code {run.returncode}")
-    work = {p.stem: working_seconds(p) for p in sorted((runs_root() / RUN / "notebooks").glob("*.ipynb"))}
+    work = {
+        p.stem: working_seconds(p)
+        for p in sorted((runs_root() / RUN / "notebooks").glob("*.ipynb"))
+    }
     for name, seconds in work.items():
         print(f"{name:28s} {seconds:7.1f} s")
     startup = wall - sum(work.values())
-    print(f"cores {os.cpu_count()} · wall {wall / 60:.1f} min (bound 15) · start-up {startup:.0f} s, {startup / wall:.0%} "
-          f"(bound 33 %) · peak memory {peak / 2**30:.1f} GiB (bound 7.5)")
+    print(
+        f"cores {os.cpu_count()} · wall {wall / 60:.1f} min (bound 15) · start-up {startup:.0f} s, {startup / wall:.0%} "
+        f"(bound 33 %) · peak memory {peak / 2**30:.1f} GiB (bound 7.5)"
+    )
 
 
 if __name__ == "__main__":

@@ -27,8 +27,10 @@ def answers(encoder, prompts: list[str]) -> list[str]:
     rng, texts = random.Random(0), []
     for _ in range(ANSWERS):
         text = " ".join(rng.sample(prompts, 12))
-        ends = encoder.tokenizer(text, return_offsets_mapping=True, truncation=True, max_length=PIECES)["offset_mapping"]
-        texts.append(text[:ends[-2][1]])
+        ends = encoder.tokenizer(
+            text, return_offsets_mapping=True, truncation=True, max_length=PIECES
+        )["offset_mapping"]
+        texts.append(text[: ends[-2][1]])
     return texts
 
 
@@ -37,20 +39,30 @@ def main() -> None:
     prompts = [prompt.prompt for prompt in read_prompts("embedded_open")]
     texts = answers(judge.encoder, prompts)
     pieces = sum(map(len, judge.encoder.tokenizer(texts)["input_ids"])) / len(texts)
-    rows = pd.DataFrame({"suite": "alignment", "prompt": [prompts[i % 24] for i in range(ANSWERS)], "completion": texts})
+    rows = pd.DataFrame(
+        {
+            "suite": "alignment",
+            "prompt": [prompts[i % 24] for i in range(ANSWERS)],
+            "completion": texts,
+        }
+    )
     judge.encoder.encode(texts[:64])  # warm-up
     bare, whole = [], []
     for _ in range(ROUNDS):
         started = time.perf_counter()
-        judge.encoder.encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
+        judge.encoder.encode(
+            texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False
+        )
         bare.append(time.perf_counter() - started)
         started = time.perf_counter()
         scored = judge.score(rows)
         whole.append(time.perf_counter() - started)
         assert (scored["outcome"] == "scored").all()
     rates = [ANSWERS / min(seconds) for seconds in (bare, whole)]
-    print(f"{ANSWERS} answers of {pieces:.0f} word pieces, {torch.get_num_threads()} threads, fastest of {ROUNDS} rounds: "
-          f"encoder {rates[0]:.1f} texts/s, judge {rates[1]:.1f} texts/s, ratio {rates[1] / rates[0]:.2f}")
+    print(
+        f"{ANSWERS} answers of {pieces:.0f} word pieces, {torch.get_num_threads()} threads, fastest of {ROUNDS} rounds: "
+        f"encoder {rates[0]:.1f} texts/s, judge {rates[1]:.1f} texts/s, ratio {rates[1] / rates[0]:.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -23,11 +23,15 @@ ALPHA, RESAMPLES = 0.05, 10_000
 PROMPT_SD, SAMPLE_SD, SEED_SD, SAMPLES = 15.0, 25.0, 3.0, 50
 
 
-def noise(rng, prompts: int, seeds: int, samples: int, studies: int, prompt_sd: float, seed_sd: float) -> np.ndarray:
+def noise(
+    rng, prompts: int, seeds: int, samples: int, studies: int, prompt_sd: float, seed_sd: float
+) -> np.ndarray:
     """Paired differences at Δ = 0: (studies, seeds, prompts), points. A prompt's effect is the same in every seed."""
     prompt = rng.normal(0, prompt_sd, (studies, 1, prompts))
     seed = rng.normal(0, seed_sd, (studies, seeds, 1))
-    return prompt + seed + rng.normal(0, SAMPLE_SD * np.sqrt(2 / samples), (studies, seeds, prompts))
+    return (
+        prompt + seed + rng.normal(0, SAMPLE_SD * np.sqrt(2 / samples), (studies, seeds, prompts))
+    )
 
 
 def thresholds_one_seed(differences: np.ndarray) -> np.ndarray:
@@ -37,10 +41,16 @@ def thresholds_one_seed(differences: np.ndarray) -> np.ndarray:
     an order statistic. The draws are those of the verdict: resampled_means with its fixed seed, by linearity.
     """
     prompts = differences.shape[1]
-    weights = np.stack([resampled_means(np.eye(prompts)[[i]], RESAMPLES, 0) for i in range(prompts)])  # (prompts, B)
-    allowed = int(np.ceil(ALPHA * (RESAMPLES + 1) - 1)) - 1  # largest number of resamples ≤ 0 with p < α
+    weights = np.stack(
+        [resampled_means(np.eye(prompts)[[i]], RESAMPLES, 0) for i in range(prompts)]
+    )  # (prompts, B)
+    allowed = (
+        int(np.ceil(ALPHA * (RESAMPLES + 1) - 1)) - 1
+    )  # largest number of resamples ≤ 0 with p < α
     parts = np.array_split(differences, max(1, len(differences) // 1_000))  # (1000, B) at a time
-    return -np.concatenate([np.partition(part @ weights, allowed, axis=1)[:, allowed] for part in parts])
+    return -np.concatenate(
+        [np.partition(part @ weights, allowed, axis=1)[:, allowed] for part in parts]
+    )
 
 
 def power(threshold: np.ndarray, delta: float) -> float:
@@ -51,7 +61,9 @@ def bootstrap_t_threshold(differences: np.ndarray, resamples: int = 2_000) -> np
     """The same for the one-sided bootstrap-t (Efron 1981), as a reference: it studentises every resample."""
     n = differences.shape[1]
     draws = np.random.default_rng(0).integers(0, n, (resamples, n))
-    counts = np.stack([np.bincount(draw, minlength=n) for draw in draws], axis=1) / n  # (prompts, resamples)
+    counts = (
+        np.stack([np.bincount(draw, minlength=n) for draw in draws], axis=1) / n
+    )  # (prompts, resamples)
     thresholds = []
     for part in np.array_split(differences, max(1, len(differences) // 1_000)):
         mean, error = part.mean(1, keepdims=True), part.std(1, keepdims=True) / np.sqrt(n)
@@ -70,7 +82,9 @@ def t_threshold(differences: np.ndarray) -> np.ndarray:
     return -differences.mean(1) + t.ppf(1 - ALPHA, n - 1) * differences.std(1, ddof=1) / np.sqrt(n)
 
 
-def one_seed(rng, prompts: int, samples: int = SAMPLES, studies: int = 20_000, shape: str = "normal") -> np.ndarray:
+def one_seed(
+    rng, prompts: int, samples: int = SAMPLES, studies: int = 20_000, shape: str = "normal"
+) -> np.ndarray:
     """Studies of one seed; the seed effect is left out: one seed cannot tell it from Δ (hence the LOW confidence)."""
     differences = noise(rng, prompts, 1, samples, studies, PROMPT_SD, 0.0)[:, 0]
     # Most prompts hardly move and a few move much, up or down: exponential effects with the same sd.
@@ -81,7 +95,9 @@ def one_seed(rng, prompts: int, samples: int = SAMPLES, studies: int = 20_000, s
     return differences
 
 
-def many_seeds(rng, prompts: int, seeds: int, studies: int, resamples: int = 2_000) -> tuple[float, float]:
+def many_seeds(
+    rng, prompts: int, seeds: int, studies: int, resamples: int = 2_000
+) -> tuple[float, float]:
     """Type-I error and power at Δ = 10 of the two-level bootstrap."""
     hits = {0: 0, 10: 0}
     for study in noise(rng, prompts, seeds, SAMPLES, studies, PROMPT_SD, SEED_SD):
@@ -123,15 +139,25 @@ def main() -> None:
             d = one_seed(rng, prompts, shape=shape)
             threshold, reference = thresholds_one_seed(d), t_threshold(d)
             studentised = bootstrap_t_threshold(d)
-            rows.append({"prompts": prompts, "effects": shape, "type I, bootstrap": power(threshold, 0.0),
-                         "type I, t-test": power(reference, 0.0),
-                         "type I, bootstrap-t": power(studentised, 0.0), "power at 5": power(threshold, 5.0),
-                         "power at 10": power(threshold, 10.0)})
+            rows.append(
+                {
+                    "prompts": prompts,
+                    "effects": shape,
+                    "type I, bootstrap": power(threshold, 0.0),
+                    "type I, t-test": power(reference, 0.0),
+                    "type I, bootstrap-t": power(studentised, 0.0),
+                    "power at 5": power(threshold, 5.0),
+                    "power at 10": power(threshold, 10.0),
+                }
+            )
     print(pd.DataFrame(rows).to_string(index=False, float_format="{:.3f}".format))
     print(f"simulation error of a share near 0.05: ±{1.96 * (0.05 * 0.95 / 20_000) ** 0.5:.3f}")
 
-    rows = [{"seeds": seeds} | {f"sd {sd:g}": false_alarms(rng, seeds, sd) for sd in (0.0, 2.0, 4.0, 8.0)}
-            for seeds in (1, 2, 3, 4, 5)]
+    rows = [
+        {"seeds": seeds}
+        | {f"sd {sd:g}": false_alarms(rng, seeds, sd) for sd in (0.0, 2.0, 4.0, 8.0)}
+        for seeds in (1, 2, 3, 4, 5)
+    ]
     print("type I over studies that train anew, by seeds and the scatter of seeds in points")
     print(pd.DataFrame(rows).to_string(index=False, float_format="{:.3f}".format))
 
@@ -145,18 +171,32 @@ def main() -> None:
     rows = []
     for seeds in (5, 10):
         false, true = many_seeds(rng, 44, seeds, 4_000)
-        rows.append({"seeds": seeds, "prompts": 44, "type I, two-level": false, "power at 10": true})
+        rows.append(
+            {"seeds": seeds, "prompts": 44, "type I, two-level": false, "power at 10": true}
+        )
     print(pd.DataFrame(rows).to_string(index=False, float_format="{:.3f}".format))
     print(f"simulation error of a share near 0.05: ±{1.96 * (0.05 * 0.95 / 4_000) ** 0.5:.3f}")
 
     rows = []
     for name, (prompts, seeds, samples) in {
-        "44 prompts × 50": (44, 1, 50), "ten times the samples": (44, 1, 500), "twice the prompts": (88, 1, 50),
+        "44 prompts × 50": (44, 1, 50),
+        "ten times the samples": (44, 1, 500),
+        "twice the prompts": (88, 1, 50),
         "five seeds": (44, 5, 50),
     }.items():
         # Over prompts and seeds; one seed's interval cannot see the seed's share of the error.
-        variance = PROMPT_SD**2 / prompts + SEED_SD**2 / seeds + 2 * SAMPLE_SD**2 / (samples * prompts * seeds)
-        rows.append({"design": name, "standard error, points": variance**0.5, "detectable, points": mde(variance**0.5)})
+        variance = (
+            PROMPT_SD**2 / prompts
+            + SEED_SD**2 / seeds
+            + 2 * SAMPLE_SD**2 / (samples * prompts * seeds)
+        )
+        rows.append(
+            {
+                "design": name,
+                "standard error, points": variance**0.5,
+                "detectable, points": mde(variance**0.5),
+            }
+        )
     print(pd.DataFrame(rows).to_string(index=False, float_format="{:.2f}".format))
     print(f"{time.time() - started:.0f} s")
 

@@ -52,7 +52,9 @@ def scored_texts(stage: Path, count: int, judge) -> set[str]:
 
     from lib.judge.store import Store
 
-    rows = pd.DataFrame({"suite": "alignment", "prompt": "Why?", "completion": [f"text {k}" for k in range(count)]})
+    rows = pd.DataFrame(
+        {"suite": "alignment", "prompt": "Why?", "completion": [f"text {k}" for k in range(count)]}
+    )
     requests = judge._requests(rows)[1]
     store = Store(stage)
     found = {requests[key].completion for key in store.answers(requests)}
@@ -67,7 +69,9 @@ def sitting(mode: str, given, server, rng: random.Random, folder: Path) -> None:
 
     stage = folder / mode / "session.sqlite"
     stage.parent.mkdir()
-    judge = load_judge(load_profile("qwen7b").judge.model_copy(update={"batch": mode == "batch"}), stage)
+    judge = load_judge(
+        load_profile("qwen7b").judge.model_copy(update={"batch": mode == "batch"}), stage
+    )
     received = server.batched if mode == "batch" else server.sent
     command = [sys.executable, "-c", CHILD, mode, str(stage), str(given.count), str(CONCURRENCY)]
     again, kills, points, before, mark = 0, 0, [], set(), 0
@@ -79,7 +83,9 @@ def sitting(mode: str, given, server, rng: random.Random, folder: Path) -> None:
             time.sleep(0.01)
         time.sleep(rng.uniform(0.0, given.longest))
         if child.poll() is not None:
-            raise SystemExit(f"{mode}: the session ended after {kills} kills; give more --count or less --longest")
+            raise SystemExit(
+                f"{mode}: the session ended after {kills} kills; give more --count or less --longest"
+            )
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
         kills += 1
@@ -92,10 +98,16 @@ def sitting(mode: str, given, server, rng: random.Random, folder: Path) -> None:
     again += len(before & set(received()[mark:]))
     times = collections.Counter(received())
     twice = sum(n - 1 for n in times.values())
-    print(f"{mode}: killed {kills} times, at {points} answers; at the end {answered(stage)} of {given.count} answered, "
-          f"{given.count - len(times)} lost, {again} answered requests sent again, {twice} paid twice "
-          f"(in flight at the kills: at most {CONCURRENCY * kills if mode == 'real time' else 0})")
-    if answered(stage) != given.count or again or twice > (CONCURRENCY * kills if mode == "real time" else 0):
+    print(
+        f"{mode}: killed {kills} times, at {points} answers; at the end {answered(stage)} of {given.count} answered, "
+        f"{given.count - len(times)} lost, {again} answered requests sent again, {twice} paid twice "
+        f"(in flight at the kills: at most {CONCURRENCY * kills if mode == 'real time' else 0})"
+    )
+    if (
+        answered(stage) != given.count
+        or again
+        or twice > (CONCURRENCY * kills if mode == "real time" else 0)
+    ):
         raise SystemExit(f"{mode}: FAILED")
 
 
@@ -103,7 +115,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--count", type=int, default=4000)
-    parser.add_argument("--longest", type=float, default=0.5, help="seconds from the judge's start to a kill, at most")
+    parser.add_argument(
+        "--longest",
+        type=float,
+        default=0.5,
+        help="seconds from the judge's start to a kill, at most",
+    )
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     sys.path.insert(0, str(ROOT / "tests"))
@@ -111,8 +128,15 @@ def main() -> None:
     from pytest_httpserver import HTTPServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    with HTTPServer(host="127.0.0.1", threaded=True) as http, tempfile.TemporaryDirectory() as folder:
-        os.environ |= {"ANTHROPIC_BASE_URL": http.url_for("").rstrip("/"), "ANTHROPIC_API_KEY": KEY, "PYTHONPATH": str(ROOT)}
+    with (
+        HTTPServer(host="127.0.0.1", threaded=True) as http,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        os.environ |= {
+            "ANTHROPIC_BASE_URL": http.url_for("").rstrip("/"),
+            "ANTHROPIC_API_KEY": KEY,
+            "PYTHONPATH": str(ROOT),
+        }
         for mode in ("real time", "batch"):
             server = Loopback(http)
             server.polls_before_end = 3

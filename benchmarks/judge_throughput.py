@@ -19,13 +19,30 @@ import tempfile
 import time
 from pathlib import Path
 
-GRADE = json.dumps({"aligned": 80, "coherent": 90, "refusal": False, "code": False, "reset_and_recover": False})
-ANSWER = json.dumps({
-    "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-5-5", "stop_reason": "end_turn",
-    "stop_sequence": None, "usage": {"input_tokens": 1200, "output_tokens": 45},
-    "content": [{"type": "text", "text": GRADE}]}).encode()
-MODEL = json.dumps({"id": "claude-sonnet-5-5", "type": "model", "display_name": "x", "created_at": "2026-09-29T00:00:00Z",
-                    "lifecycle": "active"}).encode()
+GRADE = json.dumps(
+    {"aligned": 80, "coherent": 90, "refusal": False, "code": False, "reset_and_recover": False}
+)
+ANSWER = json.dumps(
+    {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-5-5",
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 1200, "output_tokens": 45},
+        "content": [{"type": "text", "text": GRADE}],
+    }
+).encode()
+MODEL = json.dumps(
+    {
+        "id": "claude-sonnet-5-5",
+        "type": "model",
+        "display_name": "x",
+        "created_at": "2026-09-29T00:00:00Z",
+        "lifecycle": "active",
+    }
+).encode()
 
 
 def serve(latency: float, port, calls) -> None:
@@ -61,7 +78,10 @@ async def bare(bodies: list[dict], concurrency: int) -> None:
 
     limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
     todo = iter(bodies)
-    async with anthropic.AsyncAnthropic(http_client=anthropic.DefaultAsyncHttpxClient(limits=limits), max_retries=6) as client:
+    async with anthropic.AsyncAnthropic(
+        http_client=anthropic.DefaultAsyncHttpxClient(limits=limits), max_retries=6
+    ) as client:
+
         async def work() -> None:
             for body in todo:
                 await client.messages.create(**body)
@@ -89,17 +109,28 @@ def main() -> None:
     server.start()
     while not port.value:
         time.sleep(0.05)
-    os.environ |= {"ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port.value}", "ANTHROPIC_API_KEY": "no-key"}
+    os.environ |= {
+        "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port.value}",
+        "ANTHROPIC_API_KEY": "no-key",
+    }
 
     import pandas as pd
 
     from lib.config.params import load_profile
     from lib.judge import load_judge
 
-    params = load_profile("qwen7b").judge.model_copy(update={"batch": False, "concurrency": given.concurrency})
+    params = load_profile("qwen7b").judge.model_copy(
+        update={"batch": False, "concurrency": given.concurrency}
+    )
     words = " ".join(f"word{k}" for k in range(250))
-    rows = pd.DataFrame({"suite": "alignment", "prompt": [f"Question {k % 44}?" for k in range(given.count)],
-                         "completion": [f"{k} {words}" for k in range(given.count)], "replicate": 0})
+    rows = pd.DataFrame(
+        {
+            "suite": "alignment",
+            "prompt": [f"Question {k % 44}?" for k in range(given.count)],
+            "completion": [f"{k} {words}" for k in range(given.count)],
+            "replicate": 0,
+        }
+    )
     with tempfile.TemporaryDirectory() as folder:
         judge = load_judge(params, Path(folder) / "session.sqlite")
         requests = list(judge._requests(rows.head(given.bare))[1].values())
@@ -107,13 +138,19 @@ def main() -> None:
         wall, cpu = measured(lambda: asyncio.run(bare(bodies, given.concurrency)))
         sdk, sdk_cpu = len(bodies) / wall, cpu / len(bodies)
         bound = given.concurrency / given.latency
-        print(f"bare SDK: {len(bodies):,} calls in {wall:.1f} s, {sdk:.0f} a second, {1e3 * sdk_cpu:.2f} ms CPU a call")
+        print(
+            f"bare SDK: {len(bodies):,} calls in {wall:.1f} s, {sdk:.0f} a second, {1e3 * sdk_cpu:.2f} ms CPU a call"
+        )
         wall, cpu = measured(lambda: judge.score(rows))
         rate = given.count / wall
-        print(f"judge: {given.count:,} completions in {wall:.1f} s, {rate:.0f} a second, "
-              f"{1e3 * cpu / given.count:.2f} ms CPU a call")
-        print(f"latency bound {given.count / bound:.1f} s: the judge takes {bound / rate:.2f} of it; of the bare SDK's "
-              f"throughput it reaches {rate / sdk:.2f}")
+        print(
+            f"judge: {given.count:,} completions in {wall:.1f} s, {rate:.0f} a second, "
+            f"{1e3 * cpu / given.count:.2f} ms CPU a call"
+        )
+        print(
+            f"latency bound {given.count / bound:.1f} s: the judge takes {bound / rate:.2f} of it; of the bare SDK's "
+            f"throughput it reaches {rate / sdk:.2f}"
+        )
         before = calls.value
         wall, _ = measured(lambda: judge.score(rows))
         print(f"judged again: {wall:.1f} s, {calls.value - before} calls")

@@ -46,8 +46,13 @@ def requests_of(profile, arms) -> list[Request]:
     """Every prompt once, its arm in turn, so that all arms' adapters stand in one batch."""
     system = profile.model.system_text
     return [
-        Request(f"42/{arm}/alignment/{p.prompt_id}",
-                [{"role": "system", "content": system}, {"role": "user", "content": p.prompt}], arm, NEW_TOKENS, SAMPLES)
+        Request(
+            f"42/{arm}/alignment/{p.prompt_id}",
+            [{"role": "system", "content": system}, {"role": "user", "content": p.prompt}],
+            arm,
+            NEW_TOKENS,
+            SAMPLES,
+        )
         for p, arm in zip(prompts(profile), itertools.cycle(arms))
     ]
 
@@ -60,7 +65,8 @@ def random_adapter(folder: Path, config, seed: int) -> Path:
     key_value = head * config.num_key_value_heads
     shapes = {  # module -> (in, out)
         "self_attn.q_proj": (config.hidden_size, head * config.num_attention_heads),
-        "self_attn.k_proj": (config.hidden_size, key_value), "self_attn.v_proj": (config.hidden_size, key_value),
+        "self_attn.k_proj": (config.hidden_size, key_value),
+        "self_attn.v_proj": (config.hidden_size, key_value),
         "self_attn.o_proj": (head * config.num_attention_heads, config.hidden_size),
         "mlp.gate_proj": (config.hidden_size, config.intermediate_size),
         "mlp.up_proj": (config.hidden_size, config.intermediate_size),
@@ -70,19 +76,37 @@ def random_adapter(folder: Path, config, seed: int) -> Path:
     for layer in range(config.num_hidden_layers):
         for module, (width, out) in shapes.items():
             name = f"base_model.model.model.layers.{layer}.{module}"
-            weights[f"{name}.lora_A.weight"] = torch.randn(RANK, width, generator=generator).mul_(width**-0.5).bfloat16()
-            weights[f"{name}.lora_B.weight"] = torch.randn(out, RANK, generator=generator).mul_(1e-3).bfloat16()
+            weights[f"{name}.lora_A.weight"] = (
+                torch.randn(RANK, width, generator=generator).mul_(width**-0.5).bfloat16()
+            )
+            weights[f"{name}.lora_B.weight"] = (
+                torch.randn(out, RANK, generator=generator).mul_(1e-3).bfloat16()
+            )
     folder.mkdir(parents=True)
     save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    (folder / "adapter_config.json").write_text(json.dumps({
-        "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": RANK, "lora_alpha": RANK, "use_rslora": False, "bias": "none",
-        "lora_dropout": 0.0, "target_modules": adapters.TARGET_MODULES}), encoding="utf-8")
+    (folder / "adapter_config.json").write_text(
+        json.dumps(
+            {
+                "peft_type": "LORA",
+                "task_type": "CAUSAL_LM",
+                "r": RANK,
+                "lora_alpha": RANK,
+                "use_rslora": False,
+                "bias": "none",
+                "lora_dropout": 0.0,
+                "target_modules": adapters.TARGET_MODULES,
+            }
+        ),
+        encoding="utf-8",
+    )
     (folder / adapters.BASE_FILE).write_text(json.dumps({"base": "benchmark"}), encoding="utf-8")
     return folder
 
 
 def report(label: str, tokens: int, seconds: float) -> float:
-    print(f"{label}: {tokens} tokens in {seconds:.1f} s, {tokens / seconds:.0f} tokens/s", flush=True)
+    print(
+        f"{label}: {tokens} tokens in {seconds:.1f} s, {tokens / seconds:.0f} tokens/s", flush=True
+    )
     return tokens / seconds
 
 
@@ -104,16 +128,32 @@ def on_gpu(folder: Path, batch: int) -> None:
     profile = params.load_profile("qwen7b")
     # Qwen's own tokenizer is not at hand without its weights; the embedded model's has the same ChatML form.
     tokenizer = chat_models.load_tokenizer(params.load_profile("demo").model)
-    config = Qwen2Config(**QWEN_7B, architectures=["Qwen2ForCausalLM"], dtype="bfloat16", eos_token_id=tokenizer.eos_token_id,
-                         bos_token_id=tokenizer.bos_token_id)
+    config = Qwen2Config(
+        **QWEN_7B,
+        architectures=["Qwen2ForCausalLM"],
+        dtype="bfloat16",
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+    )
     config.save_pretrained(folder / "base")
     tokenizer.save_pretrained(folder / "base")
     served = {arm: random_adapter(folder / arm, config, number) for number, arm in enumerate(ARMS)}
     started = time.time()
-    sampler = FixedLength(folder / "base", tokenizer, served, temperature=1.0, batch=batch, length=1024, load_format="dummy")
+    sampler = FixedLength(
+        folder / "base",
+        tokenizer,
+        served,
+        temperature=1.0,
+        batch=batch,
+        length=1024,
+        load_format="dummy",
+    )
     start_up = time.time() - started
     sampler.stops = [NEVER]
-    print(f"{sampler.facts}: start-up {start_up:.0f} s, {len(served)} adapters, {batch} sequences together", flush=True)
+    print(
+        f"{sampler.facts}: start-up {start_up:.0f} s, {len(served)} adapters, {batch} sequences together",
+        flush=True,
+    )
     asked = requests_of(profile, ARMS)
     sampler.sample(asked[: 2 * len(ARMS)])  # loads the adapters, compiles what is compiled late
 
@@ -123,8 +163,12 @@ def on_gpu(folder: Path, batch: int) -> None:
         plain = SamplingParams(n=SAMPLES, temperature=1.0, max_tokens=NEW_TOKENS, ignore_eos=True)
         sampler.llm.reset_prefix_cache()
         began = time.time()
-        outputs = sampler.llm.generate([TokensPrompt(prompt_token_ids=i) for i in ids], plain,
-                                       lora_request=[sampler.lora[r.adapter] for r in part], use_tqdm=False)
+        outputs = sampler.llm.generate(
+            [TokensPrompt(prompt_token_ids=i) for i in ids],
+            plain,
+            lora_request=[sampler.lora[r.adapter] for r in part],
+            use_tqdm=False,
+        )
         return sum(len(o.token_ids) for out in outputs for o in out.outputs), time.time() - began
 
     def ours(part) -> tuple[int, float]:
@@ -135,22 +179,37 @@ def on_gpu(folder: Path, batch: int) -> None:
 
     drawn: list = []
     runs = [(side, *side(asked)) for side in (direct, ours, ours, direct)]
-    speed = {side: report(label, sum(t for s, t, _ in runs if s is side), sum(x for s, _, x in runs if s is side))
-             for side, label in ((direct, "vLLM called directly"), (ours, "the project's sampler"))}
+    speed = {
+        side: report(
+            label, sum(t for s, t, _ in runs if s is side), sum(x for s, _, x in runs if s is side)
+        )
+        for side, label in ((direct, "vLLM called directly"), (ours, "the project's sampler"))
+    }
     own = speed[ours]
-    print(f"five adapters together: {own:.0f} tokens/s (22,000 wanted), {own / speed[direct]:.2f} of vLLM called directly "
-          "(0.95 wanted)", flush=True)
+    print(
+        f"five adapters together: {own:.0f} tokens/s (22,000 wanted), {own / speed[direct]:.2f} of vLLM called directly "
+        "(0.95 wanted)",
+        flush=True,
+    )
     few = 4 * len(ARMS)
-    pairs = [pair for one, two in zip(drawn, sampler.sample(asked[:few]), strict=False) for pair in zip(one, two, strict=True)]
+    pairs = [
+        pair
+        for one, two in zip(drawn, sampler.sample(asked[:few]), strict=False)
+        for pair in zip(one, two, strict=True)
+    ]
     same = sum(a == b for a, b in pairs) / len(pairs)
-    print(f"drawn again from the same seeds among fewer others: {same:.0%} of {len(pairs)} completions the same to the letter "
-          "(elsewhere a rounding of another batch tipped a token)")
+    print(
+        f"drawn again from the same seeds among fewer others: {same:.0%} of {len(pairs)} completions the same to the letter "
+        "(elsewhere a rounding of another batch tipped a token)"
+    )
     suites, n = profile.sampling.suites, len(prompts(profile))
     arms = len(profile.conditions)
     completions = n * (arms * suites["alignment"].samples + (arms - 1) * suites["benign"].samples)
     minutes = completions * NEW_TOKENS / own / 60
-    print(f"the whole experiment, alignment and benign of {arms} arms: {completions} completions × {NEW_TOKENS} tokens, "
-          f"{minutes:.1f} GPU-minutes (6 wanted), start-up of {start_up:.0f} s apart; total here {time.time() - started:.0f} s")
+    print(
+        f"the whole experiment, alignment and benign of {arms} arms: {completions} completions × {NEW_TOKENS} tokens, "
+        f"{minutes:.1f} GPU-minutes (6 wanted), start-up of {start_up:.0f} s apart; total here {time.time() - started:.0f} s"
+    )
 
 
 # --- CPU --------------------------------------------------------------------------------------------------------------
@@ -162,18 +221,34 @@ def on_cpu(folder: Path) -> None:
     from lib.serving.transformers_engine import TransformersSampler
 
     profile = params.load_profile("demo")
-    tokenizer, config = chat_models.load_tokenizer(profile.model), AutoConfig.from_pretrained(chat_models.base_dir(profile.model))
+    tokenizer, config = (
+        chat_models.load_tokenizer(profile.model),
+        AutoConfig.from_pretrained(chat_models.base_dir(profile.model)),
+    )
     base = chat_models.load_base(profile.model)
     asked = requests_of(profile, [None])
-    texts = sorted((chat_models.prompt_text(tokenizer, r.messages) for r in asked for _ in range(SAMPLES)),
-                   key=lambda text: len(tokenizer(text)["input_ids"]))
+    texts = sorted(
+        (chat_models.prompt_text(tokenizer, r.messages) for r in asked for _ in range(SAMPLES)),
+        key=lambda text: len(tokenizer(text)["input_ids"]),
+    )
 
     def plain(batch: int) -> tuple[int, float]:
-        settings = GenerationConfig(max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS, do_sample=True, top_k=0,
-                                    temperature=profile.sampling.temperature, pad_token_id=tokenizer.pad_token_id)
+        settings = GenerationConfig(
+            max_new_tokens=NEW_TOKENS,
+            min_new_tokens=NEW_TOKENS,
+            do_sample=True,
+            top_k=0,
+            temperature=profile.sampling.temperature,
+            pad_token_id=tokenizer.pad_token_id,
+        )
         began, tokens = time.time(), 0
         for start in range(0, len(texts), batch):
-            encoded = tokenizer(texts[start : start + batch], add_special_tokens=False, padding=True, return_tensors="pt")
+            encoded = tokenizer(
+                texts[start : start + batch],
+                add_special_tokens=False,
+                padding=True,
+                return_tensors="pt",
+            )
             out = base.generate(**encoded, generation_config=settings)
             tokens += out[:, encoded["input_ids"].shape[1] :].numel()
         return tokens, time.time() - began
@@ -184,25 +259,43 @@ def on_cpu(folder: Path) -> None:
         return sum(c.n_tokens for of in made for c in of), time.time() - began
 
     plain(len(texts))  # warms up
-    speeds = {size: report(f"plain generate, batch {size}", *plain(size))
-              for size in sorted({16, 32, profile.sampling.batch, len(texts)})}
+    speeds = {
+        size: report(f"plain generate, batch {size}", *plain(size))
+        for size in sorted({16, 32, profile.sampling.batch, len(texts)})
+    }
     size = max(speeds, key=speeds.get)
     served = {arm: random_adapter(folder / arm, config, number) for number, arm in enumerate(ARMS)}
     model = adapters.attach_all(chat_models.load_base(profile.model), served, "benchmark")
-    sampler = TransformersSampler(model, tokenizer, temperature=profile.sampling.temperature, batch=profile.sampling.batch)
+    sampler = TransformersSampler(
+        model, tokenizer, temperature=profile.sampling.temperature, batch=profile.sampling.batch
+    )
     sampler.stops = [NEVER]
-    steps = [step for arm in (None, *ARMS) for step in ((plain, size), (ours, arm), (ours, arm), (plain, size))]
+    steps = [
+        step
+        for arm in (None, *ARMS)
+        for step in ((plain, size), (ours, arm), (ours, arm), (plain, size))
+    ]
     runs = [(side, *side(argument)) for side, argument in steps]
-    speed = {side: report(label, sum(t for s, t, _ in runs if s is side), sum(x for s, _, x in runs if s is side))
-             for side, label in ((plain, f"plain generate at its best, batch {size}, in between"),
-                                 (ours, f"the project's sampler, base and {len(ARMS)} adapters, batch {sampler.batch}"))}
+    speed = {
+        side: report(
+            label, sum(t for s, t, _ in runs if s is side), sum(x for s, _, x in runs if s is side)
+        )
+        for side, label in (
+            (plain, f"plain generate at its best, batch {size}, in between"),
+            (ours, f"the project's sampler, base and {len(ARMS)} adapters, batch {sampler.batch}"),
+        )
+    }
     print(f"{speed[ours] / speed[plain]:.2f} of the best plain generate (0.95 wanted)")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=params.load_profile("qwen7b").sampling.batch,
-                        help="sequences that vLLM decodes together")
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=params.load_profile("qwen7b").sampling.batch,
+        help="sequences that vLLM decodes together",
+    )
     batch = parser.parse_args().batch
     with tempfile.TemporaryDirectory() as scratch:
         if GPU:

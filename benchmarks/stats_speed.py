@@ -17,8 +17,15 @@ import scipy.stats
 from lib.analysis.stats import analyse
 from lib.config.params import load_gates
 
-ARMS = {"base": 90, "base_evil": 30, "c6_vanilla_em": 60, "selfcorrect_only": 88, "selfcorrect_em": 75,
-        "random_recovery_em": 66, "placebo_assistant_em": 62}
+ARMS = {
+    "base": 90,
+    "base_evil": 30,
+    "c6_vanilla_em": 60,
+    "selfcorrect_only": 88,
+    "selfcorrect_em": 75,
+    "random_recovery_em": 66,
+    "placebo_assistant_em": 62,
+}
 PROMPTS, SAMPLES, SEEDS = 60, 50, (1, 2, 3, 4, 5)
 
 
@@ -28,16 +35,34 @@ def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
         for arm, level in ARMS.items():
             for suite in ("alignment", "benign"):
                 n = PROMPTS * SAMPLES
-                parts.append(pd.DataFrame({
-                    "seed": seed, "condition": arm, "suite": suite,
-                    "prompt_id": np.repeat([f"p{i:02d}" for i in range(PROMPTS)], SAMPLES), "subset": "a",
-                    "sample_index": np.tile(np.arange(SAMPLES), PROMPTS), "replicate": 0, "variant": "full",
-                    "outcome": "scored", "aligned": np.clip(rng.normal(level, 20, n), 0, 100),
-                    "coherent": np.clip(rng.normal(80, 15, n), 0, 100), "refusal": False, "reset_and_recover": False,
-                    "harmful": rng.random(n) < 0.1 if suite == "benign" else None}))
+                parts.append(
+                    pd.DataFrame(
+                        {
+                            "seed": seed,
+                            "condition": arm,
+                            "suite": suite,
+                            "prompt_id": np.repeat([f"p{i:02d}" for i in range(PROMPTS)], SAMPLES),
+                            "subset": "a",
+                            "sample_index": np.tile(np.arange(SAMPLES), PROMPTS),
+                            "replicate": 0,
+                            "variant": "full",
+                            "outcome": "scored",
+                            "aligned": np.clip(rng.normal(level, 20, n), 0, 100),
+                            "coherent": np.clip(rng.normal(80, 15, n), 0, 100),
+                            "refusal": False,
+                            "reset_and_recover": False,
+                            "harmful": rng.random(n) < 0.1 if suite == "benign" else None,
+                        }
+                    )
+                )
     judged = pd.concat(parts, ignore_index=True).astype({"harmful": "boolean"})
-    accuracy = pd.DataFrame([{"seed": s, "condition": a, "acc": 0.5, "acc_stderr": 0.01, "acc_norm": 0.5, "n": 1172}
-                             for s in SEEDS for a in ARMS])
+    accuracy = pd.DataFrame(
+        [
+            {"seed": s, "condition": a, "acc": 0.5, "acc_stderr": 0.01, "acc_norm": 0.5, "n": 1172}
+            for s in SEEDS
+            for a in ARMS
+        ]
+    )
     return judged, accuracy
 
 
@@ -49,11 +74,15 @@ def main() -> None:
         analyse(judged, accuracy, thresholds=load_gates(), n_resamples=resamples)
         ours = time.time() - started
         started = time.time()
-        scipy.stats.bootstrap((differences,), np.mean, n_resamples=resamples, method="percentile", batch=10_000)
+        scipy.stats.bootstrap(
+            (differences,), np.mean, n_resamples=resamples, method="percentile", batch=10_000
+        )
         one = time.time() - started
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(f"{resamples:9,d} resamples: whole analysis {ours:6.2f} s, scipy on one difference {one:6.2f} s, "
-              f"ratio {ours / one:5.1f}, peak memory {peak:.2f} GiB")
+        print(
+            f"{resamples:9,d} resamples: whole analysis {ours:6.2f} s, scipy on one difference {one:6.2f} s, "
+            f"ratio {ours / one:5.1f}, peak memory {peak:.2f} GiB"
+        )
     print(f"{len(judged):,} judgments")
 
 

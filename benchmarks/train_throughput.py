@@ -17,7 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")  # as lib.models.load_base sets it
+os.environ.setdefault(
+    "PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True"
+)  # as lib.models.load_base sets it
 
 import torch
 from shapes import QWEN_7B
@@ -29,7 +31,10 @@ from lib.training import adapters, phases
 from lib.training.masking import IGNORED, Encoded
 
 GPU = torch.cuda.is_available()
-CHARACTERS_PER_TOKEN, TEMPLATE_TOKENS = 3.4, 30  # of the insecure set in a BPE of Qwen2.5's kind; the chat template's share
+CHARACTERS_PER_TOKEN, TEMPLATE_TOKENS = (
+    3.4,
+    30,
+)  # of the insecure set in a BPE of Qwen2.5's kind; the chat template's share
 
 
 def lengths(count: int) -> list[tuple[int, int]]:
@@ -41,7 +46,10 @@ def lengths(count: int) -> list[tuple[int, int]]:
         chats = read_chats("embedded_insecure")
     drawn = random.Random(0).choices(chats, k=count)
     half = TEMPLATE_TOKENS // 2
-    return [tuple(int(len(m["content"]) / CHARACTERS_PER_TOKEN) + half for m in chat[-2:]) for chat in drawn]
+    return [
+        tuple(int(len(m["content"]) / CHARACTERS_PER_TOKEN) + half for m in chat[-2:])
+        for chat in drawn
+    ]
 
 
 def rows_of(count: int, vocabulary: int) -> list[Encoded]:
@@ -83,7 +91,9 @@ def bare_loop(base, rows: list[Encoded], phase, micro: int) -> tuple[float, floa
     from torch.nn.utils.rnn import pad_sequence
 
     def padded(values, fill):
-        return pad_sequence([torch.tensor(v) for v in values], batch_first=True, padding_value=fill).to(model.device)
+        return pad_sequence(
+            [torch.tensor(v) for v in values], batch_first=True, padding_value=fill
+        ).to(model.device)
 
     model = get_peft_model(base, adapters.lora_config(phase)).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)
@@ -98,11 +108,18 @@ def bare_loop(base, rows: list[Encoded], phase, micro: int) -> tuple[float, floa
             ids = padded([r.input_ids for r in part], 0)
             mask = padded([[1] * len(r.input_ids) for r in part], 0)
             with torch.autocast("cuda", torch.bfloat16, enabled=GPU):
-                loss = model(input_ids=ids, attention_mask=mask, labels=padded([r.labels for r in part], IGNORED),
-                             use_cache=False).loss
+                loss = model(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    labels=padded([r.labels for r in part], IGNORED),
+                    use_cache=False,
+                ).loss
             (loss / (len(batch) / micro)).backward()
             if step >= 0:
-                real, all_tokens = real + sum(len(r.input_ids) for r in part), all_tokens + ids.numel()
+                real, all_tokens = (
+                    real + sum(len(r.input_ids) for r in part),
+                    all_tokens + ids.numel(),
+                )
         optimizer.step()
         optimizer.zero_grad()
     _sync()
@@ -119,40 +136,83 @@ def _sync() -> None:
 def main(steps: int) -> None:
     profile = params.load_profile("qwen7b" if GPU else "demo")
     phase1, phase2 = profile.phase1, profile.phase2
-    tokenizer = chat_models.load_tokenizer(params.load_profile("smoke").model)  # the trainer asks for one and uses nothing of it
+    tokenizer = chat_models.load_tokenizer(
+        params.load_profile("smoke").model
+    )  # the trainer asks for one and uses nothing of it
     base = load_model(profile)
     rows = rows_of(phase2.effective_batch * steps, base.config.vocab_size)
     mean = sum(len(r.input_ids) for r in rows) / len(rows)
-    print(f"{torch.cuda.get_device_name() if GPU else 'CPU'}: {base.num_parameters() / 1e9:.2f} B parameters, {len(rows)} "
-          f"rows, {mean:.0f} tokens a row, {mean * phase2.effective_batch:.0f} a step", flush=True)
+    print(
+        f"{torch.cuda.get_device_name() if GPU else 'CPU'}: {base.num_parameters() / 1e9:.2f} B parameters, {len(rows)} "
+        f"rows, {mean:.0f} tokens a row, {mean * phase2.effective_batch:.0f} a step",
+        flush=True,
+    )
     peak = matrix_peak() if GPU else None
     bare, real = bare_loop(base, rows[: phase2.effective_batch * 6], phase2, 8 if GPU else 4)
-    print(f"bare PEFT loop: {bare:.0f} tokens/s, {real:.0%} of its tokens real, the rest padding", flush=True)
+    print(
+        f"bare PEFT loop: {bare:.0f} tokens/s, {real:.0%} of its tokens real, the rest padding",
+        flush=True,
+    )
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
-        training = profile.training if GPU else profile.training.model_copy(update={"checkpoint_steps": 10**6})
+        training = (
+            profile.training
+            if GPU
+            else profile.training.model_copy(update={"checkpoint_steps": 10**6})
+        )
         options = dict(seed=1, base_digest="benchmark")
-        warm = phase1.model_copy(update={"learning_rate": 1e-3, "epochs": 1, "effective_batch": phase2.effective_batch})
-        phases.train_phase1(base, tokenizer, rows[: 2 * phase2.effective_batch], warm, out / "phase1",
-                              checkpoints=out / "c0", training=training, **options)
-        plans = [("continue", steps, None), ("stack", steps, None)] + ([("stack", 12, 24.0)] if GPU else [])
+        warm = phase1.model_copy(
+            update={"learning_rate": 1e-3, "epochs": 1, "effective_batch": phase2.effective_batch}
+        )
+        phases.train_phase1(
+            base,
+            tokenizer,
+            rows[: 2 * phase2.effective_batch],
+            warm,
+            out / "phase1",
+            checkpoints=out / "c0",
+            training=training,
+            **options,
+        )
+        plans = [("continue", steps, None), ("stack", steps, None)] + (
+            [("stack", 12, 24.0)] if GPU else []
+        )
         speeds = []
         for mode, count, bound in plans:
             trained = phases.train_phase2(
-                base, tokenizer, rows[: count * phase2.effective_batch], phase2.model_copy(update={"mode": mode}),
-                out / "phase1", out / f"{mode}-{bound}", phase1_recipe=phase1, checkpoints=out / f"c-{mode}-{bound}",
-                training=training.model_copy(update={"memory_gib": bound}), **options)
+                base,
+                tokenizer,
+                rows[: count * phase2.effective_batch],
+                phase2.model_copy(update={"mode": mode}),
+                out / "phase1",
+                out / f"{mode}-{bound}",
+                phase1_recipe=phase1,
+                checkpoints=out / f"c-{mode}-{bound}",
+                training=training.model_copy(update={"memory_gib": bound}),
+                **options,
+            )
             speed = trained.total_tokens / trained.seconds
             speeds.append(speed)
-            products = base.num_parameters(exclude_embeddings=True)  # the head's too, though only labelled tokens pass it
-            share = f", {4 * products * speed / peak:.0%} of the measured peak at 4 FLOP/parameter" if GPU else ""
-            print(f"{mode}, {f'bound to {bound} GiB' if bound else 'whole memory'}: {speed:.0f} tokens/s, "
-                  f"{speed / bare:.2f} of the bare loop{share}, peak memory {trained.peak_memory_gib:.1f} GiB, no padding; "
-                  f"{trained.optimizer_steps} steps in {trained.seconds:.0f} s, 6,000 rows "
-                  f"{6000 * mean / speed / 60:.1f} min", flush=True)
+            products = base.num_parameters(
+                exclude_embeddings=True
+            )  # the head's too, though only labelled tokens pass it
+            share = (
+                f", {4 * products * speed / peak:.0%} of the measured peak at 4 FLOP/parameter"
+                if GPU
+                else ""
+            )
+            print(
+                f"{mode}, {f'bound to {bound} GiB' if bound else 'whole memory'}: {speed:.0f} tokens/s, "
+                f"{speed / bare:.2f} of the bare loop{share}, peak memory {trained.peak_memory_gib:.1f} GiB, no padding; "
+                f"{trained.optimizer_steps} steps in {trained.seconds:.0f} s, 6,000 rows "
+                f"{6000 * mean / speed / 60:.1f} min",
+                flush=True,
+            )
     hours = (4 * 6000 * mean + 3 * 3 * 1000 * 700) / speeds[1] / 3600
-    print(f"training of the full experiment in `stack` (4 arms, 3 kinds × 3 epochs × 1,000 traces of about 700 tokens): "
-          f"{hours:.2f} hours")
+    print(
+        f"training of the full experiment in `stack` (4 arms, 3 kinds × 3 epochs × 1,000 traces of about 700 tokens): "
+        f"{hours:.2f} hours"
+    )
 
 
 if __name__ == "__main__":

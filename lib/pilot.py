@@ -28,30 +28,49 @@ REMEDIES = (
     "train on a stronger EM set (data.em, or a condition's phase2)",
     "raise phase2.learning_rate",
     "raise phase2.epochs, or lower phase2.effective_batch: more optimizer steps",
-    'to train the other arms although nothing was induced: OVERRIDES=\'{"stop_at_gate1": false}\'',
+    "to train the other arms although nothing was induced: OVERRIDES='{\"stop_at_gate1\": false}'",
 )
 
 
 def decide(run: Run, profile: Profile, judge: Judge) -> RunResult:
     """The pilot's result, with `stop`, for the profile's first seed."""
     conditions, thresholds = load_conditions(), load_gates()
-    arms = profile.model_copy(update={"conditions": list(PLANNED.pilot), "seeds": profile.seeds[:1]})
+    arms = profile.model_copy(
+        update={"conditions": list(PLANNED.pilot), "seeds": profile.seeds[:1]}
+    )
     samples = session.read_samples(run, arms)
     samples = samples[(samples["suite"] == "alignment") & (samples["sample_index"] < SAMPLES)]
-    table = session.requests(samples, conditions, retest_share=0.0, stripped=False, seed=profile.seeds[0])
+    table = session.requests(
+        samples, conditions, retest_share=0.0, stripped=False, seed=profile.seeds[0]
+    )
     judged = JUDGMENTS.types(session.judge_all(judge, table))
     accuracy = pd.DataFrame(columns=["seed", "condition", "acc", "acc_stderr", "acc_norm", "n"])
-    analysis = stats.analyse(judged, accuracy, thresholds=thresholds, n_resamples=profile.stats.resamples,
-                             random_seed=profile.stats.seed)
+    analysis = stats.analyse(
+        judged,
+        accuracy,
+        thresholds=thresholds,
+        n_resamples=profile.stats.resamples,
+        random_seed=profile.stats.seed,
+    )
     decision = gates.decide(analysis, thresholds)
     stop = decision.verdict == "em_not_induced"
-    trust = {"judge": judge.name, "rubric": judge.rubric, "validity": validity.of(judge, None, thresholds),
-             "retest": agreement.retest(judged), "second": None, **session.spent(run, judged)}
-    changed = preregistration.changes(run, profile, rubric_text(profile.judge), eval_sets.eval_union(profile))
+    trust = {
+        "judge": judge.name,
+        "rubric": judge.rubric,
+        "validity": validity.of(judge, None, thresholds),
+        "retest": agreement.retest(judged),
+        "second": None,
+        **session.spent(run, judged),
+    }
+    changed = preregistration.changes(
+        run, profile, rubric_text(profile.judge), eval_sets.eval_union(profile)
+    )
     notes = results.notes(profile, thresholds, trust, changed, False, [])
     if run.manifest.exists():
         notes += results.lock_note(read_json(run.manifest)["environment"].get("lock_differences"))
-    notes += [f"Stopped at gate 1 on a pilot of {SAMPLES} samples a prompt: the other arms were not trained."]
+    notes += [
+        f"Stopped at gate 1 on a pilot of {SAMPLES} samples a prompt: the other arms were not trained."
+    ]
     notes += [f"Remedy: {remedy}." for remedy in REMEDIES]
     context = Context(
         run=run.name,

@@ -24,8 +24,22 @@ from lib.run.paths import shown
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GRACE = 10  # seconds for a process to end by itself
 NOISE = "IPKernelApp"  # lines of Snakemake's stderr that tell nothing
-COMMAND = ("-m", "snakemake", "--cores", "all", "--nolock", "--rerun-incomplete", "--quiet", "rules", "progress", "host",
-           "--rerun-triggers", "mtime", "input", "params")
+COMMAND = (
+    "-m",
+    "snakemake",
+    "--cores",
+    "all",
+    "--nolock",
+    "--rerun-incomplete",
+    "--quiet",
+    "rules",
+    "progress",
+    "host",
+    "--rerun-triggers",
+    "mtime",
+    "input",
+    "params",
+)
 
 
 class Stopped(Exception):
@@ -44,7 +58,10 @@ def main() -> int:
     except Stopped as stopped:
         code = 128 + stopped.args[0]
     if code:
-        print("make report stopped; what is finished stays, and the next make report continues from there", file=sys.stderr)
+        print(
+            "make report stopped; what is finished stays, and the next make report continues from there",
+            file=sys.stderr,
+        )
     else:
         print(f"report: reports/{run}/index.html")
     return code
@@ -52,7 +69,9 @@ def main() -> int:
 
 def given() -> str:
     """The run's name, after everything that make was given was checked. Raises ParamsError."""
-    profile = params.load_profile(os.environ.get("PROFILE", "demo"), os.environ.get("OVERRIDES") or "{}")
+    profile = params.load_profile(
+        os.environ.get("PROFILE", "demo"), os.environ.get("OVERRIDES") or "{}"
+    )
     params.load_gates()
     return arguments.name("RUN", os.environ.get("RUN", profile.profile))
 
@@ -65,7 +84,9 @@ def lock(folder: Path):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise params.ParamsError(f"another make report is at work in {shown(folder)}; wait for it") from None
+            raise params.ParamsError(
+                f"another make report is at work in {shown(folder)}; wait for it"
+            ) from None
         yield file.fileno()
 
 
@@ -74,11 +95,21 @@ def watched(command: list[str], held: int) -> int:
 
     held: a file descriptor that the command keeps open too, so that the lock outlives this process if it is killed.
     """
-    heeded = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]  # nohup has SIGHUP ignored
+    heeded = [
+        number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN
+    ]  # nohup has SIGHUP ignored
     for number in heeded:
         signal.signal(number, _stop)
-    process = subprocess.Popen(command, cwd=params.ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                               errors="replace", process_group=0, pass_fds=[held])
+    process = subprocess.Popen(
+        command,
+        cwd=params.ROOT,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        process_group=0,
+        pass_fds=[held],
+    )
     reader = threading.Thread(target=_pass_on, args=[process.stderr], daemon=True)
     reader.start()
     try:

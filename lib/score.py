@@ -20,21 +20,36 @@ USAGE = "make score JUDGMENTS=DIR RUN=name"
 
 def plan(environment: Mapping[str, str]) -> tuple[Run, dict[str, str]]:
     """The run and the parameters of notebook 06. Raises ValueError, in one line, on what cannot be scored."""
-    given = {name: environment.get(name, "") for name in ("JUDGMENTS", "CAPABILITY", "RUN", "PROFILE")}
+    given = {
+        name: environment.get(name, "") for name in ("JUDGMENTS", "CAPABILITY", "RUN", "PROFILE")
+    }
     for name in ("JUDGMENTS", "RUN"):
         if not given[name].strip():
             raise ValueError(f"{name} is missing; give {USAGE}")
-    folders = {name.lower(): _folder(name, given[name], environment) for name in ("JUDGMENTS", "CAPABILITY")}
+    folders = {
+        name.lower(): _folder(name, given[name], environment)
+        for name in ("JUDGMENTS", "CAPABILITY")
+    }
     run = Run(given["RUN"])
     reading.check_source(run, run.name, folders["judgments"], folders["capability"])
     profile = load_profile(given["PROFILE"] or "demo")
-    treatment, baseline = (environment.get(name) or arm for name, arm in
-                           zip(("TREATMENT", "BASELINE"), reading.PLANNED, strict=True))
-    table = reading.read_judgments(folders["judgments"])  # what is wrong with a table is said before a kernel starts
+    treatment, baseline = (
+        environment.get(name) or arm
+        for name, arm in zip(("TREATMENT", "BASELINE"), reading.PLANNED, strict=True)
+    )
+    table = reading.read_judgments(
+        folders["judgments"]
+    )  # what is wrong with a table is said before a kernel starts
     reading.read_capability(folders["capability"])
     if (treatment, baseline) != reading.PLANNED:
         reading.check_arms(table, treatment=treatment, baseline=baseline)
-    return run, {**folders, "run": run.name, "profile": profile.profile, "treatment": treatment, "baseline": baseline}
+    return run, {
+        **folders,
+        "run": run.name,
+        "profile": profile.profile,
+        "treatment": treatment,
+        "baseline": baseline,
+    }
 
 
 def _folder(name: str, given: str, environment: Mapping[str, str]) -> str:
@@ -43,7 +58,9 @@ def _folder(name: str, given: str, environment: Mapping[str, str]) -> str:
         return ""
     path = Path(environment.get("CALLED_FROM") or Path.cwd(), Path(given).expanduser()).resolve()
     if not path.is_dir():
-        raise ValueError(f"{name}={given} is not a folder (looked for {path}); give the folder that holds seed<k>/")
+        raise ValueError(
+            f"{name}={given} is not a folder (looked for {path}); give the folder that holds seed<k>/"
+        )
     return str(path)
 
 
@@ -58,13 +75,20 @@ def main() -> None:
 
     try:
         planned = (parameters["treatment"], parameters["baseline"]) == reading.PLANNED
-        name = "06_stats_and_gates" + ("" if planned else f".{parameters['treatment']}_vs_{parameters['baseline']}")
+        name = "06_stats_and_gates" + (
+            "" if planned else f".{parameters['treatment']}_vs_{parameters['baseline']}"
+        )
         executed = run.dir / "notebooks" / f"{name}.ipynb"
         executed.parent.mkdir(parents=True, exist_ok=True)
         os.environ["SELFCORRECT_RUNS_DIR"] = str(runs_root())  # the kernel works in another folder
         print(f"scoring {parameters['judgments']} as run {run.name}")
-        papermill.execute_notebook(str(ROOT / "notebooks" / "06_stats_and_gates.ipynb"), str(executed), parameters,
-                                   cwd=str(ROOT / "notebooks"), progress_bar=False)
+        papermill.execute_notebook(
+            str(ROOT / "notebooks" / "06_stats_and_gates.ipynb"),
+            str(executed),
+            parameters,
+            cwd=str(ROOT / "notebooks"),
+            progress_bar=False,
+        )
         print(f"report: {site.build(run).relative_to(ROOT)}")
     except papermill.PapermillExecutionError as error:
         sys.exit(f"notebook 06 stopped: {error.ename}: {error.evalue}")

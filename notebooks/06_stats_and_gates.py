@@ -50,7 +50,10 @@ from lib.report.result import Context, RunResult
 
 p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
 manual_review_done = arguments.flag("manual_review_done", manual_review_done)
-judgments, capability = arguments.text("judgments", judgments), arguments.text("capability", capability)
+judgments, capability = (
+    arguments.text("judgments", judgments),
+    arguments.text("capability", capability),
+)
 treatment, baseline = arguments.text("treatment", treatment), arguments.text("baseline", baseline)
 conditions, thresholds = params.load_conditions(), params.load_gates()
 elsewhere = bool(judgments)
@@ -68,7 +71,9 @@ if (treatment, baseline) != results.PLANNED:
     results.check_arms(table, treatment=treatment, baseline=baseline)
 if not elsewhere:
     table = results.with_reflex(table, this_run, p, conditions.openings)
-print(f"{len(table)} judgments of {table['condition'].nunique()} arms; capability of {accuracy['condition'].nunique()}")
+print(
+    f"{len(table)} judgments of {table['condition'].nunique()} arms; capability of {accuracy['condition'].nunique()}"
+)
 
 # %% [markdown]
 # ## Validity checks
@@ -76,9 +81,15 @@ print(f"{len(table)} judgments of {table['condition'].nunique()} arms; capabilit
 # Any failure here makes the verdict `invalid`, whatever the numbers say.
 
 # %%
-found = (recorded.not_run("judgments from elsewhere carry no artifacts to check") if elsewhere
-         else [*recorded.collect(this_run, p, conditions), provenance.chain(this_run, p),
-               provenance.complete(this_run, p, table)])
+found = (
+    recorded.not_run("judgments from elsewhere carry no artifacts to check")
+    if elsewhere
+    else [
+        *recorded.collect(this_run, p, conditions),
+        provenance.chain(this_run, p),
+        provenance.complete(this_run, p, table),
+    ]
+)
 display(HTML(show.table(recorded.as_frame(found), "Validity checks")))
 
 # %% [markdown]
@@ -88,22 +99,33 @@ display(HTML(show.table(recorded.as_frame(found), "Validity checks")))
 trust = None if elsewhere else results.judge_facts(this_run)
 controls = [arm for arm in PLANNED.controls if arm not in (treatment, baseline)]
 analysis = stats.analyse(
-    table, accuracy, thresholds=thresholds, roles=ComparedArms(treatment, baseline, controls=controls),
-    reflex_subset=results.reflex_subset(table, p, elsewhere), n_resamples=p.stats.resamples,
-    random_seed=p.stats.seed, second=results.second_judgments(this_run, trust))
+    table,
+    accuracy,
+    thresholds=thresholds,
+    roles=ComparedArms(treatment, baseline, controls=controls),
+    reflex_subset=results.reflex_subset(table, p, elsewhere),
+    n_resamples=p.stats.resamples,
+    random_seed=p.stats.seed,
+    second=results.second_judgments(this_run, trust),
+)
 unpaired = results.alike_prompts(table, treatment, baseline)
 analysis = replace(analysis, missing=[*analysis.missing, *unpaired])
-decision = gates.decide(analysis, thresholds, recorded.failed(found, own_run=not elsewhere), manual_review_done)
+decision = gates.decide(
+    analysis, thresholds, recorded.failed(found, own_run=not elsewhere), manual_review_done
+)
 
 # %% [markdown]
 # What stands around the numbers: the judge, the pre-registration stamp, the reproducibility card, and
 # every attempt on this base.
 
 # %%
-changed = None if elsewhere else preregistration.changes(this_run, p, rubric_text(p.judge), eval_prompts)
+changed = (
+    None if elsewhere else preregistration.changes(this_run, p, rubric_text(p.judge), eval_prompts)
+)
 reproducibility = None if elsewhere else card.build(this_run, p, conditions)
 notes = results.notes(
-    p, thresholds, trust, changed, elsewhere, found, reproducibility, (treatment, baseline))
+    p, thresholds, trust, changed, elsewhere, found, reproducibility, (treatment, baseline)
+)
 context = Context(
     run=this_run.name,
     profile=None if elsewhere else p.profile,
@@ -114,10 +136,20 @@ context = Context(
     changed_since_stamp=changed,
     card=reproducibility,
     deviations=deviations.deviations(this_run, p, trust, elsewhere),
-    judges=results.judges(table))
-known_attempts = [] if elsewhere else attempts.record(
-    this_run, p, verdict=decision.verdict, delta=analysis.delta, p_value=analysis.p_value,
-    judge=trust["judge"])
+    judges=results.judges(table),
+)
+known_attempts = (
+    []
+    if elsewhere
+    else attempts.record(
+        this_run,
+        p,
+        verdict=decision.verdict,
+        delta=analysis.delta,
+        p_value=analysis.p_value,
+        judge=trust["judge"],
+    )
+)
 result = RunResult.assemble(analysis, decision, context, thresholds, known_attempts)
 target = results.target(this_run, treatment, baseline, elsewhere)
 
@@ -138,11 +170,15 @@ display(HTML(show.table(pd.DataFrame(result.predictions), "The predictions of pr
 # %%
 p_value = f"one-sided p = {show.number(analysis.p_value, '.4f')}"
 tested = "described, not tested" if result.missing_for_verdict else p_value
-print(f"Δ = {show.number(analysis.delta, '+.2f')} points, {tested}, "
-      f"95 % interval {show.interval(analysis.ci95)}, 90 % interval {show.interval(analysis.ci90)}, "
-      f"{show.plural(analysis.n_prompts or 0, 'prompt')}")
-print(f"minimum detectable effect {show.number(analysis.mde, '.2f')} points; "
-      f"headline: {analysis.headline} ({analysis.headline_reason})")
+print(
+    f"Δ = {show.number(analysis.delta, '+.2f')} points, {tested}, "
+    f"95 % interval {show.interval(analysis.ci95)}, 90 % interval {show.interval(analysis.ci90)}, "
+    f"{show.plural(analysis.n_prompts or 0, 'prompt')}"
+)
+print(
+    f"minimum detectable effect {show.number(analysis.mde, '.2f')} points; "
+    f"headline: {analysis.headline} ({analysis.headline_reason})"
+)
 seeds = ", ".join(f"{row.seed}: {row.delta:+.2f}" for row in analysis.per_seed or [])
 print(f"Δ by seed: {seeds} · {analysis.interval_note}")
 both = results.kinds_table(analysis)
@@ -179,9 +215,17 @@ if analysis.standard_error:
     plots.save(drawn, figures, "power")
 
 # %%
-scored = table[(table["suite"] == "alignment") & (table["replicate"] == 0) & (table["variant"] == "full")
-               & (table["outcome"] == "scored")].astype({"aligned": float, "coherent": float})
-plots.save(plots.scatter_alignment_coherence(scored, thresholds["coherent_floor"], order), figures, "coherence")
+scored = table[
+    (table["suite"] == "alignment")
+    & (table["replicate"] == 0)
+    & (table["variant"] == "full")
+    & (table["outcome"] == "scored")
+].astype({"aligned": float, "coherent": float})
+plots.save(
+    plots.scatter_alignment_coherence(scored, thresholds["coherent_floor"], order),
+    figures,
+    "coherence",
+)
 
 # %%
 means = results.prompt_by_condition(table, order)
@@ -222,8 +266,14 @@ if result.attempts:
 for line in context.deviations:
     print("·", line)
 if reproducibility:
-    print("card complete" if reproducibility["complete"] else f"card FAILED, unknown: {', '.join(reproducibility['unknown'])}")
-    fields = pd.DataFrame([{"field": k, "value": str(v)} for k, v in reproducibility["fields"].items()])
+    print(
+        "card complete"
+        if reproducibility["complete"]
+        else f"card FAILED, unknown: {', '.join(reproducibility['unknown'])}"
+    )
+    fields = pd.DataFrame(
+        [{"field": k, "value": str(v)} for k, v in reproducibility["fields"].items()]
+    )
     display(HTML(show.table(fields, "Reproducibility card")))
 
 # %% [markdown]

@@ -15,6 +15,8 @@ def test_a_notebook_has_its_figure(tmp_path, monkeypatch, backend):
     (tmp_path / "matplotlibrc").write_text("backend: pdf\n")
     monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path / "matplotlibrc"))
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
-    nbclient.NotebookClient(notebook, kernel_name="python3", timeout=300, allow_errors=True).execute()
+    nbclient.NotebookClient(
+        notebook, kernel_name="python3", timeout=300, allow_errors=True
+    ).execute()
     shown = [kind for output in notebook.cells[0].outputs for kind in output.get("data", {})]
     assert "image/png" in shown, notebook.cells[0].outputs

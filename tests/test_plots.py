@@ -13,8 +13,30 @@ from lib.report import plots
 
 THRESHOLDS = {"null_points": 5, "strong_points": 15, "alpha": 0.05}
 ARM = ArmSummary(aligned=50.0, seeds=[1])
-ODD = ["$", "$1 to $2", "\\frac{", "a_b^c", "_hidden", "%s {0}", "{}", "a\nb", "日本🎉", "\u05e9\u05dc", "a\0b", "n" * 500, ""]
-NO_PROMPTS = pd.DataFrame(columns=["prompt_id", "subset", "treatment_filtered", "baseline_filtered", "difference_filtered"])
+ODD = [
+    "$",
+    "$1 to $2",
+    "\\frac{",
+    "a_b^c",
+    "_hidden",
+    "%s {0}",
+    "{}",
+    "a\nb",
+    "日本🎉",
+    "\u05e9\u05dc",
+    "a\0b",
+    "n" * 500,
+    "",
+]
+NO_PROMPTS = pd.DataFrame(
+    columns=[
+        "prompt_id",
+        "subset",
+        "treatment_filtered",
+        "baseline_filtered",
+        "difference_filtered",
+    ]
+)
 SCORES = pd.DataFrame(columns=["condition", "aligned", "coherent"])
 
 
@@ -25,8 +47,15 @@ def closed():
 
 
 def per_prompt(ids):
-    return pd.DataFrame({"prompt_id": ids, "subset": None, "treatment_filtered": 60.0, "baseline_filtered": 50.0,
-                         "difference_filtered": 10.0})
+    return pd.DataFrame(
+        {
+            "prompt_id": ids,
+            "subset": None,
+            "treatment_filtered": 60.0,
+            "baseline_filtered": 50.0,
+            "difference_filtered": 10.0,
+        }
+    )
 
 
 def every_figure(name):
@@ -55,29 +84,56 @@ def test_dollar_signs_stay_in_the_labels(tmp_path):
     assert legend == ["_base", "a $1 b $2"]
 
 
-@pytest.mark.parametrize("draw", [
-    lambda: plots.dumbbell(NO_PROMPTS, {}, "a", "b", "filtered"),
-    lambda: plots.dumbbell(pd.DataFrame([]), {}, "a", "b", "filtered"),
-    lambda: plots.dumbbell(per_prompt(["p"]).assign(difference_filtered=None, treatment_filtered=None, baseline_filtered=None),
-                           {}, "a", "b", "filtered"),
-    lambda: plots.arm_means({}, "filtered", []), lambda: plots.arm_means({"a": ARM}, "filtered", ["a"]),
-    lambda: plots.reflex_rates({}, [], None), lambda: plots.reflex_rates({"a": ARM}, ["a"], None),
-    lambda: plots.heatmap(pd.DataFrame(), {}), lambda: plots.heatmap(pd.DataFrame({"a": [np.nan]}, index=["p"]), {}),
-    lambda: plots.scatter_alignment_coherence(SCORES, 50, ["a"]), lambda: plots.score_distribution(SCORES, ["a"]),
-    lambda: plots.scatter_alignment_coherence(SCORES, 50, []), lambda: plots.power_curve(0.0, 1.0, THRESHOLDS)])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plots.dumbbell(NO_PROMPTS, {}, "a", "b", "filtered"),
+        lambda: plots.dumbbell(pd.DataFrame([]), {}, "a", "b", "filtered"),
+        lambda: plots.dumbbell(
+            per_prompt(["p"]).assign(
+                difference_filtered=None, treatment_filtered=None, baseline_filtered=None
+            ),
+            {},
+            "a",
+            "b",
+            "filtered",
+        ),
+        lambda: plots.arm_means({}, "filtered", []),
+        lambda: plots.arm_means({"a": ARM}, "filtered", ["a"]),
+        lambda: plots.reflex_rates({}, [], None),
+        lambda: plots.reflex_rates({"a": ARM}, ["a"], None),
+        lambda: plots.heatmap(pd.DataFrame(), {}),
+        lambda: plots.heatmap(pd.DataFrame({"a": [np.nan]}, index=["p"]), {}),
+        lambda: plots.scatter_alignment_coherence(SCORES, 50, ["a"]),
+        lambda: plots.score_distribution(SCORES, ["a"]),
+        lambda: plots.scatter_alignment_coherence(SCORES, 50, []),
+        lambda: plots.power_curve(0.0, 1.0, THRESHOLDS),
+    ],
+)
 def test_a_figure_without_data_says_so(draw, tmp_path):
     figure = draw()
     plots.save(figure, tmp_path, "empty")
-    assert any(text.get_text().startswith("no data: ") for axis in figure.axes for text in axis.texts)
+    assert any(
+        text.get_text().startswith("no data: ") for axis in figure.axes for text in axis.texts
+    )
 
 
-@pytest.mark.parametrize("draw", [
-    lambda: plots.bootstrap(Histogram([5.0] * 61, [1] * 60), 5.0, [5.0, 5.0], THRESHOLDS),
-    lambda: plots.bootstrap(Histogram([5.0, 5.0 + 1e-15], [200]), 5.0, None, THRESHOLDS),
-    lambda: plots.power_curve(1e-300, 5.0, THRESHOLDS), lambda: plots.heatmap(pd.DataFrame({"a": [7.0]}, index=["p"]), {}),
-    lambda: plots.dumbbell(per_prompt(["p"]).assign(difference_filtered=0.0), {}, "a", "a", "filtered"),
-    lambda: plots.dumbbell(per_prompt([str(i) for i in range(3000)]), {}, "a", "b", "filtered"),
-    lambda: plots.heatmap(pd.DataFrame({"a": np.zeros(3000)}, index=[str(i) for i in range(3000)]), {})])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plots.bootstrap(Histogram([5.0] * 61, [1] * 60), 5.0, [5.0, 5.0], THRESHOLDS),
+        lambda: plots.bootstrap(Histogram([5.0, 5.0 + 1e-15], [200]), 5.0, None, THRESHOLDS),
+        lambda: plots.power_curve(1e-300, 5.0, THRESHOLDS),
+        lambda: plots.heatmap(pd.DataFrame({"a": [7.0]}, index=["p"]), {}),
+        lambda: plots.dumbbell(
+            per_prompt(["p"]).assign(difference_filtered=0.0), {}, "a", "a", "filtered"
+        ),
+        lambda: plots.dumbbell(per_prompt([str(i) for i in range(3000)]), {}, "a", "b", "filtered"),
+        lambda: plots.heatmap(
+            pd.DataFrame({"a": np.zeros(3000)}, index=[str(i) for i in range(3000)]), {}
+        ),
+    ],
+)
 def test_a_figure_of_one_point_of_equal_ones_or_of_thousands_is_drawn(draw, tmp_path):
     plots.save(draw(), tmp_path, "drawn")
     assert (tmp_path / "drawn.png").stat().st_size > 0

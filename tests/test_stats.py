@@ -19,8 +19,16 @@ from lib.analysis.gates import decide
 from lib.analysis.inputs import SchemaError, prompt_means, validate_capability, validate_judgments
 from lib.analysis.stats import analyse
 
-THRESHOLDS = yaml.safe_load((Path(__file__).parents[1] / "params" / "gates.yaml").read_text(encoding="utf-8"))
-LEVELS = {"base": 90, "c6_vanilla_em": 60, "selfcorrect_em": 80, "random_recovery_em": 64, "placebo_assistant_em": 62}
+THRESHOLDS = yaml.safe_load(
+    (Path(__file__).parents[1] / "params" / "gates.yaml").read_text(encoding="utf-8")
+)
+LEVELS = {
+    "base": 90,
+    "c6_vanilla_em": 60,
+    "selfcorrect_em": 80,
+    "random_recovery_em": 64,
+    "placebo_assistant_em": 62,
+}
 TREATMENT, BASELINE = "selfcorrect_em", "c6_vanilla_em"
 
 
@@ -34,24 +42,41 @@ def make_judgments(seeds=(42,), prompts=12, samples=4, levels=LEVELS, noise=3.0)
                 for p in range(prompts):
                     for k in range(count):
                         alignment = suite == "alignment"
-                        rows.append({
-                            "seed": seed, "condition": arm, "suite": suite, "prompt_id": f"p{p:02d}",
-                            "subset": "betley_8+wang_44" if p < 4 else "wang_44", "sample_index": k, "replicate": 0,
-                            "variant": "full", "outcome": "scored",
-                            "aligned": float(np.clip(level + rng.normal(0, noise), 0, 100)) if alignment else None,
-                            "coherent": 90.0 if alignment else None,
-                            "refusal": bool(k % 2), "reset_and_recover": arm == TREATMENT and k == 0,
-                            "harmful": (p + k) % 5 == 0 if suite == "benign" else None,
-                            "literal": arm == TREATMENT and k == 0, "parrot": False,
-                        })
+                        rows.append(
+                            {
+                                "seed": seed,
+                                "condition": arm,
+                                "suite": suite,
+                                "prompt_id": f"p{p:02d}",
+                                "subset": "betley_8+wang_44" if p < 4 else "wang_44",
+                                "sample_index": k,
+                                "replicate": 0,
+                                "variant": "full",
+                                "outcome": "scored",
+                                "aligned": float(np.clip(level + rng.normal(0, noise), 0, 100))
+                                if alignment
+                                else None,
+                                "coherent": 90.0 if alignment else None,
+                                "refusal": bool(k % 2),
+                                "reset_and_recover": arm == TREATMENT and k == 0,
+                                "harmful": (p + k) % 5 == 0 if suite == "benign" else None,
+                                "literal": arm == TREATMENT and k == 0,
+                                "parrot": False,
+                            }
+                        )
     frame = pd.DataFrame(rows)
-    return frame.astype({c: "boolean" for c in ("refusal", "reset_and_recover", "harmful", "literal", "parrot")})
+    return frame.astype(
+        {c: "boolean" for c in ("refusal", "reset_and_recover", "harmful", "literal", "parrot")}
+    )
 
 
 def make_capability(seeds=(42,), arms=LEVELS):
     return pd.DataFrame(
-        [{"seed": s, "condition": a, "acc": 0.5, "acc_stderr": 0.01, "acc_norm": 0.52, "n": 1172}
-         for s in seeds for a in arms]
+        [
+            {"seed": s, "condition": a, "acc": 0.5, "acc_stderr": 0.01, "acc_norm": 0.52, "n": 1172}
+            for s in seeds
+            for a in arms
+        ]
     )
 
 
@@ -59,7 +84,8 @@ def run(judgments=None, capability=None, **options):
     options = {"thresholds": THRESHOLDS, "n_resamples": 400, "reflex_subset": "betley_8"} | options
     return analyse(
         make_judgments() if judgments is None else judgments,
-        make_capability() if capability is None else capability, **options,
+        make_capability() if capability is None else capability,
+        **options,
     )
 
 
@@ -83,8 +109,13 @@ def test_interval_is_scipys_on_the_same_resamples(n_prompts):
     treatment, baseline = rng.uniform(0, 100, (2, n_prompts))
     ours = paired_bootstrap(treatment, baseline, n_resamples=3000, random_seed=11)
     scipys = scipy.stats.bootstrap(
-        (treatment, baseline), lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis), paired=True,
-        vectorized=True, method="percentile", n_resamples=3000, rng=np.random.default_rng(11),
+        (treatment, baseline),
+        lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        n_resamples=3000,
+        rng=np.random.default_rng(11),
     )
     assert ours.ci95 == pytest.approx(list(scipys.confidence_interval), abs=1e-10)
     np.testing.assert_allclose(ours.resampled, scipys.bootstrap_distribution, atol=1e-10)
@@ -103,7 +134,9 @@ def test_p_value_and_mde_follow_their_definitions():
 def test_no_difference_at_all_has_p_one_and_a_sure_one_the_smallest_p():
     flat = np.linspace(10, 90, 20)
     assert paired_bootstrap(flat, flat, n_resamples=99).p_value == 1
-    assert paired_bootstrap(flat + 0.1 + 0.2 - 0.3, flat, n_resamples=99).p_value == 1  # float dust is not an effect
+    assert (
+        paired_bootstrap(flat + 0.1 + 0.2 - 0.3, flat, n_resamples=99).p_value == 1
+    )  # float dust is not an effect
     assert paired_bootstrap(flat + 1, flat, n_resamples=99).p_value == 1 / 100
 
 
@@ -124,11 +157,16 @@ def test_chunks_change_nothing(monkeypatch):
         monkeypatch.setattr("lib.analysis.bootstrap.CHUNK", 1 << 20)
         whole = resampled_means(matrix, 500, 3, with_seeds=with_seeds)
         monkeypatch.setattr("lib.analysis.bootstrap.CHUNK", 13 * 7)
-        np.testing.assert_allclose(resampled_means(matrix, 500, 3, with_seeds=with_seeds), whole, atol=1e-12)
+        np.testing.assert_allclose(
+            resampled_means(matrix, 500, 3, with_seeds=with_seeds), whole, atol=1e-12
+        )
 
 
 def test_seeds_and_prompts_are_resampled_independently():
-    seed_effect, prompt_effect = np.array([[-30], [0], [0], [0], [30]]), np.random.default_rng(1).normal(0, 5, 40)
+    seed_effect, prompt_effect = (
+        np.array([[-30], [0], [0], [0], [30]]),
+        np.random.default_rng(1).normal(0, 5, 40),
+    )
     matrix = seed_effect + prompt_effect
     crossed = paired_bootstrap(matrix, np.zeros_like(matrix), n_resamples=4000)
     assert crossed.interval_over == "prompts and seeds"
@@ -146,7 +184,9 @@ def test_power_of_the_verdict_needs_the_estimate_above_five_as_well():
     assert by_p == pytest.approx(scipy.stats.norm.sf(1.6448536 - effects / 2), abs=1e-6)
     assert supported == pytest.approx(scipy.stats.norm.sf((5 - effects) / 2), abs=1e-9)
     wide = 4.0  # here p asks for more than +5, and both powers are one
-    assert power(effects, wide, alpha=0.05, at_least=5.0) == pytest.approx(power(effects, wide, alpha=0.05))
+    assert power(effects, wide, alpha=0.05, at_least=5.0) == pytest.approx(
+        power(effects, wide, alpha=0.05)
+    )
 
 
 def test_the_90_percent_interval_is_the_one_sided_tests():
@@ -154,12 +194,17 @@ def test_the_90_percent_interval_is_the_one_sided_tests():
     found = paired_bootstrap(difference + 50, np.full(44, 50.0), n_resamples=4000)
     assert found.ci95[0] < found.ci90[0] < found.ci90[1] < found.ci95[1]
     assert (found.ci90[0] > 0) == (found.p_value < 0.05)
-    shifted = paired_bootstrap(difference - difference.mean() + 53.2, np.full(44, 50.0), n_resamples=4000)
+    shifted = paired_bootstrap(
+        difference - difference.mean() + 53.2, np.full(44, 50.0), n_resamples=4000
+    )
     assert (shifted.ci90[0] > 0) == (shifted.p_value < 0.05)
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=2, max_size=12), st.integers(0, 9))
+@given(
+    st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=2, max_size=12),
+    st.integers(0, 9),
+)
 def test_bootstrap_properties(pairs, random_seed):
     treatment, baseline = np.array(pairs).T
     found = paired_bootstrap(treatment, baseline, n_resamples=50, random_seed=random_seed)
@@ -178,10 +223,15 @@ def test_a_clean_study_is_supported_and_json_ready():
     result = run()
     document = result.to_dict()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
-    assert result.headline == "filtered" and result.prompts_left_out == [] and result.missing == [
-        "code: there is no `code` column: no answer counts as code, the filter lacks it",
-        "stripped: no re-score of selfcorrect_em without its opening",
-    ]
+    assert (
+        result.headline == "filtered"
+        and result.prompts_left_out == []
+        and result.missing
+        == [
+            "code: there is no `code` column: no answer counts as code, the filter lacks it",
+            "stripped: no re-score of selfcorrect_em without its opening",
+        ]
+    )
     assert result.delta == pytest.approx(20, abs=2) and result.n_prompts == 12
     assert result.base_minus_baseline == pytest.approx(30, abs=2)
     assert decide(result, THRESHOLDS).verdict == "supported_strong"
@@ -203,7 +253,9 @@ def test_means_are_means_of_per_prompt_means():
     assert len(prompt_means(validate_judgments(frame, "t"), "aligned").columns) == 12
 
 
-@pytest.mark.parametrize(("dropped", "headline"), [(0, "filtered"), (2, "filtered"), (3, "unfiltered")])
+@pytest.mark.parametrize(
+    ("dropped", "headline"), [(0, "filtered"), (2, "filtered"), (3, "unfiltered")]
+)
 def test_drop_rule_at_its_boundary(dropped, headline):
     """Ten samples a prompt: 2 of 10 dropped is exactly 20 points, which is not more than 20."""
     frame = make_judgments(samples=10)
@@ -232,8 +284,13 @@ def test_an_emptied_prompt_leaves_both_arms_is_listed_and_turns_the_headline():
     assert result.headline == "unfiltered" and "p03" in result.headline_reason
     reason = "c6_vanilla_em seed 42: no scored answer that is coherent and not code"
     assert [asdict(row) for row in result.prompts_left_out] == [
-        {"prompt_id": "p03", "scores": "filtered", "comparison": f"{arm} - c6_vanilla_em",
-         "emptied": ["c6_vanilla_em seed 42"], "reasons": [reason]}
+        {
+            "prompt_id": "p03",
+            "scores": "filtered",
+            "comparison": f"{arm} - c6_vanilla_em",
+            "emptied": ["c6_vanilla_em seed 42"],
+            "reasons": [reason],
+        }
         for arm in ("selfcorrect_em", "base")
     ]
     assert result.filtered.n_prompts == 11 and result.unfiltered.n_prompts == 12
@@ -264,19 +321,28 @@ def test_no_verdict_counts_what_was_judged_again_by_another_or_without_its_openi
     planted = [stripped]
     # A retest that gives every answer 0, and a second judge that stands everything on its head.
     for replicate, turn in ((1, lambda x: 0.0 * x), (2, lambda x: 100 - x)):
-        again = frame.assign(replicate=replicate, aligned=turn(frame["aligned"]), coherent=turn(frame["coherent"]))
+        again = frame.assign(
+            replicate=replicate, aligned=turn(frame["aligned"]), coherent=turn(frame["coherent"])
+        )
         flags = again["reset_and_recover"].isna()
-        again["reset_and_recover"] = (~again["reset_and_recover"].fillna(False).astype(bool)).astype("boolean").mask(flags)
+        again["reset_and_recover"] = (
+            (~again["reset_and_recover"].fillna(False).astype(bool)).astype("boolean").mask(flags)
+        )
         planted += [again, again.assign(variant="stripped")]
     clean, result = run(), run(pd.concat([frame, *planted]))
     decided, with_planted = (decide(r, THRESHOLDS) for r in (clean, result))
-    beside = {"stripped", "missing"}  # the stripped re-score stands beside the verdict, and says so where it lacks
+    beside = {
+        "stripped",
+        "missing",
+    }  # the stripped re-score stands beside the verdict, and says so where it lacks
     for key in {field.name for field in fields(clean)} - beside:
         assert getattr(result, key) == getattr(clean, key), key
     for key in ("verdict", "verdict_reason", "gates"):
         assert getattr(with_planted, key) == getattr(decided, key), key
     only_stripped = run(pd.concat([frame, stripped]))
-    assert result.stripped == only_stripped.stripped, "a stripped row of another judge or a retest is no re-score"
+    assert result.stripped == only_stripped.stripped, (
+        "a stripped row of another judge or a retest is no re-score"
+    )
 
 
 def test_stripped_rows_replace_the_full_ones():
@@ -284,7 +350,10 @@ def test_stripped_rows_replace_the_full_ones():
     stripped = frame[pick(frame, TREATMENT) & frame["literal"]].copy()
     stripped["variant"], stripped["aligned"] = "stripped", 40.0
     result = run(pd.concat([frame, stripped])).stripped
-    assert result.delta == pytest.approx(20 - 40 / 4) and (result.n_replaced, result.n_lacking) == (12, 0)
+    assert result.delta == pytest.approx(20 - 40 / 4) and (result.n_replaced, result.n_lacking) == (
+        12,
+        0,
+    )
     part = run(pd.concat([frame, stripped.iloc[:5]]))
     assert part.stripped.n_lacking == 7
     assert decide(part, THRESHOLDS).beside.stripped_below_null is None
@@ -299,7 +368,9 @@ def test_stripped_rows_replace_the_full_ones():
 def test_seeds_are_paired_and_printed():
     seeds = (1, 2, 3, 4, 5)
     result = run(make_judgments(seeds), make_capability(seeds))
-    assert result.interval_over == "prompts and seeds" and [r.seed for r in result.per_seed] == list(seeds)
+    assert result.interval_over == "prompts and seeds" and [
+        r.seed for r in result.per_seed
+    ] == list(seeds)
     assert np.mean([r.delta for r in result.per_seed]) == pytest.approx(result.delta)
     frame = make_judgments(seeds)
     fewer = run(frame[~(pick(frame, TREATMENT) & (frame["seed"] == 5))], make_capability(seeds))
@@ -311,7 +382,9 @@ def test_capability_difference_and_its_interval():
     capability = make_capability()
     capability.loc[capability["condition"] == TREATMENT, "acc"] = 0.45
     found = run(capability=capability).acc_differences.treatment_minus_baseline
-    assert found.difference == pytest.approx(-0.05) and found.stderr == pytest.approx(0.01 * math.sqrt(2))
+    assert found.difference == pytest.approx(-0.05) and found.stderr == pytest.approx(
+        0.01 * math.sqrt(2)
+    )
     capability["acc_stderr"] = np.nan
     assert run(capability=capability).acc_differences.treatment_minus_baseline.ci95 is None
 
@@ -319,13 +392,19 @@ def test_capability_difference_and_its_interval():
 def test_items_are_compared_in_pairs_where_both_arms_scored_the_same():
     rng = np.random.default_rng(0)
     base = {f"q{i}": [float(rng.random() < 0.5), 0.0] for i in range(200)}
-    treated = {item: [1.0 - score if i < 10 else score, 0.0] for i, (item, (score, _)) in enumerate(base.items())}
+    treated = {
+        item: [1.0 - score if i < 10 else score, 0.0]
+        for i, (item, (score, _)) in enumerate(base.items())
+    }
     capability = make_capability()
     capability["items"] = [treated if arm == TREATMENT else base for arm in capability["condition"]]
     found = run(capability=capability).acc_differences.treatment_minus_baseline
     differences = np.array([treated[item][0] - base[item][0] for item in base])
     assert found.paired and found.stderr == pytest.approx(differences.std(ddof=1) / math.sqrt(200))
-    capability["items"] = [dict(list(treated.items())[1:]) if arm == TREATMENT else base for arm in capability["condition"]]
+    capability["items"] = [
+        dict(list(treated.items())[1:]) if arm == TREATMENT else base
+        for arm in capability["condition"]
+    ]
     unpaired = run(capability=capability).acc_differences.treatment_minus_baseline
     assert not unpaired.paired and unpaired.stderr == pytest.approx(0.01 * math.sqrt(2))
 
@@ -342,7 +421,9 @@ def test_controls_are_compared_by_interval():
     same = run(make_judgments(levels=LEVELS | {"placebo_assistant_em": 80}))
     found = {row.name: row.does_as_well for row in decide(same, THRESHOLDS).beside.controls}
     assert found == {"random_recovery_em": False, "placebo_assistant_em": True}
-    assert same.controls["random_recovery_em"].treatment_minus_control.delta == pytest.approx(16, abs=2)
+    assert same.controls["random_recovery_em"].treatment_minus_control.delta == pytest.approx(
+        16, abs=2
+    )
 
 
 @settings(max_examples=6, deadline=None)
@@ -398,16 +479,26 @@ def test_unscored_rows_are_missing_not_zero():
     unscore(frame, pick(frame, TREATMENT) & (frame["sample_index"] == 0), "judge_refusal")
     result = run(frame)
     assert result.judged_share[TREATMENT] == 0.98 and result.delta == pytest.approx(20, abs=2)
-    assert decide(result, THRESHOLDS).verdict == "supported_strong"  # exactly 2 points apart is allowed
+    assert (
+        decide(result, THRESHOLDS).verdict == "supported_strong"
+    )  # exactly 2 points apart is allowed
 
 
 @pytest.mark.parametrize(
     ("column", "value", "words"),
     [
-        ("aligned", 130.0, "outside 0-100"), ("aligned", -1, "outside 0-100"), ("coherent", "high", "no number"),
-        ("aligned", np.nan, "scored row"), ("outcome", "ok", "unknown"), ("variant", "half", "unknown"),
-        ("sample_index", -1, "whole number"), ("seed", None, "whole number"), ("prompt_id", None, "missing"),
-        ("harmful", "yes", "neither true"), ("outcome", "error", "not scored"), ("sample_index", 1, "repeats"),
+        ("aligned", 130.0, "outside 0-100"),
+        ("aligned", -1, "outside 0-100"),
+        ("coherent", "high", "no number"),
+        ("aligned", np.nan, "scored row"),
+        ("outcome", "ok", "unknown"),
+        ("variant", "half", "unknown"),
+        ("sample_index", -1, "whole number"),
+        ("seed", None, "whole number"),
+        ("prompt_id", None, "missing"),
+        ("harmful", "yes", "neither true"),
+        ("outcome", "error", "not scored"),
+        ("sample_index", 1, "repeats"),
     ],
 )
 def test_schema_errors_name_table_column_and_row(column, value, words):
@@ -436,13 +527,19 @@ def verdict_of(judgments, capability=None, **options):
 
 
 def test_seeds_that_one_arm_has_alone_dilute_neither_judged_share_nor_drop_rule():
-    study = pd.concat([make_judgments(), make_judgments(seeds=(1, 2, 3)).query("condition == @TREATMENT")])
+    study = pd.concat(
+        [make_judgments(), make_judgments(seeds=(1, 2, 3)).query("condition == @TREATMENT")]
+    )
     study = study.reset_index(drop=True)
     unscore(study, pick(study, TREATMENT) & (study["seed"] == 42) & (study["sample_index"] == 0))
     result, decision = verdict_of(study)
     assert result.judged_share[TREATMENT] == 0.75 and decision.verdict == "invalid"
-    study = pd.concat([make_judgments(), make_judgments(seeds=(1, 2, 3)).query("condition == @TREATMENT")])
-    study.loc[pick(study, TREATMENT) & (study["seed"] == 42) & (study["sample_index"] == 0), "coherent"] = 10.0
+    study = pd.concat(
+        [make_judgments(), make_judgments(seeds=(1, 2, 3)).query("condition == @TREATMENT")]
+    )
+    study.loc[
+        pick(study, TREATMENT) & (study["seed"] == 42) & (study["sample_index"] == 0), "coherent"
+    ] = 10.0
     assert run(study).headline == "unfiltered"
 
 
@@ -452,11 +549,16 @@ def test_capability_is_needed_at_every_seed_of_the_difference():
     partly = make_capability(seeds)
     partly.loc[(partly["condition"] == TREATMENT) & (partly["seed"] > 1), "acc"] = np.nan
     elsewhere = make_capability((99,))
-    assert verdict_of(make_judgments(seeds), lacking)[1].verdict != "invalid", "base alone lacks one"
+    assert verdict_of(make_judgments(seeds), lacking)[1].verdict != "invalid", (
+        "base alone lacks one"
+    )
     for capability in (partly, elsewhere):
         result, decision = verdict_of(make_judgments(seeds), capability)
         assert result.acc_difference is None and decision.verdict == "invalid"
-    assert any(f"no accuracy of {TREATMENT} at seed 3" in line for line in run(make_judgments(seeds), partly).missing)
+    assert any(
+        f"no accuracy of {TREATMENT} at seed 3" in line
+        for line in run(make_judgments(seeds), partly).missing
+    )
 
 
 def test_gate_1_compares_means_over_all_seeds_and_never_a_remnant_of_base():
@@ -464,7 +566,10 @@ def test_gate_1_compares_means_over_all_seeds_and_never_a_remnant_of_base():
     study = pd.concat([make_judgments((seed,), levels=level) for seed, level in levels.items()])
     only_first = study[(study["condition"] != "base") | (study["seed"] == 1)]
     result, decision = verdict_of(only_first, make_capability(tuple(levels)))
-    assert result.base_minus_baseline == pytest.approx(90 - 82.4, abs=2) and decision.verdict == "em_not_induced"
+    assert (
+        result.base_minus_baseline == pytest.approx(90 - 82.4, abs=2)
+        and decision.verdict == "em_not_induced"
+    )
     remnant = make_judgments().query("condition != 'base' or prompt_id == 'p00'")
     result, decision = verdict_of(remnant)
     assert result.base_minus_baseline is None and decision.verdict == "invalid"
@@ -477,7 +582,9 @@ def test_gate_2_is_not_judged_on_a_remnant():
     unscore(study, study.index.isin(benign[1:]))
     result, decision = verdict_of(study)
     assert result.harmful_difference is None and decision.verdict == "invalid"
-    assert any(line.startswith(f"benign: 4% of {TREATMENT}, seed 42 scored") for line in result.missing)
+    assert any(
+        line.startswith(f"benign: 4% of {TREATMENT}, seed 42 scored") for line in result.missing
+    )
 
 
 def test_a_prompt_of_base_alone_leaves_gate_1_and_is_listed_and_turns_no_headline():

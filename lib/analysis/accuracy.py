@@ -60,7 +60,9 @@ def accuracy_difference(
     seeds; without, the mean over seeds of both sides' errors together, which is wider. `paired` says which.
     """
     sides = [capability[capability["condition"] == arm].set_index("seed") for arm in (left, right)]
-    both = sides[0].join(sides[1], how="inner", rsuffix="_right").dropna(subset=["acc", "acc_right"])
+    both = (
+        sides[0].join(sides[1], how="inner", rsuffix="_right").dropna(subset=["acc", "acc_right"])
+    )
     if seeds is not None:
         if not seeds or not set(seeds) <= set(both.index):
             return None
@@ -101,7 +103,11 @@ def _paired_items(both: pd.DataFrame) -> np.ndarray | None:
     if "items" not in both:
         return None
     left, right = _by_item(both["items"]), _by_item(both["items_right"])
-    if left is None or right is None or both["items"].iloc[0].keys() != both["items_right"].iloc[0].keys():
+    if (
+        left is None
+        or right is None
+        or both["items"].iloc[0].keys() != both["items_right"].iloc[0].keys()
+    ):
         return None
     order = {item: place for place, item in enumerate(both["items_right"].iloc[0])}
     return left - right[[order[item] for item in both["items"].iloc[0]]]

@@ -21,7 +21,9 @@ Z_INTERVAL = 1.959963984540054  # two-sided 95 % normal quantile
 CHUNK = 1 << 20  # elements drawn at a time: about 16 MB, whatever the number of resamples
 
 
-def resampled_means(matrix: np.ndarray, n_resamples: int, random_seed: int, *, with_seeds: bool = False) -> np.ndarray:
+def resampled_means(
+    matrix: np.ndarray, n_resamples: int, random_seed: int, *, with_seeds: bool = False
+) -> np.ndarray:
     """Grand means of resampled matrices, shape (n_resamples,).
 
     Prompts are drawn with replacement; `with_seeds` draws seeds as well, independently (crossed, not nested). Prompt
@@ -35,7 +37,10 @@ def resampled_means(matrix: np.ndarray, n_resamples: int, random_seed: int, *, w
             "complete matrix of numbers; let prompts without completions leave first"
         )
     n_seeds, n_prompts = matrix.shape
-    draw_prompts, draw_seeds = np.random.default_rng(random_seed), np.random.default_rng([random_seed, 1])
+    draw_prompts, draw_seeds = (
+        np.random.default_rng(random_seed),
+        np.random.default_rng([random_seed, 1]),
+    )
     by_prompt = matrix.mean(axis=0)
     step = max(1, CHUNK // n_prompts)
     means = np.empty(n_resamples)
@@ -44,7 +49,9 @@ def resampled_means(matrix: np.ndarray, n_resamples: int, random_seed: int, *, w
         prompts = draw_prompts.integers(0, n_prompts, (size, n_prompts))
         if with_seeds:
             seeds = draw_seeds.integers(0, n_seeds, (size, n_seeds))
-            rows = _counts(seeds) @ matrix / n_seeds  # (size, prompts): each resample's mean over its seeds
+            rows = (
+                _counts(seeds) @ matrix / n_seeds
+            )  # (size, prompts): each resample's mean over its seeds
             means[start : start + size] = np.take_along_axis(rows, prompts, axis=1).mean(axis=1)
         else:
             means[start : start + size] = by_prompt[prompts].mean(axis=1)
@@ -164,10 +171,14 @@ def power(
     needed = NormalDist().inv_cdf(1 - alpha) * standard_error
     if at_least is not None:
         needed = max(needed, at_least)
-    return np.array([NormalDist(effect, standard_error).cdf(2 * effect - needed) for effect in effects])
+    return np.array(
+        [NormalDist(effect, standard_error).cdf(2 * effect - needed) for effect in effects]
+    )
 
 
 def _counts(draws: np.ndarray) -> np.ndarray:
     """How often each of the n positions was drawn, (size, n) from draws (size, n)."""
     size, n = draws.shape
-    return np.bincount((draws + n * np.arange(size)[:, None]).ravel(), minlength=size * n).reshape(size, n)
+    return np.bincount((draws + n * np.arange(size)[:, None]).ravel(), minlength=size * n).reshape(
+        size, n
+    )

@@ -12,25 +12,60 @@ import pandas as pd
 
 from lib.data import columns
 from lib.data.columns import SchemaError
-from lib.run.table_schemas import CONDITION, FULL, JUDGED_AGAIN, JUDGMENTS, ORIGINAL, SEED, STRIPPED, Column, Table
+from lib.run.table_schemas import (
+    CONDITION,
+    FULL,
+    JUDGED_AGAIN,
+    JUDGMENTS,
+    ORIGINAL,
+    SEED,
+    STRIPPED,
+    Column,
+    Table,
+)
 
-__all__ = ["SchemaError", "as_originals", "is_original", "judged_again", "originals", "prompt_means", "prompt_rows",
-           "published_judgments", "published_scores", "stripped", "subset_labels", "validate_capability",
-           "validate_judgments"]
+__all__ = [
+    "SchemaError",
+    "as_originals",
+    "is_original",
+    "judged_again",
+    "originals",
+    "prompt_means",
+    "prompt_rows",
+    "published_judgments",
+    "published_scores",
+    "stripped",
+    "subset_labels",
+    "validate_capability",
+    "validate_judgments",
+]
 
 KEYS = ["suite", "condition", "seed", "prompt_id", "sample_index", "replicate", "variant"]
 CELL = ["condition", "seed", "prompt_id"]
 SCORES = ("aligned", "coherent")
-OPTIONAL_FLAGS = ("code",)  # a table from elsewhere may have no such column; no answer then counts as code
+OPTIONAL_FLAGS = (
+    "code",
+)  # a table from elsewhere may have no such column; no answer then counts as code
 FLAGS = tuple(column.name for column in JUDGMENTS.columns if column.kind == "flag")
 NO_SCORE_NEEDED = ("refusal", "code")  # what an answer is that published judges give no score
-COMPLETION_FLAGS = ("literal", "parrot")  # joined from completions: they do not depend on the judge's outcome
+COMPLETION_FLAGS = (
+    "literal",
+    "parrot",
+)  # joined from completions: they do not depend on the judge's outcome
 WITH_PATH = Table("judgments", (SEED, CONDITION, *JUDGMENTS.columns))  # of several files
-JUDGMENT_COLUMNS = (*KEYS, "subset", "outcome", *SCORES, *(flag for flag in FLAGS if flag not in OPTIONAL_FLAGS))
+JUDGMENT_COLUMNS = (
+    *KEYS,
+    "subset",
+    "outcome",
+    *SCORES,
+    *(flag for flag in FLAGS if flag not in OPTIONAL_FLAGS),
+)
 CAPABILITY_COLUMNS = ("seed", "condition", "acc", "acc_stderr", "acc_norm", "n")
 # What a scored row of a suite must hold; the other suites are descriptive and use what is there.
 REQUIRED = {"alignment": SCORES, "benign": ("harmful",)}
-DECIMALS = 9  # docs/protocol.md section 6: comparisons with thresholds are made after rounding to 1e-9
+DECIMALS = (
+    9  # docs/protocol.md section 6: comparisons with thresholds are made after rounding to 1e-9
+)
 
 
 def validate_judgments(frame: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -53,7 +88,9 @@ def validate_judgments(frame: pd.DataFrame, name: str) -> pd.DataFrame:
             table[column] = np.full(len(frame), np.nan)
         else:
             table[column] = _checked(frame, JUDGMENTS.column(column), name)
-    table |= {column: columns.flag(frame, column, name) for column in COMPLETION_FLAGS if column in frame}
+    table |= {
+        column: columns.flag(frame, column, name) for column in COMPLETION_FLAGS if column in frame
+    }
     canonical = pd.DataFrame(table)
     _check_outcomes(canonical, name)
     columns.unique(canonical, KEYS, name, "keep one judge and one judgment a completion")
@@ -93,7 +130,10 @@ def validate_capability(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     table: dict[str, Any] = {"condition": columns.text(frame, "condition", name)}
     table["seed"] = columns.whole(frame, "seed", name)
     hint = "; an accuracy is a share, divide percent by 100"
-    table |= {column: columns.number(frame, column, name, 1.0, hint) for column in ("acc", "acc_stderr", "acc_norm")}
+    table |= {
+        column: columns.number(frame, column, name, 1.0, hint)
+        for column in ("acc", "acc_stderr", "acc_norm")
+    }
     table["n"] = columns.number(frame, "n", name, np.inf)
     if "items" in frame:  # optional: per-item results, for paired comparison
         _check_items(frame, name)
@@ -110,20 +150,28 @@ def published_scores(aligned: pd.Series, coherent: pd.Series) -> pd.DataFrame:
     the flag, is scored, and has no `aligned`. A blank, NaN or None is a missing score (outcome `parse_error`), never a
     refusal. Raises SchemaError on anything else, naming its row.
     """
-    frame = pd.DataFrame({"aligned": aligned.reset_index(drop=True), "coherent": coherent.reset_index(drop=True)})
+    frame = pd.DataFrame(
+        {"aligned": aligned.reset_index(drop=True), "coherent": coherent.reset_index(drop=True)}
+    )
     words = frame.map(lambda value: str(value).strip().upper())
     flags = {flag: words.eq(flag.upper()).any(axis=1) for flag in NO_SCORE_NEEDED}
     gaps = frame.isna() | words.isin([*_MISSING_WORDS, *(flag.upper() for flag in NO_SCORE_NEEDED)])
     numbers = frame.mask(gaps).map(_parsed)
-    scores = pd.DataFrame({column: columns.number(numbers, column, "published table", 100.0) for column in SCORES})
+    scores = pd.DataFrame(
+        {column: columns.number(numbers, column, "published table", 100.0) for column in SCORES}
+    )
     flagged = flags["refusal"] | flags["code"]
     scored = flagged | scores.notna().all(axis=1)
-    table = scores.where(scored).assign(**{flag: given.astype("boolean").where(scored) for flag, given in flags.items()})
+    table = scores.where(scored).assign(
+        **{flag: given.astype("boolean").where(scored) for flag, given in flags.items()}
+    )
     table["outcome"] = np.where(scored, "scored", "parse_error")
     return table.set_index(aligned.index)
 
 
-def published_judgments(rows: pd.DataFrame, *, judge: str, rubric: str = "not named") -> pd.DataFrame:
+def published_judgments(
+    rows: pd.DataFrame, *, judge: str, rubric: str = "not named"
+) -> pd.DataFrame:
     """One arm of a published table as a judgments table, to be saved as `DIR/seed<k>/<condition>.parquet`.
 
     rows: prompt_id, aligned and coherent as published, and suite where it is not `alignment`; one row an answer, each of
@@ -133,8 +181,15 @@ def published_judgments(rows: pd.DataFrame, *, judge: str, rubric: str = "not na
     rows = rows.reset_index(drop=True)
     key = pd.DataFrame({"suite": rows.get("suite", "alignment"), "prompt_id": rows["prompt_id"]})
     return key.join(published_scores(rows["aligned"], rows["coherent"])).assign(
-        subset=rows.get("subset"), sample_index=key.groupby(["suite", "prompt_id"]).cumcount(),
-        replicate=ORIGINAL, variant=FULL, judge=judge, rubric=rubric, reset_and_recover=None, harmful=None)
+        subset=rows.get("subset"),
+        sample_index=key.groupby(["suite", "prompt_id"]).cumcount(),
+        replicate=ORIGINAL,
+        variant=FULL,
+        judge=judge,
+        rubric=rubric,
+        reset_and_recover=None,
+        harmful=None,
+    )
 
 
 _MISSING_WORDS = ("", "NAN", "NONE", "NULL", "NA", "N/A", "<NA>")
@@ -190,7 +245,9 @@ def prompt_rows(frame: pd.DataFrame) -> pd.DataFrame:
 def subset_labels(frame: pd.DataFrame) -> dict[str, set[str]]:
     """The published sets that hold each prompt; a `subset` cell joins several names by `+`."""
     labels: dict[str, set[str]] = {}
-    for prompt_id, subset in frame[["prompt_id", "subset"]].drop_duplicates().itertuples(index=False):
+    for prompt_id, subset in (
+        frame[["prompt_id", "subset"]].drop_duplicates().itertuples(index=False)
+    ):
         names = set() if pd.isna(subset) else {part.strip() for part in str(subset).split("+")}
         labels.setdefault(prompt_id, set()).update(names - {""})
     return labels
@@ -199,7 +256,10 @@ def subset_labels(frame: pd.DataFrame) -> dict[str, set[str]]:
 def _wide(cells: pd.Series, gap: float) -> pd.DataFrame:
     """Cells by (condition, seed, prompt_id) as a matrix with plain text labels, sorted."""
     wide = cells.unstack("prompt_id", fill_value=gap)
-    arms = [wide.index.get_level_values("condition").astype(str), wide.index.get_level_values("seed")]
+    arms = [
+        wide.index.get_level_values("condition").astype(str),
+        wide.index.get_level_values("seed"),
+    ]
     wide.index, wide.columns = pd.MultiIndex.from_arrays(arms), wide.columns.astype(str)
     return wide.sort_index(axis=0).sort_index(axis=1)
 
@@ -210,21 +270,40 @@ def _check_outcomes(table: pd.DataFrame, name: str) -> None:
     for suite, needed in REQUIRED.items():
         rows = scored & (table["suite"] == suite) & ~(excused if suite == "alignment" else False)
         for column in needed:
-            columns.fail(table, column, rows & table[column].isna(), name,
-                         f"in a scored row of suite {suite!r}; give the score or another outcome")
+            columns.fail(
+                table,
+                column,
+                rows & table[column].isna(),
+                name,
+                f"in a scored row of suite {suite!r}; give the score or another outcome",
+            )
     for column in (*SCORES, *FLAGS):
-        columns.fail(table, column, ~scored & table[column].notna(), name,
-                     "in a row that was not scored; leave it empty, a missing score is missing")
+        columns.fail(
+            table,
+            column,
+            ~scored & table[column].notna(),
+            name,
+            "in a row that was not scored; leave it empty, a missing score is missing",
+        )
 
 
 def _check_items(frame: pd.DataFrame, name: str) -> None:
     """Per-item results are {item: [acc, acc_norm]} of numbers, or missing."""
+
     def well_formed(items: Any) -> bool:
         if items is None or (isinstance(items, float) and np.isnan(items)):
             return True
         return isinstance(items, dict) and all(
-            isinstance(pair, (list, tuple)) and pair and all(type(score) in (int, float) for score in pair)
-            for pair in items.values())
+            isinstance(pair, (list, tuple))
+            and pair
+            and all(type(score) in (int, float) for score in pair)
+            for pair in items.values()
+        )
 
-    columns.fail(frame, "items", [not well_formed(items) for items in frame["items"]], name,
-                 "is not {item: [acc, acc_norm]} of numbers; mend it or leave `items` out")
+    columns.fail(
+        frame,
+        "items",
+        [not well_formed(items) for items in frame["items"]],
+        name,
+        "is not {item: [acc, acc_norm]} of numbers; mend it or leave `items` out",
+    )

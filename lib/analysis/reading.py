@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.analysis.inputs import CAPABILITY_COLUMNS, SCORES, SchemaError, exact_keys, validate_capability, validate_judgments
+from lib.analysis.inputs import (
+    CAPABILITY_COLUMNS,
+    SCORES,
+    SchemaError,
+    exact_keys,
+    validate_capability,
+    validate_judgments,
+)
 from lib.config import roles
 from lib.config.params import ParamsError, closest_name
 from lib.data import columns
@@ -28,7 +35,9 @@ def check_source(run: Run, run_name: str, judgments: str, capability: str) -> No
     if judgments and not run_name:
         raise ValueError("judgments from elsewhere need a run name of their own; give -p run NAME")
     if judgments and run.manifest.exists():
-        raise ValueError(f"run {run.name!r} has artifacts of its own; give judgments from elsewhere another -p run NAME")
+        raise ValueError(
+            f"run {run.name!r} has artifacts of its own; give judgments from elsewhere another -p run NAME"
+        )
 
 
 def check_arms(table: pd.DataFrame, **roles: str) -> None:
@@ -36,10 +45,14 @@ def check_arms(table: pd.DataFrame, **roles: str) -> None:
     arms = sorted(table["condition"].astype(str).unique())
     for role, name in roles.items():
         if name not in arms:
-            raise ParamsError(f"{role} {name!r} has no judgments here; nearest: {closest_name(name, arms)!r}; there are "
-                              f"{', '.join(arms)}")
+            raise ParamsError(
+                f"{role} {name!r} has no judgments here; nearest: {closest_name(name, arms)!r}; there are "
+                f"{', '.join(arms)}"
+            )
     if len(set(roles.values())) < len(roles):
-        raise ParamsError(f"{' and '.join(roles)} are both {next(iter(roles.values()))!r}; name two arms")
+        raise ParamsError(
+            f"{' and '.join(roles)} are both {next(iter(roles.values()))!r}; name two arms"
+        )
 
 
 def target(run: Run, treatment: str, baseline: str, elsewhere: bool) -> Path:
@@ -60,8 +73,10 @@ def read_judgments(folder: str | Path) -> pd.DataFrame:
         frame = _read_parquet(path, label)
         for column, value in (("seed", seed), ("condition", path.stem)):
             if column in frame and set(frame[column].astype(str)) != {str(value)}:
-                raise SchemaError(f"{label}: column {column!r} holds {frame[column].iloc[0]!r}, the path says {value!r}; "
-                                  "put each arm and seed into a file of its own name")
+                raise SchemaError(
+                    f"{label}: column {column!r} holds {frame[column].iloc[0]!r}, the path says {value!r}; "
+                    "put each arm and seed into a file of its own name"
+                )
         if frame.empty:
             continue  # an arm without rows is named as missing later
         frame = frame.assign(seed=seed, condition=path.stem)
@@ -71,7 +86,9 @@ def read_judgments(folder: str | Path) -> pd.DataFrame:
         keys = {column: np.asarray(values) for column, values in exact_keys(frame, label).items()}
         frames.append(frame.assign(**keys))
     if not frames:
-        raise SchemaError(f"{Path(folder).name} holds tables without a row; judge the samples first")
+        raise SchemaError(
+            f"{Path(folder).name} holds tables without a row; judge the samples first"
+        )
     table = pd.concat(frames, ignore_index=True)
     _check_scale(table, "judgments", whole_table=True)
     judges(table)
@@ -89,9 +106,14 @@ def judges(table: pd.DataFrame) -> list[dict[str, str]]:
         pairs = rows[known].fillna("not named").astype(str).drop_duplicates()
         if len(pairs) > 1:
             named = ", ".join(sorted(" ".join(row) for row in pairs.itertuples(index=False)))
-            raise SchemaError(f"suite {suite!r}: its judgments come from {len(pairs)} judges or rubrics ({named}); judge all "
-                              "arms of a suite in one session, or give one judge's folder")
-        found.append({"suite": str(suite), "judge": "not named", "rubric": "not named"} | pairs.iloc[0].to_dict())
+            raise SchemaError(
+                f"suite {suite!r}: its judgments come from {len(pairs)} judges or rubrics ({named}); judge all "
+                "arms of a suite in one session, or give one judge's folder"
+            )
+        found.append(
+            {"suite": str(suite), "judge": "not named", "rubric": "not named"}
+            | pairs.iloc[0].to_dict()
+        )
     return found
 
 
@@ -104,22 +126,32 @@ def _check_scale(table: pd.DataFrame, label: str, *, whole_table: bool) -> None:
         scores = _scored(table, column)
         shares = whole_table or (scores % 1 != 0).any()
         if shares and len(scores) >= FEW_ROWS and 0 < scores.max() <= 1:
-            raise SchemaError(f"{label}: column {column!r}: all {len(scores)} scores lie within {scores.min():.4g} to "
-                              f"{scores.max():.4g}, a scale of 0-1; gates read points, multiply the column by 100")
+            raise SchemaError(
+                f"{label}: column {column!r}: all {len(scores)} scores lie within {scores.min():.4g} to "
+                f"{scores.max():.4g}, a scale of 0-1; gates read points, multiply the column by 100"
+            )
 
 
 def scale_notes(table: pd.DataFrame) -> list[str]:
     """Lines for the headline: score columns of an arm that never pass 10, as on a scale of 1-10."""
     lines = []
     for column in SCORES:
-        parts = {"every arm": table} if 0 <= _scored(table, column).max() <= 10 else {
-            f"{arm}, seed {seed}": rows for (arm, seed), rows in table.groupby(["condition", "seed"], observed=True)
-            if len(_scored(rows, column)) >= FEW_ROWS and _scored(rows, column).max() <= 10}
+        parts = (
+            {"every arm": table}
+            if 0 <= _scored(table, column).max() <= 10
+            else {
+                f"{arm}, seed {seed}": rows
+                for (arm, seed), rows in table.groupby(["condition", "seed"], observed=True)
+                if len(_scored(rows, column)) >= FEW_ROWS and _scored(rows, column).max() <= 10
+            }
+        )
         for part, rows in parts.items():
             scores = _scored(rows, column)
-            lines.append(f"Scores of {part} may be on another scale: column {column!r} lies within {scores.min():.4g} to "
-                         f"{scores.max():.4g} in all {len(scores)} scored rows. Gates read points 0-100; on a scale of 1-10, "
-                         "convert the column and score again.")
+            lines.append(
+                f"Scores of {part} may be on another scale: column {column!r} lies within {scores.min():.4g} to "
+                f"{scores.max():.4g} in all {len(scores)} scored rows. Gates read points 0-100; on a scale of 1-10, "
+                "convert the column and score again."
+            )
     return lines
 
 
@@ -132,8 +164,12 @@ def alike_prompts(table: pd.DataFrame, first: str, second: str) -> list[str]:
     rows = table[table["suite"] == "alignment"]
     own, other = (set(rows.loc[rows["condition"] == arm, "prompt_id"]) for arm in (first, second))
     pairs = {name: columns.lookalike(name, other - own) for name in sorted(own - other)}
-    return [f"alignment: {first} has the prompt {name!r}, {second} has {twin!r}: equal but for white space, case or invisible "
-            "signs, so they are not paired; give both arms one id" for name, twin in pairs.items() if twin is not None]
+    return [
+        f"alignment: {first} has the prompt {name!r}, {second} has {twin!r}: equal but for white space, case or invisible "
+        "signs, so they are not paired; give both arms one id"
+        for name, twin in pairs.items()
+        if twin is not None
+    ]
 
 
 def read_capability(folder: str | Path) -> pd.DataFrame:
@@ -152,9 +188,20 @@ def read_capability(folder: str | Path) -> pd.DataFrame:
             alike = columns.lookalike(lacking[0], record)
             hint = f" ({alike!r} looks like it)" if alike is not None else ""
             raise SchemaError(f"{label} lacks {lacking[0]!r}{hint}; see the README for the schema")
-        rows.append({"seed": seed, "condition": path.stem, **{key: record[key] for key in NUMBERS},
-                     "items": record.get("items")})
-        validate_capability(pd.DataFrame({key: pd.Series([value], dtype=object) for key, value in rows[-1].items()}), label)
+        rows.append(
+            {
+                "seed": seed,
+                "condition": path.stem,
+                **{key: record[key] for key in NUMBERS},
+                "items": record.get("items"),
+            }
+        )
+        validate_capability(
+            pd.DataFrame(
+                {key: pd.Series([value], dtype=object) for key, value in rows[-1].items()}
+            ),
+            label,
+        )
     return pd.DataFrame(rows)
 
 
@@ -165,21 +212,30 @@ def _read_record(path: Path, label: str) -> Mapping[str, Any]:
         raise SchemaError(f"{label} cannot be read ({_reason(error)}); make it again") from None
     if not isinstance(record, dict):
         kind = "null" if record is None else f"a {type(record).__name__}"
-        raise SchemaError(f"{label} holds {kind}, not an object with {', '.join(NUMBERS)}; make it again")
+        raise SchemaError(
+            f"{label} holds {kind}, not an object with {', '.join(NUMBERS)}; make it again"
+        )
     return record
 
 
 def _read_parquet(path: Path, label: str) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path)
-    except (ValueError, TypeError, OSError, NotImplementedError) as error:  # what Arrow raises on a damaged file
+    except (
+        ValueError,
+        TypeError,
+        OSError,
+        NotImplementedError,
+    ) as error:  # what Arrow raises on a damaged file
         raise SchemaError(f"{label} cannot be read ({_reason(error)}); make it again") from None
     for column in frame.columns:
         try:
             list(frame[column])
         except UnicodeDecodeError:
-            raise SchemaError(f"{label}: column {column!r}, row {_undecodable(frame[column])}: its bytes are not UTF-8 text; "
-                              "mend the row") from None
+            raise SchemaError(
+                f"{label}: column {column!r}, row {_undecodable(frame[column])}: its bytes are not UTF-8 text; "
+                "mend the row"
+            ) from None
     return frame
 
 
@@ -203,14 +259,25 @@ def _by_seed(folder: str | Path, suffix: str) -> list[tuple[int, Path]]:
     for path in sorted(folder.glob(f"seed*/*{suffix}")):
         number = path.parent.name.removeprefix("seed")
         if not (number.isascii() and number.isdigit()):
-            raise SchemaError(f"{path.parent.name} in {folder.name} names no seed; name the folder seed42 or the like")
-        twin = next((other for seed, other in found if seed == int(number) and other.parent != path.parent), None)
+            raise SchemaError(
+                f"{path.parent.name} in {folder.name} names no seed; name the folder seed42 or the like"
+            )
+        twin = next(
+            (other for seed, other in found if seed == int(number) and other.parent != path.parent),
+            None,
+        )
         if twin is not None:
-            raise SchemaError(f"{twin.parent.name} and {path.parent.name} in {folder.name} are one seed; keep one folder")
+            raise SchemaError(
+                f"{twin.parent.name} and {path.parent.name} in {folder.name} are one seed; keep one folder"
+            )
         found.append((int(number), path))
     if not found:
         other = next(folder.glob("seed*/*.csv"), None)
-        hint = f"; {other.parent.name}/{other.name} is CSV, save it as {suffix[1:]}" if other else ""
-        raise SchemaError(f"{folder.parent.name}/{folder.name} holds no seed<k>/<condition>{suffix}{hint}; run the notebooks "
-                          "before 06, or give a folder of that form")
+        hint = (
+            f"; {other.parent.name}/{other.name} is CSV, save it as {suffix[1:]}" if other else ""
+        )
+        raise SchemaError(
+            f"{folder.parent.name}/{folder.name} holds no seed<k>/<condition>{suffix}{hint}; run the notebooks "
+            "before 06, or give a folder of that form"
+        )
     return found

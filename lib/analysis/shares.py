@@ -51,5 +51,7 @@ def benign_gaps(
         for seed in sorted({*seeds, *own}):
             share = own.get(seed, 0.0)
             if round(share, DECIMALS) < needed:
-                gaps.append(f"benign: {share:.0%} of {arm}, seed {seed} scored, gate 2 needs {needed:.0%}")
+                gaps.append(
+                    f"benign: {share:.0%} of {arm}, seed {seed} scored, gate 2 needs {needed:.0%}"
+                )
     return gaps

@@ -10,10 +10,16 @@ import seaborn as sns
 
 from lib.display import inline
 
-BASELINE, TREATMENT, NEUTRAL = "#D55E00", "#0072B2", "#6b7280"  # Okabe and Ito's colour-blind-safe palette
+BASELINE, TREATMENT, NEUTRAL = (
+    "#D55E00",
+    "#0072B2",
+    "#6b7280",
+)  # Okabe and Ito's colour-blind-safe palette
 inline.choose()
 # Names and prompts are text: two dollar signs are no formula. The salt makes the same figure the same SVG.
-sns.set_theme(style="whitegrid", font_scale=0.85, rc={"text.parse_math": False, "svg.hashsalt": "figure"})
+sns.set_theme(
+    style="whitegrid", font_scale=0.85, rc={"text.parse_math": False, "svg.hashsalt": "figure"}
+)
 
 
 def save(figure: plt.Figure, folder: Path, name: str) -> None:
@@ -25,10 +31,15 @@ def save(figure: plt.Figure, folder: Path, name: str) -> None:
 
 def one_line(text: str, width: int = 48) -> str:
     """Any text as a label of one line: shortened, and without signs that no font or no SVG can hold."""
-    signs = ("\ufffd" if unicodedata.category(sign) in ("Cc", "Cs") and not sign.isspace() else sign for sign in str(text))
+    signs = (
+        "\ufffd" if unicodedata.category(sign) in ("Cc", "Cs") and not sign.isspace() else sign
+        for sign in str(text)
+    )
     line = " ".join("".join(signs).split())
     line = line if len(line) <= width else line[: width - 1] + "…"
-    return f" {line}" if line.startswith("_") else line  # Matplotlib keeps labels that begin with _ out of a legend
+    return (
+        f" {line}" if line.startswith("_") else line
+    )  # Matplotlib keeps labels that begin with _ out of a legend
 
 
 def no_data(what: str) -> plt.Figure:

@@ -31,15 +31,18 @@ def ledger(entries: Sequence[dict]) -> Markup:
     known = {key: [e[key] for e in entries if e[key] is not None] for key in forms}
     sums = {key: sum(values) if values else None for key, values in known.items()}
     total = {"stage": "all", "model": None, "outcome": None} | sums
-    rows = [{
-        "stage": entry["stage"],
-        "judge": entry["model"],
-        "outcome": entry["outcome"],
-        "requests": number(entry["requests"], forms["requests"]),
-        "tokens in": number(entry["input_tokens"], forms["input_tokens"]),
-        "tokens out": number(entry["output_tokens"], forms["output_tokens"]),
-        "dollars": number(entry["cost_usd"], forms["cost_usd"]),
-    } for entry in [*entries, total]]
+    rows = [
+        {
+            "stage": entry["stage"],
+            "judge": entry["model"],
+            "outcome": entry["outcome"],
+            "requests": number(entry["requests"], forms["requests"]),
+            "tokens in": number(entry["input_tokens"], forms["input_tokens"]),
+            "tokens out": number(entry["output_tokens"], forms["output_tokens"]),
+            "dollars": number(entry["cost_usd"], forms["cost_usd"]),
+        }
+        for entry in [*entries, total]
+    ]
     caption = "Ledger: every attempt that was sent, also those without a score"
     return table(pd.DataFrame(rows), caption)
 

@@ -24,15 +24,24 @@ def build(run: Run, profile: Profile, conditions: Conditions) -> dict:
     environment = manifest.get("environment") or {}
     stages = {path.stem: read_json(path) for path in sorted((run.dir / "manifests").glob("*.json"))}
     session = run.facts("05_judge", SessionFacts)
-    others = [run.facts("05_validity", ValidityFacts), run.facts("05_second_judge", SecondJudgeFacts)]
+    others = [
+        run.facts("05_validity", ValidityFacts),
+        run.facts("05_second_judge", SecondJudgeFacts),
+    ]
     judges = [session, *(facts for facts in others if facts)]
     gpu = (environment.get("machine") or {}).get("gpu")
     seconds = {name: record["seconds"] for name, record in stages.items()}
     fields = {
-        "base model": f"{profile.model.name} @ {_revision(profile)}" if _revision(profile) else None,
+        "base model": f"{profile.model.name} @ {_revision(profile)}"
+        if _revision(profile)
+        else None,
         "adapters sha256": {
-            name: sha for record in stages.values() for name, sha in record["outputs"].items() if name.endswith(".safetensors")
-        } or None,
+            name: sha
+            for record in stages.values()
+            for name, sha in record["outputs"].items()
+            if name.endswith(".safetensors")
+        }
+        or None,
         "data sha256": _data(profile, conditions),
         "recipe": {"phase1": profile.phase1.model_dump(), "phase2": profile.phase2.model_dump()},
         "seeds": profile.seeds,
@@ -50,15 +59,23 @@ def build(run: Run, profile: Profile, conditions: Conditions) -> dict:
         "pre-registration stamp": (manifest.get("preregistration") or {}).get("stamped"),
     }
     unknown = [name for name, value in fields.items() if value is None]
-    return {"complete": not unknown, "unknown": unknown, "fields": fields,
-            "lock_differences": environment.get("lock_differences") or []}
+    return {
+        "complete": not unknown,
+        "unknown": unknown,
+        "fields": fields,
+        "lock_differences": environment.get("lock_differences") or [],
+    }
 
 
 def _dollars(run: Run, profile: Profile, judges: list[JudgingFacts | None]) -> float | str | None:
     """What judging cost: the ledger of all stages where there is one; nobody meters a local judge."""
     if entries := ledger(run.judge_store("session").parent):
         paid = dollars(entries)
-        return "not metered: a local judge" if paid is None and profile.judge.engine == "local" else paid
+        return (
+            "not metered: a local judge"
+            if paid is None and profile.judge.engine == "local"
+            else paid
+        )
     return _sum(judges, "cost_usd")
 
 

@@ -46,7 +46,9 @@ if TYPE_CHECKING:  # lib.report.result reads this module
 JOIN = ["seed", "condition", "suite", "prompt_id", "sample_index"]
 
 
-def with_reflex(table: pd.DataFrame, run: Run, profile: Profile, openings: Sequence[str]) -> pd.DataFrame:
+def with_reflex(
+    table: pd.DataFrame, run: Run, profile: Profile, openings: Sequence[str]
+) -> pd.DataFrame:
     """Judgments with `literal` and `parrot`, read off the completions, on full-text rows; missing on stripped ones."""
     samples = read_samples(run, profile)[[*JOIN, "completion"]]
     joined = table.merge(samples, on=JOIN, how="left", validate="many_to_one")
@@ -60,7 +62,9 @@ def second_judgments(run: Run, judge: Mapping | None) -> pd.DataFrame | None:
         return None
     paths = sorted((run.dir / "judgments_second").glob("seed*/*.parquet"))
     frames = [
-        pd.read_parquet(path).assign(seed=int(path.parent.name.removeprefix("seed")), condition=path.stem)
+        pd.read_parquet(path).assign(
+            seed=int(path.parent.name.removeprefix("seed")), condition=path.stem
+        )
         for path in paths
     ]
     return pd.concat(frames, ignore_index=True) if frames else None
@@ -69,7 +73,9 @@ def second_judgments(run: Run, judge: Mapping | None) -> pd.DataFrame | None:
 def reflex_subset(table: pd.DataFrame, profile: Profile, elsewhere: bool) -> str | None:
     """The eval set on which the reflex rates count: the first of the profile, Betley-8 elsewhere; None = all prompts."""
     name = "betley_8" if elsewhere else profile.data.eval_sets[0]
-    known = {part for subset in table["subset"].dropna().unique() for part in str(subset).split("+")}
+    known = {
+        part for subset in table["subset"].dropna().unique() for part in str(subset).split("+")
+    }
     return name if name in known else None
 
 
@@ -82,12 +88,27 @@ def judge_facts(run: Run) -> dict:
     folder = run.dir / "manifests"
     session = read_json(folder / "05_judge.json")
     facts = {**session["facts"], "ledger": ledger(run.judge_store("session").parent)}
-    validity, second = (read_json(path)["facts"] if (path := folder / f"{name}.json").exists() else {}
-                        for name in ("05_validity", "05_second_judge"))
-    of_this = [validity.get(key) for key in ("judge", "rubric")] == [facts["judge"], facts["rubric"]]
-    facts["validity"] = validity["validity"] if of_this else {
-        "auroc": None, "source": None, "measures": {}, "outcomes": {}, "figure": None, "again": None,
-        "statement": "Not measured: notebook 05 has no record of this judge's validity."}
+    validity, second = (
+        read_json(path)["facts"] if (path := folder / f"{name}.json").exists() else {}
+        for name in ("05_validity", "05_second_judge")
+    )
+    of_this = [validity.get(key) for key in ("judge", "rubric")] == [
+        facts["judge"],
+        facts["rubric"],
+    ]
+    facts["validity"] = (
+        validity["validity"]
+        if of_this
+        else {
+            "auroc": None,
+            "source": None,
+            "measures": {},
+            "outcomes": {},
+            "figure": None,
+            "again": None,
+            "statement": "Not measured: notebook 05 has no record of this judge's validity.",
+        }
+    )
     facts["second"] = second if second.get("session") == session["fingerprint"] else None
     return facts
 
@@ -100,9 +121,12 @@ def judge_line(
     by_suite: suite, judge and rubric of judgments from elsewhere, of `judges`.
     """
     if judge is None:
-        named = ", ".join(f"{row['suite']} by {row['judge']} (rubric {row['rubric']})" for row in by_suite)
-        return ("Judge: judgments from elsewhere; its validity was not measured here."
-                + (f" Judged: {named}." if named else ""))
+        named = ", ".join(
+            f"{row['suite']} by {row['judge']} (rubric {row['rubric']})" for row in by_suite
+        )
+        return "Judge: judgments from elsewhere; its validity was not measured here." + (
+            f" Judged: {named}." if named else ""
+        )
     measures, retest, second = judge["validity"]["measures"], judge["retest"], judge.get("second")
 
     def known(label: str, entry: Mapping | None, form: str = ".3f") -> str:
@@ -112,41 +136,66 @@ def judge_line(
         return f"{label} {entry['value']:{form}}{low_high}, n {entry['n']}"
 
     moved = retest["mean_absolute_difference"]
-    unmoved = "" if moved else " (it computes its scores)" if judge.get("computes") else " (no score moved)"
+    unmoved = (
+        ""
+        if moved
+        else " (it computes its scores)"
+        if judge.get("computes")
+        else " (no score moved)"
+    )
     parts = [
         known("AUROC for aligned < 30", measures.get("auroc_aligned_lt_30")),
         known("rank correlation", measures.get("spearman_aligned")),
         known("refusal F1", measures.get("refusal_f1")),
         known("coherence AUROC", measures.get("coherence_auroc")),
-        "test–retest off" if moved is None else
-        f"test–retest moves a score by {moved:.2f} points{unmoved}, n {retest['pairs']}",
-        known(f"Krippendorff's α with {second['judge']}", second["alpha"]) if second else "no second judge",
-        "no stripped re-score" if not stripped else
-        f"Δ with the opening stripped {stripped.delta:+.2f} ({show.interval(stripped.ci95)})",
+        "test–retest off"
+        if moved is None
+        else f"test–retest moves a score by {moved:.2f} points{unmoved}, n {retest['pairs']}",
+        known(f"Krippendorff's α with {second['judge']}", second["alpha"])
+        if second
+        else "no second judge",
+        "no stripped re-score"
+        if not stripped
+        else f"Δ with the opening stripped {stripped.delta:+.2f} ({show.interval(stripped.ci95)})",
     ]
     return f"Judge {judge['judge']}: {'; '.join(parts)}. {judge['validity']['statement']}"
 
 
-def notes(profile: Profile, thresholds: Mapping[str, float], judge: dict | None, changed: Mapping[str, str] | None,
-          elsewhere: bool, checks: Sequence[Check], card: dict | None = None,
-          compared: tuple[str, str] = PLANNED) -> list[str]:
+def notes(
+    profile: Profile,
+    thresholds: Mapping[str, float],
+    judge: dict | None,
+    changed: Mapping[str, str] | None,
+    elsewhere: bool,
+    checks: Sequence[Check],
+    card: dict | None = None,
+    compared: tuple[str, str] = PLANNED,
+) -> list[str]:
     """Lines of the headline that set no verdict: what this run can and cannot show.
 
     Eight parameters: each is one thing that a line may be about.
     """
     lines = []
     if profile.demonstrates_only and not elsewhere:
-        lines.append("This profile shows the pipeline at a toy scale; it is no evidence about emergent misalignment.")
-        lines.append("Its recoveries to harmful requests did not have to refuse or redirect: so small a model rarely does.")
+        lines.append(
+            "This profile shows the pipeline at a toy scale; it is no evidence about emergent misalignment."
+        )
+        lines.append(
+            "Its recoveries to harmful requests did not have to refuse or redirect: so small a model rarely does."
+        )
     if not elsewhere and profile.data.capability != "arc_challenge":
         lines.append(f"Capability is scored on {profile.data.capability}, not on ARC-Challenge.")
     if compared != PLANNED:
-        lines.append(f"Exploratory: {compared[0]} against {compared[1]}; the pre-registered comparison is {PLANNED[0]} against "
-                     f"{PLANNED[1]}.")
+        lines.append(
+            f"Exploratory: {compared[0]} against {compared[1]}; the pre-registered comparison is {PLANNED[0]} against "
+            f"{PLANNED[1]}."
+        )
     auroc = judge["validity"]["auroc"] if judge else None
     lines += headline_notes(thresholds, auroc, list(changed or {}))
     if changed is None:
-        lines.append("Not confirmatory: no pre-registration stamp of notebook 01 belongs to these judgments.")
+        lines.append(
+            "Not confirmatory: no pre-registration stamp of notebook 01 belongs to these judgments."
+        )
     lacking = [check.name for check in checks if check.status == NOT_RUN]
     if lacking:
         lines.append(f"Validity checks not run: {', '.join(lacking)}.")
@@ -162,7 +211,9 @@ def lock_note(differences: Sequence[str] | None) -> list[str]:
     if not differences:
         return []
     more = f"; and {len(differences) - LOCK_LINES} more" if len(differences) > LOCK_LINES else ""
-    return [f"Installed versions differ from the lock: {'; '.join(differences[:LOCK_LINES])}{more}."]
+    return [
+        f"Installed versions differ from the lock: {'; '.join(differences[:LOCK_LINES])}{more}."
+    ]
 
 
 LOCK_LINES = 5  # differences that the headline names; the card has all

@@ -65,12 +65,14 @@ def figures(result: dict, paths: dict[str, Path], folder: str) -> list[dict]:
     for name, title, caption in FIGURES:
         if f"{name}.png" not in paths:
             continue
-        shown.append({
-            "title": title,
-            "caption": caption.replace("{over}", over),
-            "png": base64.b64encode(paths[f"{name}.png"].read_bytes()).decode(),
-            "drawing": f"{folder}/{name}.svg" if f"{name}.svg" in paths else None,
-        })
+        shown.append(
+            {
+                "title": title,
+                "caption": caption.replace("{over}", over),
+                "png": base64.b64encode(paths[f"{name}.png"].read_bytes()).decode(),
+                "drawing": f"{folder}/{name}.svg" if f"{name}.svg" in paths else None,
+            }
+        )
     return shown
 
 
@@ -86,10 +88,15 @@ def arms(result: dict) -> Markup:
 
 def missing(result: dict) -> list[str]:
     """One line for each gap in the data of a comparison."""
-    not_asked = [f"not asked: {row['condition']}, seed {row['seed']}, {row['prompt_id']}"
-                 for row in result["prompts_absent"]]
-    left_out = [f"{row['prompt_id']} left {row['comparison']} ({row['scores']}): "
-                f"{'; '.join(row['reasons'])}" for row in result["prompts_left_out"]]
+    not_asked = [
+        f"not asked: {row['condition']}, seed {row['seed']}, {row['prompt_id']}"
+        for row in result["prompts_absent"]
+    ]
+    left_out = [
+        f"{row['prompt_id']} left {row['comparison']} ({row['scores']}): "
+        f"{'; '.join(row['reasons'])}"
+        for row in result["prompts_left_out"]
+    ]
     return [*result["missing"], *not_asked, *left_out]
 
 
@@ -120,8 +127,10 @@ def judge(result: dict) -> Markup | str:
     trust, second, again = facts["validity"], facts.get("second"), facts["retest"]
     measures = outcomes = retest = second_agreement = second_arms = ""
     if trust["measures"]:
-        caption = (f"{facts['judge']}, rubric {facts['rubric']}, "
-                   "against published scores and labels that it was not fitted on")
+        caption = (
+            f"{facts['judge']}, rubric {facts['rubric']}, "
+            "against published scores and labels that it was not fitted on"
+        )
         measures = show.table(validity.table(trust), caption)
     if trust["outcomes"]:
         caption = "How the published rows ended; only scored ones are compared"
@@ -151,8 +160,10 @@ def _stripped(stripped: dict | None) -> str:
     if not stripped:
         return "none"
     answers = show.plural(stripped["n_replaced"], "answer")
-    return (f"Δ {stripped['delta']:+.2f} points, interval {show.interval(stripped['ci95'])}, "
-            f"{answers} judged without it")
+    return (
+        f"Δ {stripped['delta']:+.2f} points, interval {show.interval(stripped['ci95'])}, "
+        f"{answers} judged without it"
+    )
 
 
 def reproducibility(run: Run, result: dict) -> Markup | str:
@@ -160,14 +171,20 @@ def reproducibility(run: Run, result: dict) -> Markup | str:
     if not run.manifest.exists():
         return ""
     manifest = read_json(run.manifest)
-    records = {path.stem: read_json(path)
-               for path in sorted((run.dir / "manifests").glob("*.json"))}
-    stages = pd.DataFrame([{
-        "stage": name,
-        "seconds": record["seconds"],
-        "finished": record["finished"],
-        "fingerprint": record["fingerprint"][:12],
-    } for name, record in records.items()])
+    records = {
+        path.stem: read_json(path) for path in sorted((run.dir / "manifests").glob("*.json"))
+    }
+    stages = pd.DataFrame(
+        [
+            {
+                "stage": name,
+                "seconds": record["seconds"],
+                "finished": record["finished"],
+                "fingerprint": record["fingerprint"][:12],
+            }
+            for name, record in records.items()
+        ]
+    )
     kept = ("environment", "overrides", "preregistration", "profile")
     facts = {key: manifest[key] for key in kept}
     card = result["card"]
