@@ -1,10 +1,11 @@
-"""Speed of the Claude judge in real time, against a server on this machine that takes 0.8 s for every answer.
+"""Speed of the Claude judge in real time, against a local server that takes 0.8 s per answer.
 
-python benchmarks/judge_throughput.py [--count 22000] [--concurrency 256]
+    python benchmarks/judge_throughput.py [--count 22000] [--concurrency 256]
 
-Baselines in the same run: the latency bound, count × latency / concurrency; and the SDK alone, as many calls in flight from a
-bare loop that keeps nothing. Then the finished session is judged again, which must send nothing. The server is a process of
-its own, so that its work is not counted as the judge's.
+Baselines in the same run: the latency bound, count × latency / concurrency; and the SDK alone, with
+as many calls in flight from a bare loop that keeps nothing. Then the finished session is judged
+again, which must send nothing. The server is a process of its own, so that its work is not counted
+as the judge's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import os
 import resource
 import tempfile
 import time
+from collections.abc import Callable
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 GRADE = json.dumps(
@@ -45,8 +48,8 @@ MODEL = json.dumps(
 ).encode()
 
 
-def serve(latency: float, port, calls) -> None:
-    """Answers every POST after `latency` seconds; `calls` counts them."""
+def serve(latency: float, port: Synchronized, calls: Synchronized) -> None:
+    """Answer every POST after `latency` seconds; `calls` counts them, `port` is set first."""
     from aiohttp import web
 
     async def judge(request: web.Request) -> web.Response:
@@ -72,7 +75,7 @@ def serve(latency: float, port, calls) -> None:
 
 
 async def bare(bodies: list[dict], concurrency: int) -> None:
-    """The SDK and nothing else: as many workers, connections for all of them, answers thrown away."""
+    """The SDK and nothing else: as many workers and connections, answers thrown away."""
     import anthropic
     import httpx2
 
@@ -89,14 +92,16 @@ async def bare(bodies: list[dict], concurrency: int) -> None:
         await asyncio.gather(*(work() for _ in range(concurrency)))
 
 
-def measured(run) -> tuple[float, float]:
+def measured(run: Callable[[], object]) -> tuple[float, float]:
     """Seconds by the wall and of this process's CPU."""
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall = time.perf_counter()
+    cpu = time.process_time()
     run()
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def main() -> None:
+    """Start the server, time the bare SDK, the judge, and the judge once more."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=22_000)
     parser.add_argument("--concurrency", type=int, default=256)
@@ -104,7 +109,8 @@ def main() -> None:
     parser.add_argument("--bare", type=int, default=8_000, help="calls of the bare loop")
     given = parser.parse_args()
     context = multiprocessing.get_context("spawn")
-    port, calls = context.Value("i", 0), context.Value("i", 0)
+    port = context.Value("i", 0)
+    calls = context.Value("i", 0)
     server = context.Process(target=serve, args=(given.latency, port, calls), daemon=True)
     server.start()
     while not port.value:
@@ -136,20 +142,22 @@ def main() -> None:
         requests = list(judge._requests(rows.head(given.bare))[1].values())
         bodies = [judge.body(request) for request in requests]
         wall, cpu = measured(lambda: asyncio.run(bare(bodies, given.concurrency)))
-        sdk, sdk_cpu = len(bodies) / wall, cpu / len(bodies)
+        sdk = len(bodies) / wall
+        sdk_cpu = cpu / len(bodies)
         bound = given.concurrency / given.latency
         print(
-            f"bare SDK: {len(bodies):,} calls in {wall:.1f} s, {sdk:.0f} a second, {1e3 * sdk_cpu:.2f} ms CPU a call"
+            f"bare SDK: {len(bodies):,} calls in {wall:.1f} s, {sdk:.0f} per second, "
+            f"{1e3 * sdk_cpu:.2f} ms CPU per call"
         )
         wall, cpu = measured(lambda: judge.score(rows))
         rate = given.count / wall
         print(
-            f"judge: {given.count:,} completions in {wall:.1f} s, {rate:.0f} a second, "
-            f"{1e3 * cpu / given.count:.2f} ms CPU a call"
+            f"judge: {given.count:,} completions in {wall:.1f} s, {rate:.0f} per second, "
+            f"{1e3 * cpu / given.count:.2f} ms CPU per call"
         )
         print(
-            f"latency bound {given.count / bound:.1f} s: the judge takes {bound / rate:.2f} of it; of the bare SDK's "
-            f"throughput it reaches {rate / sdk:.2f}"
+            f"latency bound {given.count / bound:.1f} s: the judge takes {bound / rate:.2f} of it "
+            f"and reaches {rate / sdk:.2f} of the bare SDK's throughput"
         )
         before = calls.value
         wall, _ = measured(lambda: judge.score(rows))
