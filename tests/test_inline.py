@@ -6,7 +6,10 @@ import nbclient
 import nbformat
 import pytest
 
-CELL = "from lib import plots\nplots.losses({'arm': [(1, 2.0), (2, 1.0)]}, 'a figure');"
+CELL = """
+from lib.report import training_plots
+training_plots.losses({"arm": [(1, 2.0), (2, 1.0)]}, "a figure");
+"""
 
 
 @pytest.mark.parametrize("backend", ["agg", "TkAgg", "nonsense"])
