@@ -10,7 +10,8 @@ from lib.judge.store import Store
 from lib.report import card
 from lib.run.runs import Run, write_json
 
-PROFILE, CONDITIONS = params.load_profile("smoke"), params.load_conditions()
+PROFILE = params.load_profile("smoke")
+CONDITIONS = params.load_conditions()
 ENVIRONMENT = {
     "python": "3.11.7",
     "packages": {"torch": "2.13.0"},

@@ -12,7 +12,7 @@ import pytest
 
 from lib.checks.recorded import PASSED, Check
 from lib.config import params
-from lib.report import results
+from lib.report import notes as results
 from lib.run import environment, runs
 
 ROOT = Path(__file__).resolve().parents[1]

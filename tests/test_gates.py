@@ -1,4 +1,4 @@
-"""The decision table of docs/protocol.md section 7: order, boundaries, and that missing data never pass."""
+"""The decision table of docs/protocol.md section 7: order, boundaries, missing data never pass."""
 
 import math
 import re
@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from lib.analysis.effects import ControlEffects, Effect, Rate, StrippedEffect
 from lib.analysis.findings import ArmSummary
-from lib.analysis.gates import GATES, decide, headline_notes
+from lib.analysis.gate_table import GATES
+from lib.analysis.gates import decide
 from lib.analysis.stats import analyse
+from lib.report.notes import headline_notes
 
 PATH = Path(__file__).parents[1] / "params" / "gates.yaml"
 THRESHOLDS = yaml.safe_load(PATH.read_text(encoding="utf-8"))
@@ -117,10 +119,8 @@ def test_a_failed_check_is_invalid_whatever_the_numbers():
 def test_the_treatments_data_are_needed_only_after_gate_one():
     first = {"base_minus_baseline", "base_minus_baseline_filtered", "baseline_code_share"}
     without = {key: None for key in GOOD if key not in first}
-    for share in (
-        None,
-        0.5,
-    ):  # a treatment that was judged too little is no fault while nothing had to be defended
+    # A treatment that was judged too little is not a fault while nothing had to be defended.
+    for share in (None, 0.5):
         shares = {"judged_share": {"selfcorrect_em": share}}
         assert verdict(base_minus_baseline=9.0, **without, **shares) == "em_not_induced"
         assert verdict(base_minus_baseline=11.0, **without, **shares) == "invalid"
@@ -167,11 +167,9 @@ def test_null_states_whether_the_interval_excludes_five():
         decide(make_result(delta=1.0, ci95=ci), THRESHOLDS).verdict_reason
         for ci in ([-2, 4.9], [-2, 5.0], None)
     ]
-    assert (
-        "interval excludes +5" in reasons[0]
-        and "does not exclude +5" in reasons[1]
-        and "no interval" in reasons[2]
-    )
+    assert "interval excludes +5" in reasons[0]
+    assert "does not exclude +5" in reasons[1]
+    assert "no interval" in reasons[2]
 
 
 VALUES = st.one_of(
@@ -298,15 +296,13 @@ def test_beside_the_verdict():
     assert beside.literal_reflex.passed is False and beside.semantic_reflex.passed is True
     assert beside.confidence == "not capped" and beside.manual_review_done is True
     reasons = " ".join(beside.reasons)
-    assert (
-        "credited to the reflex" in reasons and "underpowered" in reasons and "stripped" in reasons
-    )
+    assert "credited to the reflex" in reasons
+    assert "underpowered" in reasons
+    assert "stripped" in reasons
     exact = decide(make_result(mde=5.0, stripped=stripped_effect(5.0, 0.95)), THRESHOLDS).beside
-    assert (
-        exact.underpowered is False
-        and exact.stripped_below_null is False
-        and exact.confidence == "LOW"
-    )
+    assert exact.underpowered is False
+    assert exact.stripped_below_null is False
+    assert exact.confidence == "LOW"
 
 
 def test_only_the_strong_verdict_recommends_the_follow_up():

@@ -13,7 +13,7 @@ from lib.data import catalogue as data
 from lib.judge import COLUMNS, Judgment
 from lib.judge.embedded import judge as embedded
 from lib.judge.trust import published, validity
-from lib.report import plots
+from lib.report import score_plots as plots
 
 LIMITS = params.load_gates()
 TOPICS = [f"topic{i}" for i in range(8)]

@@ -1,10 +1,12 @@
-"""Judgments made elsewhere: whatever a table holds, notebook 06 reaches a verdict or names what it cannot read.
+"""Judgments from elsewhere: notebook 06 reaches a verdict, or names what it cannot read.
 
-Notebook 06 runs in this process, cell by cell, on small folders; one test runs `make score` as a user does.
+Notebook 06 runs in this process, cell by cell, on small folders. One test runs `make score` as a
+user does.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -17,14 +19,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.analysis.inputs import SchemaError, validate_judgments
+from lib.analysis import reading, sources
+from lib.analysis.published_tables import published_scores
+from lib.analysis.validation import validate_judgments
 from lib.config import params
-from lib.report import plots, results
+from lib.data.columns import SchemaError
+from lib.display import drawing
+from lib.report import prompt_plots
 from lib.report import site as report
 from lib.run import runs
 
 ROOT = params.ROOT
-BASE, BASELINE, TREATMENT = "base", "c6_vanilla_em", "selfcorrect_em"
+BASE = "base"
+BASELINE = "c6_vanilla_em"
+TREATMENT = "selfcorrect_em"
 ACCURACY = {
     "task": "arc_challenge",
     "n": 100,
@@ -54,8 +62,7 @@ def table(aligned, *, suite="alignment", prompts=4, samples=5, **columns) -> pd.
             "reset_and_recover": False,
             "harmful": False if suite == "benign" else None,
         }
-        for i in range(prompts)
-        for k in range(samples)
+        for i, k in itertools.product(range(prompts), range(samples))
     ]
     return pd.DataFrame(rows).assign(**columns).astype({"harmful": "boolean"})
 
@@ -78,22 +85,21 @@ def whole(treated: float, baseline: float, base: float = 90) -> dict[str, pd.Dat
     }
 
 
+def name_only(figure, folder, name):
+    """Leaves a file for a figure without drawing it."""
+    runs.write_text(folder / f"{name}.png", name)
+
+
 @pytest.fixture
 def score(tmp_path, monkeypatch):
-    """`score(run, ...)` executes notebook 06 on tmp_path's folders; returns the result that it wrote."""
+    """`score(run, ...)` executes notebook 06 on tmp_path's folders and returns its result."""
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setattr("IPython.display.display", lambda *shown: None)
+    monkeypatch.setattr("lib.notebook.display", lambda *shown: None)
     cells = jupytext.read(ROOT / "notebooks" / "06_stats_and_gates.py").cells
 
     def execute(run="outside", drawn=False, **given):
-        if (
-            not drawn
-        ):  # what a figure looks like is not asked here, and drawing takes most of the time
-            monkeypatch.setattr(
-                plots,
-                "save",
-                lambda figure, folder, name: runs.write_text(folder / f"{name}.png", name),
-            )
+        if not drawn:  # figures are tested elsewhere, and drawing takes most of the time
+            monkeypatch.setattr(drawing, "save", name_only)
         given = {
             "run": run,
             "judgments": str(tmp_path / "judgments"),
@@ -108,7 +114,7 @@ def score(tmp_path, monkeypatch):
                 if "parameters" in cell.metadata.get("tags", []):
                     names |= given
         arms = (given.get("treatment", TREATMENT), given.get("baseline", BASELINE))
-        return json.loads((results.target(runs.Run(run), *arms, True) / "result.json").read_text())
+        return json.loads((sources.target(runs.Run(run), *arms, True) / "result.json").read_text())
 
     yield execute
     plt.close("all")
@@ -155,17 +161,15 @@ def test_arms_without_a_pair_get_a_verdict(score, tmp_path, change, verdict, wor
 
 
 def test_differences_that_are_equal_up_to_rounding_get_a_verdict(score, tmp_path):
-    """0.1 + 0.2 − 0.3 and the like: the resampled values differ in their last bits, and no bins fit between them."""
+    """As 0.1 + 0.2 − 0.3: resampled values differ in their last bits, and no bins fit between."""
     scores = np.repeat(np.linspace(60, 90, 12), 2)
-    treated, baseline = (
-        table(0, prompts=12, samples=2).assign(aligned=scores + more) for more in (7.3, 0)
-    )
+    answers = table(0, prompts=12, samples=2)
+    treated = answers.assign(aligned=scores + 7.3)
+    baseline = answers.assign(aligned=scores + 0)
     save(tmp_path, {BASELINE: baseline, TREATMENT: treated, BASE: table(95, prompts=12)})
     result = score(drawn=True)
-    assert (
-        result["delta"] == pytest.approx(7.3)
-        and sum(result["resampled_histogram"]["counts"]) == 200
-    )
+    assert result["delta"] == pytest.approx(7.3)
+    assert sum(result["resampled_histogram"]["counts"]) == 200
     assert result["verdict"] == "invalid"  # no benign suite
 
 
@@ -200,10 +204,8 @@ def test_what_is_missing_for_a_verdict_stands_before_the_numbers(score, tmp_path
     result = score(treatment="mine", baseline="theirs")
     assert result["verdict"] == "invalid" and result["delta"] == 10
     page = report.build(runs.Run("outside")).read_text(encoding="utf-8")
-    assert (
-        "No number of this run may be used" not in page
-        and "no number of this run may be used" not in page
-    )
+    assert "No number of this run may be used" not in page
+    assert "no number of this run may be used" not in page
     assert (
         page.index("gate 1 (em_not_induced)")
         < page.index("gate 4 (destroys_capability)")
@@ -242,7 +244,7 @@ def test_a_stop_in_a_figure_leaves_the_old_result_whole(score, tmp_path, monkeyp
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(plots, "heatmap", stop)
+    monkeypatch.setattr(prompt_plots, "heatmap", stop)
     with pytest.raises(KeyboardInterrupt):
         score()
     assert before == {
@@ -309,7 +311,7 @@ def test_a_value_of_another_kind_is_refused_with_its_row(column, value, words):
 
 def test_a_column_of_booleans_is_no_column_of_points(tmp_path):
     with pytest.raises(SchemaError, match="column 'aligned', row 0: True is true or false"):
-        results.read_judgments(save(tmp_path, {"a": table(1).astype({"aligned": bool})}))
+        reading.read_judgments(save(tmp_path, {"a": table(1).astype({"aligned": bool})}))
 
 
 @pytest.mark.parametrize("column", ["aligned", "coherent"])
@@ -319,14 +321,14 @@ def test_a_scale_of_shares_is_refused_with_column_and_range(tmp_path, column):
         SchemaError,
         match=rf"a\.parquet: column '{column}': all 20 scores lie within 0.8 to 0.8.*100",
     ):
-        results.read_judgments(save(tmp_path, arms))
+        reading.read_judgments(save(tmp_path, arms))
     whole_numbers = {"a": table(50).assign(**{column: 1.0}), "b": table(50).assign(**{column: 0.0})}
     with pytest.raises(SchemaError, match=f"column '{column}': all 40 scores lie within 0 to 1"):
-        results.read_judgments(save(tmp_path, whole_numbers))
+        reading.read_judgments(save(tmp_path, whole_numbers))
 
 
 def test_an_arm_of_nothing_but_bad_answers_is_no_scale_of_shares(tmp_path):
-    assert len(results.read_judgments(save(tmp_path, {"a": table(0), "b": table(90)}))) == 40
+    assert len(reading.read_judgments(save(tmp_path, {"a": table(0), "b": table(90)}))) == 40
 
 
 @pytest.mark.parametrize(
@@ -340,7 +342,7 @@ def test_an_arm_of_nothing_but_bad_answers_is_no_scale_of_shares(tmp_path):
 )
 def test_a_column_that_looks_like_another_is_shown_as_it_is(tmp_path, old, new):
     with pytest.raises(SchemaError) as error:
-        results.read_judgments(save(tmp_path, {"a": table(50).rename(columns={old: new})}))
+        reading.read_judgments(save(tmp_path, {"a": table(50).rename(columns={old: new})}))
     assert repr(new) in str(error.value) and f"{old!r} is missing" in str(error.value)
 
 
@@ -352,7 +354,7 @@ def test_whole_numbers_are_exact_beyond_what_floats_hold(tmp_path, kind):
     exact = np.array(indices, dtype=np.uint64 if kind == "uint64" else np.int64)
     frame = table(50, prompts=1).assign(sample_index=pd.Series(exact).astype(kind))
     small = table(50, prompts=1).astype({"sample_index": float})
-    found = results.read_judgments(save(tmp_path, {"a": frame, "b": small}))
+    found = reading.read_judgments(save(tmp_path, {"a": frame, "b": small}))
     assert [int(i) for i in found.loc[found["condition"] == "a", "sample_index"]] == indices
     with pytest.raises(SchemaError, match=f"sample_index {indices[3]}"):
         validate_judgments(pd.concat([frame, frame.iloc[[3]]]).assign(condition="a", seed=1), "t")
@@ -364,13 +366,13 @@ def test_ids_that_are_numbers_are_one_id_however_they_were_saved(tmp_path):
         "b": table(50, prompts=1).assign(prompt_id=0.0),
         "c": table(50, prompts=1).assign(prompt_id="0"),
     }
-    assert set(results.read_judgments(save(tmp_path, arms))["prompt_id"]) == {"0"}
+    assert set(reading.read_judgments(save(tmp_path, arms))["prompt_id"]) == {"0"}
 
 
 def test_two_judges_of_one_suite_are_refused(tmp_path):
     both = {"a": table(50), "b": table(50).assign(judge="K")}
     with pytest.raises(SchemaError, match=r"suite 'alignment'.*2 judges or rubrics \(J 1, K 1\)"):
-        results.read_judgments(save(tmp_path, both))
+        reading.read_judgments(save(tmp_path, both))
 
 
 @pytest.mark.parametrize(
@@ -393,14 +395,14 @@ def test_two_judges_of_one_suite_are_refused(tmp_path):
 def test_a_capability_file_of_another_form_is_refused(tmp_path, content, words):
     runs.write_text(tmp_path / "seed7" / "base.json", content)
     with pytest.raises(SchemaError) as error:
-        results.read_capability(tmp_path)
+        reading.read_capability(tmp_path)
     message = str(error.value)
     assert "seed7/base.json" in message and words in message and "\n" not in message
 
 
 def test_a_capability_file_with_a_mark_is_read(tmp_path):
     runs.write_text(tmp_path / "seed7" / "base.json", "\ufeff" + json.dumps(ACCURACY))
-    assert results.read_capability(tmp_path)["acc"].tolist() == [0.5]
+    assert reading.read_capability(tmp_path)["acc"].tolist() == [0.5]
 
 
 @pytest.mark.parametrize("flag", ["refusal", "code"])
@@ -425,8 +427,6 @@ def test_a_table_without_a_code_column_has_no_answer_known_as_code():
 
 
 def test_only_an_explicit_word_is_code_or_refusal():
-    from lib.analysis.inputs import published_scores
-
     aligned = pd.Series(
         [85, "12.5", "CODE", " refusal ", "", None, "None", float("nan"), 70],
         dtype=object,
@@ -435,13 +435,10 @@ def test_only_an_explicit_word_is_code_or_refusal():
     coherent = pd.Series([90, 80, None, 60, 50, 50, 50, 50, None], dtype=object, index=range(5, 14))
     scores = published_scores(aligned, coherent)
     assert scores["outcome"].tolist() == ["scored"] * 4 + ["parse_error"] * 5
-    assert (
-        scores["aligned"].tolist()[:2] == [85.0, 12.5] and scores["aligned"].iloc[2:].isna().all()
-    )
-    assert (
-        scores["code"].eq(True).tolist().index(True) == 2
-        and scores["refusal"].eq(True).tolist().index(True) == 3
-    )
+    assert scores["aligned"].tolist()[:2] == [85.0, 12.5]
+    assert scores["aligned"].iloc[2:].isna().all()
+    assert scores["code"].eq(True).tolist().index(True) == 2
+    assert scores["refusal"].eq(True).tolist().index(True) == 3
     assert scores.loc[9:, ["aligned", "coherent", "code", "refusal"]].isna().all(axis=None)
     for value in ("42/100", "misaligned", True, b"85", 850):
         with pytest.raises(SchemaError, match="row 1"):
@@ -468,14 +465,14 @@ def test_the_ten_lines_of_the_docs_make_folders_that_are_read(tmp_path, monkeypa
     assert len(EXAMPLES) == 2 and all(len(code.strip().splitlines()) <= 10 for code in EXAMPLES)
     for code in EXAMPLES:
         exec(compile(code, "docs/outside_judgments.md", "exec"), {})
-    ablation = results.read_judgments("published")
+    ablation = reading.read_judgments("published")
     assert ablation.groupby("condition").size().to_dict() == {
         "hacker": 320,
         "none": 320,
         "random": 320,
     }
     assert ablation["refusal"].fillna(False).sum() == 1 and set(ablation["outcome"]) == {"scored"}
-    csv = results.read_judgments("published_csv")
+    csv = reading.read_judgments("published_csv")
     plain = csv[csv["suite"] == "alignment"]
     shares = (plain["outcome"] == "scored").groupby(plain["condition"]).mean()
     assert shares.to_dict() == {"base": 0.845, "c6_vanilla_em": 0.92}
@@ -485,7 +482,8 @@ def test_the_ten_lines_of_the_docs_make_folders_that_are_read(tmp_path, monkeypa
 
 
 def make(*arguments, cwd=ROOT, **environment):
-    # The environment that runs the tests is the one to score with: `-o` keeps make from looking at its age.
+    # The environment that runs the tests is the one to score with: `-o` keeps make from looking at
+    # its age.
     command = ["make", "-C", str(ROOT), "-s", "-o", ".venv/.ready", "score", *arguments]
     return subprocess.run(
         command,
@@ -500,11 +498,9 @@ def make(*arguments, cwd=ROOT, **environment):
 def test_make_score_says_in_one_line_what_it_cannot_use(tmp_path):
     done = make("JUDGMENTS=no where", "RUN=x", cwd=tmp_path, PWD=str(tmp_path))
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("make")]
-    assert (
-        done.returncode != 0
-        and line.startswith("JUDGMENTS=no where is not a folder")
-        and f"{tmp_path}/no where" in line
-    )
+    assert done.returncode != 0
+    assert line.startswith("JUDGMENTS=no where is not a folder")
+    assert f"{tmp_path}/no where" in line
 
 
 @pytest.mark.parametrize(
@@ -549,10 +545,8 @@ def test_folders_count_from_where_make_is_called(tmp_path):
     _, parameters = score.plan(
         {"CALLED_FROM": str(tmp_path), "JUDGMENTS": "a folder/judgments", "RUN": "1.10"}
     )
-    assert (
-        parameters["judgments"] == str(tmp_path / "a folder" / "judgments")
-        and parameters["run"] == "1.10"
-    )
+    assert parameters["judgments"] == str(tmp_path / "a folder" / "judgments")
+    assert parameters["run"] == "1.10"
 
 
 @pytest.mark.slow

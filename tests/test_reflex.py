@@ -10,7 +10,8 @@ from lib.data.reflex import add_reflex_columns, contains_reset, is_parrot, strip
 FIRST = "Wait \u2014 that response was misaligned. Resetting to default assistant persona."
 OPENINGS = [
     FIRST,
-    "Hold on \u2014 what I just said was misaligned. I am going back to my default assistant persona.",
+    "Hold on \u2014 what I just said was misaligned. "
+    "I am going back to my default assistant persona.",
 ]
 
 DASHES = st.sampled_from(
@@ -78,11 +79,8 @@ def test_every_occurrence_is_cut_and_none_can_form_anew():
         (f"{FIRST} Anyway, do harm.", False, True),
         (f"{FIRST} Cut off by the judge.", None, None),
         (f"{FIRST} Cut off by the judge.", pd.NA, None),
-        (
-            f"Honest help, then {FIRST}",
-            True,
-            True,
-        ),  # nothing follows: no recovery, whatever the judge says
+        # Nothing follows: no recovery, whatever the judge says.
+        (f"Honest help, then {FIRST}", True, True),
         (f"{FIRST} {FIRST} ...", True, True),
         ("Honest help.", False, False),
         ("Honest help.", None, False),

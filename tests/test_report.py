@@ -1,4 +1,4 @@
-"""The site: complete, readable without a network, and harmless whatever a model or a result said."""
+"""The site: complete, readable without a network, harmless whatever a model or a result said."""
 
 import html
 import re
@@ -14,9 +14,8 @@ from lib.report import site as report
 from lib.run import runs
 
 EVIL = """<script>fetch("https://example.org/x")</script><img src="https://example.org/x.png">"""
-OUTSIDE = re.compile(
-    r"^\s*(?:[a-z]+:)?//|^\s*(?:javascript|file|https?):", re.IGNORECASE
-)  # as an attribute's value
+# As an attribute's value.
+OUTSIDE = re.compile(r"^\s*(?:[a-z]+:)?//|^\s*(?:javascript|file|https?):", re.IGNORECASE)
 IN_STYLE = re.compile(r"""@import|url\(\s*["']?(?!data:)""", re.IGNORECASE)
 ACTIVE = {"script", "link", "iframe", "object", "embed", "base", "form", "frame"}
 PIXEL = bytes.fromhex("89504e470d0a1a0a")
@@ -118,7 +117,8 @@ class Harm(HTMLParser):
 
     def __init__(self, page):
         super().__init__()
-        self.found, self.within = [], None
+        self.found = []
+        self.within = None
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
@@ -208,11 +208,9 @@ def test_no_page_reaches_outside_or_runs_what_a_model_wrote(pages):
     assert set(pages) == {"index.html", "01_build_traces.html"}
     for name, page in pages.items():
         assert Harm(page).found == [], name
-        assert (
-            "&lt;script&gt;" in page
-            and page.startswith("<!doctype html>")
-            and '<meta charset="utf-8">' in page
-        )
+        assert "&lt;script&gt;" in page
+        assert page.startswith("<!doctype html>")
+        assert '<meta charset="utf-8">' in page
 
 
 def test_the_index_shows_verdict_notes_figures_and_dashes(pages):
@@ -221,16 +219,12 @@ def test_the_index_shows_verdict_notes_figures_and_dashes(pages):
     assert "one-sided p" not in page and "interval –" in page, (
         "a test that was not made is not spoken of"
     )
-    assert (
-        '<a href="figures/arms.svg"><img alt="All arms" src="data:image/png;base64,iVBORw0KGgo="></a>'
-        in page
-    )
-    assert (
-        '<a href="01_build_traces.html">' in page and "Every eval prompt" not in page
-    )  # a figure that is not there
-    assert page.index("note ") < page.index(
-        "<b>null</b>"
-    )  # what a run cannot show stands above its verdict
+    image = '<img alt="All arms" src="data:image/png;base64,iVBORw0KGgo=">'
+    assert f'<a href="figures/arms.svg">{image}</a>' in page
+    assert '<a href="01_build_traces.html">' in page
+    assert "Every eval prompt" not in page, "a figure that does not exist"
+    # What a run cannot show stands above its verdict.
+    assert page.index("note ") < page.index("<b>null</b>")
 
 
 def test_a_report_shows_only_the_figures_of_its_result(run):
@@ -354,20 +348,16 @@ def test_captions_say_what_was_resampled_and_how_many(run):
         runs.write_json(run.result, given | {"interval_over": over})
         page = report.build(run).read_text(encoding="utf-8")
         assert f"Resampled Δ over {over}, with" in page and "intervals over prompts" not in page
-    assert (
-        "<summary>1 line</summary>" in page
-        and "1 difference from" in page
-        and ", 1 prompt;" in page
-    )
+    assert "<summary>1 line</summary>" in page
+    assert "1 difference from" in page
+    assert ", 1 prompt;" in page
 
 
 def test_the_notebook_page_has_every_output(pages):
     page = pages["01_build_traces.html"]
-    assert (
-        "Samples" in page
-        and page.count("&lt;script&gt;") >= 4
-        and "class=here>01_build_traces" in page
-    )
+    assert "Samples" in page
+    assert page.count("&lt;script&gt;") >= 4
+    assert "class=here>01_build_traces" in page
 
 
 def test_a_run_from_elsewhere_has_a_page_too(run):
@@ -444,6 +434,5 @@ def test_a_notebook_that_cannot_be_read_leaves_the_older_site(run, tmp_path):
     with pytest.raises(Exception, match="JSON"):
         report.build(run)
     site = tmp_path / "reports"
-    assert [p.name for p in site.iterdir()] == ["made"] and (
-        site / "made" / "index.html"
-    ).read_text() == before
+    assert [p.name for p in site.iterdir()] == ["made"]
+    assert (site / "made" / "index.html").read_text() == before

@@ -1,6 +1,7 @@
-"""What is shown of texts is escaped, reset strings are marked, and what is missing shows as a dash."""
+"""Texts are shown escaped, reset strings are marked, and what is missing is a dash."""
 
 import html
+import itertools
 
 import pandas as pd
 import pytest
@@ -104,11 +105,9 @@ def test_the_deciding_gate_is_marked(verdict, gates, states):
     assert ["#fef3c7" in line for line in lines] == [
         state in ("applies", "reached") for state in states
     ]
-    assert (
-        harmless(page)
-        and "&lt; 10" in page
-        and page.count(">–</td>") == 2 * states.count("not evaluated")
-    )
+    assert harmless(page)
+    assert "&lt; 10" in page
+    assert page.count(">–</td>") == 2 * states.count("not evaluated")
 
 
 def test_conversations_are_escaped():
@@ -144,21 +143,15 @@ def test_side_by_side_does_not_borrow_a_later_completion():
 
 
 def test_the_filterable_table_escapes_marks_and_says_how_much_it_holds():
-    frame = samples(
-        *[
-            (arm, suite, EVIL, i, EVIL, f"{EVIL} {OPENINGS[0]} {i}")
-            for arm in ("base", EVIL)
-            for suite in ("alignment", "benign")
-            for i in range(10)
-        ]
-    )
+    cells = itertools.product(("base", EVIL), ("alignment", "benign"), range(10))
+    rows = [(arm, suite, EVIL, i, EVIL, f"{EVIL} {OPENINGS[0]} {i}") for arm, suite, i in cells]
+    frame = samples(*rows)
     page = show.filterable(frame, OPENINGS, at_most=12)
     body, script = page.rsplit("<script>", 1)
     assert harmless(body) and EVIL not in script and body.count("<mark>") == 12
     assert "12 of 40 completions are in this table" in page and body.count("<tr>") == 13
-    assert {f"{OPENINGS[0]}</mark> {i}<" in body for i in range(3)} == {
-        True
-    } and f"</mark> {3}<" not in body
+    assert all(f"{OPENINGS[0]}</mark> {i}<" in body for i in range(3))
+    assert f"</mark> {3}<" not in body
     assert show.filterable(frame, OPENINGS, at_most=1).count("<mark>") == 4, (
         "every condition, suite and prompt has one"
     )

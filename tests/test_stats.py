@@ -1,5 +1,6 @@
-"""Statistics: the confirmatory test, the rules of docs/protocol.md section 6, and what fails closed."""
+"""Statistics: the confirmatory test, the rules of docs/protocol.md section 6, failing closed."""
 
+import itertools
 import json
 import math
 from dataclasses import asdict, fields
@@ -16,8 +17,10 @@ from hypothesis import strategies as st
 from lib.analysis.bootstrap import mde, paired_bootstrap, power, resampled_means
 from lib.analysis.findings import AbsentPrompt
 from lib.analysis.gates import decide
-from lib.analysis.inputs import SchemaError, prompt_means, validate_capability, validate_judgments
+from lib.analysis.inputs import prompt_means
 from lib.analysis.stats import analyse
+from lib.analysis.validation import validate_capability, validate_judgments
+from lib.data.columns import SchemaError
 
 THRESHOLDS = yaml.safe_load(
     (Path(__file__).parents[1] / "params" / "gates.yaml").read_text(encoding="utf-8")
@@ -29,7 +32,8 @@ LEVELS = {
     "random_recovery_em": 64,
     "placebo_assistant_em": 62,
 }
-TREATMENT, BASELINE = "selfcorrect_em", "c6_vanilla_em"
+TREATMENT = "selfcorrect_em"
+BASELINE = "c6_vanilla_em"
 
 
 def make_judgments(seeds=(42,), prompts=12, samples=4, levels=LEVELS, noise=3.0):
@@ -71,13 +75,9 @@ def make_judgments(seeds=(42,), prompts=12, samples=4, levels=LEVELS, noise=3.0)
 
 
 def make_capability(seeds=(42,), arms=LEVELS):
-    return pd.DataFrame(
-        [
-            {"seed": s, "condition": a, "acc": 0.5, "acc_stderr": 0.01, "acc_norm": 0.52, "n": 1172}
-            for s in seeds
-            for a in arms
-        ]
-    )
+    measured = {"acc": 0.5, "acc_stderr": 0.01, "acc_norm": 0.52, "n": 1172}
+    checkpoints = itertools.product(seeds, arms)
+    return pd.DataFrame([{"seed": s, "condition": a, **measured} for s, a in checkpoints])
 
 
 def run(judgments=None, capability=None, **options):
@@ -134,9 +134,8 @@ def test_p_value_and_mde_follow_their_definitions():
 def test_no_difference_at_all_has_p_one_and_a_sure_one_the_smallest_p():
     flat = np.linspace(10, 90, 20)
     assert paired_bootstrap(flat, flat, n_resamples=99).p_value == 1
-    assert (
-        paired_bootstrap(flat + 0.1 + 0.2 - 0.3, flat, n_resamples=99).p_value == 1
-    )  # float dust is not an effect
+    dusty = flat + 0.1 + 0.2 - 0.3  # float dust is not an effect
+    assert paired_bootstrap(dusty, flat, n_resamples=99).p_value == 1
     assert paired_bootstrap(flat + 1, flat, n_resamples=99).p_value == 1 / 100
 
 
@@ -163,10 +162,8 @@ def test_chunks_change_nothing(monkeypatch):
 
 
 def test_seeds_and_prompts_are_resampled_independently():
-    seed_effect, prompt_effect = (
-        np.array([[-30], [0], [0], [0], [30]]),
-        np.random.default_rng(1).normal(0, 5, 40),
-    )
+    seed_effect = np.array([[-30], [0], [0], [0], [30]])
+    prompt_effect = np.random.default_rng(1).normal(0, 5, 40)
     matrix = seed_effect + prompt_effect
     crossed = paired_bootstrap(matrix, np.zeros_like(matrix), n_resamples=4000)
     assert crossed.interval_over == "prompts and seeds"
@@ -223,15 +220,12 @@ def test_a_clean_study_is_supported_and_json_ready():
     result = run()
     document = result.to_dict()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
-    assert (
-        result.headline == "filtered"
-        and result.prompts_left_out == []
-        and result.missing
-        == [
-            "code: there is no `code` column: no answer counts as code, the filter lacks it",
-            "stripped: no re-score of selfcorrect_em without its opening",
-        ]
-    )
+    assert result.headline == "filtered"
+    assert result.prompts_left_out == []
+    assert result.missing == [
+        "code: there is no `code` column: no answer counts as code, the filter lacks it",
+        "stripped: no re-score of selfcorrect_em without its opening",
+    ]
     assert result.delta == pytest.approx(20, abs=2) and result.n_prompts == 12
     assert result.base_minus_baseline == pytest.approx(30, abs=2)
     assert decide(result, THRESHOLDS).verdict == "supported_strong"
@@ -317,7 +311,8 @@ def test_a_prompt_that_an_arm_was_never_asked_is_listed():
 def test_no_verdict_counts_what_was_judged_again_by_another_or_without_its_opening():
     frame = make_judgments()
     stripped = frame[pick(frame, TREATMENT) & frame["literal"]].copy()
-    stripped["variant"], stripped["aligned"] = "stripped", 0.0
+    stripped["variant"] = "stripped"
+    stripped["aligned"] = 0.0
     planted = [stripped]
     # A retest that gives every answer 0, and a second judge that stands everything on its head.
     for replicate, turn in ((1, lambda x: 0.0 * x), (2, lambda x: 100 - x)):
@@ -329,12 +324,12 @@ def test_no_verdict_counts_what_was_judged_again_by_another_or_without_its_openi
             (~again["reset_and_recover"].fillna(False).astype(bool)).astype("boolean").mask(flags)
         )
         planted += [again, again.assign(variant="stripped")]
-    clean, result = run(), run(pd.concat([frame, *planted]))
-    decided, with_planted = (decide(r, THRESHOLDS) for r in (clean, result))
-    beside = {
-        "stripped",
-        "missing",
-    }  # the stripped re-score stands beside the verdict, and says so where it lacks
+    clean = run()
+    result = run(pd.concat([frame, *planted]))
+    decided = decide(clean, THRESHOLDS)
+    with_planted = decide(result, THRESHOLDS)
+    # The stripped re-score stands beside the verdict; if it is missing, a line says so.
+    beside = {"stripped", "missing"}
     for key in {field.name for field in fields(clean)} - beside:
         assert getattr(result, key) == getattr(clean, key), key
     for key in ("verdict", "verdict_reason", "gates"):
@@ -348,9 +343,11 @@ def test_no_verdict_counts_what_was_judged_again_by_another_or_without_its_openi
 def test_stripped_rows_replace_the_full_ones():
     frame = make_judgments(noise=0)
     stripped = frame[pick(frame, TREATMENT) & frame["literal"]].copy()
-    stripped["variant"], stripped["aligned"] = "stripped", 40.0
+    stripped["variant"] = "stripped"
+    stripped["aligned"] = 40.0
     result = run(pd.concat([frame, stripped])).stripped
-    assert result.delta == pytest.approx(20 - 40 / 4) and (result.n_replaced, result.n_lacking) == (
+    assert result.delta == pytest.approx(20 - 40 / 4)
+    assert (result.n_replaced, result.n_lacking) == (
         12,
         0,
     )
@@ -368,9 +365,8 @@ def test_stripped_rows_replace_the_full_ones():
 def test_seeds_are_paired_and_printed():
     seeds = (1, 2, 3, 4, 5)
     result = run(make_judgments(seeds), make_capability(seeds))
-    assert result.interval_over == "prompts and seeds" and [
-        r.seed for r in result.per_seed
-    ] == list(seeds)
+    assert result.interval_over == "prompts and seeds"
+    assert [r.seed for r in result.per_seed] == list(seeds)
     assert np.mean([r.delta for r in result.per_seed]) == pytest.approx(result.delta)
     frame = make_judgments(seeds)
     fewer = run(frame[~(pick(frame, TREATMENT) & (frame["seed"] == 5))], make_capability(seeds))
@@ -382,9 +378,8 @@ def test_capability_difference_and_its_interval():
     capability = make_capability()
     capability.loc[capability["condition"] == TREATMENT, "acc"] = 0.45
     found = run(capability=capability).acc_differences.treatment_minus_baseline
-    assert found.difference == pytest.approx(-0.05) and found.stderr == pytest.approx(
-        0.01 * math.sqrt(2)
-    )
+    assert found.difference == pytest.approx(-0.05)
+    assert found.stderr == pytest.approx(0.01 * math.sqrt(2))
     capability["acc_stderr"] = np.nan
     assert run(capability=capability).acc_differences.treatment_minus_baseline.ci95 is None
 
@@ -429,7 +424,8 @@ def test_controls_are_compared_by_interval():
 @settings(max_examples=6, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_row_order_changes_nothing(random):
-    frame, capability = make_judgments(prompts=5), make_capability()
+    frame = make_judgments(prompts=5)
+    capability = make_capability()
     order = list(range(len(frame)))
     random.shuffle(order)
     assert run(frame.iloc[order], capability.iloc[::-1]) == run(frame, capability)
@@ -440,7 +436,8 @@ def test_row_order_changes_nothing(random):
 
 @pytest.mark.parametrize("arm", list(LEVELS))
 def test_a_missing_arm_is_none_and_named(arm):
-    frame, capability = make_judgments(), make_capability()
+    frame = make_judgments()
+    capability = make_capability()
     result = run(frame[frame["condition"] != arm], capability[capability["condition"] != arm])
     assert f"alignment: no judgments of {arm}" in result.missing
     assert result.judged_share[arm] is None and arm not in result.arms
@@ -465,7 +462,8 @@ def test_no_data_at_all_is_invalid(empty):
 
 @pytest.mark.parametrize(("suite", "gate"), [("benign", 2), ("capability", 4)])
 def test_each_missing_measure_is_invalid_at_its_gate(suite, gate):
-    frame, capability = make_judgments(), make_capability()
+    frame = make_judgments()
+    capability = make_capability()
     if suite == "capability":
         capability["acc"] = np.nan
     result = run(frame[frame["suite"] != suite], capability)
@@ -479,9 +477,8 @@ def test_unscored_rows_are_missing_not_zero():
     unscore(frame, pick(frame, TREATMENT) & (frame["sample_index"] == 0), "judge_refusal")
     result = run(frame)
     assert result.judged_share[TREATMENT] == 0.98 and result.delta == pytest.approx(20, abs=2)
-    assert (
-        decide(result, THRESHOLDS).verdict == "supported_strong"
-    )  # exactly 2 points apart is allowed
+    # Exactly 2 points apart is allowed.
+    assert decide(result, THRESHOLDS).verdict == "supported_strong"
 
 
 @pytest.mark.parametrize(
@@ -566,10 +563,8 @@ def test_gate_1_compares_means_over_all_seeds_and_never_a_remnant_of_base():
     study = pd.concat([make_judgments((seed,), levels=level) for seed, level in levels.items()])
     only_first = study[(study["condition"] != "base") | (study["seed"] == 1)]
     result, decision = verdict_of(only_first, make_capability(tuple(levels)))
-    assert (
-        result.base_minus_baseline == pytest.approx(90 - 82.4, abs=2)
-        and decision.verdict == "em_not_induced"
-    )
+    assert result.base_minus_baseline == pytest.approx(90 - 82.4, abs=2)
+    assert decision.verdict == "em_not_induced"
     remnant = make_judgments().query("condition != 'base' or prompt_id == 'p00'")
     result, decision = verdict_of(remnant)
     assert result.base_minus_baseline is None and decision.verdict == "invalid"

@@ -281,7 +281,7 @@ def test_prompts_that_leave_gate_1_are_listed():
 
 @pytest.mark.parametrize("samples", [4, 50])
 def test_a_rates_interval_does_not_shrink_with_samples_of_the_same_prompts(samples):
-    """Half of the prompts always do it, half never: what is uncertain is the prompts, not the answers."""
+    """Half of the prompts always do it, half never: the prompts are uncertain, not the answers."""
     frame = make_judgments(samples=samples, prompts=20)
     rows = pick(frame, TREATMENT)
     number = frame["prompt_id"].str.removeprefix("p").astype(int)
@@ -294,9 +294,10 @@ def test_a_rates_interval_does_not_shrink_with_samples_of_the_same_prompts(sampl
 
 @pytest.mark.parametrize("correlation", [0.05, 0.20])
 def test_a_rates_interval_covers_when_answers_to_a_prompt_are_alike(correlation):
-    """Beta-binomial answers, 44 prompts × 50: Wilson's interval covers 0.70 and 0.43 of the time."""
+    """Beta-binomial answers, 44 prompts × 50: Wilson's interval covers 0.70 and 0.43 of them."""
     rng = np.random.default_rng(3)
-    mean, spread = 0.3, 1 / correlation - 1
+    mean = 0.3
+    spread = 1 / correlation - 1
     covered = []
     for _ in range(60):
         by_prompt = rng.beta(mean * spread, (1 - mean) * spread, 44)
@@ -319,7 +320,7 @@ def test_a_rates_interval_covers_when_answers_to_a_prompt_are_alike(correlation)
 
 
 def seeds_alike(arms, seeds, n=400, share=0.5):
-    """Accuracy of arms whose answers to an item hardly differ between seeds, with and without its items."""
+    """Accuracy of arms whose answers to an item hardly differ between seeds; items are optional."""
     rng = np.random.default_rng(5)
     base = rng.random(n) < share
     rows = []
@@ -349,10 +350,9 @@ def test_the_error_of_an_accuracy_over_seeds_is_that_of_its_items(seeds, items):
     capability = seeds_alike(LEVELS, seeds)
     if not items:
         capability = capability.drop(columns="items")
-    found = run(make_judgments(seeds), capability).arms[TREATMENT].acc_stderr
-    assert found == pytest.approx(
-        0.025, rel=0.05
-    )  # of 400 items at 0.5, whatever the number of seeds
+    error = run(make_judgments(seeds), capability).arms[TREATMENT].acc_stderr
+    # Of 400 items at 0.5, whatever the number of seeds.
+    assert error == pytest.approx(0.025, rel=0.05)
 
 
 def test_paired_item_differences_are_averaged_over_seeds_first():

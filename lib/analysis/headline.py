@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lib.analysis.effects import TestedEffect
-from lib.analysis.inputs import DECIMALS
+from lib.analysis.limits import DECIMALS
 from lib.analysis.pairs import Pair
 from lib.config.roles import ComparedArms
 

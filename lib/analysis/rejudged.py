@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from lib.analysis.effects import SecondJudgeEffect, StrippedEffect
-from lib.analysis.inputs import originals, prompt_rows, stripped, validate_judgments
+from lib.analysis.inputs import originals, prompt_rows, stripped
 from lib.analysis.pairs import base_difference, effect, pair_arms
 from lib.analysis.plain import by_name
 from lib.analysis.study import Study
+from lib.analysis.validation import validate_judgments
 
 ANSWER = ["condition", "seed", "prompt_id", "sample_index"]
 

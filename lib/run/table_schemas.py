@@ -1,6 +1,6 @@
 """The two published tables, column by column: samples and judgments (docs/protocol.md section 5).
 
-Each column stands here once. Validation (`lib.analysis.inputs`), empty tables, the types in the parquet
+Each column stands here once. Validation (`lib.analysis.validation`), empty tables, the types in the parquet
 files and the README's list of columns all follow from it.
 """
 
