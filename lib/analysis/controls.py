@@ -1,4 +1,4 @@
-"""How the controls do beside the treatment; described, not tested (docs/protocol.md section 6)."""
+"""How the controls do against the treatment; described, not tested (protocol section 6)."""
 
 from __future__ import annotations
 

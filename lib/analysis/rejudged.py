@@ -17,8 +17,10 @@ ANSWER = ["condition", "seed", "prompt_id", "sample_index"]
 def stripped_effect(study: Study, headline: str | None) -> StrippedEffect | None:
     """Delta when the treatment's answers are judged without their opening.
 
-    headline: `filtered` or `unfiltered`. None if there is no headline, or if nothing was judged
-    again although an answer holds the opening, or may hold it.
+    headline: "filtered" or "unfiltered".
+
+    Returns None without a headline, and if nothing was judged again although an answer holds the
+    opening, or may hold it.
     """
     treatment = study.roles.treatment
     baseline = study.roles.baseline
@@ -63,7 +65,9 @@ def second_judge_effect(
 ) -> SecondJudgeEffect | None:
     """Delta and gate 1's two numbers by the second judge, on the completions that it scored.
 
-    second: its rows, in the form of a judgments table; None, also without a headline, gives None.
+    second: its rows, in the form of a judgments table.
+
+    Returns None without such rows, and without a headline.
     """
     if second is None or second.empty or headline is None:
         return None
