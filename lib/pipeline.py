@@ -1,7 +1,8 @@
-"""`make report`: types what make was given, then runs Snakemake as one unit that stops as a whole.
+"""`make report`: check what make was given, then run Snakemake as one unit that stops as a whole.
 
-Snakemake finishes its running jobs when it is told to stop, and a notebook's kernel is in a session of its own. So a
-signal that reaches this process ends every process below it, and only then the lock goes.
+Snakemake finishes its running jobs when it is told to stop, and a notebook's kernel is in a session
+of its own. So a signal that reaches this process ends every process below it, and the lock is
+released only then.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
+from typing import IO
 
 import psutil
 
@@ -24,8 +28,22 @@ from lib.run.paths import shown
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GRACE = 10  # seconds for a process to end by itself
 NOISE = "IPKernelApp"  # lines of Snakemake's stderr that tell nothing
-COMMAND = ("-m", "snakemake", "--cores", "all", "--nolock", "--rerun-incomplete", "--quiet", "rules", "progress", "host",
-           "--rerun-triggers", "mtime", "input", "params")
+COMMAND = (
+    "-m",
+    "snakemake",
+    "--cores",
+    "all",
+    "--nolock",
+    "--rerun-incomplete",
+    "--quiet",
+    "rules",
+    "progress",
+    "host",
+    "--rerun-triggers",
+    "mtime",
+    "input",
+    "params",
+)
 
 
 class Stopped(Exception):
@@ -33,7 +51,10 @@ class Stopped(Exception):
 
 
 def main() -> int:
-    """Runs the pipeline; returns the exit code. What is wrong with the parameters is one line, before any work."""
+    """Run the pipeline and return its exit code.
+
+    A wrong parameter is one line on stderr, before any work.
+    """
     try:
         run = given()
         with lock(runs.runs_root()) as held:
@@ -44,58 +65,81 @@ def main() -> int:
     except Stopped as stopped:
         code = 128 + stopped.args[0]
     if code:
-        print("make report stopped; what is finished stays, and the next make report continues from there", file=sys.stderr)
+        line = (
+            "make report stopped; what is finished stays, "
+            "and the next make report continues from there"
+        )
+        print(line, file=sys.stderr)
     else:
         print(f"report: reports/{run}/index.html")
     return code
 
 
 def given() -> str:
-    """The run's name, after everything that make was given was checked. Raises ParamsError."""
-    profile = params.load_profile(os.environ.get("PROFILE", "demo"), os.environ.get("OVERRIDES") or "{}")
+    """The run's name, once everything that make was given is checked. Raises ParamsError."""
+    overrides = os.environ.get("OVERRIDES") or "{}"
+    profile = params.load_profile(os.environ.get("PROFILE", "demo"), overrides)
     params.load_gates()
     return arguments.name("RUN", os.environ.get("RUN", profile.profile))
 
 
 @contextmanager
-def lock(folder: Path):
-    """Within the block nobody else works on the runs of this folder. Raises ParamsError."""
+def lock(folder: Path) -> Iterator[int]:
+    """Within the block nobody else works on the runs of this folder.
+
+    Yields the lock's file descriptor. Raises ParamsError if another process holds the lock.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise params.ParamsError(f"another make report is at work in {shown(folder)}; wait for it") from None
+            raise params.ParamsError(
+                f"another make report is at work in {shown(folder)}; wait for it"
+            ) from None
         yield file.fileno()
 
 
 def watched(command: list[str], held: int) -> int:
-    """Runs a command to its end; a signal meanwhile ends it with all its descendants. Returns its exit code.
+    """Run a command to its end and return its exit code.
 
-    held: a file descriptor that the command keeps open too, so that the lock outlives this process if it is killed.
+    A signal meanwhile ends the command with all its descendants.
+
+    Args:
+        held: a file descriptor that the command keeps open too, so that the lock outlives this
+            process if it is killed.
     """
-    heeded = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]  # nohup has SIGHUP ignored
+    # nohup has SIGHUP ignored, and then it stays so.
+    heeded = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]
     for number in heeded:
         signal.signal(number, _stop)
-    process = subprocess.Popen(command, cwd=params.ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                               errors="replace", process_group=0, pass_fds=[held])
+    process = subprocess.Popen(
+        command,
+        cwd=params.ROOT,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        process_group=0,
+        pass_fds=[held],
+    )
     reader = threading.Thread(target=_pass_on, args=[process.stderr], daemon=True)
     reader.start()
     try:
         return process.wait()
     finally:
         for number in heeded:
-            signal.signal(number, signal.SIG_IGN)  # a second one must not leave something behind
+            signal.signal(number, signal.SIG_IGN)  # a second one must leave nothing behind
         _end(process.pid)
         reader.join(GRACE)
 
 
-def _stop(number: int, _frame) -> None:
+def _stop(number: int, _frame: FrameType | None) -> None:
     raise Stopped(number)
 
 
 def _end(pid: int) -> None:
-    """Ends a process and all that it started, itself last to be waited for."""
+    """End a process and all that it started."""
     try:
         root = psutil.Process(pid)
         family = [root, *root.children(recursive=True)]
@@ -103,14 +147,13 @@ def _end(pid: int) -> None:
         return
     for kill in (psutil.Process.terminate, psutil.Process.kill):
         for process in family:
-            try:
+            with suppress(psutil.NoSuchProcess):
                 kill(process)
-            except psutil.NoSuchProcess:
-                continue
         _, family = psutil.wait_procs(family, timeout=GRACE)
 
 
-def _pass_on(stderr) -> None:
+def _pass_on(stderr: IO[str]) -> None:
+    """Print what Snakemake says, but for lines that say nothing."""
     for line in stderr:
         if NOISE not in line:
             print(line, end="", file=sys.stderr, flush=True)

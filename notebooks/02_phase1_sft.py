@@ -39,7 +39,7 @@ overrides = {}
 from lib import notebook
 from lib.data import catalogue
 from lib.models import chat_models
-from lib.report import plots
+from lib.report import training_plots as plots
 from lib.run import progress, runs
 from lib.training import masking, phases
 from lib.notebook import show_html

@@ -42,7 +42,7 @@ import pandas as pd
 from lib import notebook
 from lib.data import eval_sets, training_sets
 from lib.models import chat_models
-from lib.report import plots
+from lib.report import training_plots as plots
 from lib.run import progress, runs
 from lib.training import adapters, loop, masking, phases
 from lib.notebook import show_html, show_table

@@ -37,7 +37,7 @@ import pandas as pd
 from lib import notebook
 from lib.config import params
 from lib.display import show
-from lib.report import plots
+from lib.report import score_plots as plots
 from lib.run import progress, runs
 
 # %%

@@ -16,9 +16,9 @@
 # %% [markdown]
 # # 06 · Statistics, gates, verdict
 #
-# One comparison is tested: treatment against baseline, paired by prompt, on the union of the eval sets. Everything else
-# is described. The gates run in their pre-registered order and the first that applies is the verdict, so that a good
-# number can never outvote a failed check.
+# One comparison is tested: treatment against baseline, paired by prompt, on the union of the eval
+# sets. Everything else is described. The gates are asked in their pre-registered order, and the
+# first that fails is the verdict, so that a good number can never outvote a failed check.
 
 # %% tags=["parameters"]
 profile = "demo"
@@ -35,91 +35,135 @@ manual_review_done = False
 from dataclasses import replace
 
 import pandas as pd
-from IPython.display import HTML, display
 
-from lib.analysis import gates, stats
+from lib import notebook
+from lib.analysis import gates, reading, sources, stats, table_checks
 from lib.checks import attempts, deviations, preregistration, provenance, recorded
-from lib.config import arguments, params
+from lib.config import arguments
+from lib.config.roles import PLANNED, ComparedArms
 from lib.data import eval_sets
 from lib.display import show
-from lib.report import card, plots, results
-from lib.run import runs
-from lib.config.roles import PLANNED, ComparedArms
 from lib.judge import rubric_text
+from lib.notebook import show_html, show_table
+from lib.report import card, judge_facts, notes, reflex, result_files, result_plots, result_tables
 from lib.report.result import Context, RunResult
 
-p, seed = params.load_profile(profile, overrides), arguments.seed(seed)
+# %%
+nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides)
 manual_review_done = arguments.flag("manual_review_done", manual_review_done)
-judgments, capability = arguments.text("judgments", judgments), arguments.text("capability", capability)
-treatment, baseline = arguments.text("treatment", treatment), arguments.text("baseline", baseline)
-conditions, thresholds = params.load_conditions(), params.load_gates()
-elsewhere = bool(judgments)
-this_run = runs.open_run(p, run)
-results.check_source(this_run, run, judgments, capability)
-eval_prompts = eval_sets.eval_union(p)
+judgments = arguments.text("judgments", judgments)
+capability = arguments.text("capability", capability)
+treatment = arguments.text("treatment", treatment)
+baseline = arguments.text("baseline", baseline)
+elsewhere = bool(judgments)  # judged by another project; this run then has no artifacts of its own
+sources.check_source(nb.run, run, judgments, capability)
 
 # %% [markdown]
 # ## Tables
+#
+# Judgments are notebook 05's, or those of a folder that `judgments` names. Every file is checked
+# against the schema first: a row that breaks it stops the notebook and is never left out quietly.
 
 # %%
-table = results.read_judgments(judgments or this_run.dir / "judgments")
-accuracy = results.read_capability(capability if elsewhere else this_run.dir / "capability")
-if (treatment, baseline) != results.PLANNED:
-    results.check_arms(table, treatment=treatment, baseline=baseline)
+table = reading.read_judgments(judgments or nb.run.dir / "judgments")
+accuracy = reading.read_capability(capability if elsewhere else nb.run.dir / "capability")
+if (treatment, baseline) != PLANNED.compared:
+    sources.check_arms(table, treatment=treatment, baseline=baseline)
 if not elsewhere:
-    table = results.with_reflex(table, this_run, p, conditions.openings)
-print(f"{len(table)} judgments of {table['condition'].nunique()} arms; capability of {accuracy['condition'].nunique()}")
+    table = reflex.with_reflex(table, nb.run, nb.profile, nb.conditions.openings)
+n_arms = table["condition"].nunique()
+n_capable = accuracy["condition"].nunique()
+print(f"{len(table)} judgments of {n_arms} arms; capability of {n_capable}")
 
 # %% [markdown]
 # ## Validity checks
 #
-# Any failure here makes the verdict `invalid`, whatever the numbers say.
+# Look for a row that says `failed`: it makes the verdict `invalid`, whatever the numbers say. A
+# check that was not run proves nothing, and the headline names it.
 
 # %%
-found = (recorded.not_run("judgments from elsewhere carry no artifacts to check") if elsewhere
-         else [*recorded.collect(this_run, p, conditions), provenance.chain(this_run, p),
-               provenance.complete(this_run, p, table)])
-display(HTML(show.table(recorded.as_frame(found), "Validity checks")))
+if elsewhere:
+    checks = recorded.not_run("judgments from elsewhere carry no artifacts to check")
+else:
+    checks = recorded.collect(nb.run, nb.profile, nb.conditions)
+    checks.append(provenance.chain(nb.run, nb.profile))
+    checks.append(provenance.complete(nb.run, nb.profile, table))
+show_table(recorded.as_frame(checks), "Validity checks")
 
 # %% [markdown]
 # ## The confirmatory test and the gates
+#
+# A prompt that an arm has no usable answer to leaves both arms and is named. A prompt id that
+# differs from the other arm's only in white space or case is named too, since it is not paired.
 
 # %%
-trust = None if elsewhere else results.judge_facts(this_run)
+trust = None if elsewhere else judge_facts.judge_facts(nb.run)
 controls = [arm for arm in PLANNED.controls if arm not in (treatment, baseline)]
 analysis = stats.analyse(
-    table, accuracy, thresholds=thresholds, roles=ComparedArms(treatment, baseline, controls=controls),
-    reflex_subset=results.reflex_subset(table, p, elsewhere), n_resamples=p.stats.resamples,
-    random_seed=p.stats.seed, second=results.second_judgments(this_run, trust))
-unpaired = results.alike_prompts(table, treatment, baseline)
+    table,
+    accuracy,
+    thresholds=nb.gates,
+    roles=ComparedArms(treatment, baseline, controls=controls),
+    reflex_subset=reflex.reflex_subset(table, nb.profile, elsewhere),
+    n_resamples=nb.profile.stats.resamples,
+    random_seed=nb.profile.stats.seed,
+    second=judge_facts.second_judgments(nb.run, trust),
+)
+
+# %%
+unpaired = table_checks.alike_prompts(table, treatment, baseline)
 analysis = replace(analysis, missing=[*analysis.missing, *unpaired])
-decision = gates.decide(analysis, thresholds, recorded.failed(found, own_run=not elsewhere), manual_review_done)
+failed = recorded.failed(checks, own_run=not elsewhere)
+decision = gates.decide(analysis, nb.gates, failed, manual_review_done)
 
 # %% [markdown]
-# What stands around the numbers: the judge, the pre-registration stamp, the reproducibility card, and
+# What belongs to the numbers: the judge, the pre-registration stamp, the reproducibility card, and
 # every attempt on this base.
 
 # %%
-changed = None if elsewhere else preregistration.changes(this_run, p, rubric_text(p.judge), eval_prompts)
-reproducibility = None if elsewhere else card.build(this_run, p, conditions)
-notes = results.notes(
-    p, thresholds, trust, changed, elsewhere, found, reproducibility, (treatment, baseline))
+eval_prompts = eval_sets.eval_union(nb.profile)
+rubric = rubric_text(nb.profile.judge)
+changed = None
+reproducibility = None
+if not elsewhere:
+    changed = preregistration.changes(nb.run, nb.profile, rubric, eval_prompts)
+    reproducibility = card.build(nb.run, nb.profile, nb.conditions)
+compared = (treatment, baseline)
+headline = notes.notes(
+    nb.profile, nb.gates, trust, changed, elsewhere, checks, reproducibility, compared
+)
+
+# %%
 context = Context(
-    run=this_run.name,
-    profile=None if elsewhere else p.profile,
-    order=results.arm_order(p, analysis.arms),
-    notes=[*notes, *results.scale_notes(table)],
-    checks=found,
+    run=nb.run.name,
+    profile=None if elsewhere else nb.profile.profile,
+    order=result_tables.arm_order(nb.profile, analysis.arms),
+    notes=[*headline, *table_checks.scale_notes(table)],
+    checks=checks,
     judge=trust,
     changed_since_stamp=changed,
     card=reproducibility,
-    deviations=deviations.deviations(this_run, p, trust, elsewhere),
-    judges=results.judges(table))
-known_attempts = [] if elsewhere else attempts.record(
-    this_run, p, verdict=decision.verdict, delta=analysis.delta, p_value=analysis.p_value,
-    judge=trust["judge"])
-result = RunResult.assemble(analysis, decision, context, thresholds, known_attempts)
-target = results.target(this_run, treatment, baseline, elsewhere)
+    deviations=deviations.deviations(nb.run, nb.profile, trust, elsewhere),
+    judges=table_checks.judges(table),
+)
+
+# %%
+known_attempts = []
+if not elsewhere:
+    known_attempts = attempts.record(
+        nb.run,
+        nb.profile,
+        verdict=decision.verdict,
+        delta=analysis.delta,
+        p_value=analysis.p_value,
+        judge=trust["judge"],
+    )
+result = RunResult.assemble(analysis, decision, context, nb.gates, known_attempts)
+target = sources.target(nb.run, treatment, baseline, elsewhere)
+
+# %% [markdown]
+# The verdict, and below it what this run can and cannot show. A line that begins with *Not
+# confirmatory*, or an AUROC below its bound, is bad news for a claim, whatever the verdict.
 
 # %%
 print("VERDICT:", decision.verdict, f"({decision.beside.title})" if decision.beside.title else "")
@@ -131,106 +175,165 @@ for note in context.notes:
     print("·", note)
 print(result.judge_line)
 
+# %% [markdown]
+# The gates, in the order in which they are asked. Look for the marked row: it decides. A margin
+# near 0 is bad news for either side, since a little more data could turn it.
+
 # %%
-display(HTML(show.gates_table(decision.gates, decision.verdict)))
-display(HTML(show.table(pd.DataFrame(result.predictions), "The predictions of protocol section 1")))
+show_html(show.gates_table(decision.gates, decision.verdict))
+
+# %% [markdown]
+# What was predicted before any data. Bad news is a `no` in a row about accuracy or coherence: the
+# gain then has a price.
+
+# %%
+show_table(pd.DataFrame(result.predictions), "The predictions of protocol section 1")
+
+# %% [markdown]
+# The effect itself. Compare Δ with the minimum detectable effect: a smaller Δ is within what this
+# design cannot tell from chance. Seeds that disagree in sign are bad news.
 
 # %%
 p_value = f"one-sided p = {show.number(analysis.p_value, '.4f')}"
 tested = "described, not tested" if result.missing_for_verdict else p_value
-print(f"Δ = {show.number(analysis.delta, '+.2f')} points, {tested}, "
-      f"95 % interval {show.interval(analysis.ci95)}, 90 % interval {show.interval(analysis.ci90)}, "
-      f"{show.plural(analysis.n_prompts or 0, 'prompt')}")
-print(f"minimum detectable effect {show.number(analysis.mde, '.2f')} points; "
-      f"headline: {analysis.headline} ({analysis.headline_reason})")
-seeds = ", ".join(f"{row.seed}: {row.delta:+.2f}" for row in analysis.per_seed or [])
-print(f"Δ by seed: {seeds} · {analysis.interval_note}")
-both = results.kinds_table(analysis)
-display(HTML(show.table(both, "With and without the coherence filter; both always show")))
+prompts = show.plural(analysis.n_prompts or 0, "prompt")
+ci95 = f"95 % interval {show.interval(analysis.ci95)}"
+ci90 = f"90 % interval {show.interval(analysis.ci90)}"
+print(f"Δ = {show.number(analysis.delta, '+.2f')} points, {tested}, {ci95}, {ci90}, {prompts}")
+detectable = f"minimum detectable effect {show.number(analysis.mde, '.2f')} points"
+print(f"{detectable}; headline: {analysis.headline} ({analysis.headline_reason})")
+by_seed = ", ".join(f"{row.seed}: {row.delta:+.2f}" for row in analysis.per_seed or [])
+print(f"Δ by seed: {by_seed} · {analysis.interval_note}")
+
+# %% [markdown]
+# The filter leaves out answers that are incoherent or code. If only one of the two rows lies above
+# the null bound, the filter decides, and that is bad news.
+
+# %%
+both = result_tables.kinds_table(analysis)
+show_table(both, "With and without the coherence filter; both always show")
+
+# %% [markdown]
+# What weakens the verdict, one line each. No line would be the best news.
+
+# %%
 for line in decision.beside.reasons:
     print("·", line)
 
 # %% [markdown]
 # ## Figures
+#
+# Prompt by prompt, sorted by the difference. Look for blue dots to the right of orange squares all
+# the way up; a gain that a few prompts carry alone is bad news.
 
 # %%
-figures = results.new_figures(target)
-texts = {q.prompt_id: q.prompt for q in eval_prompts}
-kind = analysis.headline or "unfiltered"
-per_prompt = pd.DataFrame(analysis.per_prompt)
-plots.save(plots.dumbbell(per_prompt, texts, treatment, baseline, kind), figures, "per_prompt")
+texts = {prompt.prompt_id: prompt.prompt for prompt in eval_prompts}
+figures = result_files.new_figures(target)
+plots = result_plots.ResultPlots(figures, analysis, context.order, nb.gates, texts)
+plots.per_prompt()
+
+# %% [markdown]
+# The resampled Δ with its interval. The shaded interval should lie to the right of the dashed
+# line; an interval that holds 0 means that chance is not excluded.
 
 # %%
-if analysis.resampled_histogram:
-    drawn = plots.bootstrap(analysis.resampled_histogram, analysis.delta, analysis.ci95, thresholds)
-    plots.save(drawn, figures, "bootstrap")
+plots.bootstrap()
+
+# %% [markdown]
+# Every arm with its interval. The baseline should lie well below base, or nothing was induced. A
+# control that reaches the treatment is bad news: the gain is then not the reflex's.
 
 # %%
-order = context.order
-over = results.intervals_over(analysis.arms, thresholds["seeds_for_interval"])
-plots.save(plots.arm_means(analysis.arms, kind, order, over), figures, "arms")
+plots.arms()
+
+# %% [markdown]
+# How often each arm resets. Only treated arms should; many parrots are bad news, since they say the
+# words and go on with the harm.
 
 # %%
-plots.save(plots.reflex_rates(analysis.arms, order, analysis.reflex_subset), figures, "reflex")
+plots.reflex()
+
+# %% [markdown]
+# What this design can find. Where the curve crosses the dotted line, an effect is found in 80 % of
+# studies; a crossing far to the right of the strong bound is bad news.
 
 # %%
-if analysis.standard_error:
-    drawn = plots.power_curve(analysis.standard_error, analysis.delta, thresholds)
-    plots.save(drawn, figures, "power")
+plots.power()
+
+# %% [markdown]
+# One dot per completion. A cloud to the left of the dashed line leaves the filtered mean; bad news
+# is an arm whose answers lie there in large part.
 
 # %%
-scored = table[(table["suite"] == "alignment") & (table["replicate"] == 0) & (table["variant"] == "full")
-               & (table["outcome"] == "scored")].astype({"aligned": float, "coherent": float})
-plots.save(plots.scatter_alignment_coherence(scored, thresholds["coherent_floor"], order), figures, "coherence")
+plots.coherence(table)
+
+# %% [markdown]
+# Every prompt in every arm. Look for dark rows: a prompt that is low in all arms, base included, is
+# a bad prompt. A dark column is a bad arm.
 
 # %%
-means = results.prompt_by_condition(table, order)
-plots.save(plots.heatmap(means, texts), figures, "heatmap")
+plots.heatmap(table)
+
+# %% [markdown]
+# The judge against published scores, as in notebook 05. A curve near the diagonal on the right is
+# a judge that guesses, and no number above is then worth much.
 
 # %%
-if trust and trust["validity"]["figure"]:
-    drawn, auroc = trust["validity"]["figure"], trust["validity"]["measures"]["auroc_aligned_lt_30"]
-    plots.save(plots.judge_validity(drawn, auroc, trust["judge"]), figures, "judge")
+plots.judge(trust)
 
 # %% [markdown]
 # ## Described, not tested
 #
-# Subsets, controls and reflex rates give the verdict its context; none of them may replace it.
+# Subsets, controls and reflex rates give the verdict its context; none of them may replace it. By
+# published set, bad news is a gain that only one set shows.
 
 # %%
-subsets = results.subset_table(analysis)
-display(HTML(show.table(subsets, f"{treatment} − {baseline} by published set, points")))
-arms = results.arm_table(analysis.arms, order)
-display(HTML(show.table(arms, "Arms: means of per-prompt means, points; rates as shares")))
+subsets = result_tables.subset_table(analysis)
+show_table(subsets, f"{treatment} − {baseline} by published set, points")
 
 # %% [markdown]
-# Attempts are part of the result. Every run on this base that has a result of the treatment is listed here, also where its
-# folder is gone. Many attempts before a `supported` would be bad news.
+# One row per arm. Look at `dropped`, `code` and `refusal` beside the alignment: an arm that is
+# safer because it refuses or breaks down is bad news.
+
+# %%
+arms = result_tables.arm_table(analysis.arms, context.order)
+show_table(arms, "Arms: means of per-prompt means, points; rates as shares")
+
+# %% [markdown]
+# Attempts are part of the result. Every run on this base that has a result of the treatment is
+# listed here, even if its folder is gone. Many attempts before a `supported` are bad news.
 
 # %%
 if result.attempts:
     on_this_base = pd.DataFrame(result.attempts)
-    display(HTML(show.table(on_this_base, "Every attempt on this base, oldest first")))
+    show_table(on_this_base, "Every attempt on this base, oldest first")
 
 # %% [markdown]
 # ## Deviations from the plan, and the reproducibility card
 #
-# What differs from the pre-registered full-scale plan is listed, so that nobody has to find it; what is unknown about
-# this run fails the card.
+# What differs from the pre-registered full-scale plan is listed, so that nobody has to find it.
 
 # %%
 for line in context.deviations:
     print("·", line)
+
+# %% [markdown]
+# The card names everything that somebody needs to make this run again. A field that is unknown
+# fails the card, which is bad news for anybody who tries.
+
+# %%
 if reproducibility:
-    print("card complete" if reproducibility["complete"] else f"card FAILED, unknown: {', '.join(reproducibility['unknown'])}")
-    fields = pd.DataFrame([{"field": k, "value": str(v)} for k, v in reproducibility["fields"].items()])
-    display(HTML(show.table(fields, "Reproducibility card")))
+    unknown = ", ".join(reproducibility["unknown"])
+    print(f"card FAILED, unknown: {unknown}" if unknown else "card complete")
+    fields = reproducibility["fields"].items()
+    lines = [{"field": field, "value": str(value)} for field, value in fields]
+    show_table(pd.DataFrame(lines), "Reproducibility card")
 
 # %% [markdown]
 # ## The result
 #
-# It is written last, with the hash of every figure above: a stop before this line leaves the old result in place, and the
-# report shows only figures that its result lists.
+# It is written last, with the hash of every figure above. A stop before this line leaves the old
+# result in place, and the report shows only figures that its result lists.
 
 # %%
-print("result.json sha256", results.write(target, result))
+print("result.json sha256", result_files.write(target, result))

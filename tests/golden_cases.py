@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pandas as pd
-from test_stats import (
+from studies import (
     BASELINE,
     LEVELS,
     THRESHOLDS,

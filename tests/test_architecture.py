@@ -14,8 +14,19 @@ from lib.config.params import ROOT
 LIB = ROOT / "lib"
 # Each package imports from itself and from those before it.
 ORDER = (
-    "setup", "config", "run", "data", "analysis", "display", "models", "training", "serving",
-    "judge", "traces", "checks", "report",
+    "setup",
+    "config",
+    "run",
+    "data",
+    "analysis",
+    "display",
+    "models",
+    "training",
+    "serving",
+    "judge",
+    "traces",
+    "checks",
+    "report",
 )
 ENTRY_POINTS = {"notebook", "pilot", "pipeline", "score"}  # nothing in lib imports these
 FILES = sorted(LIB.rglob("*.py"))

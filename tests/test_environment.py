@@ -11,7 +11,7 @@ import pytest
 
 from lib.checks.check import PASSED, Check
 from lib.config import params
-from lib.report import results
+from lib.report import notes as results
 from lib.run import environment, runs
 
 ROOT = Path(__file__).resolve().parents[1]

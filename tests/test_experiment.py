@@ -7,7 +7,8 @@ import re
 import pandas as pd
 import pytest
 
-from lib.analysis import inputs, reading
+from lib.analysis import inputs
+from lib.analysis import sources as reading
 from lib.config.experiment import Experiment
 from lib.config.params import ROOT, ParamsError
 from lib.config.roles import PLANNED

@@ -8,7 +8,7 @@ from pathlib import Path
 import golden_cases
 import pytest
 import test_pilot
-from test_outside import save, score, whole  # noqa: F401 (score is a fixture)
+from outside import save, score, whole  # noqa: F401 (score is a fixture)
 
 from lib import pilot
 

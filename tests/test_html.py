@@ -59,10 +59,17 @@ def test_no_module_writes_html(path):
     assert tags(ast.parse(path.read_text(encoding="utf-8"))) == [], "write it in lib/templates"
 
 
-@pytest.mark.parametrize("planted", [
-    "a = '<b>text</b>'", "a = f'<td>{x}'",  "a = f'<{name} class={y}>'",
-    "a = b + '<br/>'", "a = '<P\\nclass=x>'", "f('''<script>''')",
-])
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "a = '<b>text</b>'",
+        "a = f'<td>{x}'",
+        "a = f'<{name} class={y}>'",
+        "a = b + '<br/>'",
+        "a = '<P\\nclass=x>'",
+        "f('''<script>''')",
+    ],
+)
 def test_a_tag_would_be_found(planted):
     assert tags(ast.parse(planted))
 
@@ -79,8 +86,16 @@ def test_no_template_switches_escaping_off():
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_a_template_is_given_stands_in_the_page_as_text(text):
     messages = [{"role": "user", "content": text}]
-    rows = [{"condition": text, "suite": text, "prompt_id": text, "prompt": text,
-             "sample_index": text, "completion": text}]
+    rows = [
+        {
+            "condition": text,
+            "suite": text,
+            "prompt_id": text,
+            "prompt": text,
+            "sample_index": text,
+            "completion": text,
+        }
+    ]
     pages = {
         "table": html.render("table", columns=[text], rows=[[text]], caption=text),
         "gates": html.render("gates", rows=[([text], True)]),
@@ -88,10 +103,13 @@ def test_what_a_template_is_given_stands_in_the_page_as_text(text):
         "highlighted": html.render("highlighted", pieces=[(text, False), (text, True)]),
         "mask": html.render("mask", title=text, pieces=[(text, 1)], legend={1: text}),
         "filterable": html.render(
-            "filterable", box_id="f0", choices={"prompt": [text]}, rows=rows, total=text),
+            "filterable", box_id="f0", choices={"prompt": [text]}, rows=rows, total=text
+        ),
         "side_by_side": html.render(
-            "side_by_side", conditions=[text],
-            prompts=[{"prompt_id": text, "text": text, "completions": [text]}]),
+            "side_by_side",
+            conditions=[text],
+            prompts=[{"prompt_id": text, "text": text, "completions": [text]}],
+        ),
     }
     for name, page in pages.items():
         assert standard.escape(text) in page, name
@@ -103,7 +121,8 @@ def test_html_of_a_template_is_put_into_another_as_it_is():
     inner = show.table(pd.DataFrame({"a": ["<i>"]}))
     assert isinstance(inner, Markup) and inner.count("&lt;i&gt;") == 1
     page = html.render(
-        "reproducibility", card=inner, card_state="<b>", stages="<td>", environment="")
+        "reproducibility", card=inner, card_state="<b>", stages="<td>", environment=""
+    )
     assert inner in page and "&lt;b&gt;" in page and "&lt;td&gt;" in page
 
 

@@ -6,7 +6,10 @@ import nbclient
 import nbformat
 import pytest
 
-CELL = "from lib import plots\nplots.losses({'arm': [(1, 2.0), (2, 1.0)]}, 'a figure');"
+CELL = """
+from lib.report import training_plots
+training_plots.losses({"arm": [(1, 2.0), (2, 1.0)]}, "a figure");
+"""
 
 
 @pytest.mark.parametrize("backend", ["agg", "TkAgg", "nonsense"])
@@ -15,6 +18,8 @@ def test_a_notebook_has_its_figure(tmp_path, monkeypatch, backend):
     (tmp_path / "matplotlibrc").write_text("backend: pdf\n")
     monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path / "matplotlibrc"))
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
-    nbclient.NotebookClient(notebook, kernel_name="python3", timeout=300, allow_errors=True).execute()
+    nbclient.NotebookClient(
+        notebook, kernel_name="python3", timeout=300, allow_errors=True
+    ).execute()
     shown = [kind for output in notebook.cells[0].outputs for kind in output.get("data", {})]
     assert "image/png" in shown, notebook.cells[0].outputs

@@ -18,7 +18,8 @@ from test_report import RESULT
 
 from lib.config import params
 from lib.config.params import ROOT
-from lib.report import results, site
+from lib.report import judge_facts as results
+from lib.report import site
 from lib.run import runs
 
 OVERRIDES = {

@@ -8,11 +8,11 @@ import itertools
 import pandas as pd
 import pytest
 
-from lib.analysis.inputs import SchemaError
+from lib.analysis import reading as results
 from lib.config import params
+from lib.data.columns import SchemaError
 from lib.judge import COLUMNS, Judgment, session
 from lib.judge.trust import second
-from lib.report import results
 from lib.run import runs
 from lib.run.table_schemas import SECOND_JUDGE
 

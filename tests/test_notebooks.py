@@ -96,13 +96,13 @@ def test_cells_are_short_and_the_narrative_comes_first(name):
     assert all(len(c.source.splitlines()) <= MAX_CELL_LINES for c in notebook.cells)
 
 
-@pytest.mark.parametrize("name", NAMES[:5])
+@pytest.mark.parametrize("name", NAMES)
 def test_no_code_cell_is_too_long_to_take_in_at_once(name):
     code = [cell.source for cell in read(name).cells if cell.cell_type == "code"]
     assert [source for source in code if len(source.splitlines()) > MAX_CODE_LINES] == []
 
 
-@pytest.mark.parametrize("name", NAMES[:5])
+@pytest.mark.parametrize("name", NAMES)
 def test_above_every_figure_and_table_stands_what_to_look_for(name):
     cells = read(name).cells
     shown = re.compile(r"^\s*(show_table|show_html|plots\.\w+)\(", re.MULTILINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -21,11 +22,16 @@ PROFILE = params.load_profile("smoke", {"together": False, "stop_at_gate1": True
 class ScriptedJudge:
     """Reads the score off the completion, and remembers what it was shown."""
 
-    name, rubric, shown = "scripted", "1", 0
+    name = "scripted"
+    rubric = "1"
+    shown = 0
 
     def score(self, rows, progress=None):
         self.shown += len(rows)
-        scored = [vars(Judgment("scored", aligned=float(text), coherent=90.0)) for text in rows["completion"]]
+        scored = [
+            vars(Judgment("scored", aligned=float(text), coherent=90.0))
+            for text in rows["completion"]
+        ]
         return pd.DataFrame(scored, columns=list(COLUMNS), index=rows.index)
 
 
@@ -33,10 +39,21 @@ def sampled(**levels) -> Run:
     """A run whose arms have samples that say their own score."""
     made = Run("r")
     for arm, level in levels.items():
-        write_parquet(made.samples(arm, 42), pd.DataFrame([
-            {"suite": suite, "prompt_id": f"p{p}", "subset": "s", "prompt": f"Prompt {p}", "system": "x",
-             "sample_index": k, "completion": str(level), "n_tokens": 1, "finish_reason": "stop"}
-            for suite in ("alignment", "benign") for p in range(4) for k in range(15)]))
+        rows = [
+            {
+                "suite": suite,
+                "prompt_id": f"p{p}",
+                "subset": "s",
+                "prompt": f"Prompt {p}",
+                "system": "x",
+                "sample_index": k,
+                "completion": str(level),
+                "n_tokens": 1,
+                "finish_reason": "stop",
+            }
+            for suite, p, k in itertools.product(("alignment", "benign"), range(4), range(15))
+        ]
+        write_parquet(made.samples(arm, 42), pd.DataFrame(rows))
     return made
 
 
@@ -56,11 +73,14 @@ def test_it_stops_exactly_when_the_fine_tune_induced_nothing(run, baseline, stop
 
 def test_going_on_is_no_verdict_about_the_treatment(run):
     result = pilot.decide(run(base=90, c6_vanilla_em=40), PROFILE, ScriptedJudge())
-    assert result.decision.verdict == "invalid" and "selfcorrect_em" in result.decision.verdict_reason
+    assert result.decision.verdict == "invalid"
+    assert "selfcorrect_em" in result.decision.verdict_reason
 
 
 def test_a_stopped_run_names_the_remedies(run):
-    notes = " ".join(pilot.decide(run(base=90, c6_vanilla_em=89), PROFILE, ScriptedJudge()).context.notes)
+    notes = " ".join(
+        pilot.decide(run(base=90, c6_vanilla_em=89), PROFILE, ScriptedJudge()).context.notes
+    )
     for remedy in ("data.em", "phase2.learning_rate", "phase2.epochs", "stop_at_gate1"):
         assert remedy in notes
 
@@ -70,21 +90,41 @@ def test_missing_samples_stop_the_pilot(run):
         pilot.decide(run(base=90), PROFILE, ScriptedJudge())
 
 
-@pytest.mark.parametrize("overrides", [{"stop_at_gate1": True}, {
-    "stop_at_gate1": True, "together": False, "conditions": ["base", "selfcorrect_em"]}])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"stop_at_gate1": True},
+        {"stop_at_gate1": True, "together": False, "conditions": ["base", "selfcorrect_em"]},
+    ],
+)
 def test_a_profile_that_cannot_stop_at_gate_1_is_refused(overrides):
     with pytest.raises(ParamsError, match="stop_at_gate1"):
         params.load_profile("smoke", overrides)
 
 
 def test_the_dag_runs_the_pilots_arms_first():
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "-p", "--cores", "1", "--nolock", "--quiet", "host",
-               "--config",
-               "profile=smoke", "run=pytest-dry"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--dry-run",
+        "-p",
+        "--cores",
+        "1",
+        "--nolock",
+        "--quiet",
+        "host",
+        "--config",
+        "profile=smoke",
+        "run=pytest-dry",
+    ]
     environment = {**os.environ, "OVERRIDES": '{"together": false, "stop_at_gate1": true}'}
-    plan = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    plan = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
     text = plan.stdout + plan.stderr
-    assert "04_sample_and_capability.first.seed42" in text and "-p condition base,base_evil,c6_vanilla_em -p seed 42" in text
+    assert "04_sample_and_capability.first.seed42" in text
+    assert "-p condition base,base_evil,c6_vanilla_em -p seed 42" in text
     assert "04_sample_and_capability.rest" not in text
     assert "03_phase2_em.c6_vanilla_em.seed42" in text and "pilot/result.json" in text
     assert "selfcorrect" not in text, "no other arm is planned before the pilot has spoken"

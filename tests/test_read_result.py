@@ -8,7 +8,7 @@ from test_golden import FOLDER
 
 from lib.analysis import gates, stats
 from lib.display import show
-from lib.report import results
+from lib.report import result_tables as results
 from lib.report.read_result import read_arms, read_gates
 from lib.run.runs import read_json
 

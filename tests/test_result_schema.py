@@ -7,8 +7,8 @@ import json
 
 import jsonschema
 import pytest
+from outside import save, score, spaced, whole  # noqa: F401 (score is a fixture)
 from test_golden import FOLDER
-from test_outside import save, score, spaced, whole  # noqa: F401 (score is a fixture)
 
 from lib.report import result_schema
 

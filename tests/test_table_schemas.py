@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from lib.analysis.inputs import validate_judgments
+from lib.analysis.validation import validate_judgments
 from lib.config.params import ROOT
 from lib.data.columns import SchemaError
 from lib.judge import COLUMNS, OUTCOMES, session

@@ -1,7 +1,7 @@
 """Capability of an arm and of two arms side by side (docs/protocol.md section 6).
 
-The items are the same in every seed. So each item is averaged over seeds first, and the error is that of
-items: seeds of one design are no independent draws of items.
+The items are the same in every seed. So each item is averaged over seeds first, and the error is
+that of items: the seeds of one design are not independent draws of items.
 """
 
 from __future__ import annotations
@@ -54,13 +54,19 @@ def accuracy_difference(
 ) -> AccuracyDifference | None:
     """Accuracy of `left` - `right` over the seeds that have both, with a normal 95 % interval.
 
-    seeds: the seeds of the comparison; None is returned unless both arms have an accuracy at each of
-    them, and where there is no seed. With per-item results of the same items on both sides (column
-    `items`, {id: [acc, acc_norm]}), the error is that of the paired item differences, averaged over
-    seeds; without, the mean over seeds of both sides' errors together, which is wider. `paired` says which.
+    With per-item results of the same items on both sides (column `items`, {id: [acc, acc_norm]}),
+    the error is that of the paired item differences, averaged over seeds. Without them it is the
+    mean over seeds of both sides' errors together, which is wider. `paired` says which.
+
+    Args:
+        seeds: those of the comparison (None = all that both arms have).
+
+    Returns None unless both arms have an accuracy at each of these seeds, of which there is one.
     """
-    sides = [capability[capability["condition"] == arm].set_index("seed") for arm in (left, right)]
-    both = sides[0].join(sides[1], how="inner", rsuffix="_right").dropna(subset=["acc", "acc_right"])
+    of_left = capability[capability["condition"] == left].set_index("seed")
+    of_right = capability[capability["condition"] == right].set_index("seed")
+    both = of_left.join(of_right, how="inner", rsuffix="_right")
+    both = both.dropna(subset=["acc", "acc_right"])
     if seeds is not None:
         if not seeds or not set(seeds) <= set(both.index):
             return None
@@ -86,25 +92,42 @@ def accuracy_difference(
 
 
 def _by_item(results: pd.Series) -> np.ndarray | None:
-    """Accuracy of every item, averaged over seeds, (items,); None unless all seeds scored the same two or more."""
+    """Accuracy of every item, averaged over seeds, (items,).
+
+    None unless all seeds scored the same items, and two or more.
+    """
     tables = list(results)
     if not tables or not all(isinstance(table, dict) for table in tables):
         return None
     items = list(tables[0])
     if len(items) < 2 or any(table.keys() != tables[0].keys() for table in tables):
         return None
-    return np.mean([[table[item][0] for item in items] for table in tables], axis=0)
+    by_seed = [_accuracies(table, items) for table in tables]
+    return np.mean(by_seed, axis=0)
+
+
+def _accuracies(table: dict, items: list) -> list[float]:
+    """One seed's accuracies in the order of `items`; table: {id: [acc, acc_norm]}."""
+    return [table[item][0] for item in items]
 
 
 def _paired_items(both: pd.DataFrame) -> np.ndarray | None:
-    """Difference of every item, averaged over seeds, (items,); None unless both sides scored the same items."""
+    """Difference of every item, averaged over seeds, (items,).
+
+    None unless both sides scored the same items.
+    """
     if "items" not in both:
         return None
-    left, right = _by_item(both["items"]), _by_item(both["items_right"])
-    if left is None or right is None or both["items"].iloc[0].keys() != both["items_right"].iloc[0].keys():
+    left = _by_item(both["items"])
+    right = _by_item(both["items_right"])
+    if left is None or right is None:
         return None
-    order = {item: place for place, item in enumerate(both["items_right"].iloc[0])}
-    return left - right[[order[item] for item in both["items"].iloc[0]]]
+    left_items = list(both["items"].iloc[0])
+    right_items = list(both["items_right"].iloc[0])
+    if set(left_items) != set(right_items):
+        return None
+    place = {item: index for index, item in enumerate(right_items)}
+    return left - right[[place[item] for item in left_items]]
 
 
 def _item_error(by_item: np.ndarray) -> float:

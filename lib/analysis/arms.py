@@ -1,4 +1,4 @@
-"""What is described, never tested: arms, rates, refusals (docs/protocol.md sections 5 and 6)."""
+"""What is described and never tested: arms, rates, refusals (protocol sections 5 and 6)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_MEAN = MeanInterval(None, None, None, None, 0, 0, None, None)
 def describe_arms(study: Study, reflex_subset: str | None) -> dict[str, ArmSummary]:
     """Every arm of the judgments or the capability results, by name.
 
-    reflex_subset: the eval set whose answers the reflex rates count, None = all prompts.
+    reflex_subset: the eval set whose answers the reflex rates count (None = all prompts).
     """
     judged = set(study.judgments["condition"].astype(str))
     measured = set(study.capability["condition"].astype(str))
@@ -29,7 +29,7 @@ def describe_arms(study: Study, reflex_subset: str | None) -> dict[str, ArmSumma
 
 
 def describe_arm(study: Study, name: str, reflex_subset: str | None) -> ArmSummary:
-    """One arm: means with intervals, rates, accuracy and sizes; None where data are missing."""
+    """One arm: means with intervals, rates, accuracy and sizes; None if data are missing."""
     rows = _of_arm(study.alignment, name)
     scored = rows[rows["outcome"] == "scored"]
     results = _of_arm(study.capability, name)
@@ -70,6 +70,7 @@ def describe_arm(study: Study, name: str, reflex_subset: str | None) -> ArmSumma
 
 
 def _of_arm(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of one arm."""
     return table[table["condition"] == name]
 
 
@@ -99,10 +100,13 @@ def reflex_rates(rows: pd.DataFrame, needed: float, resampling: Resampling) -> R
 def rate(rows: pd.DataFrame, column: str, needed: float, resampling: Resampling) -> Rate | None:
     """How often a flag holds in one arm; None unless it is known often enough.
 
-    The share is the mean of the prompts' shares, its interval resamples prompts: answers to one
-    prompt are alike, and an interval over answers would be far too narrow. needed: the share of
-    answers for which the flag has to be known; over the few that happen to be known it would pass
-    for one over all.
+    The share is the mean of the prompts' shares. Its interval resamples prompts: answers to one
+    prompt are alike, so an interval over answers would be far too narrow.
+
+    Args:
+        column: the flag.
+        needed: the share of answers for which the flag has to be known. A rate over the few that
+            happen to be known would be read as one over all.
     """
     known = rows.dropna(subset=column)
     if known.empty or len(known) < needed * len(rows):
@@ -122,7 +126,7 @@ def rate(rows: pd.DataFrame, column: str, needed: float, resampling: Resampling)
 def refusal_effects(study: Study, headline: str | None) -> RefusalEffects:
     """How much of a gain may be refusal: refusal of both arms, and delta without refusals.
 
-    headline: `filtered` or `unfiltered`; None leaves delta out.
+    headline: "filtered" or "unfiltered" (None = no delta).
     """
     union = _refusal_rise(study, study.alignment)
     answers = None

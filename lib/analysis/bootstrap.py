@@ -1,6 +1,7 @@
-"""Bootstrap over prompts, or over seeds and prompts, of means of per-prompt means (docs/protocol.md section 6).
+"""Bootstrap of means of per-prompt means, over prompts or over seeds and prompts.
 
-Everywhere a matrix is (seeds, prompts) and complete: what lacks a completion has left before.
+docs/protocol.md section 6. A matrix here is always (seeds, prompts) and complete: a prompt without
+completions has left before.
 """
 
 from __future__ import annotations
@@ -11,31 +12,38 @@ from statistics import NormalDist
 
 import numpy as np
 
-from lib.analysis.inputs import DECIMALS
+from lib.analysis.limits import DECIMALS
 from lib.analysis.plain import by_name
 
 LEVEL = (2.5, 97.5)  # percentile 95 % interval
 LEVEL_90 = (5, 95)  # its lower end is what a one-sided test at 5 % asks
-Z_TEST, Z_POWER = 1.645, 0.842  # one-sided 5 %, power 80 %
+Z_TEST = 1.645  # one-sided 5 %
+Z_POWER = 0.842  # power 80 %
 Z_INTERVAL = 1.959963984540054  # two-sided 95 % normal quantile
 CHUNK = 1 << 20  # elements drawn at a time: about 16 MB, whatever the number of resamples
 
 
-def resampled_means(matrix: np.ndarray, n_resamples: int, random_seed: int, *, with_seeds: bool = False) -> np.ndarray:
+def resampled_means(
+    matrix: np.ndarray, n_resamples: int, random_seed: int, *, with_seeds: bool = False
+) -> np.ndarray:
     """Grand means of resampled matrices, shape (n_resamples,).
 
-    Prompts are drawn with replacement; `with_seeds` draws seeds as well, independently (crossed, not nested). Prompt
-    draws come from `default_rng(random_seed)` in the order of scipy.stats.bootstrap, seed draws from a generator of
-    their own, so that neither the chunk size nor the second level changes them.
+    Prompts are drawn with replacement. `with_seeds` draws seeds as well, independently: crossed,
+    not nested. Prompt draws come from `default_rng(random_seed)` in the order of
+    scipy.stats.bootstrap, and seed draws from a generator of their own. So neither the chunk size
+    nor the second level changes them.
+
+    Raises ValueError without a resample, and if the matrix is empty or has gaps.
     """
     matrix = np.atleast_2d(np.asarray(matrix, dtype=float))
     if n_resamples < 1 or matrix.size == 0 or not np.isfinite(matrix).all():
         raise ValueError(
-            f"bootstrap of a {matrix.shape} matrix, {n_resamples} resamples: it needs one resample or more and a "
-            "complete matrix of numbers; let prompts without completions leave first"
+            f"bootstrap of a {matrix.shape} matrix, {n_resamples} resamples: it needs one resample "
+            "or more and a complete matrix of numbers; let prompts without completions leave first"
         )
     n_seeds, n_prompts = matrix.shape
-    draw_prompts, draw_seeds = np.random.default_rng(random_seed), np.random.default_rng([random_seed, 1])
+    draw_prompts = np.random.default_rng(random_seed)
+    draw_seeds = np.random.default_rng([random_seed, 1])
     by_prompt = matrix.mean(axis=0)
     step = max(1, CHUNK // n_prompts)
     means = np.empty(n_resamples)
@@ -44,8 +52,10 @@ def resampled_means(matrix: np.ndarray, n_resamples: int, random_seed: int, *, w
         prompts = draw_prompts.integers(0, n_prompts, (size, n_prompts))
         if with_seeds:
             seeds = draw_seeds.integers(0, n_seeds, (size, n_seeds))
-            rows = _counts(seeds) @ matrix / n_seeds  # (size, prompts): each resample's mean over its seeds
-            means[start : start + size] = np.take_along_axis(rows, prompts, axis=1).mean(axis=1)
+            # (size, prompts): each resample's mean over its seeds.
+            over_seeds = _counts(seeds) @ matrix / n_seeds
+            drawn = np.take_along_axis(over_seeds, prompts, axis=1)
+            means[start : start + size] = drawn.mean(axis=1)
         else:
             means[start : start + size] = by_prompt[prompts].mean(axis=1)
     return means
@@ -65,7 +75,7 @@ class MeanInterval:
     """A mean over seeds and prompts with its percentile intervals."""
 
     mean: float | None  # None of an empty matrix
-    ci95: list[float] | None  # lower and upper end; None below two prompts, as all that follows
+    ci95: list[float] | None  # lower and upper end; None below two prompts, like all below
     ci90: list[float] | None
     interval_over: str | None  # "prompts", or "prompts and seeds"
     n_prompts: int
@@ -158,16 +168,23 @@ def power(
 ) -> np.ndarray:
     """Chance, by true effect, that p < alpha and, with `at_least`, that delta reaches it too.
 
-    effects, standard_error, at_least: points. Normal approximation: both conditions are lower bounds of
-    one number, the estimate, so that the larger of the two decides.
+    Normal approximation: both conditions are lower bounds of one number, the estimate, so the
+    larger of the two decides.
+
+    Args:
+        effects, standard_error, at_least: points.
     """
     needed = NormalDist().inv_cdf(1 - alpha) * standard_error
     if at_least is not None:
         needed = max(needed, at_least)
-    return np.array([NormalDist(effect, standard_error).cdf(2 * effect - needed) for effect in effects])
+    return np.array(
+        [NormalDist(effect, standard_error).cdf(2 * effect - needed) for effect in effects]
+    )
 
 
 def _counts(draws: np.ndarray) -> np.ndarray:
     """How often each of the n positions was drawn, (size, n) from draws (size, n)."""
     size, n = draws.shape
-    return np.bincount((draws + n * np.arange(size)[:, None]).ravel(), minlength=size * n).reshape(size, n)
+    cells = draws + n * np.arange(size)[:, None]
+    counts = np.bincount(cells.ravel(), minlength=size * n)
+    return counts.reshape(size, n)

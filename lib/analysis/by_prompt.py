@@ -22,9 +22,11 @@ def left_out_prompts(
     pairs: Mapping[str, Pair | None],
     gate_one: Mapping[str, BaseDifference],
 ) -> list[LeftOutPrompt]:
-    """The prompts that left the tested comparison, and gate 1's, with the reason at every gap.
+    """The prompts that left the tested comparison, or gate 1's, with the reason for every gap.
 
-    pairs: treatment and baseline by kind of score; gate_one: base - baseline by kind.
+    Args:
+        pairs: treatment and baseline by kind of score.
+        gate_one: base - baseline by kind of score.
     """
     roles = study.roles
     rows = []
@@ -66,7 +68,7 @@ def _left_out(
 
 
 def absent_prompts(asked: pd.DataFrame) -> list[AbsentPrompt]:
-    """Prompts that were asked of one arm and seed but not of another. asked: of `Study`."""
+    """Prompts that one arm and seed was asked but another was not; asked: of `Study`."""
     counts = asked.stack()
     return [AbsentPrompt(*place) for place in counts.index[counts.to_numpy() == 0]]
 

@@ -42,7 +42,7 @@ def compare_treatment(study: Study) -> TreatmentComparison:
     pairs = {kind: pair_arms(study.means[kind], study.asked, treatment, baseline) for kind in KINDS}
     tests = {kind: paired_test(pairs[kind], study.resampling) for kind in KINDS}
     seeds = set() if pairs["unfiltered"] is None else set(pairs["unfiltered"].left.index)
-    # The drop rule looks at the seeds of the difference: seeds that only one arm has must not
+    # The drop rule looks at the seeds of the difference: a seed that only one arm has must not
     # dilute it.
     on_shared = study.alignment[study.alignment["seed"].isin(seeds)]
     dropped = {name: shares.dropped_share(on_shared, name, floor) for name in (treatment, baseline)}

@@ -1,4 +1,4 @@
-"""How the controls do beside the treatment; described, not tested (docs/protocol.md section 6)."""
+"""How the controls do against the treatment; described, not tested (protocol section 6)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ def control_remark(name: str, effects: ControlEffects, margin: float) -> Control
 
 def _does(ci95: Sequence[float] | None, margin: float) -> str | None:
     """`better`, `less well`, `as well` or `cannot be told apart`; None without an interval."""
-    lower, upper = (finite(end) for end in ci95 or (None, None))
+    if ci95 is None:
+        return None
+    lower = finite(ci95[0])
+    upper = finite(ci95[1])
     if lower is None or upper is None:
         return None
     if rounded(upper) < 0:

@@ -15,9 +15,9 @@ def judged_share(analysis: Analysis, arm: str) -> float | None:
 
 
 def judged_share_faults(analysis: Analysis, limits: Thresholds, *, em_induced: bool) -> list[str]:
-    """Judged shares that are too low or too far apart.
+    """Judged shares that are too low or too far apart, one line each.
 
-    The treatment's is asked once gate 1 has passed.
+    The treatment's share counts only once gate 1 has passed (`em_induced`).
     """
     roles = analysis.roles
     faults = []

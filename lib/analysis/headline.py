@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lib.analysis.effects import TestedEffect
-from lib.analysis.inputs import DECIMALS
+from lib.analysis.limits import DECIMALS
 from lib.analysis.pairs import Pair
 from lib.config.roles import ComparedArms
 
@@ -20,19 +20,22 @@ def choose(
 ) -> tuple[str | None, str]:
     """Which number is the headline, and why: the drop rule, then the rule of the prompt that left.
 
-    pairs: treatment and baseline by kind of score; dropped: by arm, the share of scored answers
-    that the filter drops; gap_points: how far these may be apart.
+    Args:
+        pairs: treatment and baseline by kind of score.
+        dropped: by arm, the share of scored answers that the filter drops.
+        gap_points: how far these shares may be apart.
     """
     treatment = roles.treatment
     baseline = roles.baseline
-    first = dropped[treatment]
-    second = dropped[baseline]
-    if first is None or second is None or pairs["unfiltered"] is None:
+    of_treatment = dropped[treatment]
+    of_baseline = dropped[baseline]
+    if of_treatment is None or of_baseline is None or pairs["unfiltered"] is None:
         return None, f"{treatment} and {baseline} have no scored completions on a shared seed"
-    gap = round(abs(first - second) * 100, DECIMALS)
+    gap = round(abs(of_treatment - of_baseline) * 100, DECIMALS)
     if gap > gap_points:
         return "unfiltered", (
-            f"the filter drops {first:.1%} of {treatment} and {second:.1%} of {baseline}, "
+            f"the filter drops {of_treatment:.1%} of {treatment} and "
+            f"{of_baseline:.1%} of {baseline}, "
             f"more than {gap_points:g} points apart"
         )
     emptied = sorted({*pairs["filtered"].emptied, *pairs["unfiltered"].emptied})
@@ -50,7 +53,7 @@ def choose(
 def interval_note(tested: TestedEffect | None, needed: int) -> str | None:
     """What the tested interval is over, in words; None without one.
 
-    needed: seeds from which on they are resampled too.
+    needed: the number of seeds from which on seeds are resampled too.
     """
     if tested is None or tested.interval_over is None:
         return None

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from lib.analysis.inputs import DECIMALS
+# docs/protocol.md section 6: comparisons with thresholds are made after rounding to 1e-9.
+DECIMALS = 9
 
 
 class Thresholds(dict):
-    """Thresholds by name; one that is absent or no number is an error that names it."""
+    """Thresholds by name. One that is absent or not a number is an error that names it."""
 
-    def __missing__(self, name: str):
-        raise ValueError(f"params/gates.yaml lacks the threshold {name!r}; add it")
+    def __missing__(self, name: str) -> float:
+        raise ValueError(f"params/gates.yaml has no threshold {name!r}; add it")
 
     def __getitem__(self, name: str) -> float:
         value = finite(super().__getitem__(name))
@@ -66,5 +67,5 @@ def finite(value: Any) -> float | None:
 
 
 def rounded(value: float) -> float:
-    """Rounded as every comparison with a threshold is, docs/protocol.md section 6."""
+    """Rounded as for every comparison with a threshold (docs/protocol.md section 6)."""
     return round(value, DECIMALS)

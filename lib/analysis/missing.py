@@ -14,8 +14,10 @@ NO_ARM = ArmSummary()
 def missing_lines(analysis: Analysis, study: Study, seeds: Collection[int]) -> list[str]:
     """One line for each thing that is missing, exactly named.
 
-    analysis: all but its own `missing`; study: what it was made from; seeds: those of the tested
-    difference.
+    Args:
+        analysis: all but its own `missing`.
+        study: the data that it was made from.
+        seeds: those of the tested difference.
     """
     return [
         *_alignment(analysis),

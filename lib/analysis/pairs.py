@@ -1,16 +1,17 @@
-"""Two arms side by side: pairing by seed and prompt, and what follows (docs/protocol.md section 6)."""
+"""Two arms paired by seed and prompt, and their difference (docs/protocol.md section 6)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from lib.analysis.bootstrap import PairedTest, Resampling, paired_bootstrap
 from lib.analysis.effects import Effect, SeedDelta, TestedEffect
-from lib.analysis.inputs import DECIMALS, prompt_means
+from lib.analysis.inputs import prompt_means
+from lib.analysis.limits import DECIMALS
 from lib.analysis.plain import by_name
 
 
@@ -33,9 +34,11 @@ def alignment_means(
 ) -> dict[str, pd.DataFrame]:
     """Per-prompt means, points 0-100: `filtered`, `unfiltered` and `coherent` (section 6).
 
-    alignment: canonical originals of the suite; floor: coherence that the filter asks for;
-    unscored_max: an arm of whose scored answers more than this share has no `aligned` has no
-    unfiltered number, and so no unfiltered coherence either.
+    Args:
+        alignment: canonical originals of the suite.
+        floor: the coherence that the filter asks for.
+        unscored_max: the largest share of an arm's scored answers that may have no `aligned`.
+            Above it the arm has no unfiltered number, and so no unfiltered coherence either.
     """
     filtered = alignment.assign(aligned=alignment["aligned"].where(enters_filter(alignment, floor)))
     unfiltered = alignment
@@ -65,21 +68,28 @@ def pair_arms(
     right: str,
     only: Collection[str] | None = None,
 ) -> Pair | None:
-    """Two arms on their shared seeds; a prompt without a mean in either, at any of them, leaves both.
+    """Two arms on their shared seeds. A prompt without a mean in either, at any seed, leaves both.
 
-    means, present: `prompt_means` and `prompt_rows` of one suite; only: the prompts to look at
-    (None = all). Prompts that neither arm was asked do not count. None without a shared seed.
+    Prompts that neither arm was asked do not count.
+
+    Args:
+        means, present: `prompt_means` and `prompt_rows` of one suite.
+        only: the prompts to look at (None = all).
+
+    Returns None without a shared seed.
     """
     arms = means.index.get_level_values("condition")
     if left not in arms or right not in arms:
         return None
-    first, second = means.loc[left], means.loc[right]
+    first = means.loc[left]
+    second = means.loc[right]
     seeds = first.index.intersection(second.index)
     asked = (present.loc[[left, right]] > 0).any()
     prompts = [prompt for prompt in asked.index[asked] if only is None or prompt in only]
     if seeds.empty or not prompts:
         return None
-    first, second = first.loc[seeds, prompts], second.loc[seeds, prompts]
+    first = first.loc[seeds, prompts]
+    second = second.loc[seeds, prompts]
     whole = (first.notna() & second.notna()).all()
     return Pair(first.loc[:, whole], second.loc[:, whole], list(whole.index[~whole]))
 
@@ -112,8 +122,8 @@ def tested_effect(pair: Pair | None, test: PairedTest | None) -> TestedEffect | 
     )
 
 
-def _described(test: PairedTest) -> dict:
-    """What a test and a mere description share."""
+def _described(test: PairedTest) -> dict[str, Any]:
+    """The fields that a test shares with a mere description."""
     return {field.name: getattr(test, field.name) for field in fields(Effect)}
 
 
@@ -134,7 +144,7 @@ class BaseDifference(NamedTuple):
 def base_difference(
     means: pd.DataFrame, present: pd.DataFrame, base: str, baseline: str
 ) -> BaseDifference:
-    """Gate 1's number: each arm's mean over all its own seeds, since the base is no seed's child.
+    """Gate 1's number: each arm's mean over all its own seeds, since no seed trained the base.
 
     A prompt without a mean in either leaves both. There is no number where an arm is missing, or
     base was not asked what baseline was.
@@ -142,7 +152,8 @@ def base_difference(
     arms = means.index.get_level_values("condition")
     if base not in arms or baseline not in arms:
         return BaseDifference(None, [])
-    base_asked, baseline_asked = ((present.loc[arm] > 0).any() for arm in (base, baseline))
+    base_asked = (present.loc[base] > 0).any()
+    baseline_asked = (present.loc[baseline] > 0).any()
     if (baseline_asked & ~base_asked).any():
         return BaseDifference(None, [])
     difference = means.loc[base].mean(skipna=False) - means.loc[baseline].mean(skipna=False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from lib.analysis.effects import SecondJudgeEffect, StrippedEffect
-from lib.analysis.inputs import originals, prompt_rows, stripped, validate_judgments
+from lib.analysis.inputs import originals, prompt_rows, stripped
 from lib.analysis.pairs import base_difference, effect, pair_arms
 from lib.analysis.plain import by_name
 from lib.analysis.study import Study
+from lib.analysis.validation import validate_judgments
 
 ANSWER = ["condition", "seed", "prompt_id", "sample_index"]
 
@@ -16,8 +17,10 @@ ANSWER = ["condition", "seed", "prompt_id", "sample_index"]
 def stripped_effect(study: Study, headline: str | None) -> StrippedEffect | None:
     """Delta when the treatment's answers are judged without their opening.
 
-    headline: `filtered` or `unfiltered`. None if there is no headline, or if nothing was judged
-    again although an answer holds the opening, or may hold it.
+    headline: "filtered" or "unfiltered".
+
+    Returns None without a headline, and if nothing was judged again although an answer holds the
+    opening, or may hold it.
     """
     treatment = study.roles.treatment
     baseline = study.roles.baseline
@@ -62,7 +65,9 @@ def second_judge_effect(
 ) -> SecondJudgeEffect | None:
     """Delta and gate 1's two numbers by the second judge, on the completions that it scored.
 
-    second: its rows, in the form of a judgments table; None, also without a headline, gives None.
+    second: its rows, in the form of a judgments table.
+
+    Returns None without such rows, and without a headline.
     """
     if second is None or second.empty or headline is None:
         return None

@@ -1,4 +1,4 @@
-"""What stands beside the verdict and sets none (docs/protocol.md sections 6 and 7)."""
+"""Remarks on a verdict, none of which changes it (docs/protocol.md sections 6 and 7)."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ _TITLES = {
 def beside_verdict(
     analysis: Analysis, limits: Thresholds, verdict: str, manual_review_done: bool | None
 ) -> Remarks:
-    """Every remark with its numbers; what cannot be said for want of data is None."""
+    """Every remark with its numbers; None where the data for it are missing.
+
+    manual_review_done: None if unknown.
+    """
     arm = analysis.arms.get(analysis.roles.treatment)
     literal = arm.literal if arm else None
     semantic = arm.semantic if arm else None
     against_base = analysis.acc_differences.treatment_minus_base
     acc = against_base.difference if against_base else None
-    controls = [
-        control_remark(name, effects, limits["control_margin_points"])
-        for name, effects in analysis.controls.items()
-    ]
-    untied = bool(controls) and all(control.does == LESS_WELL for control in controls)
+    margin = limits["control_margin_points"]
+    controls = [control_remark(arm, effects, margin) for arm, effects in analysis.controls.items()]
+    all_do_less_well = bool(controls) and all(control.does == LESS_WELL for control in controls)
     supported = verdict.startswith("supported")
     power = bound(analysis.mde, "<=", limits["mde_underpowered"])
     stripped = _stripped(analysis, limits)
     remarks = Remarks(
         strong=bound(analysis.delta, ">=", limits["strong_points"]),
-        title=NOT_THE_REFLEX if supported and not untied else None,
+        title=NOT_THE_REFLEX if supported and not all_do_less_well else None,
         controls=controls,
         control_does_as_well=_any([control.does_as_well for control in controls]),
         literal_reflex=bound(
@@ -98,6 +99,7 @@ def _reasons(remarks: Remarks, analysis: Analysis, limits: Thresholds) -> list[s
 
 
 def _confidence(analysis: Analysis, limits: Thresholds) -> str:
+    """The confidence that may be stated, by the number of seeds."""
     seeds = finite(analysis.n_seeds) or 0
     if seeds <= limits["low_confidence_seeds"]:
         return "LOW"
@@ -110,7 +112,7 @@ _FALSE_ALARMS = {1: "10 % or 20 %", 2: "about 16 %", 3: "about 13 %", 4: "about 
 
 
 def _few_seeds(analysis: Analysis, limits: Thresholds) -> str | None:
-    """What a p of few seeds means, in one line; None from five seeds on."""
+    """What a p value of few seeds means, in one line; None from five seeds on."""
     seeds = int(finite(analysis.n_seeds) or 0)
     if not 0 < seeds < limits["seeds_for_interval"]:
         return None
@@ -161,7 +163,7 @@ def _refusal(analysis: Analysis, limits: Thresholds) -> RefusalRemark:
 
 
 def _second_judge(analysis: Analysis, limits: Thresholds) -> SecondJudgeRemark:
-    """Whether delta, or gate 1, lies on another side by the second judge."""
+    """Whether delta, or gate 1, lies on the other side of its bound by the second judge."""
     second = analysis.second_judge
     if second is None:
         return SecondJudgeRemark(depends_on_the_judge=None, delta=None, reason=None)
@@ -217,6 +219,7 @@ def _stripped(analysis: Analysis, limits: Thresholds) -> Comparison:
 
 
 def _answers(count: int | None) -> str:
+    """How many answers keep their opening, in words."""
     if count is None:
         return "an unknown number of answers keep"
     return "1 answer keeps" if count == 1 else f"{count} answers keep"
@@ -230,4 +233,5 @@ def _any(flags: Sequence[bool | None]) -> bool | None:
 
 
 def _not(flag: bool | None) -> bool | None:
+    """The opposite; None if unknown."""
     return None if flag is None else not flag

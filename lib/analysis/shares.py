@@ -1,4 +1,4 @@
-"""Shares that decide whether a number may be used: judged, dropped, code (docs/protocol.md section 6)."""
+"""Shares that decide whether a number may be used (docs/protocol.md section 6)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
-from lib.analysis.inputs import DECIMALS
+from lib.analysis.limits import DECIMALS
 from lib.analysis.pairs import enters_filter
 
 
@@ -26,13 +26,16 @@ def lowest(by_seed: dict[int, float] | None) -> float | None:
 
 
 def dropped_share(alignment: pd.DataFrame, arm: str, floor: float) -> float | None:
-    """Scored answers of an arm that do not enter the filtered mean, over its scored ones; None without one."""
+    """The share of an arm's scored answers that the filter drops; None without a scored one."""
     scored = alignment[(alignment["condition"] == arm) & (alignment["outcome"] == "scored")]
     return float((~enters_filter(scored, floor)).mean()) if len(scored) else None
 
 
 def code_share(alignment: pd.DataFrame, arm: str) -> float | None:
-    """Code answers of an arm over its scored ones; None without a scored one. Unknown is not code."""
+    """The share of an arm's scored answers that are code; None without a scored one.
+
+    An answer that may be code does not count.
+    """
     scored = alignment[(alignment["condition"] == arm) & (alignment["outcome"] == "scored")]
     return float((scored["code"] == 1).mean()) if len(scored) else None
 
@@ -42,7 +45,9 @@ def benign_gaps(
 ) -> list[str]:
     """Where the benign suite is judged too little for gate 2: one line per arm and seed.
 
-    seeds: those of the difference, at which an arm without benign rows is a gap as well.
+    Args:
+        seeds: those of the difference; an arm without benign rows at one of them is a gap as well.
+        needed: the share of rows that has to be scored.
     """
     shares = judged_by_seed(benign)
     gaps = []
@@ -51,5 +56,7 @@ def benign_gaps(
         for seed in sorted({*seeds, *own}):
             share = own.get(seed, 0.0)
             if round(share, DECIMALS) < needed:
-                gaps.append(f"benign: {share:.0%} of {arm}, seed {seed} scored, gate 2 needs {needed:.0%}")
+                gaps.append(
+                    f"benign: {share:.0%} of {arm}, seed {seed} scored, gate 2 needs {needed:.0%}"
+                )
     return gaps

@@ -19,11 +19,13 @@ from lib.analysis.confirmatory import TreatmentComparison, compare_treatment, hi
 from lib.analysis.effects import AccuracyDifferences, ControlEffects, Effect, TestedEffect
 from lib.analysis.findings import Analysis
 from lib.analysis.headline import KINDS
-from lib.analysis.inputs import DECIMALS, prompt_rows, validate_capability, validate_judgments
+from lib.analysis.inputs import prompt_rows
+from lib.analysis.limits import DECIMALS
 from lib.analysis.missing import missing_lines
 from lib.analysis.pairs import BaseDifference, base_difference, effect, mean_difference, pair_arms
 from lib.analysis.plain import by_name, plain
 from lib.analysis.study import Study
+from lib.analysis.validation import validate_capability, validate_judgments
 from lib.config.roles import ComparedArms
 
 TESTED = [field.name for field in fields(TestedEffect)]
@@ -40,12 +42,12 @@ def analyse(
     random_seed: int = 0,
     second: pd.DataFrame | None = None,
 ) -> Analysis:
-    """Every statistic of one run, as JSON-ready types; `lib.analysis.gates.decide` turns it into a verdict.
+    """Every statistic of one run, as JSON-ready types; `gates.decide` turns it into a verdict.
 
     Eight parameters: the tables, and each choice that a pre-registration has to name.
 
     Args:
-        judgments, capability: the tables of lib/analysis/inputs.py, all seeds and arms.
+        judgments, capability: the tables of lib/analysis/validation.py, all seeds and arms.
         thresholds: params/gates.yaml.
         reflex_subset: the eval set whose answers the reflex rates count (None = all prompts).
         second: the second judge's rows, in the form of `judgments`.
@@ -131,8 +133,8 @@ def _enough(study: Study, judged_share: Mapping[str, float | None]) -> dict[str,
     """Which arms were judged enough for their comparison to be shown."""
     needed = study.thresholds["judged_share_min"]
     return {
-        name: share is not None and round(share, DECIMALS) >= needed
-        for name, share in judged_share.items()
+        arm: share is not None and round(share, DECIMALS) >= needed
+        for arm, share in judged_share.items()
     }
 
 
@@ -147,7 +149,7 @@ def _gate_one(study: Study) -> dict[str, BaseDifference]:
 
 @dataclass(frozen=True)
 class Harm:
-    """Gate 2's number, and what keeps it from being one."""
+    """Gate 2's number, or the gaps in the data that leave none."""
 
     effect: Effect | None  # treatment - baseline, points; None with a gap
     left_out: list[str]  # prompts without a scored answer in an arm
@@ -196,7 +198,7 @@ def _subsets(study: Study, kind: str | None) -> dict[str, Effect | None]:
 
 
 def _control(study: Study, kind: str | None, name: str, enough: bool) -> ControlEffects:
-    """A control beside both arms. One that was judged too little is named and not compared."""
+    """A control against both arms. One that was judged too little is named and not compared."""
     if not enough:
         return ControlEffects(None, None)
     roles = study.roles

@@ -18,7 +18,7 @@ DESCRIBED_RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Study:
-    """What an analysis is made from. Both tables are canonical (lib/analysis/inputs.py), with all arms."""
+    """The data and the choices of an analysis; the tables are in canonical form."""
 
     judgments: pd.DataFrame  # every suite, judged again and stripped rows too
     capability: pd.DataFrame
@@ -28,7 +28,7 @@ class Study:
 
     @property
     def describing(self) -> Resampling:
-        """Resampling for what is described: no finer a grid than the pre-registered one needs.
+        """Resampling for what is described: no finer than the pre-registered analysis needs.
 
         It uses the first draws of the same stream.
         """

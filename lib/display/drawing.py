@@ -1,4 +1,4 @@
-"""What all figures share: theme, colours, labels from texts of any kind, an empty figure, saving."""
+"""What all figures share: theme, colours, labels from any text, an empty figure, saving."""
 
 from __future__ import annotations
 
@@ -10,29 +10,50 @@ import seaborn as sns
 
 from lib.display import inline
 
-BASELINE, TREATMENT, NEUTRAL = "#D55E00", "#0072B2", "#6b7280"  # Okabe and Ito's colour-blind-safe palette
+# Okabe and Ito's colour-blind-safe palette.
+BASELINE = "#D55E00"
+TREATMENT = "#0072B2"
+NEUTRAL = "#6b7280"
+NO_TEXT = ("Cc", "Cs")  # Unicode categories: control characters, halves of surrogate pairs
+
 inline.choose()
-# Names and prompts are text: two dollar signs are no formula. The salt makes the same figure the same SVG.
-sns.set_theme(style="whitegrid", font_scale=0.85, rc={"text.parse_math": False, "svg.hashsalt": "figure"})
+sns.set_theme(
+    style="whitegrid",
+    font_scale=0.85,
+    rc={
+        "text.parse_math": False,  # names and prompts are text: two dollar signs are not a formula
+        "svg.hashsalt": "figure",  # the same figure makes the same SVG
+    },
+)
 
 
 def save(figure: plt.Figure, folder: Path, name: str) -> None:
-    """Writes folder/name.png and .svg. The notebook shows the open figure itself, once, so nothing is returned."""
+    """Write folder/name.png and .svg.
+
+    Nothing is returned: the notebook shows the open figure itself, and should show it once.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.png", dpi=130, bbox_inches="tight")
     figure.savefig(folder / f"{name}.svg", bbox_inches="tight", metadata={"Date": None})
 
 
 def one_line(text: str, width: int = 48) -> str:
-    """Any text as a label of one line: shortened, and without signs that no font or no SVG can hold."""
-    signs = ("\ufffd" if unicodedata.category(sign) in ("Cc", "Cs") and not sign.isspace() else sign for sign in str(text))
-    line = " ".join("".join(signs).split())
-    line = line if len(line) <= width else line[: width - 1] + "…"
-    return f" {line}" if line.startswith("_") else line  # Matplotlib keeps labels that begin with _ out of a legend
+    """Any text as a short label of one line, without signs that no font or no SVG can hold."""
+    line = " ".join("".join(map(_drawable, str(text))).split())
+    if len(line) > width:
+        line = line[: width - 1] + "…"
+    # Matplotlib keeps labels that begin with _ out of a legend.
+    return f" {line}" if line.startswith("_") else line
+
+
+def _drawable(sign: str) -> str:
+    """A sign, or the replacement character for one that cannot be drawn."""
+    hidden = unicodedata.category(sign) in NO_TEXT and not sign.isspace()
+    return "\ufffd" if hidden else sign
 
 
 def no_data(what: str) -> plt.Figure:
-    """A figure that says what it has no data for."""
+    """A figure that says which data are missing."""
     figure, axis = plt.subplots(figsize=(6, 1.2), layout="constrained")
     axis.text(0.5, 0.5, f"no data: {what}", ha="center", va="center", color=NEUTRAL)
     axis.set_axis_off()

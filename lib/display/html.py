@@ -1,4 +1,4 @@
-"""All HTML of the project is written in lib/templates; this module fills the templates in.
+"""All HTML of the project is written in lib/display/templates; this module fills it in.
 
 Model outputs are hostile text, so escaping is on for every value of every template. Only what a
 template returned itself (`Markup`) is put into another template as it is.
@@ -16,9 +16,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(name: str, **values: object) -> Markup:
-    """Fill in the template `lib/templates/<name>.html.j2`.
+    """Fill in the template `lib/display/templates/<name>.html.j2`.
 
-    A value that the template names and that is not given raises jinja2.UndefinedError.
+    Raises jinja2.UndefinedError if a value is missing that the template names.
     """
     return Markup(_ENVIRONMENT.get_template(f"{name}.html.j2").render(values))
 

@@ -1,4 +1,4 @@
-"""Figures go into the notebook, and elsewhere to files, whatever MPLBACKEND or a matplotlibrc names."""
+"""Figures go into the notebook, and elsewhere to files, whatever back end the environment names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import matplotlib
 
 
 def choose() -> None:
-    """Sets matplotlib's back end: the notebook's own in a kernel, else one that needs no display."""
+    """Set matplotlib's back end: the notebook's own in a kernel, else one that needs no display.
+
+    MPLBACKEND and a matplotlibrc do not count.
+    """
     from IPython import get_ipython
 
     shell = get_ipython()

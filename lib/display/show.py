@@ -1,11 +1,14 @@
-"""What notebooks show of texts. Model outputs are untrusted: they reach HTML only through the
-templates of lib/templates, which escape them.
+"""Tables and texts as notebooks and the report show them.
+
+Model outputs are untrusted: they reach HTML only through the templates of lib/display/templates,
+which escape them.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -14,34 +17,44 @@ from lib.analysis.decision import GateRow
 from lib.data.reflex import reset_spans
 from lib.display import html
 
+LAST_GATE = 7  # what is left when gates 0 to 6 pass
+
 
 def table(frame: pd.DataFrame, caption: str = "") -> Markup:
     """An HTML table of a frame; missing values show as a dash."""
-    shown = frame.map(_or_dash)
-    rows = [[_text(value) for value in row] for row in shown.itertuples(index=False)]
-    return html.render("table", columns=shown.columns, rows=rows, caption=caption)
+    texts = frame.map(_or_dash).map(_text)
+    rows = texts.itertuples(index=False, name=None)
+    return html.render("table", columns=frame.columns, rows=list(rows), caption=caption)
 
 
-def ledger(entries: Sequence[dict]) -> Markup:
+def ledger(entries: Sequence[Mapping[str, Any]]) -> Markup:
     """What the judge was paid for, by stage and outcome, with a sum.
 
     Each number comes from the API's own usage.
     """
     forms = {"requests": ",d", "input_tokens": ",d", "output_tokens": ",d", "cost_usd": ",.4f"}
-    known = {key: [e[key] for e in entries if e[key] is not None] for key in forms}
-    sums = {key: sum(values) if values else None for key, values in known.items()}
+    sums = {key: _sum(entries, key) for key in forms}
     total = {"stage": "all", "model": None, "outcome": None} | sums
-    rows = [{
-        "stage": entry["stage"],
-        "judge": entry["model"],
-        "outcome": entry["outcome"],
-        "requests": number(entry["requests"], forms["requests"]),
-        "tokens in": number(entry["input_tokens"], forms["input_tokens"]),
-        "tokens out": number(entry["output_tokens"], forms["output_tokens"]),
-        "dollars": number(entry["cost_usd"], forms["cost_usd"]),
-    } for entry in [*entries, total]]
+    rows = [
+        {
+            "stage": entry["stage"],
+            "judge": entry["model"],
+            "outcome": entry["outcome"],
+            "requests": number(entry["requests"], forms["requests"]),
+            "tokens in": number(entry["input_tokens"], forms["input_tokens"]),
+            "tokens out": number(entry["output_tokens"], forms["output_tokens"]),
+            "dollars": number(entry["cost_usd"], forms["cost_usd"]),
+        }
+        for entry in [*entries, total]
+    ]
     caption = "Ledger: every attempt that was sent, also those without a score"
     return table(pd.DataFrame(rows), caption)
+
+
+def _sum(entries: Sequence[Mapping[str, Any]], key: str) -> float | None:
+    """The sum of what is known; None if nothing is."""
+    known = [entry[key] for entry in entries if entry[key] is not None]
+    return sum(known) if known else None
 
 
 def _or_dash(value: object) -> object:
@@ -49,7 +62,7 @@ def _or_dash(value: object) -> object:
     return "–" if is_missing else value
 
 
-def _text(value) -> str:
+def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.0f}" if value.is_integer() else f"{value:.4g}"
     return str(value)
@@ -75,18 +88,9 @@ def gates_table(gates: Sequence[GateRow], verdict: str) -> Markup:
     rows = []  # (texts, whether this row decided)
     decided = False
     for gate in gates:
-        is_last = gate.number == 7
-        is_verdict = gate.name == verdict or (is_last and verdict.startswith("supported"))
-        decides = is_verdict and not decided
+        passes_all = gate.number == LAST_GATE and verdict.startswith("supported")
+        decides = (gate.name == verdict or passes_all) and not decided
         decided = decided or decides
-        if is_last:
-            state = "reached" if decides else "not reached"
-        elif gate.passed is None:
-            state = "not evaluated"
-        elif gate.passed:
-            state = "passed"
-        else:
-            state = "applies" if decides else "would apply"
         texts = [
             gate.number,
             gate.name,
@@ -94,13 +98,24 @@ def gates_table(gates: Sequence[GateRow], verdict: str) -> Markup:
             number(gate.value, ".4g"),
             gate.needed,
             number(gate.margin, "+.4g"),
-            state,
+            _state(gate, decides),
         ]
         rows.append((texts, decides))
     return html.render("gates", rows=rows)
 
 
-def conversation(messages: Sequence[dict], title: str = "") -> Markup:
+def _state(gate: GateRow, decides: bool) -> str:
+    """What a row of the decision table came to, in words."""
+    if gate.number == LAST_GATE:
+        return "reached" if decides else "not reached"
+    if gate.passed is None:
+        return "not evaluated"
+    if gate.passed:
+        return "passed"
+    return "applies" if decides else "would apply"
+
+
+def conversation(messages: Sequence[Mapping[str, str]], title: str = "") -> Markup:
     """A conversation as labelled blocks."""
     return html.render("conversation", messages=messages, title=title)
 
@@ -114,7 +129,9 @@ def side_by_side(
 ) -> Markup:
     """First completions of some prompts, one column per condition; reset strings are marked.
 
-    samples: columns condition, suite, prompt_id, prompt, sample_index, completion.
+    Args:
+        samples: columns condition, suite, prompt_id, prompt, sample_index, completion.
+        openings: the reset strings.
     """
     prompts = []
     for prompt_id in prompt_ids:
@@ -132,15 +149,18 @@ def side_by_side(
 def filterable(samples: pd.DataFrame, openings: Sequence[str], at_most: int = 1000) -> Markup:
     """A table of completions to filter by condition, suite, prompt and text; needs no network.
 
-    samples: columns condition, suite, prompt_id, prompt, sample_index, completion. Reset strings
-    are marked. The table holds the first samples of each condition, suite and prompt: equally many
-    of each, at least one, about `at_most` rows in all, so that the page stays small. It says how
-    many of how many. The script only compares texts that stand escaped in the page.
+    It holds the first samples of each condition, suite and prompt: equally many of each, at least
+    one, about `at_most` rows in all, so that the page stays small. It says how many of how many it
+    shows. Reset strings are marked. The script only compares texts that stand escaped in the page.
+
+    Args:
+        samples: columns condition, suite, prompt_id, prompt, sample_index, completion.
+        openings: the reset strings.
     """
     cell = ["condition", "suite", "prompt_id"]
-    each = max(1, at_most // max(1, samples.groupby(cell).ngroups))
+    per_cell = max(1, at_most // max(1, samples.groupby(cell).ngroups))
     by_index = samples.sort_values("sample_index", kind="stable")
-    picked = by_index.groupby(cell, sort=False).head(each)
+    picked = by_index.groupby(cell, sort=False).head(per_cell)
     picked = picked.sort_values(["suite", "prompt_id", "sample_index"], kind="stable")
     content = hashlib.sha256(pd.util.hash_pandas_object(picked, index=False).values).hexdigest()
     rows = picked.to_dict("records")
@@ -165,7 +185,8 @@ def highlighted(text: object, openings: Sequence[str]) -> Markup | str:
         return "–"
     if not text.strip():
         return html.render("highlighted", pieces=[])
-    pieces, end = [], 0  # (text, whether it is a reset string)
+    pieces = []  # (text, whether it is a reset string)
+    end = 0
     for start, stop in reset_spans(text, openings):
         pieces += [(text[end:start], False), (text[start:stop], True)]
         end = stop

@@ -11,14 +11,21 @@ from lib.analysis.effects import ReflexRates
 from lib.analysis.findings import ArmSummary
 from lib.display.drawing import BASELINE, NEUTRAL, TREATMENT, no_data, one_line
 
+# Name, colour and marker of each rate.
+REFLEXES = (("literal", TREATMENT, "o"), ("semantic", "#009E73", "D"), ("parrot", BASELINE, "s"))
+
 
 def arm_means(
     arms: Mapping[str, ArmSummary], kind: str, order: Sequence[str], over: str = "prompts"
 ) -> plt.Figure:
     """Mean alignment of every arm with its 95 % interval, and its mean coherence.
 
-    kind: filtered or unfiltered; order: arms from top to bottom; over: what was resampled. An arm
-    without data is left out.
+    An arm without data is left out.
+
+    Args:
+        kind: "filtered" or "unfiltered".
+        order: arms from top to bottom.
+        over: what was resampled for the intervals.
     """
     key = "aligned" if kind == "unfiltered" else "aligned_filtered"
     names = [name for name in order if name in arms and getattr(arms[name], key) is not None]
@@ -30,18 +37,11 @@ def arm_means(
         coherent = arms[name].coherent
         ci95 = getattr(arms[name], f"{key}_ci95")
         axis.plot(ci95 or [mean, mean], [y, y], color=TREATMENT, linewidth=2)
-        axis.scatter(
-            mean, y, color=TREATMENT, s=42, zorder=3, label="alignment" if y == 0 else None
-        )
+        label = "alignment" if y == 0 else None
+        axis.scatter(mean, y, color=TREATMENT, s=42, zorder=3, label=label)
         if coherent is not None:
-            axis.scatter(
-                coherent,
-                y,
-                facecolor="white",
-                edgecolor=NEUTRAL,
-                s=36,
-                label="coherence" if y == 0 else None,
-            )
+            label = "coherence" if y == 0 else None
+            axis.scatter(coherent, y, facecolor="white", edgecolor=NEUTRAL, s=36, label=label)
     axis.set(
         yticks=range(len(names)),
         yticklabels=[one_line(name) for name in reversed(names)],
@@ -54,45 +54,53 @@ def arm_means(
     return figure
 
 
-REFLEXES = (("literal", TREATMENT, "o"), ("semantic", "#009E73", "D"), ("parrot", BASELINE, "s"))
-
-
 def reflex_rates(
     arms: Mapping[str, ArmSummary], order: Sequence[str], subset: str | None
 ) -> plt.Figure:
-    """Reflex rates of every arm with 95 % intervals, on the alignment suite and the follow-up turn."""
+    """Reflex rates of every arm with 95 % intervals: alignment suite, and follow-up turn.
+
+    Args:
+        order: arms from top to bottom.
+        subset: the eval set whose answers the rates count (None = all prompts).
+    """
     measured = any(_has_rate(arm) or _has_rate(arm.followup) for arm in arms.values())
-    if not measured or not any(name in arms for name in order):
+    names = [name for name in reversed(order) if name in arms]
+    if not measured or not names:
         return no_data("no reflex rate was measured")
-    figure, axes = plt.subplots(
-        1, 2, figsize=(11, 0.5 * len(order) + 1.6), sharey=True, layout="constrained"
-    )
-    names = list(reversed([name for name in order if name in arms]))
-    of_suite = f"alignment suite, {one_line(subset or 'all prompts')}"
-    panels = ((of_suite, False), ("follow-up turn, all prompts", True))
-    for axis, (title, followup) in zip(axes, panels, strict=True):
-        for shift, (key, colour, marker) in enumerate(REFLEXES):
-            for y, name in enumerate(names):
-                rate = getattr(arms[name].followup if followup else arms[name], key)
-                if rate is None:
-                    continue  # not measured is no point on the plot, and least of all a zero
-                height = y + 0.2 * (1 - shift)
-                if rate.ci95:
-                    axis.plot(np.array(rate.ci95) * 100, [height] * 2, color=colour, linewidth=1.5)
-                axis.scatter(rate.share * 100, height, color=colour, marker=marker, s=26, zorder=3)
-        axis.set(
-            xlim=(-2, 102),
-            xlabel="share of answers, %",
-            title=title,
-            yticks=range(len(names)),
-            yticklabels=[one_line(name) for name in names],
-        )
-        axis.grid(axis="y", visible=False)
+    size = (11, 0.5 * len(order) + 1.6)
+    figure, axes = plt.subplots(1, 2, figsize=size, sharey=True, layout="constrained")
+    of_suite = [arms[name] for name in names]
+    _rate_panel(axes[0], names, of_suite, f"alignment suite, {one_line(subset or 'all prompts')}")
+    of_followup = [arms[name].followup for name in names]
+    _rate_panel(axes[1], names, of_followup, "follow-up turn, all prompts")
     # The legend has marks of its own: the first arm may have no rate to take it from.
     for key, colour, marker in REFLEXES:
         axes[1].scatter([], [], color=colour, marker=marker, s=26, label=key)
     axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return figure
+
+
+def _rate_panel(
+    axis: plt.Axes, names: Sequence[str], rates: Sequence[ArmSummary | ReflexRates], title: str
+) -> None:
+    """Each arm's reflex rates on one suite; names and rates from bottom to top."""
+    for shift, (key, colour, marker) in enumerate(REFLEXES):
+        for y, of_arm in enumerate(rates):
+            rate = getattr(of_arm, key)
+            if rate is None:
+                continue  # what was not measured is not a point, and least of all a zero
+            height = y + 0.2 * (1 - shift)
+            if rate.ci95:
+                axis.plot(np.array(rate.ci95) * 100, [height] * 2, color=colour, linewidth=1.5)
+            axis.scatter(rate.share * 100, height, color=colour, marker=marker, s=26, zorder=3)
+    axis.set(
+        xlim=(-2, 102),
+        xlabel="share of answers, %",
+        title=title,
+        yticks=range(len(names)),
+        yticklabels=[one_line(name) for name in names],
+    )
+    axis.grid(axis="y", visible=False)
 
 
 def _has_rate(rates: ArmSummary | ReflexRates) -> bool:

@@ -1,7 +1,7 @@
 """The report's first page, section by section, from result.json.
 
-This module says what each section tells; lib/templates/index.html.j2 and its neighbours lay it out
-and escape everything that comes from data.
+This module says what each section shows. lib/display/templates/index.html.j2 and its neighbours
+lay it out and escape everything that comes from data.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from lib.analysis.reading import PLANNED
+from lib.config.roles import PLANNED
 from lib.display import html, show
 from lib.report import sections
 from lib.report.read_result import read_gates
@@ -60,11 +60,13 @@ def index(
 ) -> Markup:
     """The page's body.
 
-    figures: the result's own, by file name, copied to `folder` of the site; pages: links (title,
-    file); left_out: one line for each executed notebook that is no page.
+    Args:
+        figures: the result's own, by file name; the site holds them in `folder`.
+        pages: links (title, file).
+        left_out: one line for each executed notebook that is not a page.
     """
     roles = result["roles"]
-    planned = (roles["treatment"], roles["baseline"]) == PLANNED
+    planned = (roles["treatment"], roles["baseline"]) == PLANNED.compared
     question = f"{roles['treatment']} against {roles['baseline']}"
     if planned:
         question = "does the reflex survive emergent misalignment?"
@@ -137,8 +139,8 @@ def _tested(result: dict) -> str | None:
 
 def _few_seeds(result: dict) -> str | None:
     """What p means with so few seeds; it stands beside p, not only in the list of remarks."""
-    said = result["beside"].get("few_seeds")
-    return said[0].upper() + said[1:] if said else None
+    sentence = result["beside"].get("few_seeds")
+    return sentence[0].upper() + sentence[1:] if sentence else None
 
 
 def _described(result: dict) -> Markup:

@@ -1,5 +1,7 @@
-"""A run's result: its numbers, its verdict, and what stands around them; the one place that makes
-result.json (docs/result.schema.json)."""
+"""A run's result: its numbers, its verdict and its context.
+
+The one place that makes result.json (docs/result.schema.json).
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,16 @@ from lib.analysis.limits import bound
 from lib.analysis.plain import plain
 from lib.checks.check import Check
 from lib.config.roles import ComparedArms
-from lib.report import results
+from lib.report.judge_facts import judge_line
 
 # By gate: what judgments from elsewhere have to hold for it.
 NEEDED = {
     1: "suite alignment of {base} and {baseline}, on the same prompts",
     2: "suite benign (column harmful) of {treatment} and {baseline}",
-    3: "scored alignment answers of {treatment} and {baseline} to the same prompts, "
-    "with the same seeds",
+    3: (
+        "scored alignment answers of {treatment} and {baseline} to the same prompts, "
+        "with the same seeds"
+    ),
     4: "capability files (ARC-Challenge) of {treatment} and {baseline}",
     5: "coherent of {treatment} and {baseline}, on the same prompts and seeds",
     6: "two prompts or more that {treatment} and {baseline} share",
@@ -81,7 +85,10 @@ class RunResult:
     ) -> RunResult:
         """Numbers, verdict and context as one result, with what follows from them.
 
-        thresholds: params/gates.yaml; stop: the pilot's choice, None for a full run.
+        Args:
+            thresholds: params/gates.yaml.
+            attempts: every result on this base.
+            stop: the pilot's choice (None = a full run).
         """
         elsewhere = context.profile is None
         return cls(
@@ -90,7 +97,7 @@ class RunResult:
             context=context,
             predictions=predictions(analysis, decision, thresholds) if stop is None else [],
             missing_for_verdict=missing_for_verdict(analysis, decision) if elsewhere else None,
-            judge_line=results.judge_line(context.judge, analysis.stripped, context.judges),
+            judge_line=judge_line(context.judge, analysis.stripped, context.judges),
             attempts=attempts,
             stop=stop,
             figures=None,
@@ -110,7 +117,8 @@ class RunResult:
             }
         )
         if self.stop is not None:
-            document = {k: v for k, v in document.items() if k not in NOT_OF_A_PILOT}
+            for key in NOT_OF_A_PILOT:
+                del document[key]
             document["stop"] = self.stop
         if self.figures is not None:
             document["figures"] = self.figures
@@ -144,10 +152,10 @@ def predictions(
 
 
 def missing_for_verdict(analysis: Analysis, decision: Decision) -> list[str] | None:
-    """What judgments from elsewhere miss for a verdict, one line each; None where there is one.
+    """What judgments from elsewhere miss for a verdict, one line each; None if they have one.
 
-    Their numbers then only describe. A run of this project is another matter: its `invalid` means
-    that no number may be used.
+    Without a verdict their numbers only describe. A run of this project is another matter: its
+    `invalid` means that no number may be used.
     """
     if decision.verdict != "invalid":
         return None
@@ -163,6 +171,7 @@ def missing_for_verdict(analysis: Analysis, decision: Decision) -> list[str] | N
 
 
 def _needed(number: int, roles: ComparedArms) -> str:
+    """What a gate needs, with the names of the arms."""
     return NEEDED[number].format(
         treatment=roles.treatment, baseline=roles.baseline, base=roles.base
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -45,7 +46,7 @@ def arm_table(arms: Mapping[str, ArmSummary], order: Sequence[str]) -> pd.DataFr
     return pd.DataFrame([_arm_row(name, arms[name]) for name in order if name in arms])
 
 
-def _arm_row(name: str, arm: ArmSummary) -> dict:
+def _arm_row(name: str, arm: ArmSummary) -> dict[str, Any]:
     return {
         "arm": name,
         "alignment": arm.aligned,
@@ -86,15 +87,14 @@ def kinds_table(analysis: Analysis) -> pd.DataFrame:
 
 def subset_table(analysis: Analysis) -> pd.DataFrame:
     """The treatment's gain on each published set that has a pair."""
-    return pd.DataFrame(
-        [
-            {
-                "subset": name,
-                "Δ": show.number(effect.delta, "+.2f"),
-                "95 % interval": show.interval(effect.ci95),
-                "prompts": effect.n_prompts,
-            }
-            for name, effect in analysis.subsets.items()
-            if effect
-        ]
-    )
+    rows = [
+        {
+            "subset": name,
+            "Δ": show.number(effect.delta, "+.2f"),
+            "95 % interval": show.interval(effect.ci95),
+            "prompts": effect.n_prompts,
+        }
+        for name, effect in analysis.subsets.items()
+        if effect
+    ]
+    return pd.DataFrame(rows)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from lib.display import html, show
 from lib.report.read_result import read_arms
+from lib.report.result_tables import arm_table
 from lib.run.runs import Run, read_json
 
 FIGURES = (  # file, title, caption
@@ -33,7 +36,7 @@ FIGURES = (  # file, title, caption
     (
         "coherence",
         "Alignment against coherence",
-        "One dot a completion; left of the dashed line it leaves the filtered mean.",
+        "One dot per completion; left of the dashed line it leaves the filtered mean.",
     ),
     (
         "power",
@@ -55,73 +58,88 @@ FIGURES = (  # file, title, caption
 )
 
 
-def figures(result: dict, paths: dict[str, Path], folder: str) -> list[dict]:
+def figures(
+    result: dict[str, Any], paths: Mapping[str, Path], folder: str
+) -> list[dict[str, str | None]]:
     """The figures that a result has, in order: title, caption, PNG in base64, link to its SVG.
 
-    paths: the result's own files by name, which the site holds in `folder`.
+    Args:
+        paths: the result's own files by name; the site holds them in `folder`.
     """
     over = result.get("interval_over") or "prompts"
     shown = []
     for name, title, caption in FIGURES:
         if f"{name}.png" not in paths:
             continue
-        shown.append({
-            "title": title,
-            "caption": caption.replace("{over}", over),
-            "png": base64.b64encode(paths[f"{name}.png"].read_bytes()).decode(),
-            "drawing": f"{folder}/{name}.svg" if f"{name}.svg" in paths else None,
-        })
+        shown.append(
+            {
+                "title": title,
+                "caption": caption.replace("{over}", over),
+                "png": base64.b64encode(paths[f"{name}.png"].read_bytes()).decode(),
+                "drawing": f"{folder}/{name}.svg" if f"{name}.svg" in paths else None,
+            }
+        )
     return shown
 
 
-def arms(result: dict) -> Markup:
+def arms(result: dict[str, Any]) -> Markup:
     """The described numbers of every arm."""
-    from lib.report.results import arm_table
-
     order = result["order"] or list(result["arms"])
     on = result["reflex_subset"] or "all prompts"
     caption = f"Means of per-prompt means in points; rates as shares, reflex rates on {on}"
     return show.table(arm_table(read_arms(result["arms"]), order), caption)
 
 
-def missing(result: dict) -> list[str]:
+def missing(result: dict[str, Any]) -> list[str]:
     """One line for each gap in the data of a comparison."""
-    not_asked = [f"not asked: {row['condition']}, seed {row['seed']}, {row['prompt_id']}"
-                 for row in result["prompts_absent"]]
-    left_out = [f"{row['prompt_id']} left {row['comparison']} ({row['scores']}): "
-                f"{'; '.join(row['reasons'])}" for row in result["prompts_left_out"]]
+    not_asked = [
+        f"not asked: {row['condition']}, seed {row['seed']}, {row['prompt_id']}"
+        for row in result["prompts_absent"]
+    ]
+    left_out = [
+        f"{row['prompt_id']} left {row['comparison']} ({row['scores']}): "
+        f"{'; '.join(row['reasons'])}"
+        for row in result["prompts_left_out"]
+    ]
     return [*result["missing"], *not_asked, *left_out]
 
 
-def checks(rows: list[dict]) -> Markup:
+def checks(rows: list[dict[str, str]]) -> Markup:
     """The validity checks."""
     caption = "Validity checks; a failed one makes the verdict invalid"
     return show.table(pd.DataFrame(rows), caption)
 
 
-def predictions(rows: list[dict]) -> Markup | str:
-    """The predictions of the protocol; nothing where the result has none."""
+def predictions(rows: list[dict[str, Any]]) -> Markup | str:
+    """The predictions of the protocol; nothing if the result has none."""
     return show.table(pd.DataFrame(rows)) if rows else ""
 
 
-def attempts(rows: list[dict] | None) -> Markup | str:
-    """Every attempt on this base; nothing where none is recorded."""
+def attempts(rows: list[dict[str, Any]] | None) -> Markup | str:
+    """Every attempt on this base; nothing if none is recorded."""
     caption = "Runs on this base with a result of the treatment, oldest first"
     return show.table(pd.DataFrame(rows), caption) if rows else ""
 
 
-def judge(result: dict) -> Markup | str:
-    """The judge: how it agrees with published rows, itself and another one; nothing if unknown."""
+def judge(result: dict[str, Any]) -> Markup | str:
+    """The judge: how it agrees with published rows, itself and a second judge.
+
+    Nothing if the judge is unknown.
+    """
     from lib.judge.trust import agreement, validity
 
     facts = result["judge"]
     if not facts:
         return ""
-    trust, second, again = facts["validity"], facts.get("second"), facts["retest"]
+    trust = facts["validity"]
+    second = facts.get("second")
+    again = facts["retest"]
     measures = outcomes = retest = second_agreement = second_arms = ""
     if trust["measures"]:
-        caption = (f"{facts['judge']}, rubric {facts['rubric']}, "
-                   "against published scores and labels that it was not fitted on")
+        caption = (
+            f"{facts['judge']}, rubric {facts['rubric']}, "
+            "against published scores and labels that it was not fitted on"
+        )
         measures = show.table(validity.table(trust), caption)
     if trust["outcomes"]:
         caption = "How the published rows ended; only scored ones are compared"
@@ -147,27 +165,34 @@ def judge(result: dict) -> Markup | str:
     )
 
 
-def _stripped(stripped: dict | None) -> str:
+def _stripped(stripped: dict[str, Any] | None) -> str:
+    """Delta when the treatment's answers are judged without their opening."""
     if not stripped:
         return "none"
     answers = show.plural(stripped["n_replaced"], "answer")
-    return (f"Δ {stripped['delta']:+.2f} points, interval {show.interval(stripped['ci95'])}, "
-            f"{answers} judged without it")
+    return (
+        f"Δ {stripped['delta']:+.2f} points, interval {show.interval(stripped['ci95'])}, "
+        f"{answers} judged without it"
+    )
 
 
-def reproducibility(run: Run, result: dict) -> Markup | str:
+def reproducibility(run: Run, result: dict[str, Any]) -> Markup | str:
     """The card, the stages and the environment; nothing for judgments from elsewhere."""
     if not run.manifest.exists():
         return ""
     manifest = read_json(run.manifest)
-    records = {path.stem: read_json(path)
-               for path in sorted((run.dir / "manifests").glob("*.json"))}
-    stages = pd.DataFrame([{
-        "stage": name,
-        "seconds": record["seconds"],
-        "finished": record["finished"],
-        "fingerprint": record["fingerprint"][:12],
-    } for name, record in records.items()])
+    records = {
+        path.stem: read_json(path) for path in sorted((run.dir / "manifests").glob("*.json"))
+    }
+    stages = [
+        {
+            "stage": name,
+            "seconds": record["seconds"],
+            "finished": record["finished"],
+            "fingerprint": record["fingerprint"][:12],
+        }
+        for name, record in records.items()
+    ]
     kept = ("environment", "overrides", "preregistration", "profile")
     facts = {key: manifest[key] for key in kept}
     card = result["card"]
@@ -175,15 +200,15 @@ def reproducibility(run: Run, result: dict) -> Markup | str:
         "reproducibility",
         card=_card(card) if card else "",
         card_state=_card_state(card) if card else "",
-        stages=show.table(stages),
+        stages=show.table(pd.DataFrame(stages)),
         environment=json.dumps(facts, indent=2, ensure_ascii=False),
     )
 
 
-def _card(card: dict) -> Markup:
+def _card(card: dict[str, Any]) -> Markup:
     fields = [{"field": name, "value": str(value)} for name, value in card["fields"].items()]
     return show.table(pd.DataFrame(fields))
 
 
-def _card_state(card: dict) -> str:
+def _card_state(card: dict[str, Any]) -> str:
     return "complete" if card["complete"] else f"FAILED, unknown: {', '.join(card['unknown'])}"

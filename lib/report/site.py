@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -19,9 +20,15 @@ from lib.report import index
 from lib.run import stages
 from lib.run.runs import Run, atomic_path, read_json, sha256
 
+if TYPE_CHECKING:  # importing it takes a second
+    from nbformat import NotebookNode
+
 
 def build(run: Run) -> Path:
-    """Renders the site of a finished run. Raises FileNotFoundError naming what has to run first."""
+    """Render the site of a finished run and return its first page.
+
+    Raises FileNotFoundError that names what has to run first.
+    """
     compared = sorted(run.result.parent.glob("*_vs_*/result.json"))
     results = [path for path in (run.result, *compared) if path.exists()]
     if not results:
@@ -57,8 +64,15 @@ def build(run: Run) -> Path:
     return target / "index.html"
 
 
-def _notebooks(run: Run, digests: list[str], stopped: bool) -> tuple[dict, list[str]]:
-    """Executed notebooks by name, and one line for each file that is left out."""
+def _notebooks(
+    run: Run, digests: list[str], stopped: bool
+) -> tuple[dict[str, NotebookNode], list[str]]:
+    """Executed notebooks by name, and one line for each file that is left out.
+
+    Args:
+        digests: sha256 of each result.json of the run.
+        stopped: whether the run ended at the pilot.
+    """
     import nbformat
 
     manifest = read_json(run.manifest) if run.manifest.exists() else {}
@@ -79,7 +93,7 @@ def _notebooks(run: Run, digests: list[str], stopped: bool) -> tuple[dict, list[
     return notebooks, left_out
 
 
-def _own_figures(result: dict, folder: Path) -> dict[str, Path]:
+def _own_figures(result: dict[str, Any], folder: Path) -> dict[str, Path]:
     """The figures that a result lists and whose content is still what it listed, by file name."""
     own = {}
     for listed, digest in (result.get("figures") or {}).items():
@@ -90,6 +104,7 @@ def _own_figures(result: dict, folder: Path) -> dict[str, Path]:
 
 
 def _page(run: Run, title: str, body: Markup, pages: list[tuple[str, str]], here: str) -> str:
+    """A whole page; pages: links (title, file), of which `here` is its own file."""
     return html.render(
         "page",
         title=title,
@@ -108,7 +123,7 @@ def _code_css() -> Markup:
     return Markup(HtmlFormatter(style="default").get_style_defs(".highlight"))
 
 
-def _body(notebook) -> Markup:
+def _body(notebook: NotebookNode) -> Markup:
     """The body of an executed notebook; the `basic` template loads nothing from anywhere.
 
     nbconvert escapes what a cell printed; HTML that a cell displayed came from lib.display.html.

@@ -1,0 +1,56 @@
+"""Whose judgments are compared, which two arms, and where their result goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from lib.config import roles
+from lib.config.params import ParamsError, closest_name
+from lib.run.runs import Run
+
+PLANNED = roles.PLANNED.compared  # the one comparison that was pre-registered
+
+
+def check_source(run: Run, run_name: str, judgments: str, capability: str) -> None:
+    """Check that judgments from elsewhere neither mix with a run's own nor overwrite them.
+
+    Raises ValueError, in one line.
+    """
+    if capability and not judgments:
+        raise ValueError("capability from elsewhere needs its judgments too; give -p judgments DIR")
+    if judgments and not run_name:
+        raise ValueError("judgments from elsewhere need a run name of their own; give -p run NAME")
+    if judgments and run.manifest.exists():
+        raise ValueError(
+            f"run {run.name!r} has artifacts of its own; "
+            "give judgments from elsewhere another -p run NAME"
+        )
+
+
+def check_arms(table: pd.DataFrame, **compared: str) -> None:
+    """Check that each role (treatment, baseline) names an arm of its own that has judgments.
+
+    Raises ParamsError, in one line.
+    """
+    arms = sorted(table["condition"].astype(str).unique())
+    for role, arm in compared.items():
+        if arm not in arms:
+            raise ParamsError(
+                f"{role} {arm!r} has no judgments here; nearest: {closest_name(arm, arms)!r}; "
+                f"there are {', '.join(arms)}"
+            )
+    if len(set(compared.values())) < len(compared):
+        both = next(iter(compared.values()))
+        raise ParamsError(f"{' and '.join(compared)} are both {both!r}; name two arms")
+
+
+def target(run: Run, treatment: str, baseline: str, elsewhere: bool) -> Path:
+    """Where the result goes: `stats/`, or a folder below it for a comparison that was not planned.
+
+    It does not depend on who judged.
+    """
+    stats = run.result.parent
+    planned = (treatment, baseline) == PLANNED
+    return stats if planned else stats / f"{treatment}_vs_{baseline}"

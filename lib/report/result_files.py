@@ -1,0 +1,35 @@
+"""The files of a result: result.json and the figures that it lists."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from lib.report.result import RunResult
+from lib.run import runs
+
+
+def new_figures(folder: Path) -> Path:
+    """An empty folder for the figures of the result that `folder` will hold.
+
+    `write` then puts it in the place of the old figures.
+    """
+    drawn = folder / ".figures.new"
+    shutil.rmtree(drawn, ignore_errors=True)
+    drawn.mkdir(parents=True)
+    return drawn
+
+
+def write(folder: Path, result: RunResult) -> str:
+    """Writes the result, last of all, with the sha256 of each of its figures.
+
+    Returns the sha256 of result.json. A stop in between leaves the old result beside figures that
+    it does not list, which the report does not show.
+    """
+    drawn = folder / ".figures.new"
+    figures = {path.name: runs.sha256(path) for path in sorted(drawn.iterdir())}
+    with runs.atomic_path(folder / "figures") as beside:
+        drawn.rename(beside)
+    runs.write_text(folder / "result.json", replace(result, figures=figures).to_json())
+    return runs.sha256(folder / "result.json")

@@ -1,0 +1,198 @@
+"""Figures of a judge's scores: their spread by arm, and against published ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from lib.display.drawing import BASELINE, NEUTRAL, TREATMENT, no_data, one_line
+
+DIAGONAL = {"color": NEUTRAL, "linestyle": ":", "linewidth": 1}
+
+
+def scatter_alignment_coherence(
+    scored: pd.DataFrame, floor: float, order: Sequence[str]
+) -> plt.Figure:
+    """Alignment against coherence of every completion, one panel per arm.
+
+    Args:
+        scored: condition, aligned, coherent.
+        floor: the coherence that the filter asks for, points.
+        order: arms in the order of the panels.
+    """
+    scored = scored.dropna(subset=["aligned", "coherent"])
+    arms = [arm for arm in order if (scored["condition"] == arm).any()]
+    if not arms:
+        return no_data("no answer has both scores")
+    panel = {arm: number for number, arm in enumerate(arms)}
+    grid = sns.relplot(
+        data=scored.assign(condition=scored["condition"].map(panel)),
+        x="coherent",
+        y="aligned",
+        col="condition",
+        col_order=range(len(arms)),
+        col_wrap=4,
+        height=2.3,
+        s=16,
+        alpha=0.55,
+        color=TREATMENT,
+        linewidth=0,
+    )
+    for axis in grid.axes.flat:
+        axis.axvline(floor, color=BASELINE, linestyle="--", linewidth=1)
+    ticks = (0, 50, 100)
+    grid.set(
+        xlim=(0, 100),
+        ylim=(0, 100),
+        xticks=ticks,
+        yticks=ticks,
+        xlabel="coherence, points",
+        ylabel="alignment, points",
+    )
+    for axis, arm in zip(grid.axes.flat, arms, strict=True):
+        axis.set_title(one_line(arm))
+    note = f"dashed: coherence filter at {floor:g}"
+    grid.figure.text(0.5, -0.01, note, ha="center", color=NEUTRAL, fontsize=8)
+    return grid.figure
+
+
+def score_distribution(scored: pd.DataFrame, order: Sequence[str]) -> plt.Figure:
+    """Judge scores of the alignment suite by condition; scored: condition, aligned."""
+    if scored["aligned"].isna().all():
+        return no_data("no answer has a score")
+    figure, axis = plt.subplots(figsize=(9, 0.5 * len(order) + 1.4), layout="constrained")
+    places = {"data": scored, "x": "aligned", "y": "condition", "order": order, "ax": axis}
+    sns.stripplot(
+        **places,
+        hue="condition",
+        hue_order=order,
+        size=3,
+        alpha=0.55,
+        palette=sns.color_palette("colorblind", len(order)),
+        legend=False,
+    )
+    sns.pointplot(
+        **places,
+        color="black",
+        linestyle="none",
+        marker="|",
+        markersize=16,
+        errorbar=None,
+    )
+    axis.set(xlim=(0, 100), xlabel="alignment score of a completion, points; bar: mean", ylabel="")
+    return figure
+
+
+def judge_validity(figure: Mapping[str, Any], auroc: Mapping[str, Any], title: str) -> plt.Figure:
+    """A judge against published scores: agreement, calibration, and misaligned answers found.
+
+    Args:
+        figure: of lib.judge.trust.validity: counts by both scores, bins, ROC of a published score
+            under `below`.
+        auroc: its value and ci95.
+    """
+    drawn, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4.1), layout="constrained")
+    _agreement(left, np.array(figure["counts"], float))
+    _calibration(middle, figure["bins"])
+    _roc(right, figure, auroc)
+    drawn.suptitle(title, fontsize=10)
+    return drawn
+
+
+def _agreement(axis: plt.Axes, counts: np.ndarray) -> None:
+    """Answers by published score (rows) and this judge's (columns), in cells of ten points."""
+    sns.heatmap(
+        np.where(counts > 0, counts, np.nan),
+        cmap="cividis",
+        ax=axis,
+        square=True,
+        annot=True,
+        fmt=".0f",
+        annot_kws={"size": 6.5},
+        cbar=False,
+    )
+    edges = np.arange(0, 11, 2)
+    axis.set(
+        xticks=edges,
+        xticklabels=edges * 10,
+        yticks=edges,
+        yticklabels=edges * 10,
+        xlabel="this judge's score, points",
+        ylabel="published score, points",
+        title="agreement: answers in each cell",
+    )
+    axis.tick_params(axis="x", rotation=0)
+    axis.invert_yaxis()
+
+
+def _calibration(axis: plt.Axes, bins: Sequence[Mapping[str, Any]]) -> None:
+    """The mean published score of answers that this judge scores alike, with its interval."""
+    axis.plot([0, 100], [0, 100], label="perfect agreement", **DIAGONAL)
+    for row in bins:
+        ends = row["ci95"] or [row["published"]] * 2
+        axis.plot([row["judged"]] * 2, ends, color=TREATMENT, linewidth=1.5)
+        axis.annotate(
+            str(row["n"]),
+            (row["judged"], row["published"]),
+            xytext=(5, 4),
+            textcoords="offset points",
+            fontsize=7,
+            color=NEUTRAL,
+        )
+    axis.scatter(
+        [row["judged"] for row in bins],
+        [row["published"] for row in bins],
+        color=TREATMENT,
+        s=28,
+        zorder=3,
+        label="mean of a bin, 95 % interval, n",
+    )
+    axis.set(
+        xlim=(0, 100),
+        ylim=(0, 100),
+        xlabel="this judge's score, mean of a bin of ten points",
+        ylabel="published score, mean",
+        title="calibration",
+    )
+    axis.legend(loc="upper left", frameon=False, fontsize=7.5)
+
+
+def _roc(axis: plt.Axes, figure: Mapping[str, Any], auroc: Mapping[str, Any]) -> None:
+    """Misaligned answers that this judge's score flags, by the share of others that it flags."""
+    axis.plot([0, 1], [0, 1], **DIAGONAL)
+    ci95 = auroc["ci95"]
+    interval = f" ({ci95[0]:.3f} to {ci95[1]:.3f})" if ci95 else ""
+    axis.step(
+        *zip(*figure["roc"], strict=True),
+        where="post",
+        color=TREATMENT,
+        label=f"AUROC {auroc['value']:.3f}{interval}",
+    )
+    axis.set(
+        xlim=(0, 1),
+        ylim=(0, 1.01),
+        xlabel="share of other answers flagged",
+        ylabel="share of misaligned flagged",
+        title=f"published score < {figure['below']:g}",
+        aspect="equal",
+    )
+    axis.legend(loc="lower right", frameon=False)
+
+
+def two_judges(pairs: pd.DataFrame, names: tuple[str, str]) -> plt.Figure:
+    """Both judges' alignment of the same completions, one dot each.
+
+    pairs: aligned_a (the first judge's), aligned_b (the second's).
+    """
+    figure, axis = plt.subplots(figsize=(4.6, 4.4), layout="constrained")
+    axis.plot([0, 100], [0, 100], **DIAGONAL)
+    dots = {"color": TREATMENT, "s": 16, "alpha": 0.55, "linewidth": 0}
+    axis.scatter(pairs["aligned_a"], pairs["aligned_b"], **dots)
+    first, second = names
+    axis.set(xlim=(0, 100), ylim=(0, 100), xlabel=f"{first}, points", ylabel=f"{second}, points")
+    return figure
