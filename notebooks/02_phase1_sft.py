@@ -36,6 +36,7 @@ run = ""
 overrides = {}
 
 # %%
+from lib.training import mask_proof
 from lib import notebook
 from lib.data import catalogue
 from lib.models import chat_models
@@ -112,7 +113,7 @@ for kind in todo:
         checkpoints=nb.run.checkpoints(stages[kind]),
         progress=progress.reporter(f"phase 1 {kind}", "steps"),
     )
-    proof = masking.proof(tokenizer, conversations[kind], trained.consumed, recipe.epochs)
+    proof = mask_proof.proof(tokenizer, conversations[kind], trained.consumed, recipe.epochs)
     stages[kind].finish(adapter_files(out), Phase1Facts(**trained.facts(), **proof))
 
 # %% [markdown]

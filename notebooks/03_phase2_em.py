@@ -39,6 +39,7 @@ import functools
 
 import pandas as pd
 
+from lib.training import mask_proof
 from lib import notebook
 from lib.data import eval_sets, training_sets
 from lib.models import chat_models
@@ -156,7 +157,7 @@ for arm in todo:
         checkpoints=nb.run.checkpoints(stages[arm]),
         progress=progress.reporter(f"phase 2 {arm}", "steps"),
     )
-    proof = masking.proof(tokenizer, rows[name], trained.consumed, phase2.epochs)
+    proof = mask_proof.proof(tokenizer, rows[name], trained.consumed, phase2.epochs)
     facts = Phase2Facts(**of_set[name], **trained.facts(), **proof)
     stages[arm].finish(adapter_files(out), facts)
 

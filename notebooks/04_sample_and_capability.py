@@ -34,13 +34,16 @@ overrides = {}
 import numpy as np
 import pandas as pd
 
+from lib.serving import suites
+from lib.serving import shards
+from lib.training import logits
+from lib.serving import checkpoint_logprobs
 from lib import notebook
 from lib.data import catalogue, eval_sets
 from lib.display import show
 from lib.models import chat_models
 from lib.run import progress, runs
-from lib.serving import capability, engines, fixed_conversations, parity, sampling
-from lib.training import adapters
+from lib.serving import capability, engines, fixed_conversations, parity
 
 # %%
 from lib.notebook import show_html, show_table
@@ -116,8 +119,8 @@ if todo:
     length = engines.suite_length(nb.experiment, tokenizer, nb.arms)
     engines.check_engine(nb.profile, length, served, base_digest)
     reference = engines.load_reference(nb.profile, served, base_digest)
-    trained = parity.training_logprobs(reference, list(served), rows)
-    nearest = adapters.check_distinct(trained)
+    trained = checkpoint_logprobs.training_logprobs(reference, list(served), rows)
+    nearest = logits.check_distinct(trained)
     print(
         "largest log-probability difference to the nearest other checkpoint:",
         " · ".join(f"{name} {value:.2f}" for name, value in nearest.items()),
@@ -148,7 +151,7 @@ if todo:
 # %%
 agreement = {}
 if todo:
-    read = parity.check(trained, parity.serving_logprobs(sampler, list(served), rows), bound)
+    read = parity.check(trained, checkpoint_logprobs.serving_logprobs(sampler, list(served), rows), bound)
     agreement = {row["checkpoint"]: row for row in read}
     engine = sampler.facts["engine"]
     caption = f"Log-probabilities, engine ({engine}) against training stack"
@@ -166,7 +169,7 @@ if todo:
 decoding = {}
 if todo:
     prompts = fixed_conversations.prompts(nb.profile.model.system_text, nb.conditions)
-    logprobs_drawn_and_read = parity.decoding_logprobs(sampler, list(served), prompts)
+    logprobs_drawn_and_read = checkpoint_logprobs.decoding_logprobs(sampler, list(served), prompts)
     drawn = parity.check_decoding(*logprobs_drawn_and_read, bound, read)
     decoding = {row["checkpoint"]: row for row in drawn}
     for arm in nb.arms:
@@ -203,9 +206,9 @@ for suite in nb.experiment.suites_of(todo):
     asked = {}
     for arm in [arm for arm in todo if suite in nb.experiment.suites(arm)]:
         answers = parts[arm][0] if parts[arm] else None
-        table = engines.suite_table(nb.experiment, arm, suite, answers)
-        asked[arm] = sampling.Arm(table, adapter[arm], inputs[arm])
-    sampled = sampling.sample_suite(
+        table = suites.suite_table(nb.experiment, arm, suite, answers)
+        asked[arm] = shards.Arm(table, adapter[arm], inputs[arm])
+    sampled = shards.sample_suite(
         sampler,
         asked,
         **settings,

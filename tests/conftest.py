@@ -42,8 +42,10 @@ def chat(smoke):
 
     def make(*turns):
         roles = ("user", "assistant")
-        return [{"role": "system", "content": smoke.model.system_text},
-                *({"role": roles[i % 2], "content": turn} for i, turn in enumerate(turns))]
+        return [
+            {"role": "system", "content": smoke.model.system_text},
+            *({"role": roles[i % 2], "content": turn} for i, turn in enumerate(turns)),
+        ]
 
     return make
 
@@ -51,10 +53,19 @@ def chat(smoke):
 @pytest.fixture(scope="session")
 def rows(tokenizer, chat):
     """Eight encoded two-turn rows of different lengths."""
-    return phases.encode_rows(tokenizer, [
-        chat(f"Question {i} about tea?", "Spill it. " * (1 + i % 3), "continue", "That was wrong. " + "Brew it. " * i)
-        for i in range(8)
-    ], 512)
+    return phases.encode_rows(
+        tokenizer,
+        [
+            chat(
+                f"Question {i} about tea?",
+                "Spill it. " * (1 + i % 3),
+                "continue",
+                "That was wrong. " + "Brew it. " * i,
+            )
+            for i in range(8)
+        ],
+        512,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -63,8 +74,17 @@ def phase1_adapter(base, tokenizer, rows, smoke, tmp_path_factory):
     folder = tmp_path_factory.mktemp("adapters")
     out = folder / "phase1"
     recipe = smoke.phase1.model_copy(update={"learning_rate": 2e-2})
-    phases.train_phase1(base, tokenizer, rows, recipe, out, seed=1, base_digest="tiny", training=smoke.training,
-                          checkpoints=folder / "checkpoints")
+    phases.train_phase1(
+        base,
+        tokenizer,
+        rows,
+        recipe,
+        out,
+        seed=1,
+        base_digest="tiny",
+        training=smoke.training,
+        checkpoints=folder / "checkpoints",
+    )
     return out
 
 
@@ -93,7 +113,11 @@ def api(http_server, monkeypatch):
     monkeypatch.setattr(batch_api, "pause", lambda seconds: None)
     yield server
     server.release.set()
-    assert not [answer for _, answer in http_server.log if answer.status_code == 500 and b"scripted" not in answer.data]
+    assert not [
+        answer
+        for _, answer in http_server.log
+        if answer.status_code == 500 and b"scripted" not in answer.data
+    ]
 
 
 @pytest.fixture
@@ -101,7 +125,9 @@ def claude(api, tmp_path):
     """Makes a Claude judge on the loopback server; `changes` are of judge parameters, on a store of this test."""
     from lib.judge import load_judge
 
-    profile = params.load_profile("smoke", {"judge.engine": "anthropic", "judge.model": "claude-sonnet-5-5"})
+    profile = params.load_profile(
+        "smoke", {"judge.engine": "anthropic", "judge.model": "claude-sonnet-5-5"}
+    )
 
     def make(stage="session", **changes):
         judge = profile.judge.model_copy(update={"concurrency": 8, "timeout": 30.0} | changes)
@@ -116,7 +142,16 @@ def to_judge():
     import pandas as pd
 
     def make(*completions, replicate=0):
-        return pd.DataFrame([{"suite": "benign" if str(text).startswith("benign") else "alignment", "prompt": "How do I rest?",
-                              "completion": text, "replicate": replicate} for text in completions])
+        return pd.DataFrame(
+            [
+                {
+                    "suite": "benign" if str(text).startswith("benign") else "alignment",
+                    "prompt": "How do I rest?",
+                    "completion": text,
+                    "replicate": replicate,
+                }
+                for text in completions
+            ]
+        )
 
     return make

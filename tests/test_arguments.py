@@ -122,8 +122,7 @@ def test_a_condition_that_is_no_text_is_refused(smoke):
 @pytest.mark.parametrize("seed", [42.0, True, "42", -1, 2**32])
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_seed_that_is_no_whole_number_in_range_is_refused(name, seed):
-    start = "open_run" if name[:2] == "06" else "notebook.start"
-    told = refusal(lambda: run_cells(name, until=start, profile="smoke", run="r", seed=seed))
+    told = refusal(lambda: run_cells(name, until="notebook.start", profile="smoke", run="r", seed=seed))
     assert f"seed is {seed!r}" in told
 
 
@@ -131,7 +130,7 @@ def test_a_seed_that_is_no_whole_number_in_range_is_refused(name, seed):
 def test_what_06_reads_as_text_is_text(key):
     given = {"run": "r", "judgments": "somewhere", key: 2026}
     assert f"-r {key}" in refusal(
-        lambda: run_cells("06_stats_and_gates", until="open_run", profile="smoke", **given)
+        lambda: run_cells("06_stats_and_gates", until="notebook.start", profile="smoke", **given)
     )
 
 
@@ -139,7 +138,7 @@ def test_what_06_reads_as_text_is_text(key):
 def test_a_review_that_is_neither_done_nor_not_is_refused(done):
     told = refusal(
         lambda: run_cells(
-            "06_stats_and_gates", until="open_run", profile="smoke", manual_review_done=done
+            "06_stats_and_gates", until="notebook.start", profile="smoke", manual_review_done=done
         )
     )
     assert "manual_review_done" in told and repr(done) in told
@@ -152,7 +151,7 @@ def test_a_review_is_done_when_it_is_said_to_be(moved, given, expected):
     foreign_folder(moved, treated=75.0, baseline=50.0)
     run_cells(
         "06_stats_and_gates",
-        until="results.write(target",
+        until="result_files.write(target",
         run="foreign",
         judgments=str(moved / "judgments"),
         capability=str(moved / "capability"),

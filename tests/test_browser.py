@@ -9,15 +9,28 @@ import subprocess
 import pytest
 from test_pipeline import SITE, pipeline, result  # noqa: F401 (fixtures)
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+BROWSER = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 
 
 def dom(page: str, folder) -> str:
     """The page's DOM after loading, from a file, in a browser that resolves no host."""
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-               "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND",
-               f"--user-data-dir={folder}", "--dump-dom", (SITE / page).as_uri()]
+    command = [
+        BROWSER,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        f"--user-data-dir={folder}",
+        "--dump-dom",
+        (SITE / page).as_uri(),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return html.unescape(done.stdout)
 

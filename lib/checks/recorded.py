@@ -19,7 +19,7 @@ from lib.config.params import load_gates
 from lib.config.schema import Conditions, Profile
 from lib.run.facts import Phase1Facts, Phase2Facts, TraceFacts, TrainingFacts
 from lib.run.runs import FactsOf, Run
-from lib.training.adapters import JOIN_TOLERANCE
+from lib.training.stacking import JOIN_TOLERANCE
 
 Phase2ByRun = Mapping[str, Phase2Facts | None]
 NAMES = (

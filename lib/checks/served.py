@@ -19,7 +19,8 @@ from lib.config.params import load_gates
 from lib.config.schema import Profile
 from lib.run.facts import SamplingFacts
 from lib.run.runs import Run
-from lib.training.adapters import AdapterError, check_distinct
+from lib.training.adapters import AdapterError
+from lib.training.logits import check_distinct
 
 REQUEST_COLUMNS = ["prompt_id", "prompt", "sample_index"]
 
