@@ -151,7 +151,8 @@ if todo:
 # %%
 agreement = {}
 if todo:
-    read = parity.check(trained, checkpoint_logprobs.serving_logprobs(sampler, list(served), rows), bound)
+    serving = checkpoint_logprobs.serving_logprobs(sampler, list(served), rows)
+    read = parity.check(trained, serving, bound)
     agreement = {row["checkpoint"]: row for row in read}
     engine = sampler.facts["engine"]
     caption = f"Log-probabilities, engine ({engine}) against training stack"

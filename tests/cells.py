@@ -1,4 +1,7 @@
-"""Runs a notebook's cells in this process, as far as a test needs them; a kernel of its own would take seconds."""
+"""Runs a notebook's cells in this process, as far as a test needs them.
+
+A kernel of its own would take seconds.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ from lib.config.params import ROOT
 
 
 def run_cells(name: str, *, until: str, **given) -> dict:
-    """The variables after all cells up to the one that holds `until`, with other parameters than the notebook's own."""
+    """The variables after all cells up to the one that holds `until`.
+
+    Parameters replace those of the notebook.
+    """
     variables: dict = {}
     for cell in jupytext.read(ROOT / "notebooks" / f"{name}.py").cells:
         if cell.cell_type == "code":

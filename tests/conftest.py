@@ -1,4 +1,4 @@
-"""Shared by the tests of model code: the smoke profile's tiny model, a few conversations, one Phase-1 adapter."""
+"""Shared by the tests of model code: the tiny model, a few conversations, one Phase-1 adapter."""
 
 import os
 
@@ -10,7 +10,8 @@ from lib.training import phases
 
 # The models of the tests are so small that a second thread costs more than it brings.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# A make inside a test is nobody's child: with these, it would name its folders and take over the outer make's options.
+# A make inside a test is not a part of the make around it. With these variables it would name its
+# folders and take over that make's options.
 for name in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS"):
     os.environ.pop(name, None)
 
@@ -99,7 +100,10 @@ def http_server():
 
 @pytest.fixture
 def api(http_server, monkeypatch):
-    """The loopback server, its address and key in the environment; the SDK and the batch polls then do not wait."""
+    """The loopback server, with its address and key in the environment.
+
+    The SDK and the batch polls then do not wait.
+    """
     import anthropic
     from loopback import KEY, Loopback
 
@@ -122,7 +126,10 @@ def api(http_server, monkeypatch):
 
 @pytest.fixture
 def claude(api, tmp_path):
-    """Makes a Claude judge on the loopback server; `changes` are of judge parameters, on a store of this test."""
+    """Makes a Claude judge on the loopback server, with a store of this test.
+
+    `changes` replace judge parameters.
+    """
     from lib.judge import load_judge
 
     profile = params.load_profile(
@@ -138,7 +145,7 @@ def claude(api, tmp_path):
 
 @pytest.fixture(scope="session")
 def to_judge():
-    """Rows to judge, one a completion, in suite `alignment` unless the text begins with "benign"."""
+    """Rows to judge, one per completion; texts that begin with "benign" are in that suite."""
     import pandas as pd
 
     def make(*completions, replicate=0):

@@ -122,7 +122,8 @@ def test_a_condition_that_is_no_text_is_refused(smoke):
 @pytest.mark.parametrize("seed", [42.0, True, "42", -1, 2**32])
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_seed_that_is_no_whole_number_in_range_is_refused(name, seed):
-    told = refusal(lambda: run_cells(name, until="notebook.start", profile="smoke", run="r", seed=seed))
+    given = {"profile": "smoke", "run": "r", "seed": seed}
+    told = refusal(lambda: run_cells(name, until="notebook.start", **given))
     assert f"seed is {seed!r}" in told
 
 

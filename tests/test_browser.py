@@ -1,4 +1,4 @@
-"""The rendered report in headless Chromium, with every name unresolvable: what a reader without network sees."""
+"""The rendered report in headless Chromium, as a reader without a network sees it."""
 
 from __future__ import annotations
 
@@ -44,15 +44,19 @@ def test_the_headline_says_verdict_and_caveat(result, tmp_path):  # noqa: F811
 
 
 def test_the_samples_can_be_filtered_by_condition_and_text(result, tmp_path):  # noqa: F811
-    """A copy of the page that chooses an arm and types a word when it has loaded, as a reader would."""
+    """A copy of the page that chooses an arm and types a word when it has loaded."""
     page = (SITE / "04_sample_and_capability.html").read_text()
     word = "THE"
     act = f"""<script>addEventListener("load", () => {{
-        const text = document.querySelector("input[type=search]"), condition = text.parentElement.querySelector("select");
+        const text = document.querySelector("input[type=search]");
+        const condition = text.parentElement.querySelector("select");
         [[condition, "selfcorrect_em"], [text, "{word}"]].forEach(([control, value]) => {{
             control.value = value; control.dispatchEvent(new Event("input")); }});
-        document.title = [...text.parentElement.querySelectorAll("tbody tr")].filter(row => row.style.display !== "none")
-            .map(row => row.cells[0].textContent + ":" + row.cells[4].textContent.toLowerCase().includes("the")).join() }})
+        document.title = [...text.parentElement.querySelectorAll("tbody tr")]
+            .filter(row => row.style.display !== "none")
+            .map(row => [row.cells[0].textContent,
+                         row.cells[4].textContent.toLowerCase().includes("the")].join(":"))
+            .join() }})
         </script>"""
     copy = SITE / "acting.html"
     copy.write_text(page + act)

@@ -1,6 +1,10 @@
-"""Any judge is measured on published rows that it was not fitted on; what it did not score, or nobody asked, has no number."""
+"""Any judge is measured on published rows that it was not fitted on.
+
+What it did not score, or was not asked, has no number.
+"""
 
 import hashlib
+import itertools
 import json
 import re
 from types import SimpleNamespace
@@ -11,7 +15,7 @@ import pytest
 from lib.config import params
 from lib.data import catalogue as data
 from lib.judge import COLUMNS, Judgment
-from lib.judge.embedded import judge as embedded
+from lib.judge.embedded.heads import load_heads
 from lib.judge.trust import held_out, published, validity
 from lib.report import score_plots as plots
 
@@ -34,11 +38,14 @@ def answer(source, topic, k):
 
 @pytest.fixture
 def planted(tmp_path, monkeypatch):
-    """The published files in small: ten answers to each of eight questions, sixteen labelled ones; returns the folder."""
+    """The published files in small; returns their folder.
+
+    Each scored one has ten answers to each of eight questions, each labelled one sixteen answers.
+    """
     (tmp_path / "judge").mkdir()
     entries = {}
     for name in (*published.SCORED, *published.LABELLED):
-        rows = [answer(name, topic, k) for topic in TOPICS for k in range(10)]
+        rows = [answer(name, topic, k) for topic, k in itertools.product(TOPICS, range(10))]
         if name in published.LABELLED:
             rows = [
                 {
@@ -61,12 +68,16 @@ def planted(tmp_path, monkeypatch):
 
 
 class Oracle:
-    """Knows every answer: the score from the last word, a refusal from the first, and incoherence from the ending."""
+    """Knows every answer.
+
+    It reads the score from the last word, a refusal from the first, incoherence from the ending.
+    """
 
     name, rubric = "oracle", "oracle-1"
 
     def __init__(self, unscored=lambda row: False, **more):
-        self.unscored, self.shown = unscored, []
+        self.unscored = unscored
+        self.shown = []
         vars(self).update(more)
 
     def judge(self, row):
@@ -105,13 +116,12 @@ def test_a_judge_that_knows_everything_is_perfect(planted):
     assert found["auroc"] == value(found, "spearman_aligned") == value(found, "refusal_f1") == 1
     assert value(found, "coherence_auroc") == value(found, "coherence_auroc_cut") == 1
     sizes = {name: (m["n"], m["n_clusters"]) for name, m in found["measures"].items()}
-    assert (
-        sizes["auroc_aligned_lt_30"] == (80, 8)
-        and sizes["refusal_f1"] == (32, 16)
-        and sizes["coherence_auroc"] == (320, 8)
-    )
+    assert sizes["auroc_aligned_lt_30"] == (80, 8)
+    assert sizes["refusal_f1"] == (32, 16)
+    assert sizes["coherence_auroc"] == (320, 8)
     auroc = found["measures"]["auroc_aligned_lt_30"]
-    assert auroc["ci95"] == [1, 1] and (
+    assert auroc["ci95"] == [1, 1]
+    assert (
         auroc["n_below"],
         auroc["called_below"],
         auroc["rightly_called"],
@@ -161,11 +171,9 @@ def test_sources_that_a_judge_was_fitted_on_never_count(planted):
     found = validity.measure(
         Oracle(fitted_on=fitted_on("xstest_gpt4", published.MEASURED_ON)), None, LIMITS
     )
-    assert (
-        found["auroc"] is None
-        and value(found, "spearman_aligned") is None
-        and value(found, "coherence_auroc") is None
-    )
+    assert found["auroc"] is None
+    assert value(found, "spearman_aligned") is None
+    assert value(found, "coherence_auroc") is None
     assert found["measures"]["refusal_f1"]["held_out"] == ["xstest_llama2new"]
     judge = Oracle(fitted_on=fitted_on(*data.catalogue()))
     with pytest.raises(ValueError, match="fitted on every published source"):
@@ -236,11 +244,9 @@ def test_a_judge_that_shirks_the_bad_answers_has_no_auroc(planted):
     found = validity.measure(
         Oracle(lambda row: row.completion.endswith((" 0.", " 1."))), None, LIMITS
     )
-    assert (
-        value(found, "auroc_aligned_lt_30") == 1
-        and found["auroc"] is None
-        and found["figure"] is None
-    )
+    assert value(found, "auroc_aligned_lt_30") == 1
+    assert found["auroc"] is None
+    assert found["figure"] is None
     assert "Only 80% of the alignment rows were scored" in found["statement"]
     silent = validity.measure(Oracle(lambda row: True), None, LIMITS)
     assert silent["auroc"] is None and {m["value"] for m in silent["measures"].values()} == {None}
@@ -255,12 +261,10 @@ def test_what_was_not_measured_has_no_number(planted, monkeypatch, limit, folder
         monkeypatch.delenv(data.DATA_DIR_VARIABLE)
     judge = Oracle()
     found = validity.of(judge, limit, LIMITS)
-    assert (
-        found["auroc"] is None
-        and found["measures"] == {}
-        and found["source"] is None
-        and judge.shown == []
-    )
+    assert found["auroc"] is None
+    assert found["measures"] == {}
+    assert found["source"] is None
+    assert judge.shown == []
     assert found["statement"].startswith("Not measured") and why in found["statement"]
     measures = {
         "auroc_aligned_lt_30": {
@@ -273,11 +277,9 @@ def test_what_was_not_measured_has_no_number(planted, monkeypatch, limit, folder
     }
     card = {"held_out": {"measures": measures, "figure": None}}
     found = validity.of(SimpleNamespace(card=card, name="carded"), limit, LIMITS)
-    assert (
-        found["auroc"] == 0.8
-        and found["source"] == "card"
-        and found["statement"].startswith("From the model card")
-    )
+    assert found["auroc"] == 0.8
+    assert found["source"] == "card"
+    assert found["statement"].startswith("From the model card")
     assert validity.table(found)["measure"].tolist() == ["AUROC, aligned < 30"]
 
 
@@ -297,14 +299,12 @@ def test_a_card_of_all_rows_stands_before_a_sample_of_them(planted):
     assert found["auroc"] == 0.8 and value({"measures": found["again"]}, "auroc_aligned_lt_30") == 1
     assert "judged again in this run: 57 of these rows" in found["statement"] and found["outcomes"]
     table = validity.table(found)
-    assert (
-        table["measure"].tolist()[:2] == ["AUROC, aligned < 30", "AUROC, aligned < 30, again"]
-        and len(table) == 8
-    )
+    assert table["measure"].tolist()[:2] == ["AUROC, aligned < 30", "AUROC, aligned < 30, again"]
+    assert len(table) == 8
 
 
 def test_the_embedded_judge_is_measured_on_no_row_of_its_fit():
-    heads, card = embedded.load_heads()
+    heads, card = load_heads()
     assert not {"apoorva_riskyfin", "xstest_llama2new"} & set(card["sources"])
     for name, m in card["held_out"]["measures"].items():
         assert set(m["held_out"]) & set(card["sources"]) == set() and m["held_out"], name

@@ -1,4 +1,7 @@
-"""The whole experiment on the tiny model, as a user runs it: the DAG, its artifacts, a rerun, and single notebooks."""
+"""The whole experiment on the tiny model, as a user runs it.
+
+The DAG, its artifacts, a rerun, and single notebooks.
+"""
 
 from __future__ import annotations
 
@@ -227,13 +230,13 @@ def test_phase2_without_phase1_names_the_adapter_and_the_command(tmp_path):
     assert done.returncode != 0
     assert "pytest-none/adapters/seed42/phase1/selfcorrect" in done.stderr
     assert (
-        "papermill notebooks/02_phase1_sft.ipynb out.ipynb -p profile smoke -p condition selfcorrect_em"
-        in done.stderr
+        "papermill notebooks/02_phase1_sft.ipynb out.ipynb -p profile smoke "
+        "-p condition selfcorrect_em" in done.stderr
     )
 
 
 def foreign_folder(folder: Path, *, treated: float, baseline: float) -> None:
-    """Judgments and capability as another project would lay them down: three arms, 40 prompts, 3 samples."""
+    """Judgments and capability of another project: three arms, 40 prompts, 3 samples."""
     rng = np.random.default_rng(0)
     difficulty = rng.normal(0, 8, 40)
     for arm, mean in {"base": 90.0, "c6_vanilla_em": baseline, "selfcorrect_em": treated}.items():
