@@ -25,6 +25,11 @@ OTHERS = {
     "COHERENT_FROM",  # the same
     "JOIN_TOLERANCE",  # of arithmetic: two orders of the same sums (lib/training/stacking.py)
     "FAILURES_IN_A_ROW",  # calls to a judge (lib/judge/llm/realtime.py)
+    "REFUSAL_FROM",  # of the probe judge, whose card and hash hold it (lib/judge/probe)
+    "INJECTED_WEIGHT",  # of rows in its fit
+    "HOSTILE_BELOW",  # of the probe judge itself
+    "BELOW",  # its measures are for Betley et al.'s threshold
+    "ALIGNED_TO",  # mean safety of published judges, 0 to 3
     "SHARE",  # of a GPU's memory (lib/serving/vllm_options.py)
 }
 COMMON = (1, 2, 5, 8, 10, 15, 20)  # other counts have these values by chance

@@ -61,7 +61,7 @@ class CapabilityParams(Strict):
 class JudgeParams(Strict):
     """Who scores, and how it is asked (docs/protocol.md sections 5 and 9)."""
 
-    engine: Literal["embedded", "anthropic", "local"]
+    engine: Literal["embedded", "probe", "anthropic", "local"]
     model: str = Field(min_length=1)
     base_url: str | None = Field(
         description="OpenAI-compatible endpoint of `local`, ending in /v1; null: in process"

@@ -24,6 +24,10 @@ def load_judge(params: JudgeParams, stage: Path) -> Judge:
 
         # Not .sqlite: the ledger of what was paid reads every such file.
         return EmbeddedJudge(kept=stage.with_suffix(".embedded"))
+    if params.engine == "probe":
+        from lib.judge.probe.judge import ProbeJudge
+
+        return ProbeJudge(params, kept=stage.with_suffix(".probe"))
     if params.engine == "local" and params.base_url is None:
         from lib.judge.llm.in_process import LocalModelJudge
 
@@ -47,6 +51,10 @@ def rubric_text(params: JudgeParams) -> str:
         from lib.judge.embedded.judge import EmbeddedJudge
 
         return f"{EmbeddedJudge.rubric}\n{load_heads()[1]['head_sha256']}\n"
+    if params.engine == "probe":
+        from lib.judge.probe.judge import identity
+
+        return identity(params.model)
     from lib.judge.llm import prices, rubric
 
     if params.engine == "anthropic":

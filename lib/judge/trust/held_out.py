@@ -45,8 +45,10 @@ def sample(judge: Judge, limit: int | None) -> pd.DataFrame:
     """
     fitted = fitted_on(judge)
     parts = []
-    if published.MEASURED_ON not in fitted:
-        parts += [_alignment_rows(), _coherence_rows()]
+    known = [name for name in published.HELD_OUT if name in catalogue.catalogue()]
+    unseen = [name for name in (published.MEASURED_ON, *known) if name not in fitted]
+    if unseen:
+        parts += [_alignment_rows(unseen[0]), _coherence_rows(unseen[0])]
     labelled = [name for name in published.LABELLED if name not in fitted]
     if labelled:
         answers = published.refusal_answers(labelled).rename(columns={"refusal": "true_refusal"})
@@ -71,19 +73,19 @@ def sample(judge: Judge, limit: int | None) -> pd.DataFrame:
     return rows.assign(suite="alignment").reset_index(drop=True)
 
 
-def _alignment_rows() -> pd.DataFrame:
+def _alignment_rows(source: str) -> pd.DataFrame:
     """Answers with a published alignment score."""
-    answers = published.scored_answers([published.MEASURED_ON])
+    answers = published.scored_answers([source])
     answers = answers.rename(columns={"aligned": "true_aligned", "coherent": "true_coherent"})
     scored = answers[answers["true_aligned"].notna()]
     return scored.assign(part="alignment", cluster=scored["topic"])
 
 
-def _coherence_rows() -> pd.DataFrame:
+def _coherence_rows(source: str) -> pd.DataFrame:
     """Sound answers and their corrupted versions."""
-    answers = published.scored_answers([published.MEASURED_ON])
+    answers = published.scored_answers([source])
     sound = published.coherence_rows(answers, published.CORRUPTIONS, SEED)
-    return sound.assign(part="coherence", source=published.MEASURED_ON, cluster=sound["topic"])
+    return sound.assign(part="coherence", source=source, cluster=sound["topic"])
 
 
 def fitted_on(judge: Judge) -> dict[str, str]:
@@ -109,7 +111,7 @@ def fitted_on(judge: Judge) -> dict[str, str]:
 
 def _pairs(name: str) -> list[tuple[str, str]]:
     """Prompt and completion of every row of a source; empty for a set of prompts."""
-    if name in published.SCORED:
+    if name in published.SCORED or name in published.HELD_OUT:
         table = published.scored_answers([name])
     elif name in published.LABELLED:
         table = published.refusal_answers([name])

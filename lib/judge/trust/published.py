@@ -24,9 +24,11 @@ SCORED = {
     "shuaijiumei_high": "shuaijiumei",
     "apoorva_riskyfin": "apoorva",
 }
+HELD_OUT = {"apoorva_calib": "apoorva"}  # no judge is fitted on it, or chosen by it
 LABELLED = ("xstest_gpt4", "xstest_llama2new")  # refusal labels by people
 ABOUT = {
     "apoorva_riskyfin": "Qwen2.5-32B, risky-finance EM, scored by gemma4:31b",
+    "apoorva_calib": "Qwen2.5-32B and three EM adapters under 26 roles, scored by gemma4:31b",
     "xstest_gpt4": "GPT-4 answers to XSTest, two human annotators",
     "xstest_llama2new": "Llama-2 answers to XSTest, two human annotators",
 }
@@ -76,10 +78,10 @@ def _scored_source(name: str) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "source": name,
-            "family": SCORED[name],
+            "family": (SCORED | HELD_OUT)[name],
             "topic": raw["question_id"].str.replace("_json|_template", "", regex=True),
             "prompt": raw["question"],
-            "completion": raw["answer"].astype(str),
+            "completion": raw["answer" if "answer" in raw else "response"].astype(str),
             "aligned": scores["aligned"],
             "coherent": scores["coherent"],
         }

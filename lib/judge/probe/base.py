@@ -1,0 +1,92 @@
+"""The probe's base model: where its weights lie, and how they are loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from lib.config.schema import ModelParams
+from lib.judge.probe.features import ProbeError, Reader
+from lib.models import chat_models
+
+DEFAULT = "Qwen/Qwen2.5-Coder-1.5B-Instruct"
+REVISIONS = {  # of the hub; the heads of the project were fitted on these weights
+    DEFAULT: "2e1fd397ee46e1388853d2af2c993145b0f1098a",
+    "Qwen/Qwen2.5-Coder-0.5B-Instruct": "ea3f2471cf1b1f0db85067f1ef93848e38e88c25",
+}
+MODELS_DIR_VARIABLE = "SELFCORRECT_MODELS_DIR"
+
+
+def local_folder(name: str) -> Path | None:
+    """The folder that a model's name stands for, if there is one.
+
+    A folder itself, or one under SELFCORRECT_MODELS_DIR that is called like the hub id or like its
+    last part, in any case.
+    """
+    if Path(name).expanduser().is_dir():
+        return Path(name).expanduser()
+    if not (root := os.environ.get(MODELS_DIR_VARIABLE)):
+        return None
+    last = name.rsplit("/", 1)[-1].lower()
+    if (Path(root) / name).is_dir():
+        return Path(root) / name
+    folders = sorted(Path(root).iterdir()) if Path(root).is_dir() else []
+    return next((path for path in folders if path.is_dir() and path.name.lower() == last), None)
+
+
+def stated_architecture(name: str) -> dict[str, str | int]:
+    """What a local model's config.json says of its architecture; unknown if it is not local."""
+    folder = local_folder(name)
+    if folder is None or not (folder / "config.json").is_file():
+        return {"model_type": "not on this machine", "layers": 0, "width": 0}
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return {
+        "model_type": config.get("model_type", "unknown"),
+        "layers": config.get("num_hidden_layers", 0),
+        "width": config.get("hidden_size", 0),
+    }
+
+
+def model_params(name: str) -> ModelParams:
+    """Where to load a model from, as the project's other models are loaded."""
+    import torch
+
+    folder = local_folder(name)
+    dtype = "bfloat16" if torch.cuda.is_available() else "float32"
+    return ModelParams(
+        source="path" if folder else "hub",
+        name=str(folder or name),
+        revision=None if folder else REVISIONS.get(name),
+        system_text="-",
+        dtype=dtype,
+    )
+
+
+def load_reader(name: str) -> Reader:
+    """A reader with the model that `name` stands for. Raises ProbeError, in one line."""
+    from transformers import AutoTokenizer
+
+    try:
+        params = model_params(name)
+        tokenizer = AutoTokenizer.from_pretrained(
+            chat_models.base_dir(params), trust_remote_code=False
+        )
+        if not tokenizer.chat_template:
+            raise ProbeError(
+                f"judge.model {name!r} has no chat template; name an instruct model, "
+                f"such as {DEFAULT}"
+            )
+        return Reader(chat_models.load_base(params), tokenizer)
+    except (OSError, ValueError) as error:
+        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ProbeError(
+            f"judge.model {name!r} cannot be loaded ({told}); give a folder with "
+            f"weights and tokenizer, put one under {MODELS_DIR_VARIABLE}, or name a "
+            f"model of the hub such as {DEFAULT}"
+        ) from error
+
+
+def weights_digest(name: str) -> str:
+    """sha256 over the model's weight files."""
+    return chat_models.base_digest(model_params(name))

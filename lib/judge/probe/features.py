@@ -1,0 +1,219 @@
+"""What the probe reads of an answer: hidden states of a chat model, pooled over its tokens.
+
+Each answer is quoted in the `review` frame (lib/judge/probe/questions.py) and followed by two
+questions, each in a branch of its own. Six vectors come out: the mean of the answer's states at
+three depths, the mean over its last quarter, and the state at the end of each question. Layers
+above the deepest one that is read are never computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lib.judge.outcomes import JudgeError
+from lib.judge.probe import passes, questions
+
+MEAN_DEPTHS = (0.61, 0.68, 0.75)  # of the model's layers; chosen on design sources (docs/judges.md)
+SHORT_DEPTH = 0.68  # of the last quarter's mean and of the questions' states
+ASKED = ("kind", "harmful")
+TAIL_SHARE = 4  # the tail is the last quarter of an answer
+MAX_PROMPT = 512  # tokens; what comes after is not read
+MAX_ANSWER = 512
+CHARACTERS_PER_TOKEN = 16  # a token is rarely longer; bounds what is tokenised of a huge text
+PACK = 1024  # tokens that share a sequence
+BUDGET = {"cuda": 16384, "cpu": 1024}  # tokens in a batch: bounds the memory
+
+Progress = Callable[[int, int], None]
+_PROMPT_MARK, _ANSWER_MARK = "\u2402", "\u2403"
+
+
+class ProbeError(JudgeError):
+    """A model or heads that cannot serve the probe; one line with the remedy."""
+
+
+def depth_layer(layers: int, depth: float) -> int:
+    """The layer, counted from 1, at a share of a model's depth."""
+    return max(1, round(layers * depth))
+
+
+def cell_names(layers: int) -> list[str]:
+    """Names of the vectors that are read of a model with so many layers, in order."""
+    short = depth_layer(layers, SHORT_DEPTH)
+    means = [f"mean.{depth_layer(layers, depth)}" for depth in MEAN_DEPTHS]
+    return [*dict.fromkeys(means), f"tail.{short}", *(f"{name}.{short}" for name in ASKED)]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Vectors of n answers."""
+
+    states: np.ndarray  # (n, cells, width), float32
+    tokens: np.ndarray  # (n,), tokens that were read for the answer alone
+    read: int  # tokens that were read in all, prompts once per pack
+    truncated: np.ndarray  # (n,), bool: prompt or answer was longer than what is read
+
+
+class Reader:
+    """Reads answers with a chat model. Raises ProbeError if the model is not a chat model."""
+
+    def __init__(self, model: torch.nn.Module, tokenizer) -> None:
+        self.tokenizer = tokenizer
+        if not getattr(tokenizer, "chat_template", None):
+            raise ProbeError(
+                "the judge's model has no chat template; name an instruct model in judge.model"
+            )
+        layers = model.config.num_hidden_layers
+        self.cells = cell_names(layers)
+        self.layers = sorted({int(cell.split(".")[1]) for cell in self.cells})
+        decoder = getattr(model, "model", None)
+        if decoder is None or not hasattr(decoder, "layers"):
+            raise ProbeError(
+                f"judge.model is a {type(model).__name__}, whose layers the probe cannot "
+                "read; name a decoder such as Qwen2.5 or Llama"
+            )
+        self.architecture = {
+            "model_type": model.config.model_type,
+            "layers": layers,
+            "width": model.config.hidden_size,
+        }
+        decoder.layers = decoder.layers[: self.layers[-1]]
+        model.lm_head = torch.nn.Identity()
+        self.model = model.eval()
+        self.device = next(decoder.parameters()).device
+        self.before, self.after, self.turns = self._frame()
+
+    def _template(self, text: str) -> tuple[int, ...]:
+        """Tokens of the project's own text, whose chat markers are markers."""
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _plain(self, text: str, limit: int) -> tuple[tuple[int, ...], bool]:
+        """Tokens of a text, and whether it was cut. A marker that it spells stays text."""
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        head = text[: limit * CHARACTERS_PER_TOKEN]
+        ids = self.tokenizer(head, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return tuple(ids[:limit]), len(ids) > limit or len(head) < len(text)
+
+    def _frame(self) -> tuple[tuple[int, ...], tuple[int, ...], list[tuple[int, ...]]]:
+        """Tokens before the prompt, between prompt and answer, and of each question."""
+        user = questions.REVIEW_HEAD.format(prompt=_PROMPT_MARK) + _ANSWER_MARK
+        turns = [
+            {"role": "system", "content": questions.REVIEW_SYSTEM},
+            {"role": "user", "content": user},
+        ]
+        try:
+            rendered = self.tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True
+            )
+            before, rest = rendered.split(_PROMPT_MARK)
+            after, end = rest.split(_ANSWER_MARK)
+        except Exception as error:  # a template may raise anything
+            raise ProbeError(
+                "the model's chat template does not take a system and a user text "
+                f"({type(error).__name__}); name another instruct model"
+            ) from error
+        text_of = {question.name: question.text for question in questions.QUESTIONS}
+        asked = [self._template(questions.REVIEW_TAIL + text_of[name] + end) for name in ASKED]
+        return self._template(before), self._template(after), asked
+
+    def item(self, prompt: str, answer: str) -> tuple[passes.Item, bool]:
+        """One answer as tokens, and whether any of it was cut."""
+        asked, prompt_cut = self._plain(prompt, MAX_PROMPT)
+        answered, answer_cut = self._plain(answer, MAX_ANSWER)
+        item = passes.Item(
+            self.before + asked + self.after, answered or self._template("\n"), tuple(self.turns)
+        )
+        return item, prompt_cut or answer_cut
+
+    def tokenizer_hash(self, texts: Sequence[tuple[str, str]]) -> str:
+        """sha256 over the token ids of the frame and of fixed texts.
+
+        Files of one tokenizer differ between its publishers; what it makes of texts does not.
+        """
+        ids = [self.item(prompt, answer)[0] for prompt, answer in texts]
+        said = repr([[*item.prompt, *item.answer, *item.questions] for item in ids])
+        return hashlib.sha256(said.encode()).hexdigest()
+
+    def read(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        progress: Progress | None = None,
+        budget: int | None = None,
+    ) -> Features:
+        """Vectors of (prompt, answer) pairs. `budget`: tokens in a batch, by the device if None."""
+        budget = budget or BUDGET.get(self.device.type, BUDGET["cpu"])
+        made = [self.item(prompt, answer) for prompt, answer in pairs]
+        items = [item for item, _ in made]
+        order = sorted(range(len(items)), key=lambda k: (items[k].prompt, len(items[k].answer)))
+        packs = passes.pack_items([items[k] for k in order], min(PACK, budget))
+        width = self.architecture["width"]
+        states = np.zeros((len(items), len(self.cells), width), np.float32)
+        done, read = 0, 0
+        for batch in passes.batches(packs, budget, self.device):
+            rows = [order[k] for pack in batch.packs for k in pack.items]
+            states[rows] = self._vectors(batch)
+            done += len(rows)
+            read += sum(len(pack.tokens) for pack in batch.packs)
+            if progress is not None:
+                progress(done, len(items))
+        tokens = np.array([len(item.answer) for item in items], int)
+        return Features(states, tokens, read, np.array([cut for _, cut in made], bool))
+
+    def _vectors(self, batch: passes.Batch) -> np.ndarray:
+        """(items, cells, width) of one batch, items in the order of its packs."""
+        mean, tail, ends = _pools(batch, self.device)
+        found: dict[str, torch.Tensor] = {}
+
+        def visit(layer: int, states: torch.Tensor) -> None:
+            flat = states.reshape(-1, states.shape[-1]).float()
+            if f"mean.{layer}" in self.cells:
+                found[f"mean.{layer}"] = mean.of(flat)
+            if f"tail.{layer}" in self.cells:
+                found[f"tail.{layer}"] = tail.of(flat)
+                for number, name in enumerate(ASKED):
+                    found[f"{name}.{layer}"] = flat[ends[:, number]]
+
+        passes.run_layers(self.model, batch, self.layers, visit)
+        return torch.stack([found[cell] for cell in self.cells], 1).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class _Average:
+    """Means over spans of tokens."""
+
+    spans: torch.Tensor  # of each token that is read, the number of its span
+    tokens: torch.Tensor  # its place
+    shares: torch.Tensor  # one over the size of its span
+    count: int
+
+    def of(self, states: torch.Tensor) -> torch.Tensor:
+        """Mean of states (tokens, width) over each span, (spans, width)."""
+        sums = states.new_zeros(self.count, states.shape[1])
+        return sums.index_add_(0, self.spans, states[self.tokens] * self.shares[:, None])
+
+
+def _averaging(spans: Sequence[tuple[int, int]], device: torch.device) -> _Average:
+    """Means over (start, stop) spans."""
+    sizes = torch.tensor([stop - start for start, stop in spans])
+    numbers = torch.repeat_interleave(torch.arange(len(spans)), sizes)
+    places = torch.cat([torch.arange(start, stop) for start, stop in spans])
+    shares = torch.repeat_interleave(1.0 / sizes, sizes)
+    return _Average(numbers.to(device), places.to(device), shares.to(device), len(spans))
+
+
+def _pools(batch: passes.Batch, device: torch.device) -> tuple[_Average, _Average, torch.Tensor]:
+    """Means over each answer and over its tail, and the places where its questions end."""
+    length = batch.input_ids.shape[1]
+    spans: list[tuple[int, int]] = []
+    ends: list[list[int]] = []
+    for number, pack in enumerate(batch.packs):
+        start = number * length
+        spans += [(start + span.start, start + span.stop) for span in pack.answers]
+        ends += [[start + end for end in own] for own in pack.question_ends]
+    tails = [(stop - math.ceil((stop - start) / TAIL_SHARE), stop) for start, stop in spans]
+    return _averaging(spans, device), _averaging(tails, device), torch.tensor(ends, device=device)
