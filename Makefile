@@ -1,4 +1,4 @@
-# report · score · test (without the slow tests) · test-all · notebooks · bench · clean.
+# report · score · test (without the slow tests) · test-all · lint · notebooks · bench · clean.
 # Each target makes its environment itself.
 PROFILE ?= demo
 OVERRIDES ?= {}
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
-.PHONY: report score test test-all notebooks bench clean gpu-host
+.PHONY: report score test test-all lint notebooks bench clean gpu-host
 .DEFAULT_GOAL := report
 
 # Parameters go to the pipeline as they were typed: nothing expands a $ or reads a name as a number.
@@ -44,6 +44,10 @@ test: $(READY)
 
 test-all: $(READY)
 	$(PYTEST)
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check lib tests benchmarks
 
 notebooks: $(READY)
 	$(VENV)/bin/python -m jupytext --sync notebooks/*.py
