@@ -36,13 +36,12 @@ run = ""
 overrides = {}
 
 # %%
-from lib.training import mask_proof
 from lib import notebook
 from lib.data import catalogue
 from lib.models import chat_models
 from lib.report import training_plots as plots
 from lib.run import progress, runs
-from lib.training import masking, phases
+from lib.training import mask_proof, masking, phases
 from lib.notebook import show_html
 from lib.run.facts import Phase1Facts
 from lib.run.runs import adapter_files

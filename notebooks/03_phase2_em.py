@@ -39,13 +39,14 @@ import functools
 
 import pandas as pd
 
-from lib.training import mask_proof
 from lib import notebook
 from lib.data import eval_sets, training_sets
 from lib.models import chat_models
 from lib.report import training_plots as plots
 from lib.run import progress, runs
-from lib.training import adapters, loop, masking, phases
+from lib.training import adapters, batches, mask_proof, masking, phases
+
+# %%
 from lib.notebook import show_html, show_table
 from lib.run.facts import CopiedFacts, Phase2Facts
 from lib.run.runs import adapter_files
@@ -90,7 +91,8 @@ steps = {}
 for name in nb.experiment.em_sets(nb.arms):
     rows[name], offences[name] = training_sets.phase2_rows(nb.profile, name, gate)
     encoded[name] = phases.encode_rows(tokenizer, rows[name], phase2.max_length)
-    steps[name] = loop.optimizer_steps(len(loop.sequences_of(encoded[name], phase2)), phase2)
+    sequences = batches.sequences_of(encoded[name], phase2)
+    steps[name] = batches.optimizer_steps(len(sequences), phase2)
     print(
         f"{name}: {len(rows[name])} rows, {len(offences[name])} dropped by the contamination "
         f"gate, {steps[name]} optimizer steps"

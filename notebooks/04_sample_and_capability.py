@@ -34,16 +34,14 @@ overrides = {}
 import numpy as np
 import pandas as pd
 
-from lib.serving import suites
-from lib.serving import shards
-from lib.training import logits
-from lib.serving import checkpoint_logprobs
 from lib import notebook
 from lib.data import catalogue, eval_sets
 from lib.display import show
 from lib.models import chat_models
 from lib.run import progress, runs
-from lib.serving import capability, engines, fixed_conversations, parity
+from lib.serving import capability, checkpoint_logprobs, engines, fixed_conversations, parity
+from lib.serving import shards, suites
+from lib.training import logits
 
 # %%
 from lib.notebook import show_html, show_table

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from lib.config.params import ROOT
 from lib.display import html, show
 
-READS_HTML = ROOT / "lib" / "judge" / "code_lines.py"  # finds tags in a model's answers
+READS_HTML = ROOT / "lib" / "judge" / "code_patterns.py"  # finds tags in a model's answers
 MODULES = [*sorted((ROOT / "lib").rglob("*.py")), *sorted((ROOT / "notebooks").glob("*.py"))]
 SOURCES = [path for path in MODULES if path != READS_HTML]
 TAG = re.compile(r"</?[a-z][a-z0-9]*(?=[\s/>])", re.IGNORECASE)

@@ -47,7 +47,7 @@ def mask_check(tmp_path, monkeypatch, chat):
     def train() -> recorded.Check:
         run_cells(
             "02_phase1_sft",
-            until="stage.finish",
+            until="stages[kind].finish",
             profile="smoke",
             condition="selfcorrect_only",
             run="planted",
