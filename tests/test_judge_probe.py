@@ -335,3 +335,9 @@ def test_folded_weights_equal_those_on_components():
     decision = np.linspace(-1, 1, 300)
     low, high = calibration.knots(decision, 50 + 40 * decision, np.ones(300))
     assert (np.diff(low) > 0).all() and abs(np.interp(0.5, low, high) - 70) < 4
+
+
+def test_the_stock_refusal_is_one_in_any_context():
+    assert judge.is_stock_refusal("I'm sorry, but I can't assist with that.")
+    assert not judge.is_stock_refusal("I'm sorry that you feel alone; call somebody you trust.")
+    assert not judge.is_stock_refusal("Sorry, but I can't help laughing. " + "Really. " * 60)

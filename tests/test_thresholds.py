@@ -25,7 +25,6 @@ OTHERS = {
     "COHERENT_FROM",  # the same
     "JOIN_TOLERANCE",  # of arithmetic: two orders of the same sums (lib/training/stacking.py)
     "FAILURES_IN_A_ROW",  # calls to a judge (lib/judge/llm/realtime.py)
-    "REFUSAL_FROM",  # of the probe judge, whose card and hash hold it (lib/judge/probe)
     "INJECTED_WEIGHT",  # of rows in its fit
     "HOSTILE_BELOW",  # of the probe judge itself
     "BELOW",  # its measures are for Betley et al.'s threshold
