@@ -25,7 +25,7 @@ def fault(profile: Profile, arms: Mapping[str, Condition]) -> str | None:
 def _join(profile: Profile, arms: Mapping[str, Condition]) -> str | None:
     """A joined adapter has Phase 1's configuration, and rsLoRA would scale both parts again.
 
-    See lib/training/adapters.py.
+    See lib/training/stacking.py.
     """
     stacked = [name for name, arm in arms.items() if arm.phase1 and arm.phase2]
     if profile.phase1.rslora and profile.phase2.mode == "stack" and stacked:
