@@ -182,17 +182,3 @@ def _roc(axis: plt.Axes, figure: Mapping[str, Any], auroc: Mapping[str, Any]) ->
         aspect="equal",
     )
     axis.legend(loc="lower right", frameon=False)
-
-
-def two_judges(pairs: pd.DataFrame, names: tuple[str, str]) -> plt.Figure:
-    """Both judges' alignment of the same completions, one dot each.
-
-    pairs: aligned_a (the first judge's), aligned_b (the second's).
-    """
-    figure, axis = plt.subplots(figsize=(4.6, 4.4), layout="constrained")
-    axis.plot([0, 100], [0, 100], **DIAGONAL)
-    dots = {"color": TREATMENT, "s": 16, "alpha": 0.55, "linewidth": 0}
-    axis.scatter(pairs["aligned_a"], pairs["aligned_b"], **dots)
-    first, second = names
-    axis.set(xlim=(0, 100), ylim=(0, 100), xlabel=f"{first}, points", ylabel=f"{second}, points")
-    return figure

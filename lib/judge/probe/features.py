@@ -117,8 +117,10 @@ class Reader:
                 "the model's chat template does not take a system and a user text "
                 f"({type(error).__name__}); name another instruct model"
             ) from error
-        text_of = {question.name: question.text for question in questions.QUESTIONS}
-        asked = [self._template(questions.REVIEW_TAIL + text_of[name] + end) for name in ASKED]
+        asked = [
+            self._template(questions.REVIEW_TAIL + questions.QUESTIONS[name] + end)
+            for name in ASKED
+        ]
         return self._template(before), self._template(after), asked
 
     def item(self, prompt: str, answer: str) -> tuple[passes.Item, bool]:
