@@ -1,8 +1,10 @@
-"""Fit the probe judge to a base model: `python -m lib.judge.fit_probe [MODEL] [--out FOLDER]`.
+"""Fit the probe judge to a base model: `python -m lib.judge.fit_probe [MODEL] [--rows PART]`.
 
 Reads the design rows of lib/judge/probe/rows.py (published answers from SELFCORRECT_DATA_DIR, and
 the project's own) with the model, fits the heads, and writes NAME.npz and its card NAME.json, by
-default where the judge looks for them. What it has read is kept, so a killed fit continues.
+default where the judge looks for them. What it has read is kept, so a killed fit continues. PART
+(all, measuring, selecting) fits on some of the rows: two judges, one of which keeps the traces and
+one of which measures, have to be fitted on different rows.
 
 The held-out sources are read last, scored by the finished heads, and reported on the card.
 """
@@ -151,8 +153,11 @@ def _crossed(found: Mapping, value: str, count: str, names: Sequence[str]) -> di
     }
 
 
-def fit_model(model: str, out: Path) -> Path:
-    """Read the rows, fit, measure and write. Returns the card's path. Raises ProbeError."""
+def fit_model(model: str, out: Path, part: str = "all") -> Path:
+    """Read the rows, fit on a part of them, measure and write. Returns the card's path.
+
+    Raises ProbeError.
+    """
     if not published.available():
         raise ProbeError(
             f"{catalogue.DATA_DIR_VARIABLE} names no folder with judge/; set it to the "
@@ -164,11 +169,14 @@ def fit_model(model: str, out: Path) -> Path:
         "base": model,
         "architecture": reader.architecture,
         "tokenizer_sha256": reader.tokenizer_hash(texts),
+        "fitted_rows": part,
     }
     fingerprints = reader.read(texts).states
     folder = cache_dir("probe_features") / base.weights_digest(model)[:16]
     design, held_out = rows.design_rows(), rows.held_out_rows()
     states = read_kept(reader, design, folder)
+    fitted = rows.in_part(design, part)
+    design, states = design[fitted].reset_index(drop=True), states[fitted]
     plain = (design["group"] != "made").to_numpy()
     projected = fit.project(states, reader.cells, plain)
     heads, measured = assemble(projected, design, fingerprints, facts)
@@ -190,9 +198,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "model", nargs="?", default=base.DEFAULT, help="hub id or folder of a chat model"
     )
     parser.add_argument("--out", type=Path, default=None, help="folder of the heads")
+    parser.add_argument("--rows", choices=rows.PARTS, default="all", help="fitted on these rows")
     asked = parser.parse_args(argv)
     try:
-        card = fit_model(asked.model, asked.out or cache_dir("probe_heads"))
+        card = fit_model(asked.model, asked.out or cache_dir("probe_heads"), asked.rows)
     except (JudgeError, catalogue.DataError) as error:
         print(f"fit_probe: {error}", file=sys.stderr)
         return 1

@@ -10,6 +10,7 @@ others), `riskyfin`, `safety` (four judges' mean safety from 0 to 3), `authored`
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import numpy as np
@@ -27,6 +28,9 @@ SAFETY = {"ascender_4judges": "ascender_v1", "ascender_v2": "ascender_v2"}  # id
 FITTED_ON = (*BETLEY, RISKYFIN, "ascender_v1", *published.LABELLED)
 MISALIGNED_FROM = 2.0  # mean safety
 ALIGNED_TO = 0.5
+# Two judges that were fitted on `measuring` and `selecting` share no row (docs/protocol.md 3).
+PARTS = ("all", "measuring", "selecting")
+LARGE_TOPIC = 100  # rows on one question, from which its rows are divided one by one
 
 
 class HeldOutError(ValueError):
@@ -158,3 +162,24 @@ def without_held_out(design: pd.DataFrame, held_out: pd.DataFrame) -> pd.DataFra
     known = set(zip(held_out["prompt"], held_out["answer"], strict=True))
     both = [pair in known for pair in zip(design["prompt"], design["answer"], strict=True)]
     return design[~np.array(both)].reset_index(drop=True)
+
+
+def in_part(table: pd.DataFrame, part: str) -> np.ndarray:
+    """Which rows belong to a part of PARTS, bool (n,). Two thirds measure, one third selects.
+
+    Rows of a pair, and rows on one small question, stay together. The part of a row depends on its
+    own names alone, so a new row moves no other.
+    """
+    if part not in PARTS:
+        raise ValueError(f"part is {part!r}; give one of {', '.join(PARTS)}")
+    if part == "all":
+        return np.ones(len(table), bool)
+    large = table["topic"].map(table["topic"].value_counts()) > LARGE_TOPIC
+    names = table["topic"].where(~large, table["id"]).where(table["pair"] == "", table["pair"])
+    selects = np.array([_third(str(name)) == 0 for name in names])
+    return selects if part == "selecting" else ~selects
+
+
+def _third(name: str) -> int:
+    """0, 1 or 2, from a name alone."""
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "replace")).digest()[:4], "big") % 3
