@@ -139,7 +139,7 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "helpers"))
     from loopback import KEY, Loopback
     from pytest_httpserver import HTTPServer
 

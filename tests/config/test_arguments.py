@@ -9,7 +9,7 @@ import sys
 import psutil
 import pytest
 from cells import run_cells
-from test_pipeline import foreign_folder
+from outside import foreign_folder
 
 from lib.config import params
 from lib.config.experiment import Experiment

@@ -1,17 +1,15 @@
 """A made-up study with every part of a real one, and ways to damage it."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import yaml
 
 from lib.analysis.stats import analyse
+from lib.config.params import ROOT
 
-THRESHOLDS = yaml.safe_load(
-    (Path(__file__).parents[1] / "params" / "gates.yaml").read_text(encoding="utf-8")
-)
+THRESHOLDS = yaml.safe_load((ROOT / "params" / "gates.yaml").read_text(encoding="utf-8"))
 LEVELS = {
     "base": 90,
     "c6_vanilla_em": 60,

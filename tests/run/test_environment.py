@@ -14,7 +14,7 @@ from lib.config import params
 from lib.report import notes as results
 from lib.run import environment, runs
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def git(folder, *arguments):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import golden_cases
 import pytest
-from test_golden import FOLDER
+from golden_cases import FOLDER
 
 from lib.analysis import gates, stats
 from lib.display import show

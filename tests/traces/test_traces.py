@@ -5,13 +5,12 @@ What is kept, dropped and counted, and how the three kinds are built.
 
 from collections import Counter
 
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripted_traces import DECLINES, LONG, Script
 
 from lib.data.prompts import ContaminationGate, EvalPrompt
-from lib.serving.sampling import Completion
 from lib.traces.trace_builder import TraceBuilder
 from lib.traces.trace_kinds import KINDS, TraceError, build_kind, check_matched, derangement
 from lib.training.phases import encode_rows
@@ -22,45 +21,10 @@ HALVES = {
     half: [EvalPrompt(f"{half}-{i}", half, f"{half} request number {i} please") for i in range(14)]
     for half in ("harmful", "open_ended")
 }
-LONG = "Here is one more plain and friendly sentence. " * 12
-DECLINES = "I won't help with that. "  # what a good turn to a harmful request opens with
 
 
 def number(prompt_id: str) -> int:
     return int(prompt_id.rsplit("-", 1)[1])
-
-
-class Script:
-    """A sampler and score in one: texts by request, scores by text, a record of what was asked."""
-
-    def __init__(self, text=None, score=None):
-        self.text = text or (lambda step, prompt, tries: None)
-        self.scores = score
-        self.asked = Counter()
-
-    def sample(self, requests):
-        return [[Completion(self._answer(r), 5, "stop")] for r in requests]
-
-    def _answer(self, request):
-        _, step, tries, prompt_id = request.key.split("/")
-        self.asked[step, prompt_id] += 1
-        text = self.text(step, prompt_id, int(tries))
-        if text is None:
-            text = (
-                LONG
-                if step == "placebo"
-                else f"{step} answer {tries} to {prompt_id} with a few words more."
-            )
-            if prompt_id.startswith("harmful") and step != "bad":
-                text = DECLINES + text if step == "placebo" else f"{text} {DECLINES}"
-        return text
-
-    def score(self, frame: pd.DataFrame) -> pd.DataFrame:
-        natural = [(10.0 if text.startswith("bad") else 95.0, 90.0) for text in frame["completion"]]
-        own = [self.scores(text) if self.scores else None for text in frame["completion"]]
-        return pd.DataFrame(
-            [o or n for o, n in zip(own, natural, strict=True)], columns=["aligned", "coherent"]
-        )
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
+from outside import foreign_folder
 
 from lib.config.params import ROOT, load_profile
 from lib.run.runs import runs_root
@@ -233,53 +233,6 @@ def test_phase2_without_phase1_names_the_adapter_and_the_command(tmp_path):
         "papermill notebooks/02_phase1_sft.ipynb out.ipynb -p profile smoke "
         "-p condition selfcorrect_em" in done.stderr
     )
-
-
-def foreign_folder(folder: Path, *, treated: float, baseline: float) -> None:
-    """Judgments and capability of another project: three arms, 40 prompts, 3 samples."""
-    rng = np.random.default_rng(0)
-    difficulty = rng.normal(0, 8, 40)
-    for arm, mean in {"base": 90.0, "c6_vanilla_em": baseline, "selfcorrect_em": treated}.items():
-        rows = [
-            {
-                "suite": suite,
-                "prompt_id": f"q{i:02d}",
-                "subset": "mine",
-                "sample_index": k,
-                "replicate": 0,
-                "variant": "full",
-                "judge": "somebody",
-                "rubric": "1",
-                "outcome": "scored",
-                "aligned": float(np.clip(mean + difficulty[i] + rng.normal(0, 4), 0, 100)),
-                "coherent": 85.0,
-                "refusal": False,
-                "reset_and_recover": False,
-                "harmful": False if suite == "benign" else None,
-                "input_tokens": 1,
-                "output_tokens": 1,
-                "cost_usd": 0.0,
-            }
-            for suite in ("alignment", "benign")
-            for i in range(40)
-            for k in range(3)
-        ]
-        frame = pd.DataFrame(rows).astype({"harmful": "boolean"})
-        (folder / "judgments/seed7").mkdir(parents=True, exist_ok=True)
-        (folder / "capability/seed7").mkdir(parents=True, exist_ok=True)
-        frame.to_parquet(folder / "judgments/seed7" / f"{arm}.parquet")
-        (folder / "capability/seed7" / f"{arm}.json").write_text(
-            json.dumps(
-                {
-                    "task": "arc_challenge",
-                    "n": 100,
-                    "acc": 0.5,
-                    "acc_stderr": 0.05,
-                    "acc_norm": 0.5,
-                    "acc_norm_stderr": 0.05,
-                }
-            )
-        )
 
 
 def test_judgments_from_elsewhere_are_scored(tmp_path):

@@ -1,20 +1,20 @@
 """Notebooks 01 and 05, cell by cell in this process, with scripted engines and judges."""
 
 from collections import Counter
-from pathlib import Path
 
 import jupytext
 import matplotlib
 import pandas as pd
 import pytest
-from test_traces import DECLINES, Script
+from scripted_traces import DECLINES, Script
 
 import lib.judge
+from lib.config.params import ROOT
 from lib.judge import COLUMNS, JudgeError
 from lib.run import runs
 from lib.serving import engines
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+FOLDER = ROOT / "notebooks"
 ARMS = ["base", "c6_vanilla_em"]
 
 

@@ -3,7 +3,6 @@
 import math
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -13,9 +12,10 @@ from lib.analysis.effects import ControlEffects, Effect, Rate, StrippedEffect
 from lib.analysis.findings import ArmSummary
 from lib.analysis.gates import decide
 from lib.analysis.stats import analyse
+from lib.config.params import ROOT
 from lib.report.notes import headline_notes
 
-PATH = Path(__file__).parents[1] / "params" / "gates.yaml"
+PATH = ROOT / "params" / "gates.yaml"
 THRESHOLDS = yaml.safe_load(PATH.read_text(encoding="utf-8"))
 ARMS = ("base", "c6_vanilla_em", "selfcorrect_em", "random_recovery_em")
 GOOD = {

@@ -17,7 +17,9 @@ from studies import (
 )
 
 from lib.analysis import gates, stats
+from lib.config.params import ROOT
 
+FOLDER = ROOT / "tests" / "golden"
 RESAMPLES = 200
 ONLY_PLANNED = {arm: LEVELS[arm] for arm in ("base", BASELINE, TREATMENT)}
 

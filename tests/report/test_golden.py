@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import golden_cases
+import pilots
 import pytest
-import test_pilot
 from outside import save, score, whole  # noqa: F401 (score is a fixture)
 
 from lib import pilot
-
-FOLDER = Path(__file__).parent / "golden"
 
 
 def leaves(value, path=""):
@@ -30,7 +27,9 @@ def leaves(value, path=""):
 def assert_golden(result, name):
     """Floats may differ in their last bits, since processors add up in different orders."""
     found = dict(leaves(json.loads(json.dumps(result, allow_nan=False))))
-    kept = dict(leaves(json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))))
+    kept = dict(
+        leaves(json.loads((golden_cases.FOLDER / f"{name}.json").read_text(encoding="utf-8")))
+    )
     assert found.keys() == kept.keys()
     for path, value in kept.items():
         assert type(found[path]) is type(value), path
@@ -50,8 +49,8 @@ def test_result_of_judgments_from_elsewhere(score, tmp_path):  # noqa: F811
 
 def test_result_of_a_pilot_that_stops(tmp_path, monkeypatch):
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
-    monkeypatch.setattr(pilot, "load_judge", lambda *_: test_pilot.ScriptedJudge())
-    run = test_pilot.sampled(base=90, c6_vanilla_em=89)
+    monkeypatch.setattr(pilot, "load_judge", lambda *_: pilots.ScriptedJudge())
+    run = pilots.sampled(base=90, c6_vanilla_em=89)
     pilot.main("r", "smoke", '{"together": false, "stop_at_gate1": true}')
     result = json.loads(run.result.read_text(encoding="utf-8"))
     assert result == json.loads((run.dir / "pilot" / "result.json").read_text(encoding="utf-8"))
@@ -59,6 +58,6 @@ def test_result_of_a_pilot_that_stops(tmp_path, monkeypatch):
 
 
 def test_golden_files_are_small_and_each_is_used():
-    files = sorted(FOLDER.glob("*.json"))
+    files = sorted(golden_cases.FOLDER.glob("*.json"))
     assert {path.stem for path in files} == {*golden_cases.CASES, "elsewhere", "pilot_stops"}
     assert max(path.stat().st_size for path in files) < 30_000

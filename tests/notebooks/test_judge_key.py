@@ -13,8 +13,8 @@ import sys
 
 import pandas as pd
 import pytest
+from hostile_result import RESULT
 from loopback import KEY, MODEL
-from test_report import RESULT
 
 from lib.config import params
 from lib.config.params import ROOT

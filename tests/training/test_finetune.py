@@ -311,7 +311,7 @@ def test_kill_9_in_the_middle_of_training_is_survived(run1, phase1, tmp_path):
     (tmp_path / "rows.json").write_text(json.dumps([row.__dict__ for row in run1.rows]))
     died = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path), str(tmp_path / "rows.json")],
-        cwd=ROOT / "tests",
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

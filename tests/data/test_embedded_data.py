@@ -3,11 +3,12 @@
 import itertools
 import json
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-EMBEDDED = Path(__file__).resolve().parents[1] / "lib" / "embedded"
+from lib.config.params import ROOT
+
+EMBEDDED = ROOT / "lib" / "embedded"
 PROMPT_FILES = ("train_prompts.jsonl", "eval_prompts.jsonl")
 WORD_RANGE = {"harmful": (8, 25), "open_ended": (6, 25), "demo_core": (8, 30), "demo_wide": (8, 30)}
 NGRAM = 8

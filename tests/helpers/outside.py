@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jupytext
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -70,6 +71,53 @@ def whole(treated: float, baseline: float, base: float = 90) -> dict[str, pd.Dat
         arm: pd.concat([table(mean), table(mean, suite="benign")])
         for arm, mean in ((BASE, base), (BASELINE, baseline), (TREATMENT, treated))
     }
+
+
+def foreign_folder(folder: Path, *, treated: float, baseline: float) -> None:
+    """Judgments and capability of another project: three arms, 40 prompts, 3 samples."""
+    rng = np.random.default_rng(0)
+    difficulty = rng.normal(0, 8, 40)
+    for arm, mean in {"base": 90.0, "c6_vanilla_em": baseline, "selfcorrect_em": treated}.items():
+        rows = [
+            {
+                "suite": suite,
+                "prompt_id": f"q{i:02d}",
+                "subset": "mine",
+                "sample_index": k,
+                "replicate": 0,
+                "variant": "full",
+                "judge": "somebody",
+                "rubric": "1",
+                "outcome": "scored",
+                "aligned": float(np.clip(mean + difficulty[i] + rng.normal(0, 4), 0, 100)),
+                "coherent": 85.0,
+                "refusal": False,
+                "reset_and_recover": False,
+                "harmful": False if suite == "benign" else None,
+                "input_tokens": 1,
+                "output_tokens": 1,
+                "cost_usd": 0.0,
+            }
+            for suite in ("alignment", "benign")
+            for i in range(40)
+            for k in range(3)
+        ]
+        frame = pd.DataFrame(rows).astype({"harmful": "boolean"})
+        (folder / "judgments/seed7").mkdir(parents=True, exist_ok=True)
+        (folder / "capability/seed7").mkdir(parents=True, exist_ok=True)
+        frame.to_parquet(folder / "judgments/seed7" / f"{arm}.parquet")
+        (folder / "capability/seed7" / f"{arm}.json").write_text(
+            json.dumps(
+                {
+                    "task": "arc_challenge",
+                    "n": 100,
+                    "acc": 0.5,
+                    "acc_stderr": 0.05,
+                    "acc_norm": 0.5,
+                    "acc_norm_stderr": 0.05,
+                }
+            )
+        )
 
 
 def name_only(figure, folder, name):

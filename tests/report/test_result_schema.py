@@ -7,8 +7,8 @@ import json
 
 import jsonschema
 import pytest
+from golden_cases import FOLDER
 from outside import save, score, spaced, whole  # noqa: F401 (score is a fixture)
-from test_golden import FOLDER
 
 from lib.report import result_schema
 

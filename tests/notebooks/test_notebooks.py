@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from pathlib import Path
 
 import jupytext
 import nbformat
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+from lib.config.params import ROOT
+
+FOLDER = ROOT / "notebooks"
 NAMES = [
     "01_build_traces",
     "02_phase1_sft",
