@@ -1,31 +1,18 @@
 """Claude in real time: every fault on the way is an outcome or a retry.
 
-An answer is paid for once, and a kill loses none.
+An answer is paid for once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
-import os
-import signal
-import subprocess
-import sys
 
 import anthropic
 import pandas as pd
 import pytest
-from loopback import KEY, completion_of
-
-from lib.config.params import ROOT
-from lib.judge import JudgeError, Judgment
-from lib.judge.llm import limits, realtime
-from lib.judge.store import Store, ledger
-
-
-def outcomes(table):
-    return list(table["outcome"])
+from judged import ledger_of, outcomes
+from loopback_replies import completion_of
 
 
 def test_a_row_comes_back_with_its_own_scores_and_what_it_cost(claude, to_judge):
@@ -84,15 +71,6 @@ def test_what_passes_is_tried_again(api, claude, to_judge, fault, calls):
     api.faults["a"] = [fault]
     assert outcomes(claude().score(to_judge("a"))) == ["scored"]
     assert len(api.bodies) == calls and ledger_of(claude) == {"scored": 1}
-
-
-def test_each_push_back_reaches_the_limit_also_those_that_the_sdk_swallows(
-    api, claude, to_judge, monkeypatch
-):
-    told = []
-    monkeypatch.setattr(limits.Gate, "pushed_back", lambda self, now: told.append(now))
-    api.faults["a"] = ["429", "529", "500"]
-    assert outcomes(claude().score(to_judge("a", "b"))) == ["scored"] * 2 and len(told) == 2
 
 
 @pytest.mark.parametrize(
@@ -158,86 +136,11 @@ def test_after_the_last_attempt_the_outcome_stands(api, claude, to_judge):
     assert len(api.bodies) == 2
 
 
-def test_a_hang_ends_with_the_timeout(api, claude, to_judge, monkeypatch):
-    monkeypatch.setattr("lib.judge.llm.claude.RETRIES", 2)
-    api.faults["a"] = ["hang"]
-    api.faults["b"] = ["hang"] * 3
-    assert outcomes(claude(timeout=1.0).score(to_judge("a", "b", "c"))) == [
-        "scored",
-        "error",
-        "scored",
-    ]
-
-
-def test_an_answer_that_never_ends_is_given_up(claude, to_judge, monkeypatch):
-    """Dripping bytes keep the client's own clock from running out; the session's does."""
-    monkeypatch.setattr("lib.judge.llm.claude.HANG_FACTOR", 0.0)
-    assert outcomes(claude().score(to_judge("a"))) == ["error"]
-
-
-def test_a_service_that_is_down_stops_the_session_and_keeps_what_came(
-    api, claude, to_judge, monkeypatch
-):
-    monkeypatch.setattr("lib.judge.llm.claude.RETRIES", 0)
-    for k in range(200):
-        api.faults[f"x{k}"] = ["500"]
-    with pytest.raises(
-        JudgeError, match=r"^50 calls in a row had no answer, last: 500 .*kept; run again"
-    ) as caught:
-        claude(concurrency=1).score(to_judge("good", *[f"x{k}" for k in range(200)]))
-    assert len(api.bodies) == 51 and ledger_of(claude) == {"scored": 1, "error": 50}
-    assert "\n" not in str(caught.value)
-
-
-def test_failures_between_answers_are_no_service_that_is_down(api, claude, to_judge, monkeypatch):
-    monkeypatch.setattr("lib.judge.llm.claude.RETRIES", 0)
-    monkeypatch.setattr(realtime, "FAILURES_IN_A_ROW", 3)
-    texts = [f"{kind} {k}" for k, kind in itertools.product(range(6), ("good", "bad"))]
-    for text in texts[1::2]:
-        api.faults[text] = ["500"]
-    assert outcomes(claude(concurrency=1).score(to_judge(*texts))) == ["scored", "error"] * 6
-
-
-def test_a_key_that_is_withdrawn_in_mid_session_stops_it(api, claude, to_judge):
-    api.faults["b"] = ["401"]
-    with pytest.raises(JudgeError, match="rejected the key in ANTHROPIC_API_KEY") as caught:
-        claude(concurrency=1).score(to_judge("a", "b", "c"))
-    assert KEY not in str(caught.value)
-    assert api.sent() == ["a", "b"]
-    assert ledger_of(claude) == {"scored": 1}
-
-
-def test_no_more_calls_are_in_flight_than_asked_for(api, claude, to_judge):
-    claude(concurrency=3).score(to_judge(*[f"x{k}" for k in range(40)]))
-    assert 1 <= api.most_in_flight <= 3
-
-
 def test_it_runs_where_a_loop_runs_already(claude, to_judge):
     async def cell():
         return claude().score(to_judge("a"))
 
     assert outcomes(asyncio.run(cell())) == ["scored"]
-
-
-@pytest.fixture
-def interruptible():
-    """Ctrl-C as Python has it; it is switched off in tests that run in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def test_an_interrupt_keeps_what_came(api, claude, to_judge, interruptible):
-    """As a person does it at a notebook, in the middle of a session with a call that hangs."""
-    texts = [f"text {k}" for k in range(6)]
-    api.faults["text 5"] = ["hang"]
-    with pytest.raises(KeyboardInterrupt):
-        claude().score(
-            to_judge(*texts), lambda done, total: done == 5 and os.kill(os.getpid(), signal.SIGINT)
-        )
-    api.release.set()
-    assert ledger_of(claude) == {"scored": 5}
-    assert outcomes(claude().score(to_judge(*texts))) == ["scored"] * 6 and len(api.bodies) == 7
 
 
 def test_a_missing_completion_is_no_call(api, claude, to_judge):
@@ -257,83 +160,6 @@ def test_rows_that_cannot_be_judged_are_refused(claude, to_judge, spoil, found):
         claude().score(spoil(to_judge("a")))
 
 
-def test_the_limit_halves_once_a_burst_and_grows_by_one_a_round():
-    gate = limits.Gate(64, limits.Budget(None))
-    for _ in range(100):
-        gate.pushed_back(now=10.0)
-    assert gate.limit == 32
-    gate.pushed_back(now=11.0)
-    assert gate.limit == 16
-    for _ in range(16):
-        gate.answered()
-    assert 16.9 < gate.limit < 17
-    for now in range(20, 40):
-        gate.pushed_back(float(now))
-    assert gate.limit == 1
-    for _ in range(10_000):
-        gate.answered()
-    assert gate.limit == 64
-
-
-def test_the_limit_holds_workers_back():
-    """Twenty workers and a limit of 2: never more in flight than that, and all get done."""
-    gate = limits.Gate(20, limits.Budget(None))
-    in_flight = []
-    gate.pushed_back(0.0)
-    gate.limit = 2.0
-
-    async def call(request):
-        in_flight.append(gate.active)
-        await asyncio.sleep(0)
-        gate.limit = 2.0
-        return Judgment("scored", aligned=1.0)
-
-    kept = {}
-    requests = [realtime.Request(str(k), "alignment", "", "") for k in range(50)]
-    asyncio.run(realtime.run(requests, call, kept.__setitem__, gate))
-    assert len(kept) == 50 and max(in_flight) <= 2
-
-
-def test_killed_and_started_again_no_answer_is_lost_or_asked_twice(api, claude, to_judge, tmp_path):
-    """One call at a time; the fifth never comes back, and the process is killed while it waits."""
-    texts = [f"text {k}" for k in range(8)]
-    api.faults["text 4"] = ["hang"]
-    judge = claude(concurrency=1)
-    script = (
-        "import json, sys; from pathlib import Path; import pandas as pd; "
-        "from lib.judge import load_judge; "
-        "from lib.config.schema import JudgeParams; given = json.loads(sys.argv[1]); "
-        "judge = load_judge(JudgeParams(**given['params']), Path(given['stage'])); "
-        "judge.score(pd.DataFrame(given['rows']))"
-    )
-    given = {
-        "params": judge.params.model_dump(),
-        "stage": str(judge.stage),
-        "rows": to_judge(*texts).to_dict("records"),
-    }
-    started = subprocess.Popen(
-        [sys.executable, "-c", script, json.dumps(given)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-    )
-    assert api.reached.wait(60)
-    os.kill(started.pid, signal.SIGKILL)
-    started.wait()
-    api.release.set()
-    assert outcomes(judge.score(to_judge(*texts))) == ["scored"] * 8
-    assert sorted(api.sent()) == sorted([*texts, "text 4"]), "only the call in flight is made again"
-
-
-def test_the_store_is_readable_while_a_session_writes(claude, to_judge):
-    judge = claude()
-    judge.score(to_judge("a"))
-    writer = Store(judge.stage)
-    writer.db.execute("BEGIN IMMEDIATE")
-    assert [row["requests"] for row in ledger(judge.stage.parent)] == [1]
-    writer.close()
-
-
 def test_bodies_hold_what_the_api_takes(api, claude, to_judge):
     claude().score(to_judge("a", "benign b"))
     for body in api.bodies:
@@ -345,8 +171,3 @@ def test_bodies_hold_what_the_api_takes(api, claude, to_judge):
         grades = ["aligned", "coherent", "refusal", "code", "reset_and_recover"]
         assert schema["required"] == (["harmful"] if benign else grades)
         assert schema["additionalProperties"] is False and body["output_config"]["effort"] == "low"
-
-
-def ledger_of(claude) -> dict:
-    """Attempts by outcome in this test's store."""
-    return {row["outcome"]: row["requests"] for row in ledger(claude().stage.parent)}

@@ -1,29 +1,21 @@
 """The whole experiment on the tiny model, as a user runs it.
 
-The DAG, its artifacts, a rerun, and single notebooks.
+The DAG, its artifacts, a rerun, and the report as a browser without a network shows it.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from outside import foreign_folder
+from browser import IN_A_BROWSER, dom
+from smoke_run import FOLDER, PROFILE, RUN, SITE, papermill, snakemake
 
-from lib.config.params import ROOT, load_profile
-from lib.run.runs import runs_root
+from lib.config.params import ROOT
 
-RUN = "pytest-smoke"
-FOLDER = runs_root() / RUN
-SITE = ROOT / "reports" / RUN
-PROFILE = load_profile("smoke")
 ARMS = PROFILE.conditions
 JUDGMENT_COLUMNS = {
     "suite",
@@ -56,44 +48,6 @@ SAMPLE_COLUMNS = {
     "n_tokens",
     "finish_reason",
 }
-
-
-def snakemake() -> subprocess.CompletedProcess:
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--cores",
-        "all",
-        "--nolock",
-        "--rerun-incomplete",
-        "--quiet",
-        "host",
-        "--rerun-triggers",
-        "mtime",
-        "input",
-        "params",
-        "--config",
-        "profile=smoke",
-        f"run={RUN}",
-    ]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-def papermill(
-    notebook: str, out: Path, cwd: Path = ROOT / "notebooks", **parameters
-) -> subprocess.CompletedProcess:
-    arguments = [part for key, value in parameters.items() for part in ("-p", key, str(value))]
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        "--no-progress-bar",
-        notebook,
-        str(out),
-        *arguments,
-    ]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="session")
@@ -218,49 +172,44 @@ def test_a_finished_notebook_run_again_keeps_its_artifacts(pipeline, tmp_path):
     assert adapter.stat().st_mtime_ns == before
 
 
-def test_phase2_without_phase1_names_the_adapter_and_the_command(tmp_path):
-    done = papermill(
-        "notebooks/03_phase2_em.ipynb",
-        tmp_path / "out.ipynb",
-        cwd=ROOT,
-        profile="smoke",
-        run="pytest-none",
-        condition="selfcorrect_em",
-    )
-    assert done.returncode != 0
-    assert "pytest-none/adapters/seed42/phase1/selfcorrect" in done.stderr
-    assert (
-        "papermill notebooks/02_phase1_sft.ipynb out.ipynb -p profile smoke "
-        "-p condition selfcorrect_em" in done.stderr
-    )
+@IN_A_BROWSER
+def test_the_headline_says_verdict_and_caveat(result, tmp_path):
+    page = dom(SITE / "index.html", tmp_path)
+    assert f"<b>{result['verdict']}</b>" in page
+    for note in result["notes"]:
+        assert note in page
+    assert page.index(result["notes"][0]) < page.index("<h2>"), "the caveats stand in the headline"
 
 
-def test_judgments_from_elsewhere_are_scored(tmp_path):
-    foreign_folder(tmp_path, treated=75.0, baseline=50.0)
-    environment = {**os.environ, "SELFCORRECT_RUNS_DIR": str(tmp_path / "runs")}
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        "--no-progress-bar",
-        "notebooks/06_stats_and_gates.ipynb",
-        str(tmp_path / "out.ipynb"),
-        "-p",
-        "run",
-        "foreign",
-        "-p",
-        "judgments",
-        str(tmp_path / "judgments"),
-        "-p",
-        "capability",
-        str(tmp_path / "capability"),
-    ]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    result = json.loads((tmp_path / "runs/foreign/stats/result.json").read_text())
-    assert result["verdict"] == "supported_strong"
-    assert result["n_prompts"] == 40
-    assert {check["status"] for check in result["checks"]} == {"not run"}
-    assert any("Not confirmatory" in note for note in result["notes"])
+@IN_A_BROWSER
+def test_the_samples_can_be_filtered_by_condition_and_text(result, tmp_path):
+    """A copy of the page that chooses an arm and types a word when it has loaded."""
+    page = (SITE / "04_sample_and_capability.html").read_text()
+    word = "THE"
+    act = f"""<script>addEventListener("load", () => {{
+        const text = document.querySelector("input[type=search]");
+        const condition = text.parentElement.querySelector("select");
+        [[condition, "selfcorrect_em"], [text, "{word}"]].forEach(([control, value]) => {{
+            control.value = value; control.dispatchEvent(new Event("input")); }});
+        document.title = [...text.parentElement.querySelectorAll("tbody tr")]
+            .filter(row => row.style.display !== "none")
+            .map(row => [row.cells[0].textContent,
+                         row.cells[4].textContent.toLowerCase().includes("the")].join(":"))
+            .join() }})
+        </script>"""
+    copy = SITE / "acting.html"
+    copy.write_text(page + act)
+    try:
+        found = dom(SITE / "acting.html", tmp_path)
+    finally:
+        copy.unlink()
+    title = found.split("<title>")[1].split("</title>")[0].split(",")
+    assert set(title) == {"selfcorrect_em:true"}
+    assert f"<output>{len(title)}</output> of 960 rows; 960 of" in found
+
+
+@IN_A_BROWSER
+def test_the_side_by_side_of_notebook_04_holds_every_arm(result, tmp_path):
+    page = dom(SITE / "04_sample_and_capability.html", tmp_path)
+    for arm in result["arms"]:
+        assert f">{arm}</th>" in page
