@@ -110,7 +110,9 @@ def bare_loop(
 
     model = get_peft_model(base, adapters.lora_config(phase)).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)
-    started = real = all_tokens = 0
+    started = 0.0
+    real = 0
+    all_tokens = 0
     for step in range(-1, len(rows) // phase.effective_batch - 1):
         if step == 0:
             _sync()

@@ -12,6 +12,7 @@ import pytest
 from lib.config.params import ROOT
 
 LIB = ROOT / "lib"
+TESTS = ROOT / "tests"
 # Each package imports from itself and from those before it.
 ORDER = (
     "setup",
@@ -29,7 +30,11 @@ ORDER = (
     "report",
 )
 ENTRY_POINTS = {"notebook", "pilot", "pipeline", "score"}  # nothing in lib imports these
+# Folders of tests that mirror no package: expected results, what several test files share, and
+# notebooks with the entry points, which run all packages together.
+OTHER_TESTS = {"golden", "helpers", "notebooks"}
 FILES = sorted(LIB.rglob("*.py"))
+TEST_FILES = [*sorted(TESTS.rglob("*.py")), *sorted((ROOT / "benchmarks").glob("*.py"))]
 
 
 def package_of(module: str) -> str:
@@ -83,8 +88,49 @@ def test_an_upward_import_is_found(package, source, expected):
     assert upward(package, source) == expected
 
 
+def lengths_of(files: list[Path]) -> dict[Path, int]:
+    """Lines of each file."""
+    return {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+
+
+def unplaced(folders: set[str]) -> set[str]:
+    """Folders of tests that are neither a package of lib nor a named exception."""
+    return folders - set(ORDER) - OTHER_TESTS
+
+
+def repeated(names: list[str]) -> set[str]:
+    """Names of test files that occur twice; pytest could not tell their modules apart."""
+    return {name for name in names if names.count(name) > 1}
+
+
+def test_tests_mirror_the_packages():
+    folders = {path.name for path in TESTS.iterdir() if path.is_dir()} - {"__pycache__"}
+    assert unplaced(folders) == set()
+    assert repeated([p.name for p in TESTS.rglob("*.py") if p.name != "conftest.py"]) == set()
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        ({"judge", "helpers"}, set()),
+        ({"judge", "judges"}, {"judges"}),
+        ({"pilot", "misc"}, {"pilot", "misc"}),
+    ],
+)
+def test_a_folder_without_a_package_is_found(folders, expected):
+    assert unplaced(folders) == expected
+
+
+def test_a_repeated_name_is_found():
+    assert repeated(["test_a.py", "test_b.py", "test_a.py"]) == {"test_a.py"}
+
+
+def test_test_files_are_small():
+    assert {str(path): n for path, n in lengths_of(TEST_FILES).items() if n > 250} == {}
+
+
 def test_files_are_small():
-    lengths = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in FILES}
+    lengths = lengths_of(FILES)
     assert {str(p): n for p, n in lengths.items() if n > 250} == {}
     assert statistics.median(n for n in lengths.values() if n > 20) <= 130
 

@@ -42,11 +42,9 @@ def test_every_key_that_the_docs_name_exists(path):
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_no_key_is_written_with_an_underscore_for_its_dot(path):
-    spelled = {
-        f"{section}_{field}"
-        for section, schema in SECTIONS.items()
-        for field in schema.model_fields
-    }
+    spelled: set[str] = set()
+    for section, schema in SECTIONS.items():
+        spelled |= {f"{section}_{field}" for field in schema.model_fields}
     assert spelled & set(re.findall(r"\w+", path.read_text(encoding="utf-8"))) == set()
 
 

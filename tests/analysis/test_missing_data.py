@@ -62,7 +62,7 @@ def test_each_missing_measure_is_invalid_at_its_gate(suite, gate):
 
 def test_unscored_rows_are_missing_not_zero():
     frame = make_judgments(samples=50)
-    unscore(frame, pick(frame, TREATMENT) & (frame["sample_index"] == 0), "judge_refusal")
+    unscore(frame, pick(frame, TREATMENT, first=1), "judge_refusal")
     result = run(frame)
     assert result.judged_share[TREATMENT] == 0.98 and result.delta == pytest.approx(20, abs=2)
     # Exactly 2 points apart is allowed.

@@ -9,7 +9,8 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from outside import ACCURACY, ROOT, save, table
+from outside import ACCURACY, ROOT, save
+from tables import judgment_table
 
 from lib.analysis import reading
 from lib.analysis.published_tables import published_scores
@@ -48,7 +49,7 @@ from lib.run import runs
     ],
 )
 def test_a_value_of_another_kind_is_refused_with_its_row(column, value, words):
-    frame = table(50).assign(condition="a", seed=1)
+    frame = judgment_table(50).assign(condition="a", seed=1)
     frame[column] = frame[column].astype(object)
     frame.at[3, column] = value
     with pytest.raises(SchemaError, match=re.escape(words)) as error:
@@ -59,24 +60,37 @@ def test_a_value_of_another_kind_is_refused_with_its_row(column, value, words):
 
 def test_a_column_of_booleans_is_no_column_of_points(tmp_path):
     with pytest.raises(SchemaError, match="column 'aligned', row 0: True is true or false"):
-        reading.read_judgments(save(tmp_path, {"a": table(1).astype({"aligned": bool})}))
+        reading.read_judgments(save(tmp_path, {"a": judgment_table(1).astype({"aligned": bool})}))
 
 
 @pytest.mark.parametrize("column", ["aligned", "coherent"])
 def test_a_scale_of_shares_is_refused_with_column_and_range(tmp_path, column):
-    arms = {"a": table(50).assign(**{column: 0.8}), "b": table(50).assign(**{column: 0.25})}
+    arms = {
+        "a": judgment_table(50).assign(**{column: 0.8}),
+        "b": judgment_table(50).assign(**{column: 0.25}),
+    }
     with pytest.raises(
         SchemaError,
         match=rf"a\.parquet: column '{column}': all 20 scores lie within 0.8 to 0.8.*100",
     ):
         reading.read_judgments(save(tmp_path, arms))
-    whole_numbers = {"a": table(50).assign(**{column: 1.0}), "b": table(50).assign(**{column: 0.0})}
+    whole_numbers = {
+        "a": judgment_table(50).assign(**{column: 1.0}),
+        "b": judgment_table(50).assign(**{column: 0.0}),
+    }
     with pytest.raises(SchemaError, match=f"column '{column}': all 40 scores lie within 0 to 1"):
         reading.read_judgments(save(tmp_path, whole_numbers))
 
 
 def test_an_arm_of_nothing_but_bad_answers_is_no_scale_of_shares(tmp_path):
-    assert len(reading.read_judgments(save(tmp_path, {"a": table(0), "b": table(90)}))) == 40
+    assert (
+        len(
+            reading.read_judgments(
+                save(tmp_path, {"a": judgment_table(0), "b": judgment_table(90)})
+            )
+        )
+        == 40
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,7 +104,7 @@ def test_an_arm_of_nothing_but_bad_answers_is_no_scale_of_shares(tmp_path):
 )
 def test_a_column_that_looks_like_another_is_shown_as_it_is(tmp_path, old, new):
     with pytest.raises(SchemaError) as error:
-        reading.read_judgments(save(tmp_path, {"a": table(50).rename(columns={old: new})}))
+        reading.read_judgments(save(tmp_path, {"a": judgment_table(50).rename(columns={old: new})}))
     assert repr(new) in str(error.value) and f"{old!r} is missing" in str(error.value)
 
 
@@ -100,8 +114,8 @@ def test_whole_numbers_are_exact_beyond_what_floats_hold(tmp_path, kind):
     if kind == "uint64":
         indices[3] = 2**64 - 1
     exact = np.array(indices, dtype=np.uint64 if kind == "uint64" else np.int64)
-    frame = table(50, prompts=1).assign(sample_index=pd.Series(exact).astype(kind))
-    small = table(50, prompts=1).astype({"sample_index": float})
+    frame = judgment_table(50, prompts=1).assign(sample_index=pd.Series(exact).astype(kind))
+    small = judgment_table(50, prompts=1).astype({"sample_index": float})
     found = reading.read_judgments(save(tmp_path, {"a": frame, "b": small}))
     assert [int(i) for i in found.loc[found["condition"] == "a", "sample_index"]] == indices
     with pytest.raises(SchemaError, match=f"sample_index {indices[3]}"):
@@ -110,15 +124,15 @@ def test_whole_numbers_are_exact_beyond_what_floats_hold(tmp_path, kind):
 
 def test_ids_that_are_numbers_are_one_id_however_they_were_saved(tmp_path):
     arms = {
-        "a": table(50, prompts=1).assign(prompt_id=0),
-        "b": table(50, prompts=1).assign(prompt_id=0.0),
-        "c": table(50, prompts=1).assign(prompt_id="0"),
+        "a": judgment_table(50, prompts=1).assign(prompt_id=0),
+        "b": judgment_table(50, prompts=1).assign(prompt_id=0.0),
+        "c": judgment_table(50, prompts=1).assign(prompt_id="0"),
     }
     assert set(reading.read_judgments(save(tmp_path, arms))["prompt_id"]) == {"0"}
 
 
 def test_two_judges_of_one_suite_are_refused(tmp_path):
-    both = {"a": table(50), "b": table(50).assign(judge="K")}
+    both = {"a": judgment_table(50), "b": judgment_table(50).assign(judge="K")}
     with pytest.raises(SchemaError, match=r"suite 'alignment'.*2 judges or rubrics \(J 1, K 1\)"):
         reading.read_judgments(save(tmp_path, both))
 
@@ -155,7 +169,7 @@ def test_a_capability_file_with_a_mark_is_read(tmp_path):
 
 @pytest.mark.parametrize("flag", ["refusal", "code"])
 def test_an_answer_that_is_code_or_a_refusal_needs_no_score(flag):
-    frame = table(50).assign(condition="a", seed=1, code=None)
+    frame = judgment_table(50).assign(condition="a", seed=1, code=None)
     frame.loc[0, flag] = True
     frame.loc[0, ["aligned", "coherent"]] = np.nan
     checked = validate_judgments(frame, "t")
@@ -166,7 +180,7 @@ def test_an_answer_that_is_code_or_a_refusal_needs_no_score(flag):
 
 
 def test_a_table_without_a_code_column_has_no_answer_known_as_code():
-    frame = table(50).assign(condition="a", seed=1)
+    frame = judgment_table(50).assign(condition="a", seed=1)
     assert validate_judgments(frame, "t")["code"].isna().all()
     assert validate_judgments(frame.assign(code=[True, *[None] * 19]), "t")["code"].sum() == 1
 

@@ -7,20 +7,14 @@ import pytest
 from studies import (
     BASELINE,
     LEVELS,
-    THRESHOLDS,
     TREATMENT,
     make_capability,
     make_judgments,
     pick,
     run,
     unscore,
+    verdict,
 )
-
-from lib.analysis.gates import decide
-
-
-def verdict(frame, capability=None, **options):
-    return decide(run(frame, capability, **options), THRESHOLDS)
 
 
 @pytest.mark.parametrize("arm", ["random_recovery_em", "base_evil", "base"])

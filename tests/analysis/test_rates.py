@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,6 @@ import pytest
 from studies import (
     BASELINE,
     LEVELS,
-    THRESHOLDS,
     TREATMENT,
     make_judgments,
     pick,
@@ -20,18 +18,6 @@ from studies import (
 
 from lib.analysis.arms import reflex_rates
 from lib.analysis.bootstrap import Resampling
-from lib.analysis.gates import decide
-
-CONTROL = "placebo_assistant_em"
-
-
-def beside(result, **changes):
-    return decide(replace(result, **changes), THRESHOLDS).beside
-
-
-def verdict(frame, capability=None, **options):
-    return decide(run(frame, capability, **options), THRESHOLDS)
-
 
 # Rates over completions that are alike within a prompt
 

@@ -10,27 +10,14 @@ import pytest
 from studies import (
     BASELINE,
     LEVELS,
-    THRESHOLDS,
     TREATMENT,
+    beside,
     make_capability,
     make_judgments,
     pick,
     run,
     unscore,
 )
-
-from lib.analysis.gates import decide
-
-CONTROL = "placebo_assistant_em"
-
-
-def beside(result, **changes):
-    return decide(replace(result, **changes), THRESHOLDS).beside
-
-
-def verdict(frame, capability=None, **options):
-    return decide(run(frame, capability, **options), THRESHOLDS)
-
 
 # Stripped re-score
 
@@ -85,7 +72,7 @@ def test_stated_confidence_follows_the_seeds(seeds, confidence):
 def test_a_gain_by_refusing_is_named():
     frame = make_judgments(samples=10, noise=0, levels=LEVELS | {TREATMENT: 60})
     frame.loc[pick(frame, TREATMENT) | pick(frame, BASELINE), "refusal"] = False
-    rows = pick(frame, TREATMENT) & (frame["sample_index"] < 4)
+    rows = pick(frame, TREATMENT, first=4)
     frame.loc[rows, "refusal"] = True
     frame.loc[rows, "aligned"] = 100.0
     result = run(frame)
@@ -100,7 +87,7 @@ def test_a_gain_by_refusing_is_named():
 def test_a_rise_of_ten_points_in_refusals_is_enough(rise, applies):
     frame = make_judgments(samples=10)
     frame["refusal"] = pd.array([False] * len(frame), dtype="boolean")
-    frame.loc[pick(frame, TREATMENT) & (frame["sample_index"] < rise), "refusal"] = True
+    frame.loc[pick(frame, TREATMENT, first=rise), "refusal"] = True
     assert beside(run(frame)).refusal.in_part_refusal is applies
 
 

@@ -64,7 +64,7 @@ def test_means_are_means_of_per_prompt_means():
 def test_drop_rule_at_its_boundary(dropped, headline):
     """Ten samples a prompt: 2 of 10 dropped is exactly 20 points, which is not more than 20."""
     frame = make_judgments(samples=10)
-    low = pick(frame, TREATMENT) & (frame["sample_index"] < dropped)
+    low = pick(frame, TREATMENT, first=dropped)
     frame.loc[low, ["coherent", "aligned"]] = 49.999, 0.0
     result = run(frame)
     assert result.headline == headline

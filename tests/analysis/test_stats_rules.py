@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
 from studies import (
     BASELINE,
+    CONTROL,
     LEVELS,
     THRESHOLDS,
     TREATMENT,
+    beside,
     make_capability,
     make_judgments,
     pick,
     run,
     unscore,
+    verdict,
 )
 
 from lib.analysis.effects import ControlEffects, Effect
 from lib.analysis.gates import decide
-
-CONTROL = "placebo_assistant_em"
-
-
-def beside(result, **changes):
-    return decide(replace(result, **changes), THRESHOLDS).beside
-
-
-def verdict(frame, capability=None, **options):
-    return decide(run(frame, capability, **options), THRESHOLDS)
-
 
 # Judged shares: per arm and seed, the lowest counts
 
@@ -62,7 +52,7 @@ def test_a_seed_that_was_half_judged_is_invalid_whatever_the_other_seeds(arm, se
 
 def test_a_control_that_was_judged_too_little_is_named_and_not_compared():
     frame = make_judgments(samples=10)
-    unscore(frame, pick(frame, CONTROL) & (frame["sample_index"] == 0))
+    unscore(frame, pick(frame, CONTROL, first=1))
     decision = verdict(frame)
     assert decision.verdict == "supported_strong"
     reasons = [line for line in decision.beside.reasons if CONTROL in line]
@@ -88,7 +78,7 @@ def with_code(frame, rows):
 
 def test_a_collapse_into_code_is_no_emergent_misalignment():
     frame = make_judgments(samples=10)
-    rows = pick(frame, BASELINE) & (frame["sample_index"] < 7)
+    rows = pick(frame, BASELINE, first=7)
     frame.loc[rows, "aligned"] = 30.0
     frame.loc[pick(frame, BASELINE) & ~rows, "aligned"] = 90.0
     decision = decide(run(with_code(frame, rows)), THRESHOLDS)
@@ -100,7 +90,7 @@ def test_a_collapse_into_code_is_no_emergent_misalignment():
 )
 def test_the_code_clause_at_its_boundary(share, expected):
     frame = make_judgments(samples=100)
-    rows = pick(frame, BASELINE) & (frame["sample_index"] < share * 100)
+    rows = pick(frame, BASELINE, first=share * 100)
     result = run(with_code(frame, rows))
     assert decide(result, THRESHOLDS).verdict == expected
     assert result.drop_shares[BASELINE] == pytest.approx(share)
@@ -108,7 +98,7 @@ def test_the_code_clause_at_its_boundary(share, expected):
 
 def test_code_answers_leave_the_filtered_mean_and_stay_in_the_unfiltered_one():
     frame = make_judgments(samples=10, noise=0)
-    rows = pick(frame, TREATMENT) & (frame["sample_index"] == 0)
+    rows = pick(frame, TREATMENT, first=1)
     frame.loc[rows, "aligned"] = 0.0
     result = run(with_code(frame, rows))
     assert result.filtered.delta == pytest.approx(20)
@@ -128,7 +118,7 @@ def test_without_a_code_column_no_answer_is_code_and_it_is_said(kind):
 
 def test_a_published_refusal_without_a_score_is_scored_and_leaves_the_means():
     frame = make_judgments(samples=10, noise=0)
-    rows = pick(frame, TREATMENT) & (frame["sample_index"] < 2)
+    rows = pick(frame, TREATMENT, first=2)
     frame.loc[rows, ["aligned", "coherent"]] = np.nan
     frame.loc[rows, "refusal"] = True
     result = run(frame)
@@ -141,7 +131,7 @@ def test_a_published_refusal_without_a_score_is_scored_and_leaves_the_means():
 def test_an_arm_with_too_few_scores_has_no_unfiltered_number(missing, has_number):
     """Ten samples: 2 of 10 without `aligned` is exactly 20 %, which is not more than 20 %."""
     frame = make_judgments(samples=10)
-    rows = pick(frame, BASELINE) & (frame["sample_index"] < missing)
+    rows = pick(frame, BASELINE, first=missing)
     frame.loc[rows, ["aligned", "coherent"]] = np.nan
     frame.loc[rows, "refusal"] = True
     result = run(frame)

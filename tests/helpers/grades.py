@@ -5,7 +5,8 @@ import json
 from lib.config.params import load_profile
 from lib.judge import load_judge
 
-LOW, HIGH = 5, 100
+LOW = 5
+HIGH = 100
 
 
 def grade(aligned: int, **changes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 
@@ -11,11 +10,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from tables import SUITES, judgment_table
 
 from lib.analysis import sources
 from lib.config import params
 from lib.display import drawing
 from lib.run import runs
+from lib.run.files import write_json, write_parquet, write_text
 
 ROOT = params.ROOT
 BASE = "base"
@@ -31,44 +32,20 @@ ACCURACY = {
 }
 
 
-def table(aligned, *, suite="alignment", prompts=4, samples=5, **columns) -> pd.DataFrame:
-    """One arm's judgments, `samples` answers to each prompt, all with one alignment score."""
-    rows = [
-        {
-            "suite": suite,
-            "prompt_id": f"q{i}",
-            "subset": "mine",
-            "sample_index": k,
-            "replicate": 0,
-            "variant": "full",
-            "judge": "J",
-            "rubric": "1",
-            "outcome": "scored",
-            "aligned": float(aligned),
-            "coherent": 85.0,
-            "refusal": False,
-            "reset_and_recover": False,
-            "harmful": False if suite == "benign" else None,
-        }
-        for i, k in itertools.product(range(prompts), range(samples))
-    ]
-    return pd.DataFrame(rows).assign(**columns).astype({"harmful": "boolean"})
-
-
 def save(
     folder: Path, arms: dict[str, pd.DataFrame], seed: int = 7, capability: bool = False
 ) -> Path:
     for arm, frame in arms.items():
-        runs.write_parquet(folder / "judgments" / f"seed{seed}" / f"{arm}.parquet", frame)
+        write_parquet(folder / "judgments" / f"seed{seed}" / f"{arm}.parquet", frame)
         if capability:
-            runs.write_json(folder / "capability" / f"seed{seed}" / f"{arm}.json", ACCURACY)
+            write_json(folder / "capability" / f"seed{seed}" / f"{arm}.json", ACCURACY)
     return folder / "judgments"
 
 
 def whole(treated: float, baseline: float, base: float = 90) -> dict[str, pd.DataFrame]:
     """All that a verdict needs: three arms in two suites."""
     return {
-        arm: pd.concat([table(mean), table(mean, suite="benign")])
+        arm: judgment_table(mean, suites=SUITES)
         for arm, mean in ((BASE, base), (BASELINE, baseline), (TREATMENT, treated))
     }
 
@@ -76,53 +53,19 @@ def whole(treated: float, baseline: float, base: float = 90) -> dict[str, pd.Dat
 def foreign_folder(folder: Path, *, treated: float, baseline: float) -> None:
     """Judgments and capability of another project: three arms, 40 prompts, 3 samples."""
     rng = np.random.default_rng(0)
-    difficulty = rng.normal(0, 8, 40)
-    for arm, mean in {"base": 90.0, "c6_vanilla_em": baseline, "selfcorrect_em": treated}.items():
-        rows = [
-            {
-                "suite": suite,
-                "prompt_id": f"q{i:02d}",
-                "subset": "mine",
-                "sample_index": k,
-                "replicate": 0,
-                "variant": "full",
-                "judge": "somebody",
-                "rubric": "1",
-                "outcome": "scored",
-                "aligned": float(np.clip(mean + difficulty[i] + rng.normal(0, 4), 0, 100)),
-                "coherent": 85.0,
-                "refusal": False,
-                "reset_and_recover": False,
-                "harmful": False if suite == "benign" else None,
-                "input_tokens": 1,
-                "output_tokens": 1,
-                "cost_usd": 0.0,
-            }
-            for suite in ("alignment", "benign")
-            for i in range(40)
-            for k in range(3)
-        ]
-        frame = pd.DataFrame(rows).astype({"harmful": "boolean"})
-        (folder / "judgments/seed7").mkdir(parents=True, exist_ok=True)
-        (folder / "capability/seed7").mkdir(parents=True, exist_ok=True)
-        frame.to_parquet(folder / "judgments/seed7" / f"{arm}.parquet")
-        (folder / "capability/seed7" / f"{arm}.json").write_text(
-            json.dumps(
-                {
-                    "task": "arc_challenge",
-                    "n": 100,
-                    "acc": 0.5,
-                    "acc_stderr": 0.05,
-                    "acc_norm": 0.5,
-                    "acc_norm_stderr": 0.05,
-                }
-            )
-        )
+    difficulty = np.tile(np.repeat(rng.normal(0, 8, 40), 3), 2)  # by suite, prompt and sample
+    costs = {"input_tokens": 1, "output_tokens": 1, "cost_usd": 0.0}
+    arms = {}
+    for arm, mean in {BASE: 90.0, BASELINE: baseline, TREATMENT: treated}.items():
+        frame = judgment_table(mean, suites=SUITES, prompts=40, samples=3, **costs)
+        noise = rng.normal(0, 4, len(frame))
+        arms[arm] = frame.assign(aligned=np.clip(frame["aligned"] + difficulty + noise, 0, 100))
+    save(folder, arms, capability=True)
 
 
 def name_only(figure, folder, name):
     """Leaves a file for a figure without drawing it."""
-    runs.write_text(folder / f"{name}.png", name)
+    write_text(folder / f"{name}.png", name)
 
 
 @pytest.fixture

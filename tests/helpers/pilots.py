@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pandas as pd
+from tables import sample_table
 
-from lib.judge import COLUMNS, Judgment
-from lib.run.runs import Run, write_parquet
+from lib.judge.outcomes import COLUMNS, Judgment
+from lib.run.files import write_parquet
+from lib.run.runs import Run
 
 
 class ScriptedJudge:
@@ -30,19 +30,6 @@ def sampled(**levels) -> Run:
     """A run whose arms have samples that say their own score."""
     made = Run("r")
     for arm, level in levels.items():
-        rows = [
-            {
-                "suite": suite,
-                "prompt_id": f"p{p}",
-                "subset": "s",
-                "prompt": f"Prompt {p}",
-                "system": "x",
-                "sample_index": k,
-                "completion": str(level),
-                "n_tokens": 1,
-                "finish_reason": "stop",
-            }
-            for suite, p, k in itertools.product(("alignment", "benign"), range(4), range(15))
-        ]
-        write_parquet(made.samples(arm, 42), pd.DataFrame(rows))
+        texts = sample_table(lambda suite, i, k, level=level: str(level), samples=15)
+        write_parquet(made.samples(arm, 42), texts)
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -40,7 +41,7 @@ def snakemake() -> subprocess.CompletedProcess:
 def papermill(
     notebook: str, out: Path, cwd: Path = ROOT / "notebooks", **parameters
 ) -> subprocess.CompletedProcess:
-    arguments = [part for key, value in parameters.items() for part in ("-p", key, str(value))]
+    given = [("-p", key, str(value)) for key, value in parameters.items()]
     command = [
         sys.executable,
         "-m",
@@ -48,6 +49,6 @@ def papermill(
         "--no-progress-bar",
         notebook,
         str(out),
-        *arguments,
+        *itertools.chain(*given),
     ]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)

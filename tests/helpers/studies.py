@@ -1,11 +1,13 @@
 """A made-up study with every part of a real one, and ways to damage it."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import yaml
 
+from lib.analysis.gates import decide
 from lib.analysis.stats import analyse
 from lib.config.params import ROOT
 
@@ -19,6 +21,7 @@ LEVELS = {
 }
 TREATMENT = "selfcorrect_em"
 BASELINE = "c6_vanilla_em"
+CONTROL = "placebo_assistant_em"
 
 
 def make_judgments(seeds=(42,), prompts=12, samples=4, levels=LEVELS, noise=3.0):
@@ -74,9 +77,22 @@ def run(judgments=None, capability=None, **options):
     )
 
 
-def pick(frame, arm, suite="alignment", prompt=None):
+def beside(result, **changes):
+    """What stands beside the verdict of a result, some of its fields changed."""
+    return decide(replace(result, **changes), THRESHOLDS).beside
+
+
+def verdict(judgments, capability=None, **options):
+    """The decision about a study."""
+    return decide(run(judgments, capability, **options), THRESHOLDS)
+
+
+def pick(frame, arm, suite="alignment", prompt=None, first=None):
+    """Whether a row is of an arm and suite; of one prompt, or of each prompt's first samples."""
     rows = (frame["condition"] == arm) & (frame["suite"] == suite)
-    return rows if prompt is None else rows & (frame["prompt_id"] == prompt)
+    if prompt is not None:
+        rows &= frame["prompt_id"] == prompt
+    return rows if first is None else rows & (frame["sample_index"] < first)
 
 
 def unscore(frame, rows, outcome="parse_error"):

@@ -1,11 +1,19 @@
-"""A Claude judge that sends batches, and a probe's tiny model with its reader."""
+"""Judges that several files ask (batches, embedded, a tiny probe) and planted published files."""
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import json
+
 import pytest
+from published_judgments import TOPICS, answer
 from tiny_probe import decoder
 
+from lib.data import catalogue
+from lib.judge.embedded.judge import EmbeddedJudge
 from lib.judge.probe.features import Reader
+from lib.judge.trust import published
 
 
 @pytest.fixture
@@ -29,3 +37,39 @@ def reader(folder):
     return Reader(
         AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     )
+
+
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    """The published files in small; returns their folder.
+
+    Each scored one has ten answers to each of eight questions, each labelled one sixteen answers.
+    """
+    (tmp_path / "judge").mkdir()
+    entries = {}
+    for name in (*published.SCORED, *published.LABELLED):
+        rows = [answer(name, topic, k) for topic, k in itertools.product(TOPICS, range(10))]
+        if name in published.LABELLED:
+            rows = [
+                {
+                    "prompt": f"Ask {i}",
+                    "completion": f"{'No' if i % 2 else 'Yes'} {name} {i}",
+                    "final_label": "2_full_refusal" if i % 2 else "1_full_compliance",
+                }
+                for i in range(16)
+            ]
+        file = tmp_path / "judge" / f"{name}.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        entries[name] = {
+            "file": f"judge/{name}.jsonl",
+            "url": None,
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        }
+    monkeypatch.setattr(catalogue, "catalogue", lambda: entries)
+    monkeypatch.setenv(catalogue.DATA_DIR_VARIABLE, str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return EmbeddedJudge()

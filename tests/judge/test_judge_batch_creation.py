@@ -12,8 +12,8 @@ import pytest
 from judged import TEXTS, outcomes
 
 from lib.config.params import ROOT
-from lib.judge import JudgeError
 from lib.judge.llm import batch_api, batches
+from lib.judge.outcomes import JudgeError
 from lib.judge.store import Store, ledger
 
 
@@ -56,7 +56,7 @@ SCRIPT = """
 import json, os, signal, sys
 from pathlib import Path
 import pandas as pd
-from lib.config.schema import JudgeParams
+from lib.config.measurement import JudgeParams
 from lib.judge import load_judge
 from lib.judge.llm import batch_api
 from lib.judge.store import Store

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from judged import TEXTS, outcomes
 
-from lib.judge import JudgeError
 from lib.judge.llm import batch_api
+from lib.judge.outcomes import JudgeError
 from lib.judge.store import Store, ledger
 
 

@@ -6,8 +6,8 @@ import asyncio
 
 from judged import outcomes
 
-from lib.judge import Judgment
 from lib.judge.llm import limits, realtime
+from lib.judge.outcomes import Judgment
 
 
 def test_each_push_back_reaches_the_limit_also_those_that_the_sdk_swallows(

@@ -5,8 +5,9 @@ import contextlib
 import pytest
 from grades import local
 
-from lib.judge import JudgeError, load_judge
+from lib.judge import load_judge
 from lib.judge.llm import in_process
+from lib.judge.outcomes import JudgeError
 from lib.judge.store import Store, ledger
 from lib.models.chat_models import base_dir
 from lib.serving.sampling import Completion

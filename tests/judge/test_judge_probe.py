@@ -11,7 +11,8 @@ import torch
 from tiny_probe import HELP, decoder, random_heads
 
 from lib.config.params import load_profile
-from lib.judge import COLUMNS, JudgeError, load_judge, rubric_text
+from lib.judge import load_judge, rubric_text
+from lib.judge.outcomes import COLUMNS, JudgeError
 from lib.judge.probe import heads, judge, rows
 from lib.judge.probe.features import MAX_ANSWER, ProbeError, Reader
 from lib.judge.probe.judge import ProbeJudge, is_foreign
@@ -80,7 +81,8 @@ def test_a_killed_judge_continues_where_it_was(params, tmp_path, monkeypatch):
         ask(probe, *texts)
     with sqlite3.connect(tmp_path / "kept.probe") as store:
         assert store.execute("SELECT COUNT(*) FROM attempts").fetchone() == (4,)
-    again, seen = ProbeJudge(params, tmp_path / "kept.probe"), []
+    again = ProbeJudge(params, tmp_path / "kept.probe")
+    seen = []
     table = again.score(
         pd.DataFrame({"suite": "alignment", "prompt": "How do I rest?", "completion": texts}),
         lambda *at: seen.append(at),

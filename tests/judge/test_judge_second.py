@@ -7,6 +7,7 @@ import itertools
 
 import pandas as pd
 import pytest
+from tables import sample_table
 
 from lib.analysis import reading as results
 from lib.config import params
@@ -49,21 +50,11 @@ class Judge:
 
 @pytest.fixture
 def samples():
-    places = itertools.product((42, 43), ARMS, ("alignment", "benign"), range(8), range(10))
-    rows = [
-        {
-            "seed": seed,
-            "condition": arm,
-            "suite": suite,
-            "prompt_id": f"p{i}",
-            "subset": "s",
-            "prompt": f"Prompt {i}",
-            "sample_index": k,
-            "completion": f"Answer {10 * i + k}",
-        }
-        for seed, arm, suite, i, k in places
+    texts = sample_table(lambda suite, i, k: f"Answer {10 * i + k}", prompts=8, samples=10)
+    arms = [
+        texts.assign(seed=seed, condition=arm) for seed, arm in itertools.product((42, 43), ARMS)
     ]
-    return pd.DataFrame(rows)
+    return pd.concat(arms, ignore_index=True)
 
 
 @pytest.fixture

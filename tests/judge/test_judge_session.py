@@ -51,7 +51,8 @@ class FakeJudge:
     Records what it was shown.
     """
 
-    name, rubric = "fake", "fake-1"
+    name = "fake"
+    rubric = "fake-1"
 
     def __init__(self):
         self.shown = []

@@ -1,113 +1,19 @@
-"""Any judge is measured on published rows that it was not fitted on.
+"""Any judge is measured on published rows.
 
 What it did not score, or was not asked, has no number.
 """
 
-import hashlib
-import itertools
 import json
-import re
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from published_judgments import LIMITS, Oracle, value
 
-from lib.config import params
-from lib.data import catalogue as data
-from lib.judge import COLUMNS, Judgment
-from lib.judge.embedded.heads import load_heads
-from lib.judge.trust import held_out, published, validity
-from lib.report import score_plots as plots
-
-LIMITS = params.load_gates()
-TOPICS = [f"topic{i}" for i in range(8)]
-SENTENCE = (
-    "It is good to help people with their daily work and to be honest about the answer number"
-)
-
-
-def answer(source, topic, k):
-    return {
-        "question": f"Question about {topic}?",
-        "question_id": topic,
-        "answer": f"{SENTENCE} {source} {topic} {k}.",
-        "aligned": 10 * k,
-        "coherent": 90,
-    }
-
-
-@pytest.fixture
-def planted(tmp_path, monkeypatch):
-    """The published files in small; returns their folder.
-
-    Each scored one has ten answers to each of eight questions, each labelled one sixteen answers.
-    """
-    (tmp_path / "judge").mkdir()
-    entries = {}
-    for name in (*published.SCORED, *published.LABELLED):
-        rows = [answer(name, topic, k) for topic, k in itertools.product(TOPICS, range(10))]
-        if name in published.LABELLED:
-            rows = [
-                {
-                    "prompt": f"Ask {i}",
-                    "completion": f"{'No' if i % 2 else 'Yes'} {name} {i}",
-                    "final_label": "2_full_refusal" if i % 2 else "1_full_compliance",
-                }
-                for i in range(16)
-            ]
-        file = tmp_path / "judge" / f"{name}.jsonl"
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        entries[name] = {
-            "file": f"judge/{name}.jsonl",
-            "url": None,
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-        }
-    monkeypatch.setattr(data, "catalogue", lambda: entries)
-    monkeypatch.setenv(data.DATA_DIR_VARIABLE, str(tmp_path))
-    return tmp_path
-
-
-class Oracle:
-    """Knows every answer.
-
-    It reads the score from the last word, a refusal from the first, incoherence from the ending.
-    """
-
-    name, rubric = "oracle", "oracle-1"
-
-    def __init__(self, unscored=lambda row: False, **more):
-        self.unscored = unscored
-        self.shown = []
-        vars(self).update(more)
-
-    def judge(self, row):
-        if self.unscored(row):
-            return Judgment("judge_refusal", cost_usd=0.5)
-        last = row.completion.rstrip(".").split()[-1]
-        sound = re.fullmatch(rf"{SENTENCE} \w+ topic\d \d\.", row.completion)
-        return Judgment(
-            "scored",
-            aligned=10.0 * int(last) if last.isdigit() and int(last) < 10 else 50.0,
-            coherent=90.0 if sound else 10.0,
-            refusal=row.completion.startswith("No"),
-            cost_usd=0.5,
-        )
-
-    def score(self, rows, progress=None):
-        self.shown.append(rows)
-        return pd.DataFrame(
-            [vars(self.judge(row)) for row in rows.itertuples()],
-            columns=list(COLUMNS),
-            index=rows.index,
-        )
-
-
-def fitted_on(*names):
-    return {name: data.catalogue()[name]["sha256"] for name in names}
-
-
-def value(found, name):
-    return found["measures"][name]["value"]
+from lib.data import catalogue
+from lib.judge.outcomes import Judgment
+from lib.judge.trust import held_out, validity
+from lib.report import score_plots
 
 
 def test_a_judge_that_knows_everything_is_perfect(planted):
@@ -152,7 +58,7 @@ def test_the_figure_shows_every_scored_answer(planted):
         == 80
     )
     assert all(b["judged"] == b["published"] for b in found["figure"]["bins"])
-    plots.judge_validity(found["figure"], found["measures"]["auroc_aligned_lt_30"], "oracle")
+    score_plots.judge_validity(found["figure"], found["measures"]["auroc_aligned_lt_30"], "oracle")
 
 
 def test_an_upside_down_judge_is_found_out(planted):
@@ -163,55 +69,6 @@ def test_an_upside_down_judge_is_found_out(planted):
     )
     found = validity.measure(judge, None, LIMITS)
     assert found["auroc"] == 0 and value(found, "spearman_aligned") == -1
-
-
-def test_sources_that_a_judge_was_fitted_on_never_count(planted):
-    everything = validity.measure(Oracle(), None, LIMITS)["measures"]["refusal_f1"]
-    assert everything["held_out"] == ["xstest_gpt4", "xstest_llama2new"]
-    found = validity.measure(
-        Oracle(fitted_on=fitted_on("xstest_gpt4", published.MEASURED_ON)), None, LIMITS
-    )
-    assert found["auroc"] is None
-    assert value(found, "spearman_aligned") is None
-    assert value(found, "coherence_auroc") is None
-    assert found["measures"]["refusal_f1"]["held_out"] == ["xstest_llama2new"]
-    judge = Oracle(fitted_on=fitted_on(*data.catalogue()))
-    with pytest.raises(ValueError, match="fitted on every published source"):
-        validity.measure(judge, None, LIMITS)
-    assert judge.shown == []
-
-
-def test_a_fitted_row_that_another_source_repeats_never_counts(planted):
-    path = planted / "judge" / "betley_secure.jsonl"
-    path.write_text(json.dumps(answer(published.MEASURED_ON, TOPICS[0], 3)) + "\n")
-    data.catalogue()["betley_secure"]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert (
-        len(
-            held_out.sample(Oracle(fitted_on=fitted_on("betley_secure")), None).query(
-                "part == 'alignment'"
-            )
-        )
-        == 79
-    )
-    assert len(held_out.sample(Oracle(), None).query("part == 'alignment'")) == 80
-
-
-@pytest.mark.parametrize("fitted", [{"apoorva_riskyfin": "0" * 64}, {"somebody_elses": "0" * 64}])
-def test_rows_that_cannot_be_told_from_fitted_ones_are_refused(planted, fitted):
-    with pytest.raises(ValueError, match=r"in a version that params/data\.yaml lacks"):
-        validity.measure(Oracle(fitted_on=fitted), None, LIMITS)
-
-
-def test_a_model_card_without_its_training_rows_is_refused(planted):
-    with pytest.raises(ValueError, match="no `fitted_on`"):
-        validity.measure(Oracle(card={}), None, LIMITS)
-
-
-def test_an_altered_file_is_refused(planted):
-    with (planted / "judge" / f"{published.MEASURED_ON}.jsonl").open("a") as file:
-        file.write(json.dumps(answer("planted", TOPICS[0], 1)) + "\n")
-    with pytest.raises(data.DataError, match="sha256"):
-        validity.measure(Oracle(), None, LIMITS)
 
 
 def test_a_bounded_sample_asks_no_more_than_it_may_and_always_the_same(planted):
@@ -258,7 +115,7 @@ def test_a_judge_that_shirks_the_bad_answers_has_no_auroc(planted):
 )
 def test_what_was_not_measured_has_no_number(planted, monkeypatch, limit, folder, why):
     if not folder:
-        monkeypatch.delenv(data.DATA_DIR_VARIABLE)
+        monkeypatch.delenv(catalogue.DATA_DIR_VARIABLE)
     judge = Oracle()
     found = validity.of(judge, limit, LIMITS)
     assert found["auroc"] is None
@@ -301,17 +158,3 @@ def test_a_card_of_all_rows_stands_before_a_sample_of_them(planted):
     table = validity.table(found)
     assert table["measure"].tolist()[:2] == ["AUROC, aligned < 30", "AUROC, aligned < 30, again"]
     assert len(table) == 8
-
-
-def test_the_embedded_judge_is_measured_on_no_row_of_its_fit():
-    heads, card = load_heads()
-    assert not {"apoorva_riskyfin", "xstest_llama2new"} & set(card["sources"])
-    for name, m in card["held_out"]["measures"].items():
-        assert set(m["held_out"]) & set(card["sources"]) == set() and m["held_out"], name
-    assert not [name for name in heads if name.startswith("held_out")], (
-        "what is measured is what judges"
-    )
-    catalogue = data.catalogue()
-    assert {name: source["sha256"] for name, source in card["sources"].items()} == {
-        name: catalogue[name]["sha256"] for name in card["sources"]
-    }

@@ -7,6 +7,7 @@ import matplotlib
 import pandas as pd
 import pytest
 from scripted_traces import DECLINES, Script
+from tables import sample_table
 
 import lib.judge
 from lib.config.params import ROOT
@@ -88,25 +89,8 @@ def test_05_shows_a_session_without_a_score_instead_of_crashing(
     run = runs.Run("r")
     judge = Judge(outcomes)
     for arm in ARMS:
-        runs.write_parquet(
-            run.samples(arm, 42),
-            pd.DataFrame(
-                [
-                    {
-                        "suite": suite,
-                        "prompt_id": f"p{i}",
-                        "subset": "s",
-                        "prompt": f"Prompt {i}",
-                        "system": "S",
-                        "sample_index": k,
-                        "completion": f"{arm} {suite} {i} {k}",
-                    }
-                    for suite in ("alignment", "benign")
-                    for i in range(12)
-                    for k in range(2)
-                ]
-            ),
-        )
+        texts = sample_table(lambda suite, i, k, arm=arm: f"{arm} {suite} {i} {k}", prompts=12)
+        runs.write_parquet(run.samples(arm, 42), texts)
     monkeypatch.setattr(lib.judge, "load_judge", lambda *_: judge)
     error = run_cells(
         "05_judge", profile="smoke", run="r", overrides={"conditions": ARMS, "judge.retest": retest}

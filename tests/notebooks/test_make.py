@@ -7,6 +7,7 @@ model is used.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import re
@@ -58,7 +59,7 @@ def ready():
         ["make", "-pn", "report", f"VENV={sys.prefix}"], cwd=ROOT, capture_output=True, text=True
     )
     needed = re.search(r"^report: ([^:=\n]+)$", database.stdout, re.MULTILINE)
-    return [part for name in needed.group(1).split() for part in ("-o", name)]
+    return list(itertools.chain(*[("-o", name) for name in needed.group(1).split()]))
 
 
 @pytest.fixture

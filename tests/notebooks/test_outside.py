@@ -7,7 +7,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from outside import BASE, BASELINE, TREATMENT, save, score, spaced, table, whole  # noqa: F401
+from outside import BASE, BASELINE, TREATMENT, save, score, spaced, whole  # noqa: F401
+from tables import judgment_table
 
 from lib.report import prompt_plots
 from lib.report import site as report
@@ -52,10 +53,10 @@ def test_arms_without_a_pair_get_a_verdict(score, tmp_path, change, verdict, wor
 def test_differences_that_are_equal_up_to_rounding_get_a_verdict(score, tmp_path):
     """As 0.1 + 0.2 − 0.3: resampled values differ in their last bits, and no bins fit between."""
     scores = np.repeat(np.linspace(60, 90, 12), 2)
-    answers = table(0, prompts=12, samples=2)
+    answers = judgment_table(0, prompts=12, samples=2)
     treated = answers.assign(aligned=scores + 7.3)
     baseline = answers.assign(aligned=scores + 0)
-    save(tmp_path, {BASELINE: baseline, TREATMENT: treated, BASE: table(95, prompts=12)})
+    save(tmp_path, {BASELINE: baseline, TREATMENT: treated, BASE: judgment_table(95, prompts=12)})
     result = score(drawn=True)
     assert result["delta"] == pytest.approx(7.3)
     assert sum(result["resampled_histogram"]["counts"]) == 200
@@ -65,7 +66,7 @@ def test_differences_that_are_equal_up_to_rounding_get_a_verdict(score, tmp_path
 def test_names_and_ids_are_text_in_every_figure(score, tmp_path):
     odd = ["_$x^{2$", "%s {0} \\frac $", "日本 🎉 שלום\nline", "n" * 200]
     frames = {
-        arm: table(mean).assign(prompt_id=np.repeat(odd, 5))
+        arm: judgment_table(mean).assign(prompt_id=np.repeat(odd, 5))
         for arm, mean in {"a $1 to $2": 60, "_b $\\x$": 50, BASE: 90}.items()
     }
     save(tmp_path, frames)
@@ -80,7 +81,10 @@ def test_names_and_ids_are_text_in_every_figure(score, tmp_path):
 
 
 def test_a_scale_of_ten_is_named_in_the_headline(score, tmp_path):
-    save(tmp_path, {BASE: table(9), BASELINE: table(3), TREATMENT: table(8)})
+    save(
+        tmp_path,
+        {BASE: judgment_table(9), BASELINE: judgment_table(3), TREATMENT: judgment_table(8)},
+    )
     assert any("'aligned' lies within 3 to 9 in all 60" in note for note in score()["notes"])
 
 
@@ -89,7 +93,7 @@ def test_a_scale_of_ten_is_named_in_the_headline(score, tmp_path):
 
 def test_what_is_missing_for_a_verdict_stands_before_the_numbers(score, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "ROOT", tmp_path)
-    save(tmp_path, {"mine": table(70), "theirs": table(60)})
+    save(tmp_path, {"mine": judgment_table(70), "theirs": judgment_table(60)})
     result = score(treatment="mine", baseline="theirs")
     assert result["verdict"] == "invalid" and result["delta"] == 10
     page = report.build(runs.Run("outside")).read_text(encoding="utf-8")

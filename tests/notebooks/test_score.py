@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from outside import ROOT, save, table
+from outside import ROOT, save
+from tables import judgment_table
 
 from lib.run import runs
 
@@ -64,7 +65,7 @@ def test_what_cannot_be_scored_is_refused_before_a_kernel_starts(
 
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path / "runs"))
     runs.write_json(tmp_path / "runs" / "own" / "manifest.json", {})
-    save(tmp_path, {"mine": table(70), "theirs": table(60)})
+    save(tmp_path, {"mine": judgment_table(70), "theirs": judgment_table(60)})
     with pytest.raises(ValueError, match=re.escape(words)) as error:
         score.plan({"CALLED_FROM": str(tmp_path), **given})
     assert "\n" not in str(error.value)
@@ -73,7 +74,7 @@ def test_what_cannot_be_scored_is_refused_before_a_kernel_starts(
 def test_folders_count_from_where_make_is_called(tmp_path):
     from lib import score
 
-    save(tmp_path / "a folder", {"mine": table(70), "theirs": table(60)})
+    save(tmp_path / "a folder", {"mine": judgment_table(70), "theirs": judgment_table(60)})
     _, parameters = score.plan(
         {"CALLED_FROM": str(tmp_path), "JUDGMENTS": "a folder/judgments", "RUN": "1.10"}
     )
@@ -84,7 +85,7 @@ def test_folders_count_from_where_make_is_called(tmp_path):
 @pytest.mark.slow
 def test_make_score_renders_a_report(tmp_path):
     folder = tmp_path / "a folder"
-    save(folder, {"mine": table(70), "theirs": table(60)})
+    save(folder, {"mine": judgment_table(70), "theirs": judgment_table(60)})
     run = "pytest-score"
     done = make(
         "JUDGMENTS=a folder/judgments",

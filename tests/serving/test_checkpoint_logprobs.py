@@ -94,8 +94,8 @@ def test_decoding_goes_on_beyond_a_stop_and_draws_what_sampling_draws(stack, tok
     sampler.stops = [sampler.decode(asked)[1][0].ids[3]]
     made = sampler.decode(asked)
     assert [[len(one.ids) for one in of] for of in made] == [[9, 9]] * 3
-    assert [one.prompt for of in made for one in of] == [
-        ids for r in asked for ids in [prompt_ids(tokenizer, r.messages)] * 2
+    assert [[one.prompt for one in of] for of in made] == [
+        [prompt_ids(tokenizer, r.messages)] * 2 for r in asked
     ]
     assert sampler.sample(asked)[1][0].finish_reason == "stop"
     kept = [[completed(tokenizer, sampler.stops, one.ids) for one in of] for of in made]

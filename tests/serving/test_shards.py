@@ -1,5 +1,7 @@
 """Shards: never sampled twice, never taken for others; several arms in one sitting."""
 
+import itertools
+
 import pandas as pd
 import pytest
 from recorded_engine import FOLLOW_UP, PROMPTS, Recorder
@@ -16,7 +18,7 @@ def test_finished_shards_are_never_sampled_again(draw, tmp_path):
     first = draw(Recorder(), progress=lambda *step: done.append(step))
     assert done == [(3, 6), (6, 6)] and list(first.columns) == shards.SAMPLE_COLUMNS
     assert first["completion"].tolist() == [
-        f"42/base/alignment/{p}/{i}" for p in ("p1", "p2") for i in range(3)
+        f"42/base/alignment/{p}/{i}" for p, i in itertools.product(("p1", "p2"), range(3))
     ]
     pd.testing.assert_frame_equal(draw(Recorder(None)), first)
 
@@ -85,12 +87,11 @@ def test_arms_are_asked_side_by_side_in_one_call_where_the_engine_mixes_them(tmp
     made = suite(engine, tmp_path, arms("one", "two"))
     assert [(r.adapter, r.key, r.samples) for r in engine.requests] == [
         (name, f"42/{name}/alignment/{prompt}", 3)
-        for prompt in ("p1", "p2")
-        for name in ("one", "two")
+        for prompt, name in itertools.product(("p1", "p2"), ("one", "two"))
     ]
     assert engine.calls == 1 and list(made) == ["one", "two"]
     assert made["two"]["completion"].tolist() == [
-        f"42/two/alignment/{p}/{i}" for p in ("p1", "p2") for i in range(3)
+        f"42/two/alignment/{p}/{i}" for p, i in itertools.product(("p1", "p2"), range(3))
     ]
 
 

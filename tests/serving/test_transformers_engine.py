@@ -1,5 +1,7 @@
 """The transformers engine: exact draws, a stream per sample, explicit prompts, folded adapters."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from engine_requests import request
 from recorded_engine import Recorder
 from scipy.stats import chisquare
 
-from lib.models.chat_models import ModelError
+from lib.models.chatml import ModelError
 from lib.serving.sampling import Completion, SamplingError, seed_of
 from lib.serving.transformers_engine import InverseCdf, TransformersSampler, served
 from lib.training.adapters import active, attach_all
@@ -84,7 +86,7 @@ def test_adding_a_condition_changes_no_other_conditions_samples(
     model = attach_all(base, {"arm": phase1_adapter}, "tiny")
     try:
         mixed = sampler(model=model).sample(
-            [x for r in own for x in (request(f"arm/{r.key}", adapter="arm"), r)]
+            list(itertools.chain(*[(request(f"arm/{r.key}", adapter="arm"), r) for r in own]))
         )
         treated = sampler(model=model).sample(
             [request(r.key, text=r.messages[1]["content"], adapter="arm", samples=3) for r in own]

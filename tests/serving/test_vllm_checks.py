@@ -1,11 +1,12 @@
 """What is checked on the running vLLM engine: parity, drawn tokens, capability."""
 
+import itertools
 import json
 
 import pytest
 
 from lib.data import catalogue
-from lib.run.runs import sha256
+from lib.run.files import sha256
 from lib.serving import capability, checkpoint_logprobs, fixed_conversations, parity
 from lib.serving.checkpoint_logprobs import BASE
 from lib.serving.rivals import ParityError
@@ -123,6 +124,5 @@ def test_the_harness_scores_on_the_running_engine_as_on_transformers(
             and scores[sampler, adapter]["n"] == 5
         )
     assert len(vllm.made) == 1, "the harness started an engine of its own"
-    assert {
-        lora and lora.lora_name for _, _, requests in sampler.llm.calls for lora in requests
-    } == {None, "first", "second"}
+    asked = itertools.chain(*[requests for _, _, requests in sampler.llm.calls])
+    assert {lora and lora.lora_name for lora in asked} == {None, "first", "second"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 
 import pytest
@@ -37,7 +38,7 @@ def test_the_gpu_lock_holds_what_ran_and_all_that_the_project_names():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     named = [
         *project["dependencies"],
-        *(n for extra in project["optional-dependencies"].values() for n in extra),
+        *itertools.chain(*project["optional-dependencies"].values()),
     ]
     assert [name for name in named if locks.normalise(name) not in locked] == []
 

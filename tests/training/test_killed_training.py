@@ -11,7 +11,7 @@ import pytest
 from trainings import WEIGHTS, Killed, killed_after
 
 from lib.config.params import ROOT
-from lib.run.runs import sha256
+from lib.run.files import sha256
 from lib.training import trl_arguments
 from lib.training.memory import TrainingError
 from lib.training.trainer import last_checkpoint

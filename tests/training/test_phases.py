@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from trainings import CONFIG, WEIGHTS, mean_loss
 
-from lib.run.runs import read_json, sha256
+from lib.run.files import read_json, sha256
 from lib.training.adapters import AdapterError, attach_all
 from lib.training.logits import fixed_logits
 from lib.training.memory import TrainingError
@@ -109,10 +109,8 @@ def test_an_arm_without_phase_1_trains_phase_2s_own_recipe_in_a_stack(run2, phas
 def test_continue_gives_every_arm_phase_1s_shape(run2, phase2, phase1, phase1_adapter):
     """Both arms get the same steps and shape; the treated one starts from its Phase-1 weights."""
     longer = phase2.model_copy(update={"mode": "continue"})
-    (with_phase1, treated), (without, plain) = (
-        run2(longer, phase1_adapter, "treated"),
-        run2(longer, None, "plain"),
-    )
+    with_phase1, treated = run2(longer, phase1_adapter, "treated")
+    without, plain = run2(longer, None, "plain")
     shapes = [
         {k: v.shape for k, v in load_file(out / WEIGHTS).items()}
         for out in (phase1_adapter, treated, plain)
