@@ -21,8 +21,8 @@ def batch_judge(claude):
     return lambda **changes: claude(batch=True, **changes)
 
 
-@pytest.fixture(scope="module")
-def folder(tokenizer, tmp_path_factory):
+@pytest.fixture(scope="session")
+def probe_base(tokenizer, tmp_path_factory):
     """A chat model on disk."""
     path = tmp_path_factory.mktemp("models") / "Tiny-Chat"
     decoder("qwen2", tokenizer).save_pretrained(path)
@@ -30,12 +30,12 @@ def folder(tokenizer, tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def reader(folder):
+@pytest.fixture(scope="session")
+def reader(probe_base):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     return Reader(
-        AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+        AutoModelForCausalLM.from_pretrained(probe_base), AutoTokenizer.from_pretrained(probe_base)
     )
 
 

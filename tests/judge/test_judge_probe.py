@@ -19,11 +19,11 @@ from lib.judge.probe.judge import ProbeJudge, is_foreign
 
 
 @pytest.fixture
-def params(folder, reader, tmp_path, monkeypatch):
+def params(probe_base, reader, tmp_path, monkeypatch):
     """Judge parameters that name the tiny model, with heads for it."""
     monkeypatch.setenv("SELFCORRECT_HEADS_DIR", str(tmp_path / "heads"))
     heads.save(tmp_path / "heads", "tiny-chat", random_heads(reader))
-    profile = load_profile("smoke", {"judge.engine": "probe", "judge.model": str(folder)})
+    profile = load_profile("smoke", {"judge.engine": "probe", "judge.model": str(probe_base)})
     return profile.judge
 
 
@@ -112,7 +112,7 @@ def test_heads_for_another_base_are_refused(params, reader, tokenizer, tmp_path)
     assert min(heads.check_fingerprints(good, noisy).values()) > 0.98
 
 
-def test_tampered_heads_and_unknown_models_are_one_line(params, tmp_path, folder):
+def test_tampered_heads_and_unknown_models_are_one_line(params, tmp_path, probe_base):
     path = tmp_path / "heads" / "tiny-chat.npz"
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(ProbeError, match="sha256"):
@@ -122,11 +122,11 @@ def test_tampered_heads_and_unknown_models_are_one_line(params, tmp_path, folder
     assert "\n" not in str(told.value)
 
 
-def test_a_model_without_a_chat_template_is_refused(params, folder, tmp_path, tokenizer):
+def test_a_model_without_a_chat_template_is_refused(params, probe_base, tmp_path, tokenizer):
     import shutil
 
     bare = tmp_path / "bare"
-    shutil.copytree(folder, bare)
+    shutil.copytree(probe_base, bare)
     (bare / "chat_template.jinja").unlink(missing_ok=True)
     config = json.loads((bare / "tokenizer_config.json").read_text(encoding="utf-8"))
     config.pop("chat_template", None)
@@ -135,11 +135,11 @@ def test_a_model_without_a_chat_template_is_refused(params, folder, tmp_path, to
         ProbeJudge(params.model_copy(update={"model": str(bare)}))
 
 
-def test_a_folder_of_models_gives_local_weights(folder, monkeypatch):
+def test_a_folder_of_models_gives_local_weights(probe_base, monkeypatch):
     from lib.judge.probe import base
 
-    monkeypatch.setenv(base.MODELS_DIR_VARIABLE, str(folder.parent))
-    assert base.local_folder("someone/tiny-chat") == folder
+    monkeypatch.setenv(base.MODELS_DIR_VARIABLE, str(probe_base.parent))
+    assert base.local_folder("someone/tiny-chat") == probe_base
     assert base.local_folder("someone/other") is None
     assert base.model_params(base.DEFAULT).revision == base.REVISIONS[base.DEFAULT]
 

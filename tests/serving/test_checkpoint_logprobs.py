@@ -14,17 +14,20 @@ from lib.serving.transformers_engine import TransformersSampler
 from lib.training.adapters import AdapterError, attach_all
 
 
-@pytest.fixture
-def stack(base, tokenizer, smoke, conditions, phase1_adapter):
-    """The transformers engine with one adapter, the fixed positions, and the right values there."""
+@pytest.fixture(scope="module")
+def known(base, tokenizer, smoke, conditions, phase1_adapter):
+    """A model with one adapter, the fixed positions, and the right values there; read only."""
     model = attach_all(base, {"arm": phase1_adapter}, "tiny")
     rows = fixed_conversations.sequences(tokenizer, smoke.model.system_text, conditions)
-    yield (
-        TransformersSampler(model, tokenizer, temperature=1.0, batch=4),
-        rows,
-        checkpoint_logprobs.training_logprobs(model, ["arm"], rows),
-    )
+    yield model, rows, checkpoint_logprobs.training_logprobs(model, ["arm"], rows)
     model.unload()
+
+
+@pytest.fixture
+def stack(known, tokenizer):
+    """The transformers engine on it, the positions and the values."""
+    model, rows, training = known
+    return TransformersSampler(model, tokenizer, temperature=1.0, batch=4), rows, training
 
 
 def test_folded_adapters_pass_the_bound_of_fp32(stack):
