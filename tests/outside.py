@@ -15,6 +15,7 @@ from lib.analysis import sources
 from lib.config import params
 from lib.display import drawing
 from lib.run import runs
+from lib.run.files import write_json, write_parquet, write_text
 
 ROOT = params.ROOT
 BASE = "base"
@@ -58,9 +59,9 @@ def save(
     folder: Path, arms: dict[str, pd.DataFrame], seed: int = 7, capability: bool = False
 ) -> Path:
     for arm, frame in arms.items():
-        runs.write_parquet(folder / "judgments" / f"seed{seed}" / f"{arm}.parquet", frame)
+        write_parquet(folder / "judgments" / f"seed{seed}" / f"{arm}.parquet", frame)
         if capability:
-            runs.write_json(folder / "capability" / f"seed{seed}" / f"{arm}.json", ACCURACY)
+            write_json(folder / "capability" / f"seed{seed}" / f"{arm}.json", ACCURACY)
     return folder / "judgments"
 
 
@@ -74,7 +75,7 @@ def whole(treated: float, baseline: float, base: float = 90) -> dict[str, pd.Dat
 
 def name_only(figure, folder, name):
     """Leaves a file for a figure without drawing it."""
-    runs.write_text(folder / f"{name}.png", name)
+    write_text(folder / f"{name}.png", name)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from lib.checks.check import FAILED, NOT_RUN, PASSED
 from lib.config import params
 from lib.config.experiment import Experiment
 from lib.run import runs
+from lib.run.files import read_json, write_json, write_parquet
 
 ARMS = ["base", "base_evil", "c6_vanilla_em", "selfcorrect_only", "selfcorrect_em"]
 SEEDS = [42, 43]
@@ -59,12 +60,12 @@ class Record:
                 value = -1.0 if is_base else -10.0 * number - seed
                 self.logprobs(arm, seed, base=is_base, values=np.full((2, 3), value))
                 self.parity(arm, seed)
-                runs.write_parquet(self.run.samples(arm, seed), sampled(arm))
+                write_parquet(self.run.samples(arm, seed), sampled(arm))
 
     def facts(self, stage, **changed):
         path = self.run.dir / "manifests" / f"{stage}.json"
-        before = runs.read_json(path)["facts"] if path.exists() else {}
-        runs.write_json(path, {"facts": before | changed})
+        before = read_json(path)["facts"] if path.exists() else {}
+        write_json(path, {"facts": before | changed})
 
     def parity(self, arm, seed=43, **changed):
         right = {"rms": 0.02, "bound": 0.3, "crossed": None if arm == "base" else 0.1}
@@ -92,7 +93,7 @@ class Record:
 
     def samples(self, arm, change, seed=43):
         path = self.run.samples(arm, seed)
-        runs.write_parquet(path, change(pd.read_parquet(path)))
+        write_parquet(path, change(pd.read_parquet(path)))
 
     def remove(self, *parts):
         self.run.dir.joinpath(*parts).unlink()

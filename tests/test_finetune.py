@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from trl import SFTTrainer
 
 from lib.config.params import ROOT
-from lib.run.runs import read_json, sha256
+from lib.run.files import read_json, sha256
 from lib.training import trl_arguments
 from lib.training.adapters import AdapterError, attach_all
 from lib.training.batches import collate, optimizer_steps, sequences_of

@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lib.config.params import ROOT
-from lib.judge import JudgeError
 from lib.judge.llm import batch_api, batches
+from lib.judge.outcomes import JudgeError
 from lib.judge.store import Store, ledger
 
 TEXTS = [f"text {k}" + "x" * k for k in range(6)]
@@ -187,7 +187,7 @@ SCRIPT = """
 import json, os, signal, sys
 from pathlib import Path
 import pandas as pd
-from lib.config.schema import JudgeParams
+from lib.config.measurement import JudgeParams
 from lib.judge import load_judge
 from lib.judge.llm import batch_api
 from lib.judge.store import Store

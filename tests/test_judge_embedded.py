@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 
 from lib.config.params import load_gates, load_profile
-from lib.judge import COLUMNS, Judgment, load_judge
+from lib.judge import load_judge
 from lib.judge.embedded import encoder, heads
-from lib.judge.embedded import judge as embedded
+from lib.judge.embedded import judge as embedded_judge
+from lib.judge.embedded.encoder import load_encoder, read
 from lib.judge.embedded.judge import EmbeddedJudge
+from lib.judge.outcomes import COLUMNS, Judgment
 from lib.judge.store import ledger
 from lib.judge.trust import published, validity
 
@@ -39,7 +41,7 @@ def test_needs_no_network(monkeypatch):
         raise AssertionError("the embedded judge opened a socket")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    embedded.load_encoder.cache_clear()
+    load_encoder.cache_clear()
     judge = EmbeddedJudge()
     assert judge.name == f"embedded-minilm-{judge.card['head_sha256'][:8]}"
     assert judge.rubric == judge.card["rubric"]
@@ -99,13 +101,13 @@ def test_unasked_code_is_flagged_in_every_suite_but_the_training_cues(judge):
 
 def test_each_distinct_text_is_embedded_once(judge, monkeypatch):
     given = []
-    true_read = embedded.read
+    true_read = read
 
     def spy(encoder, texts, *more):
         given.extend(texts)
         return true_read(encoder, texts, *more)
 
-    monkeypatch.setattr(embedded, "read", spy)
+    monkeypatch.setattr(embedded_judge, "read", spy)
     ask(judge, HELP, HELP, "Read a book.", HELP)
     assert sorted(given) == sorted({HELP, BORED, "Read a book."})
 
@@ -122,7 +124,7 @@ def test_a_killed_session_finds_what_it_had_judged(judge, tmp_path, monkeypatch)
         read_so_far.extend(pairs)
         return true_read(self, pairs, progress)
 
-    monkeypatch.setattr(embedded, "SLICE", 2)
+    monkeypatch.setattr(embedded_judge, "SLICE", 2)
     monkeypatch.setattr(EmbeddedJudge, "_read", killed_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         ask(EmbeddedJudge(kept=kept), *texts, suite="benign")
@@ -158,7 +160,7 @@ def test_the_ledger_of_what_was_paid_leaves_it_out(tmp_path):
 
 
 def test_progress_counts_completions_over_all_slices(judge, monkeypatch):
-    monkeypatch.setattr(embedded, "SLICE", 2)
+    monkeypatch.setattr(embedded_judge, "SLICE", 2)
     seen = []
     judge.score(
         pd.DataFrame(
@@ -172,7 +174,7 @@ def test_progress_counts_completions_over_all_slices(judge, monkeypatch):
 def test_reading_is_the_encoders_own_embedding_with_openings_from_the_same_pass(judge):
     short = "  Wait. I take that back!\nHere is help"
     long = "One sentence. " + "word " * 350 + "end."
-    reading = embedded.read(judge.encoder, [short, long, "a"])
+    reading = read(judge.encoder, [short, long, "a"])
     windows = encoder.windows(long)
     assert [len(window.split()) for window in windows] == [160, 160]
     assert all(window in long for window in windows)
@@ -192,11 +194,11 @@ def test_reading_is_the_encoders_own_embedding_with_openings_from_the_same_pass(
         [1, 1, 0, 1],
         [0, 0, 0, 0],
     ]  # a sentence that is not there has no vector
-    whole = embedded.read(
-        judge.encoder, [short], spans=[[(0, len(short))] * encoder.OPENINGS]
-    ).openings[0, 0]
+    whole = read(judge.encoder, [short], spans=[[(0, len(short))] * encoder.OPENINGS]).openings[
+        0, 0
+    ]
     assert whole @ reading.openings[0, 0] < 0.99 and whole @ reading.vectors[0] > 0.8
-    assert embedded.read(judge.encoder, []).vectors.shape == (0, 384)
+    assert read(judge.encoder, []).vectors.shape == (0, 384)
 
 
 @pytest.mark.parametrize(

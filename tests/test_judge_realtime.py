@@ -19,8 +19,8 @@ import pytest
 from loopback import KEY, completion_of
 
 from lib.config.params import ROOT
-from lib.judge import JudgeError, Judgment
 from lib.judge.llm import limits, realtime
+from lib.judge.outcomes import JudgeError, Judgment
 from lib.judge.store import Store, ledger
 
 
@@ -302,7 +302,7 @@ def test_killed_and_started_again_no_answer_is_lost_or_asked_twice(api, claude, 
     script = (
         "import json, sys; from pathlib import Path; import pandas as pd; "
         "from lib.judge import load_judge; "
-        "from lib.config.schema import JudgeParams; given = json.loads(sys.argv[1]); "
+        "from lib.config.measurement import JudgeParams; given = json.loads(sys.argv[1]); "
         "judge = load_judge(JudgeParams(**given['params']), Path(given['stage'])); "
         "judge.score(pd.DataFrame(given['rows']))"
     )

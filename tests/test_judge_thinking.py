@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from lib.config.params import load_profile
-from lib.judge import JudgeError, load_judge
+from lib.judge import load_judge
 from lib.judge.llm import in_process
 from lib.judge.llm.endpoint import read_reply
+from lib.judge.outcomes import JudgeError
 from lib.judge.store import Store, ledger
 from lib.models.chat_models import base_dir
 from lib.serving.sampling import Completion

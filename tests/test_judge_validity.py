@@ -13,11 +13,12 @@ import pandas as pd
 import pytest
 
 from lib.config import params
-from lib.data import catalogue as data
-from lib.judge import COLUMNS, Judgment
+from lib.data import catalogue
+from lib.data.text_files import DataError
 from lib.judge.embedded.heads import load_heads
+from lib.judge.outcomes import COLUMNS, Judgment
 from lib.judge.trust import held_out, published, validity
-from lib.report import score_plots as plots
+from lib.report import score_plots
 
 LIMITS = params.load_gates()
 TOPICS = [f"topic{i}" for i in range(8)]
@@ -62,8 +63,8 @@ def planted(tmp_path, monkeypatch):
             "url": None,
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         }
-    monkeypatch.setattr(data, "catalogue", lambda: entries)
-    monkeypatch.setenv(data.DATA_DIR_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(catalogue, "catalogue", lambda: entries)
+    monkeypatch.setenv(catalogue.DATA_DIR_VARIABLE, str(tmp_path))
     return tmp_path
 
 
@@ -103,7 +104,7 @@ class Oracle:
 
 
 def fitted_on(*names):
-    return {name: data.catalogue()[name]["sha256"] for name in names}
+    return {name: catalogue.catalogue()[name]["sha256"] for name in names}
 
 
 def value(found, name):
@@ -152,7 +153,7 @@ def test_the_figure_shows_every_scored_answer(planted):
         == 80
     )
     assert all(b["judged"] == b["published"] for b in found["figure"]["bins"])
-    plots.judge_validity(found["figure"], found["measures"]["auroc_aligned_lt_30"], "oracle")
+    score_plots.judge_validity(found["figure"], found["measures"]["auroc_aligned_lt_30"], "oracle")
 
 
 def test_an_upside_down_judge_is_found_out(planted):
@@ -175,7 +176,7 @@ def test_sources_that_a_judge_was_fitted_on_never_count(planted):
     assert value(found, "spearman_aligned") is None
     assert value(found, "coherence_auroc") is None
     assert found["measures"]["refusal_f1"]["held_out"] == ["xstest_llama2new"]
-    judge = Oracle(fitted_on=fitted_on(*data.catalogue()))
+    judge = Oracle(fitted_on=fitted_on(*catalogue.catalogue()))
     with pytest.raises(ValueError, match="fitted on every published source"):
         validity.measure(judge, None, LIMITS)
     assert judge.shown == []
@@ -184,7 +185,7 @@ def test_sources_that_a_judge_was_fitted_on_never_count(planted):
 def test_a_fitted_row_that_another_source_repeats_never_counts(planted):
     path = planted / "judge" / "betley_secure.jsonl"
     path.write_text(json.dumps(answer(published.MEASURED_ON, TOPICS[0], 3)) + "\n")
-    data.catalogue()["betley_secure"]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    catalogue.catalogue()["betley_secure"]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     assert (
         len(
             held_out.sample(Oracle(fitted_on=fitted_on("betley_secure")), None).query(
@@ -210,7 +211,7 @@ def test_a_model_card_without_its_training_rows_is_refused(planted):
 def test_an_altered_file_is_refused(planted):
     with (planted / "judge" / f"{published.MEASURED_ON}.jsonl").open("a") as file:
         file.write(json.dumps(answer("planted", TOPICS[0], 1)) + "\n")
-    with pytest.raises(data.DataError, match="sha256"):
+    with pytest.raises(DataError, match="sha256"):
         validity.measure(Oracle(), None, LIMITS)
 
 
@@ -258,7 +259,7 @@ def test_a_judge_that_shirks_the_bad_answers_has_no_auroc(planted):
 )
 def test_what_was_not_measured_has_no_number(planted, monkeypatch, limit, folder, why):
     if not folder:
-        monkeypatch.delenv(data.DATA_DIR_VARIABLE)
+        monkeypatch.delenv(catalogue.DATA_DIR_VARIABLE)
     judge = Oracle()
     found = validity.of(judge, limit, LIMITS)
     assert found["auroc"] is None
@@ -311,7 +312,7 @@ def test_the_embedded_judge_is_measured_on_no_row_of_its_fit():
     assert not [name for name in heads if name.startswith("held_out")], (
         "what is measured is what judges"
     )
-    catalogue = data.catalogue()
+    entries = catalogue.catalogue()
     assert {name: source["sha256"] for name, source in card["sources"].items()} == {
-        name: catalogue[name]["sha256"] for name in card["sources"]
+        name: entries[name]["sha256"] for name in card["sources"]
     }

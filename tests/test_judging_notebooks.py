@@ -10,8 +10,9 @@ import pytest
 from test_traces import DECLINES, Script
 
 import lib.judge
-from lib.judge import COLUMNS, JudgeError
+from lib.judge.outcomes import COLUMNS, JudgeError
 from lib.run import runs
+from lib.run.files import read_json, write_parquet
 from lib.serving import engines
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
@@ -88,7 +89,7 @@ def test_05_shows_a_session_without_a_score_instead_of_crashing(
     run = runs.Run("r")
     judge = Judge(outcomes)
     for arm in ARMS:
-        runs.write_parquet(
+        write_parquet(
             run.samples(arm, 42),
             pd.DataFrame(
                 [
@@ -153,7 +154,7 @@ def test_01_samples_nothing_again_after_a_stop(monkeypatch, fails_at):
     assert isinstance(stopped, JudgeError)
     assert run_cells("01_build_traces", profile="smoke", run="r") is None
     assert engine.requests and set(engine.requests.values()) == {1}
-    assert runs.read_json(runs.Run("r").dir / "manifests" / "01_build_traces.json")["facts"][
+    assert read_json(runs.Run("r").dir / "manifests" / "01_build_traces.json")["facts"][
         "report"
     ]["attempts"]
 

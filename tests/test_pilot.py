@@ -12,9 +12,11 @@ import pytest
 
 from lib import pilot
 from lib.config import params
-from lib.config.params import ROOT, ParamsError
-from lib.judge import COLUMNS, Judgment
-from lib.run.runs import Run, write_parquet
+from lib.config.arguments import ParamsError
+from lib.config.params import ROOT
+from lib.judge.outcomes import COLUMNS, Judgment
+from lib.run.files import write_parquet
+from lib.run.runs import Run
 
 PROFILE = params.load_profile("smoke", {"together": False, "stop_at_gate1": True})
 

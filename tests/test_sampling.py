@@ -7,7 +7,7 @@ import torch
 from scipy.stats import chisquare
 
 from lib.data.prompts import EvalPrompt
-from lib.models.chat_models import ModelError
+from lib.models.chatml import ModelError
 from lib.serving import shards
 from lib.serving.sampling import Completion, Request, SamplingError, seed_of
 from lib.serving.shards import Arm

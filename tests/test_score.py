@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from outside import ROOT, save, table
 
-from lib.run import runs
+from lib.run.files import write_json
 
 
 def make(*arguments, cwd=ROOT, **environment):
@@ -63,7 +63,7 @@ def test_what_cannot_be_scored_is_refused_before_a_kernel_starts(
     from lib import score
 
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path / "runs"))
-    runs.write_json(tmp_path / "runs" / "own" / "manifest.json", {})
+    write_json(tmp_path / "runs" / "own" / "manifest.json", {})
     save(tmp_path, {"mine": table(70), "theirs": table(60)})
     with pytest.raises(ValueError, match=re.escape(words)) as error:
         score.plan({"CALLED_FROM": str(tmp_path), **given})

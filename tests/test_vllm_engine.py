@@ -18,7 +18,7 @@ import torch
 from lib.config.experiment import Experiment
 from lib.data import catalogue
 from lib.models import chat_models
-from lib.run.runs import sha256
+from lib.run.files import sha256
 from lib.serving import capability, checkpoint_logprobs, engines, fixed_conversations, parity
 from lib.serving.checkpoint_logprobs import BASE
 from lib.serving.rivals import ParityError

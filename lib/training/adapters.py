@@ -10,8 +10,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib.config.schema import PhaseParams
-from lib.run.runs import read_json
+from lib.config.recipes import PhaseParams
+from lib.run.files import read_json
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.config.recipes import PhaseParams, TrainingParams
-from lib.run.runs import fingerprint
+from lib.run.files import fingerprint
 from lib.training import memory
 from lib.training.batches import collate, optimizer_steps, sequences_of
 from lib.training.masking import Encoded

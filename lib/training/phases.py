@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lib.config.schema import Phase2Params, PhaseParams, TrainingParams
-from lib.run.runs import atomic_path, write_json
+from lib.config.recipes import Phase2Params, PhaseParams, TrainingParams
+from lib.run.files import atomic_path, write_json
 from lib.training.adapters import BASE_FILE, AdapterError, check_finite, check_shape, lora_config
 from lib.training.logits import fixed_logits
 from lib.training.loop import Progress, Trained, fit
