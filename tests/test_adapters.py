@@ -1,6 +1,7 @@
 """Adapters: the stack, its exact join, and every way for an arm to be silently another model."""
 
 import copy
+import json
 import shutil
 
 import numpy as np
@@ -229,3 +230,28 @@ def test_an_adapter_of_another_base_is_refused(base, phase1_adapter, tmp_path, r
     ):
         attach_all(base, {"arm": adapter}, "other" if record == "another" else "tiny")
     assert not hasattr(base, "peft_config")
+
+
+@pytest.mark.parametrize(
+    "targets", [["v_proj", "q_proj", "o_proj"], ["o_proj", "v_proj", "q_proj"], ["q_proj"]]
+)
+def test_equal_adapters_have_equal_configurations_whatever_order_peft_wrote(targets, tmp_path):
+    config = {"target_modules": targets, "r": 4}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True))
+    adapters.sort_targets(tmp_path)
+    written = (tmp_path / "adapter_config.json").read_text()
+    ordered = {"r": 4, "target_modules": sorted(targets)}
+    assert written == json.dumps(ordered, indent=2, sort_keys=True)
+
+
+def test_a_pattern_of_targets_stays_as_it_is(tmp_path):
+    text = json.dumps({"target_modules": "all-linear"})
+    (tmp_path / "adapter_config.json").write_text(text)
+    adapters.sort_targets(tmp_path)
+    assert (tmp_path / "adapter_config.json").read_text() == text
+
+
+def test_a_trained_adapter_is_saved_with_its_targets_in_order(phase1_adapter):
+    config = json.loads((phase1_adapter / "adapter_config.json").read_text())
+    assert len(config["target_modules"]) > 1
+    assert config["target_modules"] == sorted(config["target_modules"])

@@ -10,7 +10,7 @@ from lib.checks.check import NOT_RUN, PASSED, Check
 from lib.config import params
 from lib.config.arguments import ParamsError
 from lib.config.roles import PLANNED
-from lib.report import reflex, result_tables
+from lib.report import notes, reflex, result_tables
 from lib.run import runs
 from lib.run.files import write_json, write_parquet
 
@@ -89,7 +89,7 @@ TRUSTED = {"validity": {"auroc": 0.95}}
 
 
 @pytest.mark.parametrize(
-    ("changes", "notes"),
+    ("changes", "expected"),
     [
         ({}, []),
         (
@@ -108,7 +108,7 @@ TRUSTED = {"validity": {"auroc": 0.95}}
         ({"checks": [*PASSING, Check("contamination", NOT_RUN, "")]}, ["not run: contamination."]),
     ],
 )
-def test_notes_say_what_a_run_cannot_show(changes, notes):
+def test_notes_say_what_a_run_cannot_show(changes, expected):
     given = {
         "profile": "qwen7b",
         "judge": TRUSTED,
@@ -118,8 +118,8 @@ def test_notes_say_what_a_run_cannot_show(changes, notes):
     } | changes
     given["profile"] = params.load_profile(given["profile"])
     lines = notes.notes(thresholds=params.load_gates(), **given)
-    assert len(lines) == len(notes)
-    assert all(part in line for part, line in zip(notes, lines, strict=True))
+    assert len(lines) == len(expected)
+    assert all(part in line for part, line in zip(expected, lines, strict=True))
 
 
 def test_prompt_means_are_of_unfiltered_originals():
