@@ -75,8 +75,7 @@ stage = nb.run.stage(
         "retest_share": nb.gates["retest_share"],
         "openings": nb.conditions.openings,
         "samples": {
-            f"{arm}/seed{of_seed}": sha256(nb.run.samples(arm, of_seed))
-            for arm, of_seed in planned
+            f"{arm}/seed{of_seed}": sha256(nb.run.samples(arm, of_seed)) for arm, of_seed in planned
         },
     },
 )
