@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from lib.config import arguments
+from lib.config.arguments import ParamsError
 from lib.config.experiment import Experiment
-from lib.config.params import ParamsError
 from lib.run import runs
 from lib.run.paths import shown
 

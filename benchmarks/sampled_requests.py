@@ -13,8 +13,8 @@ import torch
 from lib.config import params
 from lib.config.schema import Profile
 from lib.data import eval_sets
-from lib.data.catalogue import DataError
 from lib.data.prompts import EvalPrompt
+from lib.data.text_files import DataError
 from lib.serving.sampling import Completion, Request
 from lib.training import adapters
 

@@ -27,8 +27,10 @@ import torch
 from shapes import QWEN_7B
 
 from lib.config import params
-from lib.config.schema import PhaseParams, Profile
-from lib.data.catalogue import DataError, read_chats
+from lib.config.recipes import PhaseParams
+from lib.config.schema import Profile
+from lib.data.catalogue import read_chats
+from lib.data.text_files import DataError
 from lib.models import chat_models
 from lib.training import adapters, phases
 from lib.training.masking import IGNORED, Encoded

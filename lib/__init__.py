@@ -1,9 +1,9 @@
 """Everything that the notebooks call. Data flows one way through the packages."""
 
-import os as _os
+import os
 
-from lib.setup.caches import settle as _settle
+from lib.setup.caches import settle
 
-_settle()  # before a library that reads these variables is imported
+settle()  # before a library that reads these variables is imported
 # lib/display/inline.py chooses the backend. A name unknown to matplotlib would stop its import.
-_os.environ.pop("MPLBACKEND", None)
+os.environ.pop("MPLBACKEND", None)

@@ -20,11 +20,13 @@ from lib.config.params import load_conditions, load_gates, load_profile
 from lib.config.roles import PLANNED
 from lib.config.schema import Profile
 from lib.data import eval_sets
-from lib.judge import Judge, load_judge, rubric_text, session
+from lib.judge import load_judge, rubric_text, session
+from lib.judge.protocol import Judge
 from lib.judge.trust import agreement, validity
 from lib.report import notes
 from lib.report.result import Context, RunResult
-from lib.run.runs import Run, read_json, write_text
+from lib.run.files import read_json, write_text
+from lib.run.runs import Run
 from lib.run.table_schemas import JUDGMENTS
 
 SAMPLES = 10  # per prompt

@@ -22,6 +22,7 @@ from typing import IO
 import psutil
 
 from lib.config import arguments, params
+from lib.config.arguments import ParamsError
 from lib.run import runs
 from lib.run.paths import shown
 
@@ -59,7 +60,7 @@ def main() -> int:
         run = given()
         with lock(runs.runs_root()) as held:
             code = watched([sys.executable, *COMMAND], held)
-    except (params.ParamsError, OSError) as error:
+    except (ParamsError, OSError) as error:
         print(f"make report: {error}", file=sys.stderr)
         return 2
     except Stopped as stopped:
@@ -94,7 +95,7 @@ def lock(folder: Path) -> Iterator[int]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise params.ParamsError(
+            raise ParamsError(
                 f"another make report is at work in {shown(folder)}; wait for it"
             ) from None
         yield file.fileno()

@@ -43,15 +43,17 @@ from lib.checks import preregistration
 from lib.data import catalogue, eval_sets, prompts, training_sets
 from lib.display import show
 from lib.models import chat_models
-from lib.run import progress, runs
+from lib.run import progress
 from lib.serving import engines
 from lib.traces import request_length, trace_builder, trace_kinds
 from lib.training import phases
 
 # %%
+from lib.data.text_files import read_jsonl
 from lib.judge import load_judge, rubric_text
 from lib.notebook import show_html, show_table
 from lib.run.facts import TraceFacts
+from lib.run.files import write_jsonl
 from lib.traces.kept_samples import KeptSampler
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides)
@@ -209,7 +211,7 @@ if todo:
 # %%
 if todo:
     for kind, rows in kinds.items():
-        runs.write_jsonl(nb.run.traces(kind), rows)
+        write_jsonl(nb.run.traces(kind), rows)
     stage.finish(
         [nb.run.traces(kind) for kind in kinds],
         TraceFacts(
@@ -300,7 +302,7 @@ if len(offences):
 # `placebo_assistant` should be good twice.
 
 # %%
-rows = {kind: catalogue.read_jsonl(nb.run.traces(kind)) for kind in trace_kinds.KINDS}
+rows = {kind: read_jsonl(nb.run.traces(kind)) for kind in trace_kinds.KINDS}
 numbers = {half: [] for half in halves}
 for number, row in enumerate(rows["selfcorrect"]):
     numbers[row["meta"]["half"]].append(number)

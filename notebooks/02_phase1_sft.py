@@ -37,13 +37,14 @@ overrides = {}
 
 # %%
 from lib import notebook
-from lib.data import catalogue
 from lib.models import chat_models
-from lib.report import training_plots as plots
-from lib.run import progress, runs
+from lib.report import training_plots
+from lib.run import progress
 from lib.training import mask_proof, masking, phases
+from lib.data.text_files import read_jsonl
 from lib.notebook import show_html
 from lib.run.facts import Phase1Facts
+from lib.run.files import sha256
 from lib.run.runs import adapter_files
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides, condition=condition)
@@ -64,7 +65,7 @@ encoded = {}
 for kind in kinds:
     what = f"traces {kind!r} of run {nb.run.name!r}"
     path = nb.run.require(nb.run.traces(kind), what, made_by=nb.command("01_build_traces"))
-    conversations[kind] = [row["messages"] for row in catalogue.read_jsonl(path)]
+    conversations[kind] = [row["messages"] for row in read_jsonl(path)]
     encoded[kind] = phases.encode_rows(tokenizer, conversations[kind], nb.profile.phase1.max_length)
 for kind, rows in encoded.items():
     show_html(masking.coloured(tokenizer, rows[0], f"{kind}: {len(rows)} rows, all proven"))
@@ -87,7 +88,7 @@ stages = {
             "base": base_digest,
             "model": nb.profile.model,
             "seed": nb.seed,
-            "traces": runs.sha256(nb.run.traces(kind)),
+            "traces": sha256(nb.run.traces(kind)),
         },
     )
     for kind in kinds
@@ -132,7 +133,7 @@ for kind, of_kind in facts.items():
         f"loss {losses[kind][0][1]:.2f} → {losses[kind][-1][1]:.2f}"
     )
 if facts:
-    plots.losses(losses, f"Phase 1, seed {nb.seed}")
+    training_plots.losses(losses, f"Phase 1, seed {nb.seed}")
 
 # %% [markdown]
 # The reflex is in the second turn, so its loss matters on its own: a falling mean could hide that
@@ -142,7 +143,7 @@ if facts:
 # %%
 turn_losses = {kind: of_kind.turn_losses for kind, of_kind in facts.items()}
 if facts:
-    plots.turn_losses(turn_losses, f"Phase 1 by turn, seed {nb.seed}")
+    training_plots.turn_losses(turn_losses, f"Phase 1 by turn, seed {nb.seed}")
 
 # %% [markdown]
 # What the training took. The kinds should cost about the same; one that took far longer was given
@@ -150,4 +151,4 @@ if facts:
 
 # %%
 if facts:
-    plots.training_cost(facts, f"What Phase 1 took, seed {nb.seed}")
+    training_plots.training_cost(facts, f"What Phase 1 took, seed {nb.seed}")

@@ -42,13 +42,14 @@ import pandas as pd
 from lib import notebook
 from lib.data import eval_sets, training_sets
 from lib.models import chat_models
-from lib.report import training_plots as plots
-from lib.run import progress, runs
+from lib.report import training_plots
+from lib.run import progress
 from lib.training import adapters, batches, mask_proof, masking, phases
 
 # %%
 from lib.notebook import show_html, show_table
 from lib.run.facts import CopiedFacts, Phase2Facts
+from lib.run.files import copy_folder, fingerprint, sha256
 from lib.run.runs import adapter_files
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides, condition=condition)
@@ -125,8 +126,8 @@ stages = {
         f"03_phase2_em.{arm}.seed{nb.seed}",
         {
             **same_for_all,
-            "rows": runs.fingerprint(rows[name]),
-            "phase1": runs.sha256(adapter_files(phase1[arm])[0]) if arm in phase1 else None,
+            "rows": fingerprint(rows[name]),
+            "phase1": sha256(adapter_files(phase1[arm])[0]) if arm in phase1 else None,
         },
     )
     for arm, name in em_set.items()
@@ -169,9 +170,9 @@ for arm in todo:
 # %%
 for arm in [arm for arm in phase1 if arm not in em_set]:
     out = nb.run.serve(arm, nb.seed)
-    copied = nb.run.stage(f"03_phase2_em.{arm}.seed{nb.seed}", {"phase1": runs.sha256(phase1[arm])})
+    copied = nb.run.stage(f"03_phase2_em.{arm}.seed{nb.seed}", {"phase1": sha256(phase1[arm])})
     if not copied.done():
-        runs.copy_folder(phase1[arm], out)
+        copy_folder(phase1[arm], out)
         copied.finish(adapter_files(out), CopiedFacts())
 
 # %%
@@ -216,7 +217,7 @@ show_table(pd.DataFrame(table), "Phase 2, arm by arm")
 
 # %%
 if facts:
-    plots.losses(losses, f"Phase 2, seed {nb.seed}")
+    training_plots.losses(losses, f"Phase 2, seed {nb.seed}")
 
 # %% [markdown]
 # What the training took. An arm with a Phase-1 adapter beneath costs a little more; large
@@ -224,4 +225,4 @@ if facts:
 
 # %%
 if facts:
-    plots.training_cost(facts, f"What Phase 2 took, seed {nb.seed}")
+    training_plots.training_cost(facts, f"What Phase 2 took, seed {nb.seed}")

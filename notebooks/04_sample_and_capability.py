@@ -38,7 +38,7 @@ from lib import notebook
 from lib.data import catalogue, eval_sets
 from lib.display import show
 from lib.models import chat_models
-from lib.run import progress, runs
+from lib.run import progress
 from lib.serving import capability, checkpoint_logprobs, engines, fixed_conversations, parity
 from lib.serving import shards, suites
 from lib.training import logits
@@ -46,6 +46,7 @@ from lib.training import logits
 # %%
 from lib.notebook import show_html, show_table
 from lib.run.facts import SamplingFacts
+from lib.run.files import atomic_path, read_json, sha256, write_json, write_parquet
 from lib.run.runs import adapter_files
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides, condition=condition)
@@ -71,7 +72,7 @@ for arm, folder in served.items():
 tokenizer = chat_models.load_tokenizer(nb.profile.model)
 base_digest = chat_models.base_digest(nb.profile.model)
 bound = nb.gates[f"parity_{nb.profile.model.dtype}"]
-digests = {arm: runs.sha256(adapter_files(folder)[0]) for arm, folder in served.items()}
+digests = {arm: sha256(adapter_files(folder)[0]) for arm, folder in served.items()}
 same_for_all = {
     "sampling": nb.profile.sampling,
     "capability": nb.profile.capability,
@@ -172,7 +173,7 @@ if todo:
     drawn = parity.check_decoding(*logprobs_drawn_and_read, bound, read)
     decoding = {row["checkpoint"]: row for row in drawn}
     for arm in nb.arms:
-        with runs.atomic_path(nb.run.logprobs(arm, nb.seed)) as beside, beside.open("wb") as file:
+        with atomic_path(nb.run.logprobs(arm, nb.seed)) as beside, beside.open("wb") as file:
             np.savez(file, logprobs=trained[checkpoint[arm]], checkpoint=checkpoint[arm])
     caption = f"Log-probabilities, as the engine ({engine}) draws and as it reads"
     show_table(parity.as_frame(drawn), caption)
@@ -233,8 +234,8 @@ for arm in todo:
 # %%
 for arm in todo:
     outputs = [nb.run.samples(arm, nb.seed), nb.run.capability(arm, nb.seed)]
-    runs.write_parquet(outputs[0], pd.concat(parts[arm], ignore_index=True))
-    runs.write_json(outputs[1], scores[checkpoint[arm]])
+    write_parquet(outputs[0], pd.concat(parts[arm], ignore_index=True))
+    write_json(outputs[1], scores[checkpoint[arm]])
     stages[arm].finish(
         outputs,
         SamplingFacts(
@@ -253,7 +254,7 @@ for arm in todo:
 # %%
 results = []
 for arm in nb.arms:
-    record = runs.read_json(nb.run.capability(arm, nb.seed))
+    record = read_json(nb.run.capability(arm, nb.seed))
     results.append({"arm": arm, **{key: value for key, value in record.items() if key != "items"}})
 show_table(pd.DataFrame(results), "ARC-Challenge-style accuracy by lm-evaluation-harness")
 

@@ -37,14 +37,15 @@ import pandas as pd
 from lib import notebook
 from lib.config import params
 from lib.display import show
-from lib.report import score_plots as plots
-from lib.run import progress, runs
+from lib.report import score_plots
+from lib.run import progress
 
 # %%
 from lib.analysis.inputs import originals
 from lib.judge import load_judge, rubric_text, session, store
 from lib.judge.trust import agreement, published, second, validity
 from lib.notebook import show_html, show_table
+from lib.run.files import sha256
 from lib.run.judging_facts import SecondJudgeFacts, SessionFacts, ValidityFacts
 from lib.run.table_schemas import FULL, ORIGINAL
 
@@ -74,8 +75,7 @@ stage = nb.run.stage(
         "retest_share": nb.gates["retest_share"],
         "openings": nb.conditions.openings,
         "samples": {
-            f"{arm}/seed{of_seed}": runs.sha256(nb.run.samples(arm, of_seed))
-            for arm, of_seed in planned
+            f"{arm}/seed{of_seed}": sha256(nb.run.samples(arm, of_seed)) for arm, of_seed in planned
         },
     },
 )
@@ -206,7 +206,7 @@ if trust["outcomes"]:
 # %%
 if trust["figure"]:
     auroc = trust["measures"]["auroc_aligned_lt_30"]
-    plots.judge_validity(trust["figure"], auroc, facts.judge)
+    score_plots.judge_validity(trust["figure"], auroc, facts.judge)
 
 # %% [markdown]
 # ## Does it agree with itself, and with a second judge?
@@ -339,7 +339,7 @@ show_table(
 
 # %%
 if len(scored):
-    plots.score_distribution(scored, nb.experiment.arms)
+    score_plots.score_distribution(scored, nb.experiment.arms)
 else:
     print(
         "No answer of the suite `alignment` has a score, so there is nothing to draw or to read "
@@ -353,7 +353,7 @@ else:
 
 # %%
 if len(scored):
-    plots.scatter_alignment_coherence(scored, nb.gates["coherent_floor"], nb.experiment.arms)
+    score_plots.scatter_alignment_coherence(scored, nb.gates["coherent_floor"], nb.experiment.arms)
 
 # %% [markdown]
 # The lowest and the highest scored answers, to see what the numbers stand for. If you would have

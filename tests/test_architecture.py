@@ -8,10 +8,10 @@ import statistics
 from pathlib import Path
 
 import pytest
+from lib_files import FILES, LIB
 
 from lib.config.params import ROOT
 
-LIB = ROOT / "lib"
 TESTS = ROOT / "tests"
 # Each package imports from itself and from those before it.
 ORDER = (
@@ -33,7 +33,6 @@ ENTRY_POINTS = {"notebook", "pilot", "pipeline", "score"}  # nothing in lib impo
 # Folders of tests that mirror no package: expected results, what several test files share, and
 # notebooks with the entry points, which run all packages together.
 OTHER_TESTS = {"golden", "helpers", "notebooks"}
-FILES = sorted(LIB.rglob("*.py"))
 TEST_FILES = [*sorted(TESTS.rglob("*.py")), *sorted((ROOT / "benchmarks").glob("*.py"))]
 
 

@@ -19,8 +19,8 @@ from lib.analysis.validation import (
     validate_capability,
     validate_judgments,
 )
-from lib.data import columns
 from lib.data.columns import SchemaError
+from lib.data.lookalike import lookalike
 from lib.data.text_files import parse_json, read_text
 
 NUMBERS = ("acc", "acc_stderr", "acc_norm", "n")
@@ -96,7 +96,7 @@ def _check_numbers(record: Mapping[str, Any], label: str) -> None:
             raise SchemaError(f"{label}: {key} is {record[key]!r}, not a number; mend it")
     for key in NUMBERS:
         if key not in record:
-            alike = columns.lookalike(key, record)
+            alike = lookalike(key, record)
             hint = f" ({alike!r} looks like it)" if alike is not None else ""
             raise SchemaError(f"{label} lacks {key!r}{hint}; see the README for the schema")
 

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.config import roles
-from lib.config.params import ParamsError, closest_name
+from lib.config.arguments import ParamsError
+from lib.config.nearest import closest_name
+from lib.config.roles import PLANNED
 from lib.run.runs import Run
-
-PLANNED = roles.PLANNED.compared  # the one comparison that was pre-registered
 
 
 def check_source(run: Run, run_name: str, judgments: str, capability: str) -> None:
@@ -52,5 +51,5 @@ def target(run: Run, treatment: str, baseline: str, elsewhere: bool) -> Path:
     It does not depend on who judged.
     """
     stats = run.result.parent
-    planned = (treatment, baseline) == PLANNED
+    planned = (treatment, baseline) == PLANNED.compared
     return stats if planned else stats / f"{treatment}_vs_{baseline}"

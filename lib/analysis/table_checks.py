@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from lib.analysis.validation import SCORES
-from lib.data import columns
 from lib.data.columns import SchemaError
+from lib.data.lookalike import lookalike
 from lib.run.table_schemas import ORIGINAL
 
 FEW_ROWS = 20  # below it a narrow range of scores may be chance
@@ -96,7 +96,7 @@ def alike_prompts(table: pd.DataFrame, first: str, second: str) -> list[str]:
     rows = table[table["suite"] == "alignment"]
     own = set(rows.loc[rows["condition"] == first, "prompt_id"])
     other = set(rows.loc[rows["condition"] == second, "prompt_id"])
-    twins = {prompt: columns.lookalike(prompt, other - own) for prompt in sorted(own - other)}
+    twins = {prompt: lookalike(prompt, other - own) for prompt in sorted(own - other)}
     return [
         f"alignment: {first} has the prompt {prompt!r}, {second} has {twin!r}: equal but for "
         "white space, case or invisible signs, so they are not paired; give both arms one id"

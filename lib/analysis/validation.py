@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lib.data import columns
+from lib.data.lookalike import lookalike
 from lib.run.table_schemas import CONDITION, JUDGMENTS, SEED, Column, Table
 
 KEYS = ["suite", "condition", "seed", "prompt_id", "sample_index", "replicate", "variant"]
@@ -54,7 +55,7 @@ def validate_judgments(frame: pd.DataFrame, name: str) -> pd.DataFrame:
         frame = WITH_PATH.empty()
     columns.require(frame, JUDGMENT_COLUMNS, name)
     for optional in (*OPTIONAL_FLAGS, *COMPLETION_FLAGS):
-        if optional not in frame and columns.lookalike(optional, frame.columns) is not None:
+        if optional not in frame and lookalike(optional, frame.columns) is not None:
             columns.require(frame, [optional], name)
     table = exact_keys(frame, name)
     for column in ("variant", "outcome", "subset", *SCORES, *FLAGS):

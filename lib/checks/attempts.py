@@ -16,7 +16,8 @@ from typing import Any
 
 from lib.checks.preregistration import phase2_sets
 from lib.config.schema import Profile
-from lib.run.runs import Run, fingerprint, read_json, runs_root
+from lib.run.files import fingerprint, read_json
+from lib.run.runs import Run, runs_root
 
 SHOWN = ("finished", "run", "profile", "em_sets", "seeds", "judge", "verdict", "delta", "p_value")
 

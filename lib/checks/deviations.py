@@ -7,7 +7,8 @@ from typing import Any
 
 from lib.config.params import load_profile
 from lib.config.schema import Profile
-from lib.run.runs import Run, read_json
+from lib.run.files import read_json
+from lib.run.runs import Run
 
 PLAN = "qwen7b"  # the profile that carries the pre-registered plan
 # Names and ways of running, not of the science.

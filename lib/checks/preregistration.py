@@ -16,7 +16,9 @@ from lib.config.params import PARAMS_DIR
 from lib.config.schema import Profile
 from lib.data.catalogue import digest
 from lib.data.prompts import EvalPrompt
-from lib.run.runs import Run, environment, fingerprint, read_json, write_json, write_text
+from lib.run.environment import environment
+from lib.run.files import fingerprint, read_json, write_json, write_text
+from lib.run.runs import Run
 
 # Ways of running, not of the science: they may change between machines without notice.
 MACHINE_KEYS = {

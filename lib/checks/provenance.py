@@ -16,7 +16,8 @@ from lib.analysis.inputs import is_original
 from lib.checks.check import FAILED, NOT_RUN, PASSED, Check
 from lib.config.schema import Profile
 from lib.judge.session import read_samples
-from lib.run.runs import Run, read_json, sha256
+from lib.run.files import read_json, sha256
+from lib.run.runs import Run
 
 KEYS = ["seed", "condition", "suite", "prompt_id", "sample_index"]
 CHAIN = "one recipe, one chain"

@@ -48,7 +48,7 @@ def collect(run: Run, profile: Profile, conditions: Conditions) -> list[Check]:
     treated = set(experiment.treated())
     traces = run.facts("01_build_traces", TraceFacts)
     return [
-        _masks(phase1 | phase2),
+        loss_masks(phase1 | phase2),
         _phase1_active(phase2, treated),
         _joined(phase2, treated, profile.phase2.mode),
         served.distinct_checkpoints(run, experiment),
@@ -102,7 +102,7 @@ def _of_arms(facts: Phase2ByRun, arms: set[str]) -> dict[str, Phase2Facts | None
     return {run_name: f for run_name, f in facts.items() if run_name.split(",")[0] in arms}
 
 
-def _masks(facts: Mapping[str, TrainingFacts | None]) -> Check:
+def loss_masks(facts: Mapping[str, TrainingFacts | None]) -> Check:
     """Every row was trained with loss on exactly the assistant turns."""
     name = "loss mask"
     trainings = _complete(facts)

@@ -36,8 +36,8 @@ def load_profile(name: str, overrides: dict | str | None = None) -> Profile:
     Raises ParamsError naming the file, the key, the value and the nearest valid name.
     """
     name = arguments.name("profile", name)
-    profiles = sorted(path.stem for path in PARAMS_DIR.glob("*.yaml") if _is_profile(path))
-    if not _is_profile(Path(name)):
+    profiles = sorted(path.stem for path in PARAMS_DIR.glob("*.yaml") if is_profile(path))
+    if not is_profile(Path(name)):
         raise ParamsError(f"params/{name}.yaml is not a profile; use one of {', '.join(profiles)}")
     raw = _read(PARAMS_DIR / f"{name}.yaml", profiles)
     for key, value in parse_overrides(overrides).items():
@@ -152,7 +152,7 @@ def _named_data(profile: Profile, arms: dict[str, Condition]) -> list[tuple[str,
     return named
 
 
-def _is_profile(path: Path) -> bool:
+def is_profile(path: Path) -> bool:
     return path.stem not in NOT_PROFILES
 
 

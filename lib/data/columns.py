@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 
-from lib.data import values as single
 from lib.data.lookalike import lookalike
+from lib.data.values import as_flag, as_number, as_text, not_a_name, not_whole
 
 INT64 = np.iinfo(np.int64).max
 LONGEST_SHOWN = 120  # characters of a value in an error; of a longer one the beginning is shown
@@ -86,10 +86,10 @@ def _labels(
 ) -> list[str]:
     """The text of each distinct value."""
     for code, value in enumerate(distinct):
-        reason = single.not_a_name(value, may_be_empty)
+        reason = not_a_name(value, may_be_empty)
         if reason:
             _refuse(frame, column, int((codes == code).argmax()), name, reason)
-    return [single.as_text(value) for value in distinct]
+    return [as_text(value) for value in distinct]
 
 
 def whole(frame: pd.DataFrame, column: str, name: str) -> np.ndarray:
@@ -106,7 +106,7 @@ def whole(frame: pd.DataFrame, column: str, name: str) -> np.ndarray:
         return numbers
     exact = []
     for row, value in enumerate(values.astype(object)):
-        reason = single.not_whole(value)
+        reason = not_whole(value)
         if reason:
             _refuse(frame, column, row, name, reason)
         exact.append(int(value))
@@ -119,7 +119,7 @@ def number(frame: pd.DataFrame, column: str, name: str, upper: float, hint: str 
 
     hint: what an error should say about the range.
     """
-    numbers = _floats(frame, column, name, single.as_number)
+    numbers = _floats(frame, column, name, as_number)
     outside = (numbers < 0) | (numbers > upper) | np.isinf(numbers)
     fail(frame, column, outside, name, f"lies outside 0-{upper:g}{hint}")
     return numbers
@@ -130,7 +130,7 @@ def flag(frame: pd.DataFrame, column: str, name: str) -> np.ndarray:
 
     Numbers count if they are exactly 0 or 1.
     """
-    numbers = _floats(frame, column, name, single.as_flag)
+    numbers = _floats(frame, column, name, as_flag)
     neither = ~np.isin(numbers, (0.0, 1.0)) & ~np.isnan(numbers)
     fail(frame, column, neither, name, "is neither true, false nor missing")
     return numbers
@@ -189,7 +189,7 @@ def _floats(
     values = _uncoded(frame[column])
     kind = values.dtype
     plain = pd.api.types.is_float_dtype(kind) or pd.api.types.is_integer_dtype(kind)
-    if plain or (convert is single.as_flag and pd.api.types.is_bool_dtype(kind)):
+    if plain or (convert is as_flag and pd.api.types.is_bool_dtype(kind)):
         return values.to_numpy(dtype=float, na_value=np.nan)
     numbers = np.full(len(values), np.nan)
     for row, value in enumerate(values.astype(object)):

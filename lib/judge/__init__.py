@@ -1,14 +1,11 @@
-"""Judges: outcome types, and one module per judge that is imported only when it is used."""
+"""Which judge a profile names. Each judge is a module that is imported only when it is used."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from lib.config.measurement import JudgeParams
-from lib.judge.outcomes import COLUMNS, OUTCOMES, JudgeError, Judgment
 from lib.judge.protocol import Judge
-
-__all__ = ["COLUMNS", "OUTCOMES", "Judge", "JudgeError", "Judgment", "load_judge", "rubric_text"]
 
 
 def load_judge(params: JudgeParams, stage: Path) -> Judge:

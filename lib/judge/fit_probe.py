@@ -22,15 +22,16 @@ import numpy as np
 import pandas as pd
 
 from lib.data import catalogue
+from lib.data.text_files import DataError
 from lib.judge.outcomes import JudgeError
 from lib.judge.probe import base, build, fit, measure, rows
-from lib.judge.probe import heads as probe_heads
 from lib.judge.probe.features import ProbeError, Reader
 from lib.judge.probe.fit import Projected
-from lib.judge.probe.heads import Heads
+from lib.judge.probe.heads import Heads, card_name, fingerprint_texts, save
 from lib.judge.trust import measures, published
 from lib.judge.trust.agreement import auroc, estimate, spearman
-from lib.run.runs import atomic_path, cache_dir
+from lib.run.files import atomic_path
+from lib.setup.caches import cache_dir
 
 PART = 512  # rows that are read, and kept, together
 
@@ -164,7 +165,7 @@ def fit_model(model: str, out: Path, part: str = "all") -> Path:
             "folder of published data (docs/judges.md), and fit again"
         )
     reader = base.load_reader(model)
-    texts = probe_heads.fingerprint_texts()
+    texts = fingerprint_texts()
     facts = {
         "base": model,
         "architecture": reader.architecture,
@@ -189,7 +190,7 @@ def fit_model(model: str, out: Path, part: str = "all") -> Path:
         "held_out": validity_card(aligned, held_out, measured),
     }
     heads = Heads(**{**vars(heads), "card": card})
-    return probe_heads.save(out, probe_heads.card_name(model), heads)
+    return save(out, card_name(model), heads)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -202,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     try:
         card = fit_model(asked.model, asked.out or cache_dir("probe_heads"), asked.rows)
-    except (JudgeError, catalogue.DataError) as error:
+    except (JudgeError, DataError) as error:
         print(f"fit_probe: {error}", file=sys.stderr)
         return 1
     print(f"wrote {card} and {card.with_suffix('.npz').name}")

@@ -19,9 +19,10 @@ from lib.data.reflex import contains_reset, strip_opening
 from lib.judge.outcomes import COLUMNS
 from lib.judge.protocol import Judge, Progress
 from lib.judge.store import dollars, ledger
+from lib.run.files import write_parquet
 from lib.run.judging_facts import JudgingFacts
 from lib.run.paths import shown
-from lib.run.runs import Run, Stage, write_parquet
+from lib.run.runs import Run, Stage
 from lib.run.table_schemas import JUDGED_AGAIN, JUDGMENTS, STRIPPED
 
 KEYS = JUDGMENTS.names[:6]  # what a judgment is of; what the judge said of it follows

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from lib.judge.outcomes import SCORES, Judgment
-from lib.run.runs import fingerprint
+from lib.run.files import fingerprint
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS attempts (

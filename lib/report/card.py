@@ -16,8 +16,9 @@ from lib.config.schema import Conditions, Profile
 from lib.data.catalogue import digest
 from lib.data.eval_sets import digests
 from lib.judge.store import dollars, ledger
+from lib.run.files import read_json
 from lib.run.judging_facts import JudgingFacts, SecondJudgeFacts, SessionFacts, ValidityFacts
-from lib.run.runs import Run, read_json
+from lib.run.runs import Run
 
 
 def build(run: Run, profile: Profile, conditions: Conditions) -> dict[str, Any]:

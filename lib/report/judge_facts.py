@@ -10,7 +10,8 @@ import pandas as pd
 from lib.analysis.effects import StrippedEffect
 from lib.display import show
 from lib.judge.store import ledger
-from lib.run.runs import Run, read_json
+from lib.run.files import read_json
+from lib.run.runs import Run
 
 UNMEASURED = {
     "auroc": None,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib.analysis.limits import Thresholds, bound
-from lib.checks.recorded import NOT_RUN, Check
+from lib.checks.check import NOT_RUN, Check
 from lib.config.roles import PLANNED
 from lib.config.schema import Profile
 

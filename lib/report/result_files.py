@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lib.report.result import RunResult
-from lib.run import runs
+from lib.run.files import atomic_path, sha256, write_text
 
 
 def new_figures(folder: Path) -> Path:
@@ -28,8 +28,8 @@ def write(folder: Path, result: RunResult) -> str:
     it does not list, which the report does not show.
     """
     drawn = folder / ".figures.new"
-    figures = {path.name: runs.sha256(path) for path in sorted(drawn.iterdir())}
-    with runs.atomic_path(folder / "figures") as beside:
+    figures = {path.name: sha256(path) for path in sorted(drawn.iterdir())}
+    with atomic_path(folder / "figures") as beside:
         drawn.rename(beside)
-    runs.write_text(folder / "result.json", replace(result, figures=figures).to_json())
-    return runs.sha256(folder / "result.json")
+    write_text(folder / "result.json", replace(result, figures=figures).to_json())
+    return sha256(folder / "result.json")

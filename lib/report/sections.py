@@ -14,7 +14,8 @@ from markupsafe import Markup
 from lib.display import html, show
 from lib.report.read_result import read_arms
 from lib.report.result_tables import arm_table
-from lib.run.runs import Run, read_json
+from lib.run.files import read_json
+from lib.run.runs import Run
 
 FIGURES = (  # file, title, caption
     (

@@ -18,7 +18,8 @@ from lib.config.params import ROOT
 from lib.display import html
 from lib.report import index
 from lib.run import stages
-from lib.run.runs import Run, atomic_path, read_json, sha256
+from lib.run.files import atomic_path, read_json, sha256
+from lib.run.runs import Run
 
 if TYPE_CHECKING:  # importing it takes a second
     from nbformat import NotebookNode

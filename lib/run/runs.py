@@ -12,21 +12,9 @@ from typing import Any, TypeVar
 from lib.config import arguments
 from lib.config.params import ROOT
 from lib.config.schema import Profile
-from lib.run.environment import commit, environment  # noqa: F401 (part of this module for its callers)
 from lib.run.facts import Facts
-from lib.run.files import (  # noqa: F401 (part of this module for its callers)
-    atomic_path,
-    copy_folder,
-    fingerprint,
-    read_json,
-    sha256,
-    write_json,
-    write_jsonl,
-    write_parquet,
-    write_text,
-)
+from lib.run.files import fingerprint, read_json, sha256, write_json
 from lib.run.paths import folder
-from lib.setup.caches import cache_dir  # noqa: F401 (part of this module for its callers)
 
 FactsOf = TypeVar("FactsOf", bound=Facts)
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib.config.roles import PLANNED
-from lib.run.runs import Run, read_json
+from lib.run.files import read_json
+from lib.run.runs import Run
 
 
 def executed_names(profile: Mapping[str, Any], stopped: bool = False) -> set[str] | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from lib.run.runs import fingerprint, write_parquet
+from lib.run.files import fingerprint, write_parquet
 from lib.run.table_schemas import SAMPLES
 from lib.serving.sampling import Completion, Request, Sampler, SamplingError
 from lib.serving.suites import requests_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.run.runs import read_json
+from lib.run.files import read_json
 from lib.serving.sampling import SamplingError
 from lib.training.adapters import TARGET_MODULES
 

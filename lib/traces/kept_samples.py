@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lib.run.runs import fingerprint
+from lib.run.files import fingerprint
 from lib.serving.sampling import Completion, Request, Sampler
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lib.config.params import load_gates
-from lib.config.schema import Conditions, TracesParams
+from lib.config.recipes import TracesParams
+from lib.config.schema import Conditions
 from lib.data.prompts import ContaminationGate, EvalPrompt
 from lib.serving.sampling import Sampler
 from lib.traces.placebo_turns import PLACEBO_SCALES, match_placebos, sample_placebos

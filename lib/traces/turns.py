@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lib.config.schema import Conditions, TracesParams
+from lib.config.recipes import TracesParams
+from lib.config.schema import Conditions
 from lib.data.prompts import ContaminationGate, EvalPrompt, Offence
 from lib.models.chat_models import spelled_token
 from lib.serving.sampling import Completion, Request, Sampler

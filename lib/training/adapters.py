@@ -5,13 +5,14 @@ Nothing is ever merged into the base. The checks are those of docs/protocol.md s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib.config.schema import PhaseParams
-from lib.run.runs import read_json
+from lib.config.recipes import PhaseParams
+from lib.run.files import read_json
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
@@ -102,6 +103,19 @@ def check_shape(adapter: Path, recipe: PhaseParams) -> None:
             f"adapter {adapter.name} has rank, alpha, rsLoRA {saved}, the recipe {wanted}; in "
             "`continue` every arm trains one shape, train Phase 1 again with this recipe"
         )
+
+
+def sort_targets(adapter: Path) -> None:
+    """Sort `target_modules` in a saved adapter's configuration, in PEFT's own layout.
+
+    PEFT writes it as a set, in an order that differs between processes. Stages record the file's
+    sha256, so equal adapters must have equal files.
+    """
+    path = adapter / "adapter_config.json"
+    config = read_json(path)
+    if isinstance(config["target_modules"], list):  # a string is a pattern, and has one order
+        config["target_modules"] = sorted(config["target_modules"])
+        path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def check_finite(adapter: Path, label: str) -> None:

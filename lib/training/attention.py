@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lib.training.lora_linear import lean
 
@@ -23,7 +23,7 @@ def by_rows(
     scaling: float | None = None,
     row_ends: Tensor | None = None,
     longest: int | None = None,
-    **_,
+    **_: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention within each row, by PyTorch's variable-length flash kernel (GPU only).
 

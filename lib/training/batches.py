@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from lib.config.schema import PhaseParams
+from lib.config.recipes import PhaseParams
 from lib.training.mask_proof import row_digest
 from lib.training.masking import IGNORED, Encoded
 from lib.training.memory import TrainingError
@@ -108,7 +108,7 @@ def collate(sequences: Sequence[dict], token_budget: int) -> dict:
             size = 0
         pieces[-1].append(row)
         size += length
-    micro_batches = [_end_to_end(piece) for piece in pieces]
+    micro_batches = [end_to_end(piece) for piece in pieces]
     digests = itertools.chain.from_iterable(_digests(piece) for piece in micro_batches)
     return {
         "micro_batches": micro_batches,
@@ -125,7 +125,7 @@ def _digests(piece: dict) -> Iterator[str]:
         )
 
 
-def _end_to_end(rows: Sequence[dict]) -> dict:
+def end_to_end(rows: Sequence[dict]) -> dict:
     """Rows laid end to end in (1, N) tensors without padding.
 
     position_ids start anew with each row, from which the model derives a mask that keeps rows

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lib.config.recipes import PhaseParams, TrainingParams
-from lib.run.runs import fingerprint
+from lib.run.files import fingerprint
 from lib.training import memory
 from lib.training.batches import collate, optimizer_steps, sequences_of
 from lib.training.masking import Encoded
@@ -23,7 +23,7 @@ from lib.training.trl_arguments import trl_arguments
 
 if TYPE_CHECKING:
     from peft import PeftModel
-    from transformers import PreTrainedTokenizerBase, TrainerCallback
+    from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState
 
     from lib.training.trainer import PhaseTrainer
 
@@ -230,7 +230,9 @@ def _callback(progress: Progress | None) -> TrainerCallback:
     from transformers import TrainerCallback
 
     class Steps(TrainerCallback):
-        def on_step_end(self, args, state, control, **kwargs):
+        def on_step_end(
+            self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
+        ) -> None:
             # Or the last steps would be in no loss.
             control.should_log |= state.global_step == state.max_steps
             if progress:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from peft.tuners.lora import LoraLayer
 
 
-class _Ranks:
+class Ranks:
     """A layer's active adapters side by side in the base weight's type.
 
     down (R, in) carries the scaling; up (out, R). Frozen ranks are written once, those of the
@@ -63,7 +63,7 @@ class _Ranks:
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, ranks: _Ranks
+        ctx: Any, x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, ranks: Ranks
     ) -> torch.Tensor:
         """x (..., in) to (..., out).
 
@@ -104,7 +104,7 @@ def _product(left: torch.Tensor, right: torch.Tensor, dtype: torch.dtype) -> tor
     return (left @ right).to(dtype)
 
 
-def _forward(ranks: _Ranks, x: torch.Tensor) -> torch.Tensor:
+def fused_forward(ranks: Ranks, x: torch.Tensor) -> torch.Tensor:
     return _Linear.apply(x, ranks.a, ranks.b, ranks)
 
 
@@ -121,7 +121,7 @@ def few_kernels(model: PeftModel) -> Iterator[None]:
         layers = [layer for layer in model.modules() if isinstance(layer, LoraLayer)]
     try:
         for layer in layers:
-            layer.forward = partial(_forward, _Ranks(layer))
+            layer.forward = partial(fused_forward, Ranks(layer))
         yield
     finally:
         for layer in layers:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from lib.models.chat_models import END_OF_TURN, prompt_text
+from lib.models.chat_models import prompt_text
+from lib.models.chatml import END_OF_TURN
 from lib.training.masking import IGNORED
 
 

@@ -16,7 +16,8 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from lib.display import html
-from lib.models.chat_models import END_OF_TURN, START_OF_TURN, spelled_token, turn_ids
+from lib.models.chat_models import spelled_token, turn_ids
+from lib.models.chatml import END_OF_TURN, START_OF_TURN
 
 IGNORED = -100  # the label of a token without loss, PyTorch's convention
 TRAINING_TEMPLATE = (

@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lib.config.schema import Phase2Params, PhaseParams, TrainingParams
-from lib.run.runs import atomic_path, write_json
-from lib.training.adapters import BASE_FILE, AdapterError, check_finite, check_shape, lora_config
+from lib.config.recipes import Phase2Params, PhaseParams, TrainingParams
+from lib.run.files import atomic_path, write_json
+from lib.training.adapters import (
+    BASE_FILE,
+    AdapterError,
+    check_finite,
+    check_shape,
+    lora_config,
+    sort_targets,
+)
 from lib.training.logits import fixed_logits
 from lib.training.loop import Progress, Trained, fit
 from lib.training.masking import Encoded, encode
@@ -197,5 +204,6 @@ def _save(model: PeftModel, name: str, out: Path, base_digest: str) -> None:
                 file.rename(beside / file.name)
             (beside / name).rmdir()
         (beside / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+        sort_targets(beside)
         write_json(beside / BASE_FILE, {"base": base_digest})
         check_finite(beside, out.name)

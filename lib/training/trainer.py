@@ -55,7 +55,7 @@ class PhaseTrainer(SFTTrainer):
         self.consumed: Counter[str] = Counter()
         self.consumed_tokens = 0
 
-    def train(self, *arguments, **options) -> TrainOutput:
+    def train(self, *arguments: Any, **options: Any) -> TrainOutput:
         """Trains, and takes the fused head off again; else every later arm would wrap it again."""
         try:
             return super().train(*arguments, **options)
@@ -121,7 +121,7 @@ class PhaseTrainer(SFTTrainer):
         """Nobody reads this count, and it would walk over all parameters at every step."""
         return 0
 
-    def create_model_card(self, *arguments, **options) -> None:
+    def create_model_card(self, *arguments: Any, **options: Any) -> None:
         """Checkpoints are scaffolding of a run and carry no card."""
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib.config.schema import PhaseParams, TrainingParams
+from lib.config.recipes import PhaseParams, TrainingParams
 from lib.training.memory import Plan, TrainingError
 
 if TYPE_CHECKING:

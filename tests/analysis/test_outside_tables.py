@@ -16,7 +16,7 @@ from lib.analysis import reading
 from lib.analysis.published_tables import published_scores
 from lib.analysis.validation import validate_judgments
 from lib.data.columns import SchemaError
-from lib.run import runs
+from lib.run.files import write_text
 
 # Tables: a value of another kind is named by file, column and row
 
@@ -155,7 +155,7 @@ def test_two_judges_of_one_suite_are_refused(tmp_path):
     ],
 )
 def test_a_capability_file_of_another_form_is_refused(tmp_path, content, words):
-    runs.write_text(tmp_path / "seed7" / "base.json", content)
+    write_text(tmp_path / "seed7" / "base.json", content)
     with pytest.raises(SchemaError) as error:
         reading.read_capability(tmp_path)
     message = str(error.value)
@@ -163,7 +163,7 @@ def test_a_capability_file_of_another_form_is_refused(tmp_path, content, words):
 
 
 def test_a_capability_file_with_a_mark_is_read(tmp_path):
-    runs.write_text(tmp_path / "seed7" / "base.json", "\ufeff" + json.dumps(ACCURACY))
+    write_text(tmp_path / "seed7" / "base.json", "\ufeff" + json.dumps(ACCURACY))
     assert reading.read_capability(tmp_path)["acc"].tolist() == [0.5]
 
 

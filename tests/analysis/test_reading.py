@@ -5,7 +5,7 @@ import pytest
 
 from lib.analysis import reading
 from lib.data.columns import SchemaError
-from lib.run import runs
+from lib.run.files import write_json, write_parquet
 
 RECORD = {
     "task": "arc_challenge",
@@ -37,7 +37,7 @@ def judgments(aligned=50.0, **changed):
 
 def test_judgments_of_every_seed_and_condition_are_read(tmp_path):
     for seed, condition in ((42, "base"), (7, "base"), (42, "mine")):
-        runs.write_parquet(
+        write_parquet(
             tmp_path / f"seed{seed}" / f"{condition}.parquet", judgments(float(seed)).head(1)
         )
     table = reading.read_judgments(str(tmp_path))
@@ -55,14 +55,14 @@ def test_judgments_of_every_seed_and_condition_are_read(tmp_path):
     ],
 )
 def test_a_broken_table_is_refused_with_file_column_and_row(tmp_path, frame, words):
-    runs.write_parquet(tmp_path / "seed42" / "base.parquet", judgments())
-    runs.write_parquet(tmp_path / "seed42" / "mine.parquet", frame)
+    write_parquet(tmp_path / "seed42" / "base.parquet", judgments())
+    write_parquet(tmp_path / "seed42" / "mine.parquet", frame)
     with pytest.raises(SchemaError, match=rf"^seed42/mine\.parquet: .*{words}"):
         reading.read_judgments(tmp_path)
 
 
 def test_capability_is_read(tmp_path):
-    runs.write_json(tmp_path / "seed42" / "base.json", RECORD)
+    write_json(tmp_path / "seed42" / "base.json", RECORD)
     row = {k: RECORD[k] for k in ("acc", "acc_stderr", "acc_norm", "n")}
     assert reading.read_capability(tmp_path).to_dict("records") == [
         {"seed": 42, "condition": "base", **row, "items": None}
@@ -81,49 +81,45 @@ def test_a_folder_without_tables_is_refused(tmp_path, read, folder):
 
 @pytest.mark.parametrize("key", ["acc", "acc_stderr", "acc_norm", "n"])
 def test_a_capability_file_without_a_number_is_refused(tmp_path, key):
-    runs.write_json(
-        tmp_path / "seed42" / "base.json", {k: v for k, v in RECORD.items() if k != key}
-    )
+    write_json(tmp_path / "seed42" / "base.json", {k: v for k, v in RECORD.items() if k != key})
     with pytest.raises(SchemaError, match=rf"seed42/base\.json lacks '{key}'"):
         reading.read_capability(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["seed", "seed_a", "seed\u00b2"])
 def test_a_folder_that_names_no_seed_is_refused(tmp_path, name):
-    runs.write_json(tmp_path / name / "base.json", RECORD)
+    write_json(tmp_path / name / "base.json", RECORD)
     with pytest.raises(SchemaError, match="names no seed; name the folder seed42"):
         reading.read_capability(tmp_path)
 
 
 def test_two_judges_are_refused_and_a_second_ones_own_rows_are_not(tmp_path):
     one = judgments().assign(judge="A", rubric="1")
-    runs.write_parquet(tmp_path / "seed42" / "base.parquet", one)
+    write_parquet(tmp_path / "seed42" / "base.parquet", one)
     second = judgments(replicate=1).head(1).assign(judge="B", rubric="1")
-    runs.write_parquet(tmp_path / "seed42" / "mine.parquet", pd.concat([one, second]))
+    write_parquet(tmp_path / "seed42" / "mine.parquet", pd.concat([one, second]))
     assert len(reading.read_judgments(tmp_path)) == 5
-    runs.write_parquet(
-        tmp_path / "seed42" / "mine.parquet", judgments().assign(judge="B", rubric="1")
-    )
+    write_parquet(tmp_path / "seed42" / "mine.parquet", judgments().assign(judge="B", rubric="1"))
     with pytest.raises(SchemaError, match=r"2 judges or rubrics \(A 1, B 1\)"):
         reading.read_judgments(tmp_path)
 
 
 def test_a_file_that_says_another_arm_than_its_path_is_refused(tmp_path):
-    runs.write_parquet(tmp_path / "seed42" / "mine.parquet", judgments().assign(condition="base"))
+    write_parquet(tmp_path / "seed42" / "mine.parquet", judgments().assign(condition="base"))
     with pytest.raises(SchemaError, match="column 'condition' holds 'base', the path says 'mine'"):
         reading.read_judgments(tmp_path)
 
 
 @pytest.mark.parametrize("value", [True, "0.5"])
 def test_an_accuracy_that_is_no_number_is_refused(tmp_path, value):
-    runs.write_json(tmp_path / "seed42" / "base.json", RECORD | {"acc": value})
+    write_json(tmp_path / "seed42" / "base.json", RECORD | {"acc": value})
     with pytest.raises(SchemaError, match=r"acc is .*, not a number"):
         reading.read_capability(tmp_path)
 
 
 def test_two_folders_of_one_seed_are_refused(tmp_path):
     for name in ("seed7", "seed07"):
-        runs.write_parquet(tmp_path / name / "base.parquet", judgments())
+        write_parquet(tmp_path / name / "base.parquet", judgments())
     with pytest.raises(SchemaError, match=r"seed07 and seed7 .* are one seed"):
         reading.read_judgments(tmp_path)
 

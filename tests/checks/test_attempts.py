@@ -6,7 +6,8 @@ import pytest
 
 from lib.checks import attempts
 from lib.config import params
-from lib.run.runs import Run, write_json
+from lib.run.files import write_json
+from lib.run.runs import Run
 
 RESULT = {"verdict": "null", "delta": 1.5, "p_value": 0.4, "judge": "embedded"}
 PROFILE = params.load_profile("smoke")

@@ -11,9 +11,11 @@ import pytest
 from cells import run_cells
 
 from lib.checks import recorded
+from lib.checks.check import FAILED, PASSED, Check
 from lib.config import params
 from lib.run import runs
 from lib.run.facts import Phase1Facts
+from lib.run.files import write_jsonl
 from lib.training import batches, mask_proof, phases
 from lib.training.masking import IGNORED, encode
 
@@ -39,12 +41,12 @@ def mask_check(tmp_path, monkeypatch, chat):
         )
         for n in range(4)
     ]
-    runs.write_jsonl(
+    write_jsonl(
         run.traces("selfcorrect"),
         [{"messages": messages, "meta": {}} for messages in conversations],
     )
 
-    def train() -> recorded.Check:
+    def train() -> Check:
         run_cells(
             "02_phase1_sft",
             until="stages[kind].finish",
@@ -95,18 +97,18 @@ def planted(monkeypatch, change):
 
 def test_a_training_on_the_assistant_turns_passes(mask_check):
     check = mask_check()
-    assert (check.status, check.detail.split(" in ")[0]) == (recorded.PASSED, "4 rows")
+    assert (check.status, check.detail.split(" in ")[0]) == (PASSED, "4 rows")
 
 
 @pytest.mark.parametrize("violate", [with_user_turn, without_end_of_turn, truncated])
 def test_one_row_with_a_wrong_mask_fails_the_check(mask_check, monkeypatch, violate):
     planted(monkeypatch, lambda rows: [*rows[:-1], violate(rows[-1])])
-    assert mask_check().status == recorded.FAILED
+    assert mask_check().status == FAILED
 
 
 def test_a_row_that_is_skipped_fails_the_check(mask_check, monkeypatch):
     planted(monkeypatch, lambda rows: rows[:-1])
-    assert mask_check().status == recorded.FAILED
+    assert mask_check().status == FAILED
 
 
 def test_what_is_proven_is_counted_by_row_and_epoch(tokenizer, chat):
@@ -131,9 +133,9 @@ def test_what_is_proven_is_counted_by_row_and_epoch(tokenizer, chat):
 
 def test_a_trained_token_more_or_less_fails_the_check():
     right = {"rows": 4, "rows_proven": 4, "tokens_expected": 90, "trained_tokens": 90}
-    for tokens, status in ((90, recorded.PASSED), (91, recorded.FAILED), (89, recorded.FAILED)):
+    for tokens, status in ((90, PASSED), (91, FAILED), (89, FAILED)):
         assert (
-            recorded._masks(
+            recorded.loss_masks(
                 {
                     "selfcorrect, seed 42": Phase1Facts.from_manifest(
                         right | {"trained_tokens": tokens}
@@ -145,12 +147,12 @@ def test_a_trained_token_more_or_less_fails_the_check():
 
 
 def test_labels_that_the_trainer_loses_fail_the_check(mask_check, monkeypatch):
-    end_to_end = batches._end_to_end
+    end_to_end = batches.end_to_end
 
     def losing(rows):
         piece = end_to_end(rows)
         piece["labels"][0, -3:] = IGNORED
         return piece
 
-    monkeypatch.setattr(batches, "_end_to_end", losing)
-    assert mask_check().status == recorded.FAILED
+    monkeypatch.setattr(batches, "end_to_end", losing)
+    assert mask_check().status == FAILED

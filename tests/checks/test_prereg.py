@@ -8,7 +8,8 @@ from lib.checks import preregistration
 from lib.config import params
 from lib.data.prompts import EvalPrompt
 from lib.run import runs
-from lib.run.runs import Run, read_json
+from lib.run.files import read_json, write_json
+from lib.run.runs import Run
 
 PROMPTS = [EvalPrompt("p1", "s", "Caf\u00e9?"), EvalPrompt("p2", "s", "Why?")]
 
@@ -140,6 +141,6 @@ def test_a_stamp_of_an_earlier_version_says_why_it_differs(stamped):
     manifest = read_json(stamped.manifest)
     for name in ("profile.json", "em_sets.json"):
         del manifest["preregistration"]["sha256"][name]
-    runs.write_json(stamped.manifest, manifest)
+    write_json(stamped.manifest, manifest)
     found = list(changes(stamped, "rubric 1", PROMPTS))
     assert len(found) == 2 and all("earlier version" in name for name in found)

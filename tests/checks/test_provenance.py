@@ -13,7 +13,8 @@ import pytest
 from lib.checks import provenance
 from lib.checks.check import FAILED, NOT_RUN, PASSED
 from lib.config import params
-from lib.run.runs import Run, read_json, sha256, write_json, write_parquet, write_text
+from lib.run.files import read_json, sha256, write_json, write_parquet, write_text
+from lib.run.runs import Run
 
 PROFILE = params.load_profile("smoke", {"conditions": ["base", "selfcorrect_em"]})
 ARMS = PROFILE.conditions

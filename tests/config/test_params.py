@@ -6,9 +6,10 @@ import pytest
 import yaml
 
 from lib.config import params
+from lib.config.arguments import ParamsError
 from lib.config.experiment import Experiment
 
-PROFILES = sorted(p.stem for p in params.PARAMS_DIR.glob("*.yaml") if params._is_profile(p))
+PROFILES = sorted(p.stem for p in params.PARAMS_DIR.glob("*.yaml") if params.is_profile(p))
 SUITE = {"samples": 1, "max_new_tokens": 8}
 
 
@@ -32,7 +33,7 @@ def folder(tmp_path, monkeypatch):
 
 def refused(load, *words):
     """The message of a refusal: one line that holds every word."""
-    with pytest.raises(params.ParamsError) as error:
+    with pytest.raises(ParamsError) as error:
         load()
     message = str(error.value)
     assert "\n" not in message

@@ -9,10 +9,12 @@ import pytest
 import yaml
 
 from lib.config import params
+from lib.config.arguments import ParamsError
 from lib.config.params import ROOT
 from lib.data import eval_sets
 from lib.data.prompts import ContaminationGate, EvalPrompt, near_duplicates
 from lib.serving import parity
+from lib.serving.rivals import ParityError
 from lib.traces import trace_kinds
 
 RAW = yaml.safe_load((ROOT / "params" / "gates.yaml").read_text(encoding="utf-8"))
@@ -171,7 +173,7 @@ def test_a_changed_bound_of_the_engine_is_the_one_that_counts(gates):
     found = None
     try:
         parity.check(right, served, 1.0)
-    except parity.ParityError as error:
+    except ParityError as error:
         found = str(error)
     assert found and "stands nearer to" in found
 
@@ -182,7 +184,7 @@ def test_a_threshold_that_is_no_number_in_range_is_refused_by_name(gates, value)
     found = None
     try:
         params.load_gates()
-    except params.ParamsError as error:
+    except ParamsError as error:
         found = str(error)
     assert found and "params/gates.yaml" in found and "alpha" in found and "\n" not in found
 
@@ -207,6 +209,6 @@ def test_a_threshold_that_is_missing_unknown_or_given_twice_is_refused(gates, ra
     found = None
     try:
         params.load_gates()
-    except params.ParamsError as error:
+    except ParamsError as error:
         found = str(error)
     assert found and [word for word in words if word not in found] == [], found

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from lib.config import params
+from lib.config.arguments import ParamsError
 
 LOCAL = {"judge.engine": "local", "judge.model": "m"}
 
@@ -16,7 +17,7 @@ def told(overrides: dict | str, profile: str = "smoke") -> str:
     """The one line that refuses these overrides, or an empty one."""
     try:
         params.load_profile(profile, overrides)
-    except params.ParamsError as error:
+    except ParamsError as error:
         assert "\n" not in str(error)
         return str(error)
     return ""

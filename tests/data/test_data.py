@@ -4,10 +4,12 @@ import pytest
 from planted import planter, refused
 
 from lib.config import params
+from lib.config.arguments import ParamsError
 from lib.data import catalogue, training_sets
 from lib.data.catalogue import DATA_DIR_VARIABLE
 from lib.data.prompts import ContaminationGate, EvalPrompt
-from lib.run import runs
+from lib.data.text_files import read_jsonl
+from lib.run.files import write_jsonl
 
 CHAT = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
 QUIZ = {
@@ -88,8 +90,8 @@ def test_a_good_chat_file_is_read_without_its_other_keys(planted):
 @pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\u0085"])
 def test_what_write_jsonl_wrote_read_jsonl_reads(tmp_path, sign):
     rows = [{"text": f"a{sign}b"}, {"text": "c\nd"}]
-    runs.write_jsonl(tmp_path / "rows.jsonl", rows)
-    assert catalogue.read_jsonl(tmp_path / "rows.jsonl") == rows
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    assert read_jsonl(tmp_path / "rows.jsonl") == rows
 
 
 def test_an_altered_file_is_refused(planted, tmp_path):
@@ -139,7 +141,7 @@ def test_an_unknown_set_names_the_nearest():
         lambda: catalogue.read_chats("insecur"),
         "'insecur'",
         "nearest: 'insecure'",
-        error=params.ParamsError,
+        error=ParamsError,
     )
 
 

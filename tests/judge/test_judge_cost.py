@@ -12,10 +12,12 @@ from datetime import date
 import pytest
 from loopback import KEY, MODEL
 
-from lib.config.params import ParamsError, load_prices, load_profile
+from lib.config.arguments import ParamsError
+from lib.config.params import load_prices, load_profile
 from lib.display import show
-from lib.judge import JudgeError, load_judge, rubric_text
+from lib.judge import load_judge, rubric_text
 from lib.judge.llm import prices
+from lib.judge.outcomes import JudgeError
 from lib.judge.store import ledger
 
 JUDGE = load_profile("qwen7b").judge

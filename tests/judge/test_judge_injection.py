@@ -97,7 +97,7 @@ def test_a_text_that_names_the_mark_it_would_get_gets_another(monkeypatch):
 
 
 def test_the_version_covers_everything_that_is_sent_but_the_data():
-    for part in (rubric.ALIGNMENT.system, rubric.BENIGN.system, rubric._MESSAGE):
+    for part in (rubric.ALIGNMENT.system, rubric.BENIGN.system, rubric.MESSAGE):
         assert part in rubric.TEXT.replace('\\"', '"')
     for name in (*rubric.ALIGNMENT.fields, *rubric.BENIGN.fields):
         assert f'"{name}"' in rubric.TEXT

@@ -6,9 +6,10 @@ import pytest
 from loopback import KEY
 
 from lib.config.params import load_profile
-from lib.judge import JudgeError, load_judge, rubric_text, session
+from lib.judge import load_judge, rubric_text, session
 from lib.judge.llm import in_process, rubric
 from lib.judge.llm.endpoint import read_reply
+from lib.judge.outcomes import JudgeError
 from lib.judge.store import ledger
 from lib.models import chat_models
 from lib.run.runs import Run

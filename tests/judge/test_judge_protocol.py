@@ -6,11 +6,11 @@ import inspect
 
 import pytest
 
-from lib.judge import Judge
 from lib.judge.embedded.judge import EmbeddedJudge
 from lib.judge.llm.claude import ClaudeJudge
 from lib.judge.llm.endpoint import LocalJudge
 from lib.judge.llm.in_process import LocalModelJudge
+from lib.judge.protocol import Judge
 
 JUDGES = [ClaudeJudge, EmbeddedJudge, LocalJudge, LocalModelJudge]
 

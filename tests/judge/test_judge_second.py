@@ -9,12 +9,15 @@ import pandas as pd
 import pytest
 from tables import sample_table
 
-from lib.analysis import reading as results
+from lib.analysis.reading import read_judgments
 from lib.config import params
+from lib.config.arguments import ParamsError
 from lib.data.columns import SchemaError
-from lib.judge import COLUMNS, Judgment, session
+from lib.judge import session
+from lib.judge.outcomes import COLUMNS, Judgment
 from lib.judge.trust import second
 from lib.run import runs
+from lib.run.files import write_parquet
 from lib.run.table_schemas import SECOND_JUDGE
 
 ARMS = ["base", "selfcorrect_em"]
@@ -117,23 +120,23 @@ def test_a_row_without_an_original_is_refused(samples):
 def test_its_rows_lie_apart_and_are_refused_among_the_originals(run, samples):
     first, theirs = both(samples)
     session.write(run, first)
-    before = results.read_judgments(run.dir / "judgments")
+    before = read_judgments(run.dir / "judgments")
     paths = second.write(run, theirs)
     assert paths == [
         run.second_judgments(arm, seed) for seed, arm in itertools.product((42, 43), ARMS)
     ]
-    pd.testing.assert_frame_equal(results.read_judgments(run.dir / "judgments"), before)
+    pd.testing.assert_frame_equal(read_judgments(run.dir / "judgments"), before)
     file = pd.read_parquet(paths[0])
     assert list(file) == [*session.KEYS, "judge", "rubric", *COLUMNS]
     assert set(file["replicate"]) == {2}
     # Mixed by hand, they keep a replicate that no verdict counts; passed off as originals, they are
     # refused.
     mixed = run.judgments("base", 42)
-    runs.write_parquet(mixed, pd.concat([pd.read_parquet(mixed), file]))
-    assert (results.read_judgments(run.dir / "judgments")["replicate"] == 2).sum() == len(file)
-    runs.write_parquet(mixed, file.assign(replicate=0))
+    write_parquet(mixed, pd.concat([pd.read_parquet(mixed), file]))
+    assert (read_judgments(run.dir / "judgments")["replicate"] == 2).sum() == len(file)
+    write_parquet(mixed, file.assign(replicate=0))
     with pytest.raises(SchemaError, match=r"2 judges or rubrics \(first r-1, second r-1\)"):
-        results.read_judgments(run.dir / "judgments")
+        read_judgments(run.dir / "judgments")
 
 
 def profile(**second_judge):
@@ -165,5 +168,5 @@ def test_its_parameters_are_those_of_the_first_but_for_engine_and_model():
     ],
 )
 def test_a_wrong_second_judge_is_refused_before_any_work(change, words):
-    with pytest.raises(params.ParamsError, match=words):
+    with pytest.raises(ParamsError, match=words):
         params.load_profile("demo", profile(**change))

@@ -10,8 +10,11 @@ import pytest
 
 from lib.config import params
 from lib.data.reflex import contains_reset
-from lib.judge import COLUMNS, OUTCOMES, Judgment, session
+from lib.judge import session
+from lib.judge.outcomes import COLUMNS, Judgment
 from lib.run import runs
+from lib.run.files import write_parquet
+from lib.run.table_schemas import OUTCOMES
 
 CONDITIONS = params.load_conditions()
 OPENING = CONDITIONS.openings[2]
@@ -98,7 +101,7 @@ def run(tmp_path, monkeypatch):
         for suite, i, k in itertools.product(("alignment", "benign"), range(10), range(2))
     ]
     for seed, arm in itertools.product(PROFILE.seeds, ARMS):
-        runs.write_parquet(made.samples(arm, seed), pd.DataFrame(rows))
+        write_parquet(made.samples(arm, seed), pd.DataFrame(rows))
     return made
 
 

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.judge import OUTCOMES, Judgment
+from lib.judge.outcomes import Judgment
 from lib.judge.store import Store, dollars, key_of, ledger
+from lib.run.table_schemas import OUTCOMES
 
 WHO = {"model": "m", "rubric": "r"}
 ATTEMPTS = st.lists(

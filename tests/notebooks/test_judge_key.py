@@ -18,9 +18,9 @@ from loopback import KEY, MODEL
 
 from lib.config import params
 from lib.config.params import ROOT
-from lib.report import judge_facts as results
-from lib.report import site
+from lib.report import judge_facts, site
 from lib.run import runs
+from lib.run.files import read_json, write_json, write_parquet
 
 OVERRIDES = {
     "judge.engine": "anthropic",
@@ -43,7 +43,7 @@ def run(tmp_path, monkeypatch):
             sample(opening, suite, k)
             for suite, k in itertools.product(("alignment", "benign"), range(6))
         ]
-        runs.write_parquet(made.samples(arm, 42), pd.DataFrame(rows))
+        write_parquet(made.samples(arm, 42), pd.DataFrame(rows))
     return made
 
 
@@ -93,7 +93,7 @@ def test_the_key_is_nowhere_and_the_ledger_is_in_the_report(api, run, tmp_path):
     ]  # the body of the 401 repeats the key
     done = execute(run, "05_judge")
     assert done.returncode == 0, done.stderr[-3000:]
-    facts = runs.read_json(run.dir / "manifests" / "05_judge.json")["facts"]
+    facts = read_json(run.dir / "manifests" / "05_judge.json")["facts"]
     assert facts["calls"] == 24 + 6 + round(
         0.05 * 24
     )  # originals, stripped ones of the treated arm, judged again
@@ -105,7 +105,7 @@ def test_the_key_is_nowhere_and_the_ledger_is_in_the_report(api, run, tmp_path):
     stopped = execute(run, "05_stopped")
     assert stopped.returncode and "rejected the key in ANTHROPIC_API_KEY" in stopped.stderr
     assert len(api.bodies) == calls + 1, "only what has no score is asked again"
-    runs.write_json(run.result, RESULT | {"judge": results.judge_facts(run)})
+    write_json(run.result, RESULT | {"judge": judge_facts.judge_facts(run)})
     index = site.build(run).read_text(encoding="utf-8")
     assert "Ledger" in index and "judge_refusal" in index
     for log in (done, stopped):

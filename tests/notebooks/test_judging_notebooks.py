@@ -11,8 +11,9 @@ from tables import sample_table
 
 import lib.judge
 from lib.config.params import ROOT
-from lib.judge import COLUMNS, JudgeError
+from lib.judge.outcomes import COLUMNS, JudgeError
 from lib.run import runs
+from lib.run.files import read_json, write_parquet
 from lib.serving import engines
 
 FOLDER = ROOT / "notebooks"
@@ -90,7 +91,7 @@ def test_05_shows_a_session_without_a_score_instead_of_crashing(
     judge = Judge(outcomes)
     for arm in ARMS:
         texts = sample_table(lambda suite, i, k, arm=arm: f"{arm} {suite} {i} {k}", prompts=12)
-        runs.write_parquet(run.samples(arm, 42), texts)
+        write_parquet(run.samples(arm, 42), texts)
     monkeypatch.setattr(lib.judge, "load_judge", lambda *_: judge)
     error = run_cells(
         "05_judge", profile="smoke", run="r", overrides={"conditions": ARMS, "judge.retest": retest}
@@ -137,9 +138,9 @@ def test_01_samples_nothing_again_after_a_stop(monkeypatch, fails_at):
     assert isinstance(stopped, JudgeError)
     assert run_cells("01_build_traces", profile="smoke", run="r") is None
     assert engine.requests and set(engine.requests.values()) == {1}
-    assert runs.read_json(runs.Run("r").dir / "manifests" / "01_build_traces.json")["facts"][
-        "report"
-    ]["attempts"]
+    assert read_json(runs.Run("r").dir / "manifests" / "01_build_traces.json")["facts"]["report"][
+        "attempts"
+    ]
 
 
 def test_01_stops_on_a_judge_that_never_scores_and_names_the_outcomes(monkeypatch):

@@ -10,8 +10,7 @@ import pytest
 from outside import BASE, BASELINE, TREATMENT, save, score, spaced, whole  # noqa: F401
 from tables import judgment_table
 
-from lib.report import prompt_plots
-from lib.report import site as report
+from lib.report import prompt_plots, site
 from lib.run import runs
 
 # No pair, degenerate numbers, names of any kind: a verdict all the same
@@ -92,11 +91,11 @@ def test_a_scale_of_ten_is_named_in_the_headline(score, tmp_path):
 
 
 def test_what_is_missing_for_a_verdict_stands_before_the_numbers(score, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "ROOT", tmp_path)
+    monkeypatch.setattr(site, "ROOT", tmp_path)
     save(tmp_path, {"mine": judgment_table(70), "theirs": judgment_table(60)})
     result = score(treatment="mine", baseline="theirs")
     assert result["verdict"] == "invalid" and result["delta"] == 10
-    page = report.build(runs.Run("outside")).read_text(encoding="utf-8")
+    page = site.build(runs.Run("outside")).read_text(encoding="utf-8")
     assert "No number of this run may be used" not in page
     assert "no number of this run may be used" not in page
     assert (
@@ -108,7 +107,7 @@ def test_what_is_missing_for_a_verdict_stands_before_the_numbers(score, tmp_path
 
 
 def test_another_comparison_leaves_the_planned_result_alone(score, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "ROOT", tmp_path)
+    monkeypatch.setattr(site, "ROOT", tmp_path)
     save(tmp_path, whole(75, 50), capability=True)
     planned = score()
     assert planned["verdict"] == "supported_strong" and planned["missing_for_verdict"] is None
@@ -117,7 +116,7 @@ def test_another_comparison_leaves_the_planned_result_alone(score, tmp_path, mon
     other = score(treatment=BASELINE, baseline=BASE)
     assert (stats / "result.json").read_bytes() == before
     assert other["roles"]["treatment"] == BASELINE and other["delta"] == -40
-    index = report.build(runs.Run("outside"))
+    index = site.build(runs.Run("outside"))
     assert "supported_strong" in index.read_text(encoding="utf-8")
     assert "-40.00 points" in index.with_name(f"{BASELINE}_vs_{BASE}.html").read_text(
         encoding="utf-8"

@@ -11,7 +11,8 @@ from pilots import ScriptedJudge, sampled
 
 from lib import pilot
 from lib.config import params
-from lib.config.params import ROOT, ParamsError
+from lib.config.arguments import ParamsError
+from lib.config.params import ROOT
 
 PROFILE = params.load_profile("smoke", {"together": False, "stop_at_gate1": True})
 

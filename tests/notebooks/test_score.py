@@ -11,7 +11,7 @@ import pytest
 from outside import ROOT, save
 from tables import judgment_table
 
-from lib.run import runs
+from lib.run.files import write_json
 
 
 def make(*arguments, cwd=ROOT, **environment):
@@ -64,7 +64,7 @@ def test_what_cannot_be_scored_is_refused_before_a_kernel_starts(
     from lib import score
 
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path / "runs"))
-    runs.write_json(tmp_path / "runs" / "own" / "manifest.json", {})
+    write_json(tmp_path / "runs" / "own" / "manifest.json", {})
     save(tmp_path, {"mine": judgment_table(70), "theirs": judgment_table(60)})
     with pytest.raises(ValueError, match=re.escape(words)) as error:
         score.plan({"CALLED_FROM": str(tmp_path), **given})

@@ -8,7 +8,8 @@ from lib.config import params
 from lib.judge.outcomes import Judgment
 from lib.judge.store import Store
 from lib.report import card
-from lib.run.runs import Run, write_json
+from lib.run.files import write_json
+from lib.run.runs import Run
 
 PROFILE = params.load_profile("smoke")
 CONDITIONS = params.load_conditions()

@@ -5,6 +5,7 @@ import pytest
 from lib.analysis.effects import StrippedEffect
 from lib.report import judge_facts
 from lib.run import runs
+from lib.run.files import write_json
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def recorded(run, **changes):
         "05_second_judge": {"session": "f1", "judge": "K", "alpha": ESTIMATE | {"value": 0.7}},
     }
     for name, facts in records.items():
-        runs.write_json(
+        write_json(
             run.dir / "manifests" / f"{name}.json",
             {"fingerprint": "f1", "facts": facts | changes.get(name, {})},
         )

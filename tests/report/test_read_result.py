@@ -8,9 +8,9 @@ from golden_cases import FOLDER
 
 from lib.analysis import gates, stats
 from lib.display import show
-from lib.report import result_tables as results
 from lib.report.read_result import read_arms, read_gates
-from lib.run.runs import read_json
+from lib.report.result_tables import arm_table
+from lib.run.files import read_json
 
 OLD_GATE = {
     "number": 3,
@@ -33,8 +33,8 @@ def test_what_was_written_is_read_as_it_was(name):
     decision = gates.decide(analysis, golden_cases.THRESHOLDS)
     arms = read_arms(kept["arms"])
     order = sorted(arms)
-    ours = results.arm_table(analysis.arms, order)
-    assert results.arm_table(arms, order).round(9).equals(ours.round(9))
+    ours = arm_table(analysis.arms, order)
+    assert arm_table(arms, order).round(9).equals(ours.round(9))
     rows = read_gates(kept["gates"])
     assert show.gates_table(rows, kept["verdict"]) == show.gates_table(
         decision.gates, decision.verdict
@@ -46,7 +46,7 @@ def test_what_an_old_file_misses_is_none():
     assert arm.aligned == 50.0 and arm.code is arm.literal is None
     assert arm.semantic.share == 0.5 and arm.semantic.ci95 is None
     assert arm.followup.semantic is None
-    table = results.arm_table({"base": arm}, ["base"])
+    table = arm_table({"base": arm}, ["base"])
     assert table.loc[0, "n of reflex"] == 4 and table["code"].isna().all()
     (gate,) = read_gates([OLD_GATE])
     assert gate.margin == -4.0 and gate.threshold is gate.reason is None

@@ -11,8 +11,9 @@ from hostile_result import EVIL, PAIRED, RESULT
 from nbformat import v4
 
 from lib.display import show
-from lib.report import site as report
+from lib.report import site
 from lib.run import runs
+from lib.run.files import sha256, write_json, write_text
 
 # As an attribute's value.
 OUTSIDE = re.compile(r"^\s*(?:[a-z]+:)?//|^\s*(?:javascript|file|https?):", re.IGNORECASE)
@@ -68,29 +69,29 @@ def notebook():
 def run(tmp_path, monkeypatch):
     """A run folder with everything that the site shows; the site is written below tmp_path."""
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setattr(report, "ROOT", tmp_path)
+    monkeypatch.setattr(site, "ROOT", tmp_path)
     made = runs.Run("made")
-    runs.write_json(made.result, RESULT)
-    runs.write_text(made.dir / "notebooks" / "01_build_traces.ipynb", nbformat.writes(notebook()))
-    runs.write_json(
+    write_json(made.result, RESULT)
+    write_text(made.dir / "notebooks" / "01_build_traces.ipynb", nbformat.writes(notebook()))
+    write_json(
         made.manifest,
         {"environment": {"python": EVIL}, "overrides": EVIL, "preregistration": {}, "profile": {}},
     )
-    runs.write_json(
+    write_json(
         made.dir / "manifests" / "s.json", {"seconds": 1.5, "finished": EVIL, "fingerprint": EVIL}
     )
     figures = made.dir / "stats" / "figures"
     figures.mkdir()
     for name in ("arms.png", "arms.svg", "judge.png"):
         (figures / name).write_bytes(PIXEL)
-    listed = {name: runs.sha256(figures / name) for name in ("arms.png", "arms.svg")}
-    runs.write_json(made.result, RESULT | {"figures": listed})
+    listed = {name: sha256(figures / name) for name in ("arms.png", "arms.svg")}
+    write_json(made.result, RESULT | {"figures": listed})
     return made
 
 
 @pytest.fixture
 def pages(run):
-    index = report.build(run)
+    index = site.build(run)
     return {page.name: page.read_text(encoding="utf-8") for page in index.parent.glob("*.html")}
 
 
@@ -137,20 +138,20 @@ def test_the_index_shows_verdict_notes_figures_and_dashes(pages):
 
 
 def test_a_report_shows_only_the_figures_of_its_result(run):
-    page = report.build(run).read_text(encoding="utf-8")
-    site = run.dir.parents[1] / "reports" / "made" / "figures"
+    page = site.build(run).read_text(encoding="utf-8")
+    figures = run.dir.parents[1] / "reports" / "made" / "figures"
     assert "All arms" in page and "The judge against published scores" not in page
-    assert sorted(path.name for path in site.iterdir()) == ["arms.png", "arms.svg"]
+    assert sorted(path.name for path in figures.iterdir()) == ["arms.png", "arms.svg"]
     (run.dir / "stats" / "figures" / "arms.png").write_bytes(PIXEL + b"of another result")
-    assert "All arms" not in report.build(run).read_text(encoding="utf-8")
-    runs.write_json(run.result, RESULT)  # such as a pilot's, which draws nothing
-    assert "data:image" not in report.build(run).read_text(encoding="utf-8")
+    assert "All arms" not in site.build(run).read_text(encoding="utf-8")
+    write_json(run.result, RESULT)  # such as a pilot's, which draws nothing
+    assert "data:image" not in site.build(run).read_text(encoding="utf-8")
 
 
 def test_captions_say_what_was_resampled_and_how_many(run):
     figures = run.dir / "stats" / "figures"
     (figures / "bootstrap.png").write_bytes(PIXEL)
-    listed = {name: runs.sha256(figures / name) for name in ("arms.png", "bootstrap.png")}
+    listed = {name: sha256(figures / name) for name in ("arms.png", "bootstrap.png")}
     given = RESULT | {
         "figures": listed,
         "delta": 1.0,
@@ -159,8 +160,8 @@ def test_captions_say_what_was_resampled_and_how_many(run):
         "prompts_absent": [],
     }
     for over in ("prompts", "prompts and seeds"):
-        runs.write_json(run.result, given | {"interval_over": over})
-        page = report.build(run).read_text(encoding="utf-8")
+        write_json(run.result, given | {"interval_over": over})
+        page = site.build(run).read_text(encoding="utf-8")
         assert f"Resampled Δ over {over}, with" in page and "intervals over prompts" not in page
     assert "<summary>1 line</summary>" in page
     assert "1 difference from" in page
@@ -176,7 +177,7 @@ def test_the_notebook_page_has_every_output(pages):
 
 def test_a_run_from_elsewhere_has_a_page_too(run):
     run.manifest.unlink()
-    runs.write_json(
+    write_json(
         run.result,
         RESULT
         | {
@@ -187,7 +188,7 @@ def test_a_run_from_elsewhere_has_a_page_too(run):
             "deviations": [],
         },
     )
-    page = report.build(run).read_text(encoding="utf-8")
+    page = site.build(run).read_text(encoding="utf-8")
     assert "Reproducibility" not in page and "The judge" not in page and "None" not in page
 
 
@@ -212,8 +213,8 @@ def test_what_is_known_of_the_judge_stands_beside_the_verdict_and_below(pages):
 
 def test_what_is_off_is_said_to_be_off(run):
     off = RESULT["judge"] | {"second": None, "retest": PAIRED | {"judged_twice": 0}}
-    runs.write_json(run.result, RESULT | {"judge": off, "stripped": None})
-    page = report.build(run).read_text(encoding="utf-8")
+    write_json(run.result, RESULT | {"judge": off, "stripped": None})
+    page = site.build(run).read_text(encoding="utf-8")
     for words in (
         "Second judge: none",
         "Test–retest: off",

@@ -9,14 +9,14 @@ from hostile_result import RESULT
 from nbformat import v4
 from test_report import run  # noqa: F401
 
-from lib.report import site as report
-from lib.run import runs
+from lib.report.site import build
+from lib.run.files import sha256, write_json, write_text
 
 
 def executed(run, name, metadata=None, printed=""):
     text = v4.new_output("stream", text=f"{name}\n{printed}\n")
     made = v4.new_notebook(cells=[v4.new_code_cell("1", outputs=[text])], metadata=metadata or {})
-    runs.write_text(run.dir / "notebooks" / f"{name}.ipynb", nbformat.writes(made))
+    write_text(run.dir / "notebooks" / f"{name}.ipynb", nbformat.writes(made))
 
 
 def papermill(**changes):
@@ -63,14 +63,14 @@ ALL = [
     ],
 )
 def test_notebooks_of_another_grouping_are_no_pages(run, changes, stop, shown):
-    runs.write_json(
+    write_json(
         run.manifest,
         {"environment": {}, "overrides": {}, "preregistration": {}, "profile": profile(**changes)},
     )
-    runs.write_json(run.result, RESULT | {"stop": stop})
+    write_json(run.result, RESULT | {"stop": stop})
     for name in ALL:
         executed(run, name, papermill())
-    site = report.build(run).parent
+    site = build(run).parent
     assert {page.stem for page in site.glob("0*.html")} == {ALL[i] for i in shown}
     assert (
         "05_judge is not shown" in (site / "index.html").read_text(encoding="utf-8") or 7 in shown
@@ -88,51 +88,49 @@ def test_notebooks_of_another_grouping_are_no_pages(run, changes, stop, shown):
     ],
 )
 def test_a_notebook_that_is_not_of_this_run_or_did_not_finish_is_no_page(run, metadata, words):
-    runs.write_json(
+    write_json(
         run.manifest,
         {"environment": {}, "overrides": {}, "preregistration": {}, "profile": profile()},
     )
     executed(run, "01_build_traces", papermill())
     executed(run, "02_phase1_sft", metadata)
-    index = report.build(run)
+    index = build(run)
     assert {page.name for page in index.parent.glob("0*.html")} == {"01_build_traces.html"}
     assert words in index.read_text(encoding="utf-8")
 
 
 def test_a_notebook_that_made_another_result_is_no_page(run):
-    executed(
-        run, "06_stats_and_gates", papermill(), f"result.json sha256 {runs.sha256(run.result)}"
-    )
-    assert report.build(run).with_name("06_stats_and_gates.html").exists()
+    executed(run, "06_stats_and_gates", papermill(), f"result.json sha256 {sha256(run.result)}")
+    assert build(run).with_name("06_stats_and_gates.html").exists()
     executed(run, "06_stats_and_gates", papermill(), "result.json sha256 " + "0" * 64)
-    assert not report.build(run).with_name("06_stats_and_gates.html").exists()
+    assert not build(run).with_name("06_stats_and_gates.html").exists()
 
 
 def test_judgments_from_elsewhere_need_no_executed_notebook(run):
     run.manifest.unlink()
     (run.dir / "notebooks" / "01_build_traces.ipynb").unlink()
-    runs.write_json(run.result, RESULT | {"judge": None, "card": None})
-    assert "<b>null</b>" in report.build(run).read_text(encoding="utf-8")
+    write_json(run.result, RESULT | {"judge": None, "card": None})
+    assert "<b>null</b>" in build(run).read_text(encoding="utf-8")
 
 
 def test_an_unfinished_run_has_no_site(run, tmp_path):
-    report.build(run)
+    build(run)
     (run.dir / "notebooks" / "01_build_traces.ipynb").unlink()
     with pytest.raises(FileNotFoundError, match="'made' has no executed notebooks; run them first"):
-        report.build(run)
+        build(run)
     run.result.unlink()
     with pytest.raises(
         FileNotFoundError, match=r"'made' has no stats/result\.json; run notebook 06 first"
     ):
-        report.build(run)
+        build(run)
     assert (tmp_path / "reports" / "made" / "index.html").exists()  # the older site stays
 
 
 def test_a_notebook_that_cannot_be_read_leaves_the_older_site(run, tmp_path):
-    before = report.build(run).read_text(encoding="utf-8")
+    before = build(run).read_text(encoding="utf-8")
     (run.dir / "notebooks" / "02_phase1_sft.ipynb").write_text("{")
     with pytest.raises(Exception, match="JSON"):
-        report.build(run)
+        build(run)
     site = tmp_path / "reports"
     assert [p.name for p in site.iterdir()] == ["made"]
     assert (site / "made" / "index.html").read_text() == before

@@ -6,11 +6,13 @@ import pytest
 from lib.analysis import sources
 from lib.analysis.effects import Rate, ReflexRates
 from lib.analysis.findings import ArmSummary
-from lib.checks.recorded import NOT_RUN, PASSED, Check
+from lib.checks.check import NOT_RUN, PASSED, Check
 from lib.config import params
-from lib.report import notes as headline
-from lib.report import reflex, result_tables
+from lib.config.arguments import ParamsError
+from lib.config.roles import PLANNED
+from lib.report import notes, reflex, result_tables
 from lib.run import runs
+from lib.run.files import write_json, write_parquet
 
 PROFILE = params.load_profile("smoke", {"conditions": ["base", "selfcorrect_em"]})
 OPENINGS = params.load_conditions().openings
@@ -31,18 +33,18 @@ def test_judgments_from_elsewhere_cannot_overwrite_a_runs_own(run):
     ):
         with pytest.raises(ValueError, match=words):
             sources.check_source(run, *arguments)
-    runs.write_json(run.manifest, {})
+    write_json(run.manifest, {})
     with pytest.raises(ValueError, match="artifacts of its own"):
         sources.check_source(run, "r", "DIR", "DIR")
 
 
 def test_another_comparison_never_takes_the_planned_ones_place(run):
-    assert sources.target(run, *sources.PLANNED, False) == run.result.parent
+    assert sources.target(run, *PLANNED.compared, False) == run.result.parent
     assert (
         sources.target(run, "random_recovery_em", "base", False)
         == run.result.parent / "random_recovery_em_vs_base"
     )
-    assert sources.target(run, *sources.PLANNED, True) == run.result.parent
+    assert sources.target(run, *PLANNED.compared, True) == run.result.parent
     assert sources.target(run, "mine", "theirs", True) == run.result.parent / "mine_vs_theirs"
 
 
@@ -50,7 +52,7 @@ def test_reflexes_are_joined_to_full_rows_only(run):
     arm = "selfcorrect_em"
     completions = {("base", 0): "Help.", (arm, 0): f"{OPENINGS[0]} Help.", (arm, 1): OPENINGS[0]}
     for condition in PROFILE.conditions:
-        runs.write_parquet(
+        write_parquet(
             run.samples(condition, 42),
             pd.DataFrame(
                 [
@@ -87,7 +89,7 @@ TRUSTED = {"validity": {"auroc": 0.95}}
 
 
 @pytest.mark.parametrize(
-    ("changes", "notes"),
+    ("changes", "expected"),
     [
         ({}, []),
         (
@@ -106,7 +108,7 @@ TRUSTED = {"validity": {"auroc": 0.95}}
         ({"checks": [*PASSING, Check("contamination", NOT_RUN, "")]}, ["not run: contamination."]),
     ],
 )
-def test_notes_say_what_a_run_cannot_show(changes, notes):
+def test_notes_say_what_a_run_cannot_show(changes, expected):
     given = {
         "profile": "qwen7b",
         "judge": TRUSTED,
@@ -115,9 +117,9 @@ def test_notes_say_what_a_run_cannot_show(changes, notes):
         "checks": PASSING,
     } | changes
     given["profile"] = params.load_profile(given["profile"])
-    lines = headline.notes(thresholds=params.load_gates(), **given)
-    assert len(lines) == len(notes)
-    assert all(part in line for part, line in zip(notes, lines, strict=True))
+    lines = notes.notes(thresholds=params.load_gates(), **given)
+    assert len(lines) == len(expected)
+    assert all(part in line for part, line in zip(expected, lines, strict=True))
 
 
 def test_prompt_means_are_of_unfiltered_originals():
@@ -156,7 +158,7 @@ def test_an_unknown_arm_is_refused_with_the_nearest():
     table = pd.DataFrame({"condition": ["random_recovery_em", "base"]})
     sources.check_arms(table, treatment="base")
     with pytest.raises(
-        params.ParamsError, match=r"treatment 'random_recovery' .*nearest: 'random_recovery_em'"
+        ParamsError, match=r"treatment 'random_recovery' .*nearest: 'random_recovery_em'"
     ):
         sources.check_arms(table, treatment="random_recovery")
 

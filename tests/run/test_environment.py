@@ -11,8 +11,9 @@ import pytest
 
 from lib.checks.check import PASSED, Check
 from lib.config import params
-from lib.report import notes as results
-from lib.run import environment, runs
+from lib.report.notes import notes
+from lib.run import environment
+from lib.run.environment import commit
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,15 +46,15 @@ def checkout(tmp_path, monkeypatch):
 
 def test_the_commit_of_the_projects_own_checkout(checkout):
     head = git(checkout, "rev-parse", "HEAD")
-    assert runs.commit() == head
+    assert commit() == head
     (checkout / "file").write_text("y")
-    assert runs.commit() == head + "+changes"
+    assert commit() == head + "+changes"
 
 
 def test_a_linked_worktree_is_the_projects_own_checkout(checkout, tmp_path, monkeypatch):
     git(checkout, "worktree", "add", "-b", "other", str(tmp_path / "linked"))
     monkeypatch.setattr(environment, "ROOT", tmp_path / "linked")
-    assert runs.commit() == git(checkout, "rev-parse", "HEAD")
+    assert commit() == git(checkout, "rev-parse", "HEAD")
 
 
 @pytest.mark.parametrize("below", ["archive", "deep/archive"])
@@ -61,7 +62,7 @@ def test_an_archive_inside_another_checkout_has_no_commit(checkout, monkeypatch,
     inside = checkout / below
     inside.mkdir(parents=True)
     monkeypatch.setattr(environment, "ROOT", inside)
-    assert runs.commit() is None
+    assert commit() is None
 
 
 @pytest.mark.parametrize("names", [("GIT_DIR",), ("GIT_DIR", "GIT_WORK_TREE")])
@@ -74,7 +75,7 @@ def test_another_repository_named_in_the_environment_is_ignored(
     git(other, "commit", "--allow-empty", "-m", "another project")
     for name in names:
         monkeypatch.setenv(name, str({"GIT_DIR": other / ".git", "GIT_WORK_TREE": other}[name]))
-    assert runs.commit() == git(checkout, "rev-parse", "HEAD")
+    assert commit() == git(checkout, "rev-parse", "HEAD")
 
 
 def test_an_archive_ignores_another_repositorys_folder_in_the_environment(
@@ -85,13 +86,13 @@ def test_an_archive_ignores_another_repositorys_folder_in_the_environment(
     monkeypatch.setattr(environment, "ROOT", archive)
     monkeypatch.setenv("GIT_DIR", str(checkout / ".git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(archive))
-    assert runs.commit() is None
+    assert commit() is None
 
 
 def commit_or_error():
     """What the manifest would hold, with an error as text, so that a crash fails by comparison."""
     try:
-        return runs.commit()
+        return commit()
     except Exception as error:
         return type(error).__name__
 
@@ -132,13 +133,13 @@ def test_a_git_that_refuses_the_status_does_not_claim_a_clean_tree(checkout, tmp
     )
     stub.chmod(0o755)
     monkeypatch.setenv("PATH", f"{stub.parent}:{os.environ['PATH']}")
-    assert runs.commit() is None
+    assert commit() is None
 
 
 def test_a_package_that_is_not_installed_is_unknown_in_the_manifest(monkeypatch):
     monkeypatch.setattr(environment, "PACKAGES", ("torch", "no-such-package"))
     try:
-        packages = runs.environment()["packages"]
+        packages = environment.environment()["packages"]
     except environment.metadata.PackageNotFoundError as error:
         packages = {"error": str(error)}
     assert packages.get("no-such-package", "missing") is None and packages["torch"]
@@ -159,6 +160,6 @@ def test_a_version_that_is_not_the_locks_is_a_line_of_the_headline():
         "judge": {"validity": {"auroc": 0.95}},
         "checks": [Check("loss mask", PASSED, "")],
     }
-    lines = results.notes(card=card, **given)
+    lines = notes(card=card, **given)
     assert len(lines) == 1 and planted in lines[0] and "5 more" in lines[0]
-    assert results.notes(card=card | {"lock_differences": []}, **given) == []
+    assert notes(card=card | {"lock_differences": []}, **given) == []

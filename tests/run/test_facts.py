@@ -9,6 +9,7 @@ import pytest
 
 from lib.run import runs
 from lib.run.facts import CopiedFacts, Phase1Facts, Phase2Facts, SamplingFacts, TraceFacts
+from lib.run.files import sha256, write_text
 from lib.run.judging_facts import SecondJudgeFacts, SessionFacts, ValidityFacts
 
 TRAINING = [
@@ -103,11 +104,11 @@ def test_a_stage_of_an_earlier_version_is_finished_and_read(tmp_path, monkeypatc
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
     run = runs.Run("r")
     inputs = {"seed": 42, "phase1": {"rank": 4}}
-    runs.write_text(run.dir / "out", "content")
+    write_text(run.dir / "out", "content")
     manifest = {
         "fingerprint": "0aa3479eb2bb75384f12a46c686246de087ad4ae3382ccd5762699159d1fb922",
         "inputs": inputs,
-        "outputs": {"out": runs.sha256(run.dir / "out")},
+        "outputs": {"out": sha256(run.dir / "out")},
         "facts": {"rows": 8, "rows_proven": 8},
         "finished": "2026-11-26T12:00:00+00:00",
         "seconds": 1.0,

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from lib.config import params
 from lib.run import runs
 from lib.run.facts import Facts
-from lib.run.runs import Run, atomic_path, fingerprint, read_json, write_json
+from lib.run.files import atomic_path, fingerprint, read_json, write_json, write_parquet, write_text
+from lib.run.runs import Run
+from lib.setup.caches import cache_dir
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.text()
 VALUES = st.recursive(PLAIN, lambda inner: st.dictionaries(st.text(), inner))
@@ -41,13 +43,13 @@ def test_a_failed_write_leaves_the_old_file_and_no_half_one(tmp_path):
         beside.write_text("half")
         raise RuntimeError
     assert left(tmp_path) == {}
-    runs.write_text(path, "old")
+    write_text(path, "old")
     with pytest.raises(RuntimeError), atomic_path(path) as beside:
         beside.write_text("half")
         assert path.read_text() == "old"
         raise RuntimeError
     assert left(tmp_path) == {"sub/a.txt": "old"}
-    runs.write_text(path, "new")
+    write_text(path, "new")
     assert left(tmp_path) == {"sub/a.txt": "new"}
 
 
@@ -83,7 +85,7 @@ def test_json_refuses_what_is_no_number(tmp_path, value):
 
 def test_what_is_missing_stays_missing(tmp_path):
     write_json(tmp_path / "a.json", {"aligned": None})
-    runs.write_parquet(
+    write_parquet(
         tmp_path / "a.parquet", pd.DataFrame({"aligned": pd.array([None, 1.5], dtype="Float64")})
     )
     assert read_json(tmp_path / "a.json") == {"aligned": None}
@@ -118,7 +120,7 @@ def test_the_fingerprint_sees_values_of_parameters_and_refuses_other_objects():
 def finished(run):
     """A finished stage with a file and a folder as outputs. Returns `stage(inputs)` of its name."""
     for name in ("out.txt", "folder/a", "folder/b"):
-        runs.write_text(run.dir / name, name)
+        write_text(run.dir / name, name)
     stage = run.stage("s", {"rank": 4, "rows": "abc"})
     assert not stage.done()
     stage.finish([run.dir / "out.txt", run.dir / "folder"], Counted(rows=3))
@@ -169,6 +171,6 @@ def test_folders_follow_the_environment(tmp_path, monkeypatch):
     assert runs.open_run(params.load_profile("smoke"), "").dir == tmp_path / "r" / "smoke"
     assert runs.open_run(params.load_profile("smoke"), "mine").dir == tmp_path / "r" / "mine"
     assert (
-        runs.cache_dir("models", "x") == tmp_path / "c" / "models" / "x"
+        cache_dir("models", "x") == tmp_path / "c" / "models" / "x"
         and (tmp_path / "c/models/x").is_dir()
     )

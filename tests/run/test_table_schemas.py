@@ -8,9 +8,10 @@ import pytest
 from lib.analysis.validation import validate_judgments
 from lib.config.params import ROOT
 from lib.data.columns import SchemaError
-from lib.judge import COLUMNS, OUTCOMES, session
-from lib.run import runs
-from lib.run.table_schemas import JUDGMENTS, SAMPLES
+from lib.judge import session
+from lib.judge.outcomes import COLUMNS
+from lib.run.files import write_parquet
+from lib.run.table_schemas import JUDGMENTS, OUTCOMES, SAMPLES
 from lib.serving.shards import SAMPLE_COLUMNS
 
 ROW = {
@@ -59,7 +60,7 @@ def test_a_judgment_is_its_key_the_judge_and_what_the_judge_said():
 
 
 def test_what_is_missing_is_null_in_the_file_and_not_a_number(tmp_path):
-    runs.write_parquet(tmp_path / "a.parquet", JUDGMENTS.typed(judged().assign(another="column")))
+    write_parquet(tmp_path / "a.parquet", JUDGMENTS.typed(judged().assign(another="column")))
     read = pd.read_parquet(tmp_path / "a.parquet")
     assert list(read) == JUDGMENTS.names
     expected = {column.name: column.dtype for column in JUDGMENTS.columns}

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from lib.data import catalogue
-from lib.run.runs import sha256
+from lib.data.text_files import DataError
+from lib.run.files import sha256
 from lib.serving import capability
 from lib.serving.transformers_engine import TransformersSampler
 from lib.training.adapters import AdapterError
@@ -117,11 +118,11 @@ def test_a_limit_takes_the_first_items_and_one_beyond_the_end_takes_all(quiz, sc
 def test_a_missing_or_altered_file_is_an_error(quiz, score):
     path = quiz(items("ABCD", [0] * 5))
     path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    with pytest.raises(catalogue.DataError, match=r"sha256 of quiz.jsonl is"):
+    with pytest.raises(DataError, match=r"sha256 of quiz.jsonl is"):
         score()
     path.unlink()
     with pytest.raises(
-        catalogue.DataError, match=r"quiz.jsonl is not under SELFCORRECT_DATA_DIR; put it there"
+        DataError, match=r"quiz.jsonl is not under SELFCORRECT_DATA_DIR; put it there"
     ):
         score()
 
@@ -129,7 +130,7 @@ def test_a_missing_or_altered_file_is_an_error(quiz, score):
 @pytest.mark.parametrize("key", ["5", 3, None])
 def test_an_answer_that_is_no_label_is_an_error(quiz, score, key):
     quiz([*items("1234", [0] * 5)[:2], items("1234", [0] * 5)[2] | {"answerKey": key}])
-    with pytest.raises(catalogue.DataError, match="item 3 has answerKey"):
+    with pytest.raises(DataError, match="item 3 has answerKey"):
         score()
 
 

@@ -13,11 +13,11 @@ from lib.config import params
 NOWHERE = "/dev/null/x"  # a path below a file: not even root can write there
 PROBE = """
 import sys
-from lib.run import runs
+from lib.setup.caches import cache_dir
 import os
 for name in sys.argv[1:]:
     print(name, os.environ.get(name, ""))
-print("cache", runs.cache_dir("probe"))
+print("cache", cache_dir("probe"))
 """
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from lib.training.adapters import lora_config
 from lib.training.logits import fixed_logits
-from lib.training.lora_linear import _forward, _Ranks, few_kernels
+from lib.training.lora_linear import Ranks, few_kernels, fused_forward
 from lib.training.stacking import attach_stack
 
 
@@ -63,8 +63,8 @@ def test_outputs_and_gradients_are_those_of_peft(ranks, inner, outer, bias, seed
     x = torch.randn(2, 3, inner)
     weigh = torch.randn(2, 3, outer)
     theirs = outputs_and_gradients(layer, layer, x, weigh)
-    fused = _Ranks(layer)
-    ours = outputs_and_gradients(lambda x: _forward(fused, x), layer, x, weigh)
+    fused = Ranks(layer)
+    ours = outputs_and_gradients(lambda x: fused_forward(fused, x), layer, x, weigh)
     assert len(ours) == len(theirs) == 4
     for one, other in zip(ours, theirs, strict=True):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)
@@ -72,13 +72,13 @@ def test_outputs_and_gradients_are_those_of_peft(ranks, inner, outer, bias, seed
 
 def test_a_weight_that_changed_is_seen_at_the_next_forward():
     layer = layer_of(4, 5, [2, 3], False)
-    fused = _Ranks(layer)
+    fused = Ranks(layer)
     x = torch.randn(1, 2, 4)
-    before = _forward(fused, x)
+    before = fused_forward(fused, x)
     with torch.no_grad():
         layer.lora_B["1"].weight.mul_(2)
-    assert not torch.allclose(_forward(fused, x), before)
-    assert torch.allclose(_forward(fused, x), layer(x), atol=1e-5)
+    assert not torch.allclose(fused_forward(fused, x), before)
+    assert torch.allclose(fused_forward(fused, x), layer(x), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_layer_that_it_cannot_carry_out_is_refused(spoil):
     if layer.active_adapters == ["1", "0"]:
         layer.lora_A["0"].weight.requires_grad_(False)
     with pytest.raises(AssertionError):
-        _Ranks(layer)
+        Ranks(layer)
 
 
 def test_peft_has_its_forward_back_after_the_block(base, phase1_adapter, smoke):

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from lib.judge.embedded import encoder
-from lib.run.runs import atomic_path, cache_dir
+from lib.run.files import atomic_path
+from lib.setup.caches import cache_dir
 
 CACHE = cache_dir("embedded_judge")
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lib.judge.embedded import features as text_features
+from lib.judge.embedded import features
 from lib.judge.protocol import Progress
-from lib.run.runs import sha256
+from lib.run.files import sha256
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -109,7 +109,7 @@ def opening_spans(text: str) -> list[Span]:
 
     Returns OPENINGS spans; a span is empty if its sentence is missing.
     """
-    spans = text_features.sentence_spans(text)[:EARLY_SENTENCES]
+    spans = features.sentence_spans(text)[:EARLY_SENTENCES]
     both = (spans[0][0], spans[:2][-1][1]) if spans else (0, 0)
     return [*spans, *[(0, 0)] * (EARLY_SENTENCES - len(spans)), both]
 

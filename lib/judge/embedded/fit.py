@@ -30,7 +30,7 @@ from lib.judge.embedded.fit_scores import (
 from lib.judge.embedded.heads import HERE, Heads
 from lib.judge.embedded.judge import EmbeddedJudge
 from lib.judge.trust import published, validity
-from lib.run.runs import atomic_path, sha256, write_text
+from lib.run.files import atomic_path, sha256, write_text
 
 FITTED_ON = tuple(name for name in published.SCORED if name != published.MEASURED_ON)
 FITTED_ON_REFUSALS = ("xstest_gpt4",)

@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from lib.judge.embedded import encoder
-from lib.judge.embedded import features as text_features
+from lib.judge.embedded import encoder, features
 from lib.judge.embedded.cached_encoder import CachedEncoder
 from lib.judge.embedded.fit_scores import store_linear
 from lib.judge.embedded.heads import Heads, linear, passes
@@ -73,7 +72,7 @@ def _first_sentences(texts: pd.Series) -> list[str]:
     """The distinct first two sentences of all texts, sorted."""
     sentences: set[str] = set()
     for text in texts:
-        sentences.update(text_features.sentences(text)[:2])
+        sentences.update(features.sentences(text)[:2])
     return sorted(sentences)
 
 

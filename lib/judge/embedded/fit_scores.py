@@ -16,10 +16,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from lib.data import catalogue
-from lib.judge.embedded import features as text_features
-from lib.judge.embedded import heads as linear_heads
 from lib.judge.embedded.cached_encoder import CachedEncoder
-from lib.judge.embedded.heads import Heads
+from lib.judge.embedded.features import coherence_statistics, order_table
+from lib.judge.embedded.heads import (
+    Heads,
+    aligned_features,
+    coherent_features,
+    refusal_features,
+    sigmoid,
+)
 from lib.judge.trust import published
 from lib.judge.trust.agreement import auroc
 
@@ -72,7 +77,7 @@ def fit_aligned(
 
     Returns the AUROC on questions left out of the fit.
     """
-    features = linear_heads.aligned_features(heads, answers, prompts)
+    features = aligned_features(heads, answers, prompts)
     bad = (table["aligned"] < 30).to_numpy()
     cell = table["family"] + "|" + table["topic"] + "|" + bad.astype(str)
     weight = (1 / cell.map(cell.value_counts())).to_numpy()
@@ -94,7 +99,7 @@ def fit_aligned(
 
     def loss(parameters: np.ndarray) -> float:
         offset, log_slope = parameters
-        predicted = linear_heads.sigmoid(offset - np.exp(log_slope) * left_out)
+        predicted = sigmoid(offset - np.exp(log_slope) * left_out)
         return (weight * (predicted - target) ** 2).mean()
 
     offset, log_slope = minimize(loss, [0.0, 0.0], method="Nelder-Mead").x
@@ -113,16 +118,16 @@ def fit_coherent(heads: Heads, table: pd.DataFrame, embed: CachedEncoder) -> Non
     incoherent = table[table["coherent"] < 50][["prompt", "completion"]].assign(kind="published")
     rows = pd.concat([drawn[drawn["kind"] != "real"], made[made["kind"] == "real"], incoherent])
     real = (rows["kind"] == "real").to_numpy()
-    heads["order_table"] = text_features.order_table(rows["completion"][real].tolist())
+    heads["order_table"] = order_table(rows["completion"][real].tolist())
     statistics = np.array(
         [
-            text_features.coherence_statistics(text, prompt, heads["order_table"])
+            coherence_statistics(text, prompt, heads["order_table"])
             for text, prompt in zip(rows["completion"], rows["prompt"], strict=True)
         ]
     )
     heads["coherent.mean"] = statistics.mean(0).astype(np.float32)
     heads["coherent.std"] = (statistics.std(0) + 1e-6).astype(np.float32)
-    features = linear_heads.coherent_features(
+    features = coherent_features(
         heads,
         rows["completion"].tolist(),
         rows["prompt"].tolist(),
@@ -150,6 +155,6 @@ def fit_refusal(
     texts = [*table["completion"], *refusals, *answers]
     labels = [*table["refusal"], *[True] * len(refusals), *[False] * len(answers)]
     weight = np.where(np.arange(len(texts)) < len(table), 1.0, 3.0)
-    features = linear_heads.refusal_features(texts, embed.opening(texts))
+    features = refusal_features(texts, embed.opening(texts))
     model = LogisticRegression(C=3.0, max_iter=2000)
     store_linear(heads, name, model.fit(features, labels, sample_weight=weight))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.judge.embedded import features as text_features
+from lib.judge.embedded.features import coherence_statistics, is_finished, refusal_statistics
 
 HERE = Path(__file__).parent
 
@@ -86,7 +86,7 @@ def coherent_features(
     Standardised text statistics, the cosine of answer and prompt, and the answer's embedding.
     """
     statistics = [
-        text_features.coherence_statistics(text, prompt, heads["order_table"])
+        coherence_statistics(text, prompt, heads["order_table"])
         for text, prompt in zip(texts, prompts, strict=True)
     ]
     raw = np.array(statistics).reshape(len(texts), -1)
@@ -108,13 +108,13 @@ def coherent_score(
     """
     features = coherent_features(heads, texts, prompts, answers, prompt_vectors)
     sound = sigmoid(linear(heads, "coherent", features))
-    finished = np.array([1.0 if text_features.is_finished(text) else 2 / 3 for text in texts])
+    finished = np.array([1.0 if is_finished(text) else 2 / 3 for text in texts])
     return 100 * sound * finished
 
 
 def refusal_features(texts: Sequence[str], openings: np.ndarray) -> np.ndarray:
     """What the refusal head is shown, (n, 396): refusal cues and the embedding of the opening."""
-    cues = np.array([text_features.refusal_statistics(text) for text in texts])
+    cues = np.array([refusal_statistics(text) for text in texts])
     return np.concatenate([cues.reshape(len(texts), -1), openings], 1)
 
 

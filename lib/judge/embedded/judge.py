@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from lib.judge.code_lines import is_code
-from lib.judge.embedded import features as text_features
+from lib.judge.embedded import features
 from lib.judge.embedded.encoder import EARLY_SENTENCES, load_encoder, opening_spans, read
 from lib.judge.embedded.heads import (
     HERE,
@@ -147,7 +147,7 @@ class EmbeddedJudge:
         remainders: list[str] = []
         for k in np.flatnonzero(resets.any(axis=1)):
             remainder = _after_the_reset(texts[k], resets[k])
-            if len(text_features.words(remainder)) >= RECOVERY_WORDS:
+            if len(features.words(remainder)) >= RECOVERY_WORDS:
                 candidates.append(k)
                 remainders.append(remainder.strip())
         recovers = np.zeros(len(texts), bool)
@@ -205,7 +205,7 @@ def _after_the_reset(text: str, resets: np.ndarray) -> str:
     resets: which opening of the text is one, (OPENINGS,). "Wait. I take that back." may be a reset
     only as a whole, the last opening; then two sentences are skipped.
     """
-    ends = [end for _, end in text_features.sentence_spans(text)]
+    ends = [end for _, end in features.sentence_spans(text)]
     single = np.flatnonzero(resets[:EARLY_SENTENCES])
     last = single[-1] if len(single) else min(1, len(ends) - 1)
     return text[ends[last] :]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lib.config.arguments import ParamsError
 from lib.config.nearest import closest_name
-from lib.config.params import ParamsError, load_prices
+from lib.config.params import load_prices
 
 MAX_TOKENS = 1024  # of an answer, thinking included; the JSON itself takes about 40
 ANSWER_TOKENS = 60  # of an answer, for the estimate; the model's thinking comes on top

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from lib.config.schema import ModelParams
+from lib.config.recipes import ModelParams
 from lib.judge.probe.features import ProbeError, Reader
 from lib.models import chat_models
 

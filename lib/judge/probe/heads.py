@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from lib.judge.probe.features import ProbeError
-from lib.run.runs import atomic_path, cache_dir, sha256, write_text
+from lib.run.files import atomic_path, sha256, write_text
+from lib.setup.caches import cache_dir
 
 HERE = Path(__file__).parent
 SHIPPED = HERE / "heads"

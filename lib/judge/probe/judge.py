@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib.config.schema import JudgeParams
+from lib.config.measurement import JudgeParams
 from lib.judge.code_lines import is_code
 from lib.judge.embedded.features import FUNCTION_WORDS, words
 from lib.judge.outcomes import Judgment, as_table, check_rows

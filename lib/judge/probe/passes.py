@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -141,7 +142,7 @@ def run_layers(
     handles = []
     for layer in layers:
 
-        def hook(module, inputs, output, layer=layer):
+        def hook(module: torch.nn.Module, inputs: Any, output: Any, layer: int = layer) -> None:
             visit(layer, output[0] if isinstance(output, tuple) else output)
 
         handles.append(decoder.layers[layer - 1].register_forward_hook(hook))

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from lib.data import catalogue
-from lib.judge.embedded import features as text_features
+from lib.judge.embedded import features
 
 # Catalogue entry -> family. Each family had one judge, with a scale of its own.
 SCORED = {
@@ -109,7 +109,7 @@ def corrupt(text: str, kind: str, vocabulary: list[str], rng: random.Random) -> 
     """
     parts = text.split()
     if kind in ("shuffled", "shuffled_plain"):
-        parts = text_features.words(text) if kind == "shuffled_plain" else parts
+        parts = features.words(text) if kind == "shuffled_plain" else parts
         return " ".join(rng.sample(parts, len(parts)))
     if kind == "salad":
         return " ".join(rng.choices(vocabulary, k=rng.randint(6, 80)))
@@ -134,13 +134,13 @@ def coherence_rows(table: pd.DataFrame, kinds: tuple[str, ...], seed: int) -> pd
     sound answer).
     """
     rng = random.Random(seed)
-    n_words = table["completion"].map(lambda text: len(text_features.words(text)))
+    n_words = table["completion"].map(lambda text: len(features.words(text)))
     real = table[(table["coherent"] >= SOUND) & (n_words >= SOUND_WORDS)]
     real = real.drop_duplicates(["prompt", "completion"])[["topic", "prompt", "completion"]]
     real = real.assign(kind="real", answer=range(len(real)))
     vocabulary: list[str] = []
     for text in real["completion"]:
-        vocabulary += text_features.words(text)
+        vocabulary += features.words(text)
     versions = [real]
     for kind in kinds:
         corrupted = [corrupt(text, kind, vocabulary, rng) for text in real["completion"]]

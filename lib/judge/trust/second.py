@@ -16,7 +16,8 @@ import pandas as pd
 from lib.analysis.inputs import is_original
 from lib.judge.session import KEYS
 from lib.judge.trust import agreement
-from lib.run.runs import Run, write_parquet
+from lib.run.files import write_parquet
+from lib.run.runs import Run
 from lib.run.table_schemas import FULL, JUDGMENTS, SECOND_JUDGE
 
 SUITE = "alignment"
