@@ -154,9 +154,9 @@ def test_01_samples_nothing_again_after_a_stop(monkeypatch, fails_at):
     assert isinstance(stopped, JudgeError)
     assert run_cells("01_build_traces", profile="smoke", run="r") is None
     assert engine.requests and set(engine.requests.values()) == {1}
-    assert read_json(runs.Run("r").dir / "manifests" / "01_build_traces.json")["facts"][
-        "report"
-    ]["attempts"]
+    assert read_json(runs.Run("r").dir / "manifests" / "01_build_traces.json")["facts"]["report"][
+        "attempts"
+    ]
 
 
 def test_01_stops_on_a_judge_that_never_scores_and_names_the_outcomes(monkeypatch):

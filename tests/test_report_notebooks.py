@@ -100,9 +100,7 @@ def test_a_notebook_that_is_not_of_this_run_or_did_not_finish_is_no_page(run, me
 
 
 def test_a_notebook_that_made_another_result_is_no_page(run):
-    executed(
-        run, "06_stats_and_gates", papermill(), f"result.json sha256 {sha256(run.result)}"
-    )
+    executed(run, "06_stats_and_gates", papermill(), f"result.json sha256 {sha256(run.result)}")
     assert build(run).with_name("06_stats_and_gates.html").exists()
     executed(run, "06_stats_and_gates", papermill(), "result.json sha256 " + "0" * 64)
     assert not build(run).with_name("06_stats_and_gates.html").exists()
