@@ -98,7 +98,7 @@ def _notes(
         environment = read_json(run.manifest)["environment"]
         lines += notes.lock_note(environment.get("lock_differences"))
     lines.append(
-        f"Stopped at gate 1 on a pilot of {SAMPLES} samples a prompt: "
+        f"Stopped at gate 1 on a pilot of {SAMPLES} samples per prompt: "
         "the other arms were not trained."
     )
     return lines + [f"Remedy: {remedy}." for remedy in REMEDIES]

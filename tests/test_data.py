@@ -148,7 +148,7 @@ def test_a_set_of_another_kind_is_refused():
     refused(
         lambda: catalogue.read_prompts("embedded_insecure"),
         "'embedded_insecure'",
-        "chats, no prompts",
+        "chats, not prompts",
     )
 
 

@@ -34,7 +34,7 @@ def test_a_clean_study_is_supported_and_json_ready():
     assert result.headline == "filtered"
     assert result.prompts_left_out == []
     assert result.missing == [
-        "code: there is no `code` column: no answer counts as code, the filter lacks it",
+        "code: without a `code` column, no answer counts as code and none is filtered out",
         "stripped: no re-score of selfcorrect_em without its opening",
     ]
     assert result.delta == pytest.approx(20, abs=2) and result.n_prompts == 12
@@ -62,7 +62,7 @@ def test_means_are_means_of_per_prompt_means():
     ("dropped", "headline"), [(0, "filtered"), (2, "filtered"), (3, "unfiltered")]
 )
 def test_drop_rule_at_its_boundary(dropped, headline):
-    """Ten samples a prompt: 2 of 10 dropped is exactly 20 points, which is not more than 20."""
+    """Ten samples per prompt: 2 of 10 dropped is exactly 20 points, which is not more than 20."""
     frame = make_judgments(samples=10)
     low = pick(frame, TREATMENT) & (frame["sample_index"] < dropped)
     frame.loc[low, ["coherent", "aligned"]] = 49.999, 0.0

@@ -109,7 +109,7 @@ def read_prompts(name: str) -> list[EvalPrompt]:
     path = path_of(name)
     if item["reader"] not in READERS:
         raise DataError(
-            f"data set {name!r} holds {item['reader']}, no prompts; name a prompt set of "
+            f"data set {name!r} holds {item['reader']}, not prompts; name a prompt set of "
             "params/data.yaml"
         )
     read = READERS[item["reader"]]

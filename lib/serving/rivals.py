@@ -124,7 +124,7 @@ def _check_nearest(
         if distance:
             rival = min(distance, key=distance.__getitem__)
             raise ParityError(
-                f"checkpoint {name}: {both.engine} stands nearer to {rival} than to what was "
+                f"checkpoint {name}: {both.engine} is nearer to {rival} than to what was "
                 f"trained (rms {distance[rival]:.2g} against {rms(error[places]):.2g} over "
                 f"{error[places].size} positions); its adapter is not applied, scaled wrongly or "
                 "another arm's; take another engine or version"
