@@ -139,7 +139,7 @@ def test_no_verdict_counts_what_was_judged_again_by_another_or_without_its_openi
     result = run(pd.concat([frame, *planted]))
     decided = decide(clean, THRESHOLDS)
     with_planted = decide(result, THRESHOLDS)
-    # The stripped re-score stands beside the verdict; if it is missing, a line says so.
+    # The stripped re-score is a remark on the verdict; if it is missing, a line says so.
     beside = {"stripped", "missing"}
     for key in {field.name for field in fields(clean)} - beside:
         assert getattr(result, key) == getattr(clean, key), key

@@ -138,7 +138,7 @@ def _tested(result: dict) -> str | None:
 
 
 def _few_seeds(result: dict) -> str | None:
-    """What p means with so few seeds; it stands beside p, not only in the list of remarks."""
+    """What p means with so few seeds; shown next to p, not only in the list of remarks."""
     sentence = result["beside"].get("few_seeds")
     return sentence[0].upper() + sentence[1:] if sentence else None
 
