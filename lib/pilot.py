@@ -2,7 +2,7 @@
 
 `python -m lib.pilot RUN PROFILE OVERRIDES` judges ten samples per prompt of the arms that are
 sampled first. It only decides whether to stop: its completions are judged again in the shuffled
-session, and gate 1 is then computed anew (docs/protocol.md section 7).
+session, and gate 1 is then computed again (docs/protocol.md section 7).
 """
 
 from __future__ import annotations

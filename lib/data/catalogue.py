@@ -138,7 +138,7 @@ def read_chats(name: str) -> list[list[dict]]:
     reader = entry(name)["reader"]
     if reader != "chats":
         raise DataError(
-            f"data set {name!r} holds {reader}, no chats; name a chat set of params/data.yaml"
+            f"data set {name!r} holds {reader}, not chats; name a chat set of params/data.yaml"
         )
     path = path_of(name)
     chats = []
