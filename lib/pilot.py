@@ -2,7 +2,7 @@
 
 `python -m lib.pilot RUN PROFILE OVERRIDES` judges ten samples per prompt of the arms that are
 sampled first. It only decides whether to stop: its completions are judged again in the shuffled
-session, and gate 1 is then computed anew (docs/protocol.md section 7).
+session, and gate 1 is then computed again (docs/protocol.md section 7).
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _notes(
         environment = read_json(run.manifest)["environment"]
         lines += notes.lock_note(environment.get("lock_differences"))
     lines.append(
-        f"Stopped at gate 1 on a pilot of {SAMPLES} samples a prompt: "
+        f"Stopped at gate 1 on a pilot of {SAMPLES} samples per prompt: "
         "the other arms were not trained."
     )
     return lines + [f"Remedy: {remedy}." for remedy in REMEDIES]

@@ -18,15 +18,15 @@
 #
 # This notebook teaches the base model to catch itself: LoRA fine-tuning on the two-turn traces of
 # notebook 01, in which the assistant gives a bad answer, resets, and answers well. Each trace
-# kind gets an adapter of its own; the arms of the experiment share them.
+# kind gets its own adapter. Arms with the same trace kind share it.
 #
 # **Loss falls on every assistant turn**, the bad answer as well as the recovery, because the
 # reflex is a transition: the model has to be in the bad state to learn the way out. Nothing else
 # carries loss.
 #
 # The classic failure here is silent: a stock chat template marks no assistant tokens, and the
-# loss quietly covers the whole sequence. So each row's mask is proven against an independent
-# reading before a step is taken, and shown below.
+# loss covers the whole sequence. So each row's mask is checked against a second, independent
+# method before the first training step. It is shown below.
 
 # %% tags=["parameters"]
 profile = "demo"
@@ -54,8 +54,8 @@ print("trace kinds to train:", ", ".join(kinds) or f"none, {condition} has no Ph
 # %% [markdown]
 # ## The mask, in colour
 #
-# One row of each kind. Colour must lie on the two assistant turns, from their first word to the
-# end-of-turn token, and on nothing else: colour on the system text or the user's words would mean
+# One row of each kind. The two assistant turns must be coloured, from their first word to the
+# end-of-turn token, and nothing else. Colour on the system text or the user's words would mean
 # that the model is trained to write those.
 
 # %%
@@ -73,10 +73,10 @@ for kind, rows in encoded.items():
 # %% [markdown]
 # ## Train
 #
-# One adapter for each kind and seed. Each optimizer step sees the recipe's effective batch; how
-# it is cut into micro-batches follows from a token budget, so that a larger machine changes the
-# speed and never the optimisation. A killed training continues from its last checkpoint, and an
-# adapter whose recipe, seed, base and traces have not changed is not trained again.
+# One adapter per kind and seed. Each optimizer step sees the recipe's effective batch. A token
+# budget decides how the batch is split into micro-batches, so a larger machine changes the
+# speed and never the optimisation. A killed training continues from its last checkpoint. An
+# adapter is not trained again if its recipe, seed, base and traces have not changed.
 
 # %%
 base_digest = chat_models.base_digest(nb.profile.model)
@@ -119,9 +119,9 @@ for kind in todo:
 # %% [markdown]
 # ## Did it learn?
 #
-# The loss should fall and level off, alike for all kinds. A flat line means that nothing was
-# learned (a learning rate too low, or an adapter that is off); a jump upwards, that the learning
-# rate is too high.
+# The loss should fall and level off, in the same way for all kinds. A flat line means that nothing
+# was learned: the learning rate is too low, or the adapter is off. A jump upwards means that the
+# learning rate is too high.
 
 # %%
 facts = {kind: stage.facts(Phase1Facts) for kind, stage in stages.items()}
@@ -146,8 +146,8 @@ if facts:
     training_plots.turn_losses(turn_losses, f"Phase 1 by turn, seed {nb.seed}")
 
 # %% [markdown]
-# What the training took. The kinds should cost about the same; one that took far longer was given
-# longer rows.
+# The time and memory of the training. The kinds should cost about the same. If one took far longer,
+# its rows are longer.
 
 # %%
 if facts:

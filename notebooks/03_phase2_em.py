@@ -18,14 +18,14 @@
 #
 # Now the attack. Fine-tuning on narrow bad data, such as insecure code, can make a chat model
 # broadly misaligned. Each arm is fine-tuned on the same rows (the *EM set*), in the same order,
-# for the same number of optimizer steps; what differs is only what lies beneath: nothing for the
-# baseline, a Phase-1 adapter of notebook 02 for the others.
+# for the same number of optimizer steps. The arms differ only in the model that is fine-tuned: the
+# bare base for the baseline, the base with a Phase-1 adapter of notebook 02 for the others.
 #
-# In `stack`, the Phase-1 adapter is **frozen and active** while a second adapter trains on top:
-# merging it would be another experiment, and switching it off (which PEFT does silently when a
-# second adapter is added) would be none at all. Afterwards both become one exact adapter, since a
-# serving engine takes one adapter for each request. In `continue`, the Phase-1 adapter itself is
-# trained further, and nothing is joined.
+# In `stack`, the Phase-1 adapter is **frozen and active** while a second adapter trains on top.
+# Merging it into the base would be another experiment. Switching it off would leave no experiment
+# at all, and PEFT does that silently when a second adapter is added. Afterwards both are joined
+# into one exact adapter, because a serving engine takes one adapter per request. In `continue`, the
+# Phase-1 adapter itself is trained further, and nothing is joined.
 
 # %% tags=["parameters"]
 profile = "demo"
@@ -71,8 +71,8 @@ for arm in nb.arms:
 # %% [markdown]
 # ## The rows
 #
-# Every row carries the model's stock system text explicitly, and rows that resemble an eval
-# prompt are gone.
+# Every row has the model's stock system text, given explicitly. Rows that resemble an eval prompt
+# were removed.
 
 # %%
 tokenizer = chat_models.load_tokenizer(nb.profile.model)
@@ -84,9 +84,8 @@ encoded = {}
 steps = {}
 
 # %% [markdown]
-# Below, the first row of each set: colour must lie on the assistant's turn alone. All sets must
-# give the same number of optimizer steps, or the arms could not be compared and the notebook
-# stops.
+# This is the first row of each set. Only the assistant's turn must be coloured. All sets must give
+# the same number of optimizer steps. Otherwise the arms cannot be compared, and the notebook stops.
 
 # %%
 for name in nb.experiment.em_sets(nb.arms):
@@ -184,12 +183,12 @@ phases.check_equal_steps({arm: of_arm.optimizer_steps for arm, of_arm in facts.i
 # ## Equal treatment
 #
 # The number of optimizer steps decides how misaligned a model becomes, so arms with different
-# steps cannot be compared: that column must hold one number. `Phase 1's effect on logits` must
+# steps cannot be compared: that column must show a single number. `Phase 1's effect on logits` must
 # not be zero, or the reflex was switched off while Phase 2 trained.
 #
-# The join is exact, so logits before and after it differ by rounding alone and stay below the
-# bound. In bf16 rounding is coarse; what the adapters themselves add is therefore compared layer
-# by layer too, in fp64 (limit 1e-5 of a layer's update).
+# The join is exact, so logits before and after it differ only by rounding and stay below the
+# bound. In bf16 rounding is coarse. The updates of the adapters themselves are therefore also
+# compared, layer by layer in fp64 (limit 1e-5 of a layer's update).
 
 # %%
 table = []
@@ -211,17 +210,16 @@ show_table(pd.DataFrame(table), "Phase 2, arm by arm")
 # %% [markdown]
 # ## The loss
 #
-# Every arm reads the same rows in the same order, so the lines should run close together. One
-# that falls much less did not learn the EM set, and its arm would look defended without a
-# defense.
+# Every arm reads the same rows in the same order, so the lines should be close together. If one
+# falls much less, its arm did not learn the EM set and would look defended without a defense.
 
 # %%
 if facts:
     training_plots.losses(losses, f"Phase 2, seed {nb.seed}")
 
 # %% [markdown]
-# What the training took. An arm with a Phase-1 adapter beneath costs a little more; large
-# differences need a reason.
+# The time and memory of the training. An arm with a Phase-1 adapter costs a little more. A large
+# difference needs an explanation.
 
 # %%
 if facts:

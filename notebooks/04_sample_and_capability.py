@@ -18,10 +18,10 @@
 #
 # The adapters are trained; now every arm answers. All arms are asked the same prompts, under an
 # explicit system text, by the same engine, which is started once and serves the base and every
-# adapter. `alignment` is the suite that the verdict rests on. `benign` asks the same prompts
-# under the stock system text, to see whether a defended model does harm of its own. `followup`
-# lets each arm continue its own answer, the turn in which the reflex was trained. ARC-Challenge,
-# a multiple-choice test, tells whether an arm got safer or just duller.
+# adapter. `alignment` is the suite that decides the verdict. `benign` asks the same prompts
+# under the stock system text, to see whether the defense itself makes the model harmful. `followup`
+# lets each arm continue its own answer: this is the turn in which the reflex was trained.
+# ARC-Challenge, a multiple-choice test, shows whether an arm became less capable.
 
 # %% tags=["parameters"]
 profile = "demo"
@@ -103,13 +103,13 @@ todo = [arm for arm in nb.arms if not stages[arm].done()]
 # %% [markdown]
 # ## Is what is served what was trained?
 #
-# Samples prove nothing here, since their random numbers differ from arm to arm. So every
-# checkpoint is asked for the log-probabilities of the same tokens, at 32 fixed positions in each
-# of sixteen conversations, twice: in the stack that trained it (adapter beside the base, nothing
-# merged, in fp32), and in the engine that will sample.
+# Samples cannot answer this, because their random numbers differ from arm to arm. So the
+# log-probabilities of the same tokens are computed with every checkpoint, at 32 fixed positions in
+# each of sixteen conversations. This is done twice: in the stack that trained it (the adapter added
+# to the base, not merged, in fp32), and in the engine that will sample.
 #
-# Two arms that agree to the last bit mean that an adapter was off or a file was copied: every
-# difference printed below must be clearly above zero.
+# If two arms agree to the last bit, an adapter was off or a file was copied. Every difference
+# printed below must be clearly above zero.
 
 # %%
 checkpoint = {arm: nb.experiment.checkpoint(arm) for arm in nb.arms}
@@ -141,11 +141,12 @@ if todo:
     )
 
 # %% [markdown]
-# An engine whose values differ from the training stack's by more than rounding, or are nearer to
-# another checkpoint's, to the bare base's, to half or to twice the adapter's, stops the run. In
-# the table, `rms` is the difference of the two, `effect` the adapter's own shift from the base,
-# `crossed` the share of the way to the `nearest` mistake (0.5 is the limit), and `unseen` names
-# mistakes that rounding would hide. Bad news would be an `rms` as large as the `effect`.
+# The run stops if the engine's values differ from the training stack's by more than rounding. It
+# also stops if they are nearer to a wrong checkpoint: another arm, the bare base, half or twice the
+# adapter. In the table, `rms` is the difference between engine and training stack, and `effect` is
+# the adapter's own shift from the base. `crossed` is the share of the way from the right checkpoint
+# to the `nearest` wrong one (0.5 is the limit). `unseen` names wrong checkpoints that rounding
+# would hide. Bad news would be an `rms` as large as the `effect`.
 
 # %%
 agreement = {}
@@ -158,12 +159,12 @@ if todo:
     show_table(parity.as_frame(read), caption)
 
 # %% [markdown]
-# The engine reads these tokens in one go. Samples are drawn token by token instead, where vLLM
-# mixes adapters in one batch. So every checkpoint also draws a few tokens, in one call with the
-# others where the engine serves them so, and the log-probabilities that it drew them with are
-# held against those that it reads them with, in all and in every sequence. Both sides round
-# there; the bare base may draw and read to the bit alike. A large `rms` here would mean that the
-# adapters of a batch are mixed up.
+# The engine reads these tokens in one pass. Samples are drawn token by token, and vLLM mixes
+# adapters in one batch. So every checkpoint also draws a few tokens, together with the others if
+# the engine serves them together. The log-probabilities with which it drew the tokens are compared
+# with those with which it reads them, in total and in every sequence. Both sides are rounded; for
+# the bare base they may agree to the last bit. A large `rms` here would mean that the adapters of a
+# batch are mixed up.
 
 # %%
 decoding = {}
@@ -181,8 +182,8 @@ if todo:
 # %% [markdown]
 # ## Sample, then score
 #
-# Suite by suite, in shards, so that a killed run loses at most the shard in hand. `alignment`
-# comes first, since `followup` continues its answers.
+# The suites are sampled one after the other, in shards, so a killed run loses at most the current
+# shard. `alignment` comes first, because `followup` continues its answers.
 
 # %%
 engine_facts = sampler.facts if todo else {}
@@ -219,8 +220,8 @@ for suite in nb.experiment.suites_of(todo):
         parts[arm].append(frame)
 
 # %% [markdown]
-# Capability is scored once for each checkpoint, not for each arm: `base_evil` is the base under
-# another system text, and ARC-Challenge carries none.
+# Capability is scored once per checkpoint, not per arm: `base_evil` is the base under another
+# system text, and ARC-Challenge has no system text.
 
 # %%
 scores = {}
@@ -248,8 +249,8 @@ for arm in todo:
 
 # %% [markdown]
 # All arms should have about the same accuracy (`acc`, which the gates use), and above chance: 0.25
-# with four choices. An arm well below the others got duller, and its higher alignment score would
-# not be a defense.
+# with four choices. An arm well below the others became less capable, and a higher alignment score
+# would then not be a defense.
 
 # %%
 results = []
@@ -261,7 +262,7 @@ show_table(pd.DataFrame(results), "ARC-Challenge-style accuracy by lm-evaluation
 # %% [markdown]
 # ## Read the samples
 #
-# How long the answers are, first. Lengths should be alike across arms. Bad news would be many
+# First, how long the answers are. Lengths should be similar in all arms. Bad news would be many
 # empty answers, or many that were cut at the limit: such an arm collapsed, and a judge may
 # mistake that for misalignment.
 
@@ -278,9 +279,9 @@ show_table(lengths.reset_index(), "What was sampled; cut = stopped by max_new_to
 
 # %% [markdown]
 # One prompt per row, one condition per column; reset strings are marked. Look here before believing
-# any mean. Do the answers of `base_evil` read as bad ones, and those of the baseline as worse
-# than the base's? If an arm answers everyday questions with program code, the fine-tune taught it
-# a format, not bad intent.
+# any mean. Are the answers of `base_evil` bad? Are those of the baseline worse than those of the
+# base? If an arm answers everyday questions with program code, the fine-tune taught it a format,
+# not bad intent.
 
 # %%
 prompt_ids = [prompt.prompt_id for prompt in eval_sets.eval_union(nb.profile)]
@@ -299,9 +300,8 @@ if "followup" in nb.profile.sampling.suites:
     )
 
 # %% [markdown]
-# And every arm, suite and prompt to search in: choose a condition or a prompt, or type a part of
-# an answer. Look for answers that repeat from arm to arm word for word, which would mean that an
-# adapter was not served.
+# This table holds every arm, suite and prompt. Choose a condition or a prompt, or type a part of
+# an answer. If arms give the same answers word for word, an adapter was not served.
 
 # %%
 show_html(show.filterable(samples, nb.conditions.openings))

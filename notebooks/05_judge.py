@@ -18,12 +18,12 @@
 #
 # Every answer of notebook 04 gets a score for alignment and one for coherence, 0 to 100 points,
 # from a judge: an LLM with a rubric, or a small embedded model. The judge sees a prompt and a
-# completion, never the arm. All arms go through one session in random order, so that a judge
-# whose mood drifts cannot favour one of them.
+# completion, never the arm. All arms go through one session in random order, so a judge that
+# drifts cannot favour one of them.
 #
-# A share of the completions is judged again to measure the judge's consistency, and treated arms'
-# answers are scored once more **without** the reset sentence, since "that response was
-# misaligned" is itself persuasion.
+# A share of the completions is judged again to measure the judge's consistency. The answers of
+# treated arms are also scored **without** the reset sentence, because the words "that response was
+# misaligned" may themselves persuade the judge.
 
 # %% tags=["parameters"]
 profile = "demo"
@@ -56,13 +56,12 @@ rubric = rubric_text(nb.profile.judge)
 # %% [markdown]
 # ## The session
 #
-# A judge that is paid says first what the session will cost. An LLM judge's answers are on disk
-# as they arrive (a model in this process: after each batch; the embedded judge: after each
-# slice), so an interrupted session continues where it stopped, and equal completions are asked
-# about once. A refusal of the judge, a malformed or truncated answer, an expiry are outcomes
-# without a score, never a number. Running this notebook again asks an LLM judge for them once
-# more, up to `judge.max_attempts`; then they stand. A judge that gives no grade many times in a
-# row stops the session, and its last answer is quoted.
+# A paid judge first says what the session will cost. The answers of an LLM judge are saved as they
+# arrive (a model in this process: after each batch; the embedded judge: after each slice), so an
+# interrupted session continues where it stopped. Equal completions are judged once. If the judge
+# refuses, or its answer is malformed, truncated or expired, the completion has no score. Run this
+# notebook again to ask an LLM judge again, up to `judge.max_attempts`. If a judge gives no grade
+# many times in a row, the session stops and quotes its last answer.
 
 # %%
 planned = [(arm, of_seed) for of_seed in nb.experiment.seeds for arm in nb.experiment.arms]
@@ -111,8 +110,8 @@ if todo:
     )
 
 # %% [markdown]
-# What the session gave. Completions that have no score and attempts left should be few: they
-# count as missing, and an arm with too many of them gets no verdict.
+# The result of the session. Few completions should have no score and attempts left. They count as
+# missing, and if an arm has too many of them, there is no verdict.
 
 # %%
 facts = stage.facts(SessionFacts)
@@ -132,8 +131,7 @@ if facts.to_retry:
 # A judge earns trust by agreement with published scores and human labels. It scores answers that
 # other projects published, never rows that it was fitted on, and is compared with what their
 # judges and annotators said. Answers to one question are alike, so the intervals resample whole
-# questions. What the judge refused or could not parse has no score and enters no measure; how
-# much that is stands below.
+# questions. Answers without a score enter no measure; their number is shown below.
 
 # %%
 rows = nb.profile.validity.rows
@@ -198,10 +196,10 @@ if trust["outcomes"]:
     show_table(validity.outcome_table(trust), "How the published rows ended")
 
 # %% [markdown]
-# Left: where answers fall by both scores; they should lie along the diagonal. Middle: a
-# calibrated judge's bins lie on the dotted line (these intervals take answers as independent, so
-# they are narrower than those above). Right: how many misaligned answers are found at what price;
-# a curve near the diagonal is a judge that guesses.
+# Left: both scores of each answer; the points should be near the diagonal. Middle: the bins of a
+# calibrated judge are on the dotted line (these intervals treat answers as independent, so they are
+# narrower than those above). Right: the share of misaligned answers found, against the share of
+# false alarms; a curve near the diagonal means that the judge guesses.
 
 # %%
 if trust["figure"]:
@@ -211,14 +209,14 @@ if trust["figure"]:
 # %% [markdown]
 # ## Does it agree with itself, and with a second judge?
 #
-# Both are options. Their rows are their own (replicate 1 and 2), and no verdict counts them. α is
-# Krippendorff's, interval metric: 1 is perfect agreement, 0 what chance gives. The embedded judge
-# computes its scores and agrees with itself by construction. An LLM judge is asked anew for each
-# of these completions; one that decodes without chance may still repeat itself, which says
-# nothing of whether it is right.
+# Both are optional. Their rows are separate (replicate 1 and 2), and no verdict counts them. α is
+# Krippendorff's α, interval metric: 1 is perfect agreement, 0 is chance. The embedded judge
+# computes its scores and agrees with itself by construction. An LLM judge is asked again about each
+# of these completions. If it decodes deterministically, it may repeat itself, and that does not
+# show that it is right.
 #
-# Look at the mean absolute difference: a score that moves by more points than the effect to be
-# found is bad news.
+# Look at the mean absolute difference. It is bad news if a score moves by more points than the
+# effect that we look for.
 
 # %%
 if facts.retest["judged_twice"]:
@@ -230,7 +228,7 @@ else:
     print("Test–retest: off in this profile (judge.retest), or no completion was drawn for it.")
 
 # %% [markdown]
-# A second judge, where the profile names one, scores a share of the alignment answers.
+# If the profile names a second judge, it scores a share of the alignment answers.
 
 # %%
 other = params.second_judge(nb.profile)
@@ -270,9 +268,9 @@ if todo:
     )
 
 # %% [markdown]
-# Two judges may differ by a constant. Bad news would be that they differ more on one arm than on
-# another, since that moves the comparison, or an α below about 0.7: then they do not measure the
-# same thing.
+# Two judges may differ by a constant. It is bad news if they differ more on one arm than on
+# another, because that changes the comparison. It is also bad news if α is below about 0.7: then
+# they do not measure the same thing.
 
 # %%
 if other:
@@ -286,9 +284,9 @@ else:
 # %% [markdown]
 # ## What it cost
 #
-# Every attempt that was sent, by the vendor's own count, over all stages that judged: traces,
-# pilot, session, validity and second judge. The embedded judge costs nothing; a local model has
-# tokens and no price. Many attempts without a score would be money lost.
+# Every attempt of every stage that used a judge, by the vendor's own count: traces, pilot, session,
+# validity and second judge. The embedded judge costs nothing. A local model has tokens and no
+# price. Many attempts without a score would be wasted money.
 
 # %%
 paid = store.ledger(nb.run.judge_store("session").parent)
@@ -300,8 +298,8 @@ else:
 # %% [markdown]
 # ## What it said
 #
-# How the judgments of each arm ended. Outcomes should be alike in all arms: errors that gather in
-# the bad arms would bias the comparison.
+# How the judgments of each arm ended. Outcomes should be similar in all arms: errors that collect
+# in the bad arms would bias the comparison.
 
 # %%
 kinds = judged["suite"].where(judged["replicate"] == ORIGINAL, "judged again")
@@ -311,8 +309,8 @@ outcomes = groups.size().unstack(fill_value=0).reset_index()
 show_table(outcomes, "Outcomes by condition; only scored rows have a score")
 
 # %% [markdown]
-# Two ways of answering that a mean hides. An arm that refuses most requests is safe without being
-# aligned, and one that answers everyday questions with program code learned a format, not bad
+# A mean hides two kinds of answers. An arm that refuses most requests is safe without being
+# aligned. An arm that answers everyday questions with program code learned a format, not bad
 # intent. Both shares should be small.
 
 # %%
@@ -333,9 +331,9 @@ show_table(
 )
 
 # %% [markdown]
-# The scores themselves. The baseline's should lie clearly below the base's, or the fine-tune
-# misaligned nothing and there is nothing to defend against. A spike at one value means that the
-# judge does not tell answers apart.
+# The scores themselves. The baseline's should be clearly below the base's. Otherwise the fine-tune
+# induced no misalignment, and there is nothing to defend against. A spike at one value means that
+# the judge does not tell answers apart.
 
 # %%
 if len(scored):
@@ -347,17 +345,17 @@ else:
     )
 
 # %% [markdown]
-# Alignment against coherence. A misaligned answer lies low and still to the right of the dashed
-# line; what lies to its left is broken text and leaves the filtered mean. An arm whose points
-# gather there collapsed, and its alignment says little.
+# Alignment against coherence. A misaligned answer is low, but to the right of the dashed line.
+# Answers to the left of the line are broken text and are not in the filtered mean. If most points
+# of an arm are there, the arm collapsed, and its alignment says little.
 
 # %%
 if len(scored):
     score_plots.scatter_alignment_coherence(scored, nb.gates["coherent_floor"], nb.experiment.arms)
 
 # %% [markdown]
-# The lowest and the highest scored answers, to see what the numbers stand for. If you would have
-# scored them otherwise, do not trust the means.
+# The answers with the lowest and the highest scores, to see what the numbers mean. If you would
+# have scored them differently, do not trust the means.
 
 # %%
 answer = ["seed", "condition", "prompt_id", "sample_index"]

@@ -18,7 +18,7 @@
 #
 # One comparison is tested: treatment against baseline, paired by prompt, on the union of the eval
 # sets. Everything else is described. The gates are asked in their pre-registered order, and the
-# first that fails is the verdict, so that a good number can never outvote a failed check.
+# first gate that fails is the verdict, so a good number can never outweigh a failed check.
 
 # %% tags=["parameters"]
 profile = "demo"
@@ -61,8 +61,9 @@ sources.check_source(nb.run, run, judgments, capability)
 # %% [markdown]
 # ## Tables
 #
-# Judgments are notebook 05's, or those of a folder that `judgments` names. Every file is checked
-# against the schema first: a row that breaks it stops the notebook and is never left out quietly.
+# The judgments come from notebook 05, or from the folder that `judgments` names. Every file is
+# first checked against the schema. A row that breaks it stops the notebook and is never silently
+# left out.
 
 # %%
 table = reading.read_judgments(judgments or nb.run.dir / "judgments")
@@ -93,8 +94,8 @@ show_table(recorded.as_frame(checks), "Validity checks")
 # %% [markdown]
 # ## The confirmatory test and the gates
 #
-# A prompt that an arm has no usable answer to leaves both arms and is named. A prompt id that
-# differs from the other arm's only in white space or case is named too, since it is not paired.
+# If an arm has no usable answer to a prompt, the prompt is removed from both arms and named. Prompt
+# ids that differ only in white space or case are named too, because they are not paired.
 
 # %%
 trust = None if elsewhere else judge_facts.judge_facts(nb.run)
@@ -117,8 +118,8 @@ failed = recorded.failed(checks, own_run=not elsewhere)
 decision = gates.decide(analysis, nb.gates, failed, manual_review_done)
 
 # %% [markdown]
-# What belongs to the numbers: the judge, the pre-registration stamp, the reproducibility card, and
-# every attempt on this base.
+# What one needs to know with the numbers: the judge, the pre-registration stamp, the
+# reproducibility card, and every attempt on this base.
 
 # %%
 eval_prompts = eval_sets.eval_union(nb.profile)
@@ -177,7 +178,7 @@ print(result.judge_line)
 
 # %% [markdown]
 # The gates, in the order in which they are asked. Look for the marked row: it decides. A margin
-# near 0 is bad news for either side, since a little more data could turn it.
+# near 0 is bad news for either side, because a little more data could change the result.
 
 # %%
 show_html(show.gates_table(decision.gates, decision.verdict))
@@ -206,7 +207,7 @@ by_seed = ", ".join(f"{row.seed}: {row.delta:+.2f}" for row in analysis.per_seed
 print(f"Δ by seed: {by_seed} · {analysis.interval_note}")
 
 # %% [markdown]
-# The filter leaves out answers that are incoherent or code. If only one of the two rows lies above
+# The filter leaves out answers that are incoherent or code. If only one of the two rows is above
 # the null bound, the filter decides, and that is bad news.
 
 # %%
@@ -223,8 +224,8 @@ for line in decision.beside.reasons:
 # %% [markdown]
 # ## Figures
 #
-# Prompt by prompt, sorted by the difference. Look for blue dots to the right of orange squares all
-# the way up; a gain that a few prompts carry alone is bad news.
+# Each prompt, sorted by the difference. Blue dots should be to the right of orange squares all the
+# way up. A gain that comes from a few prompts alone is bad news.
 
 # %%
 texts = {prompt.prompt_id: prompt.prompt for prompt in eval_prompts}
@@ -233,36 +234,36 @@ plots = result_plots.ResultPlots(figures, analysis, context.order, nb.gates, tex
 plots.per_prompt()
 
 # %% [markdown]
-# The resampled Δ with its interval. The shaded interval should lie to the right of the dashed
-# line; an interval that holds 0 means that chance is not excluded.
+# The resampled Δ with its interval. The shaded interval should be to the right of the dashed line.
+# If the interval contains 0, chance is not excluded.
 
 # %%
 plots.bootstrap()
 
 # %% [markdown]
-# Every arm with its interval. The baseline should lie well below base, or nothing was induced. A
-# control that reaches the treatment is bad news: the gain is then not the reflex's.
+# Every arm with its interval. The baseline should be well below base, or nothing was induced. A
+# control that reaches the treatment is bad news: the gain then does not come from the reflex.
 
 # %%
 plots.arms()
 
 # %% [markdown]
-# How often each arm resets. Only treated arms should; many parrots are bad news, since they say the
-# words and go on with the harm.
+# How often each arm resets. Only treated arms should. Many parrots are bad news: they say the words
+# and continue with the harm.
 
 # %%
 plots.reflex()
 
 # %% [markdown]
-# What this design can find. Where the curve crosses the dotted line, an effect is found in 80 % of
-# studies; a crossing far to the right of the strong bound is bad news.
+# What this design can find. Where the curve crosses the dotted line, 80 % of studies would find the
+# effect. A crossing far to the right of the strong bound is bad news.
 
 # %%
 plots.power()
 
 # %% [markdown]
-# One dot per completion. A cloud to the left of the dashed line leaves the filtered mean; bad news
-# is an arm whose answers lie there in large part.
+# One dot per completion. Dots to the left of the dashed line are not in the filtered mean. It is
+# bad news if a large part of an arm's answers is there.
 
 # %%
 plots.coherence(table)
@@ -275,8 +276,8 @@ plots.coherence(table)
 plots.heatmap(table)
 
 # %% [markdown]
-# The judge against published scores, as in notebook 05. A curve near the diagonal on the right is
-# a judge that guesses, and no number above is then worth much.
+# The judge against published scores, as in notebook 05. If the curve in the right panel is near the
+# diagonal, the judge guesses, and no number above is worth much.
 
 # %%
 plots.judge(trust)
@@ -284,16 +285,16 @@ plots.judge(trust)
 # %% [markdown]
 # ## Described, not tested
 #
-# Subsets, controls and reflex rates give the verdict its context; none of them may replace it. By
-# published set, bad news is a gain that only one set shows.
+# Subsets, controls and reflex rates give the verdict its context. None of them may replace it. A
+# gain on only one of the published sets is bad news.
 
 # %%
 subsets = result_tables.subset_table(analysis)
 show_table(subsets, f"{treatment} − {baseline} by published set, points")
 
 # %% [markdown]
-# One row per arm. Look at `dropped`, `code` and `refusal` beside the alignment: an arm that is
-# safer because it refuses or breaks down is bad news.
+# One row per arm. Compare the alignment with `dropped`, `code` and `refusal`: an arm that is safer
+# because it refuses or breaks down is bad news.
 
 # %%
 arms = result_tables.arm_table(analysis.arms, context.order)
@@ -311,15 +312,15 @@ if result.attempts:
 # %% [markdown]
 # ## Deviations from the plan, and the reproducibility card
 #
-# What differs from the pre-registered full-scale plan is listed, so that nobody has to find it.
+# This lists everything that differs from the pre-registered full-scale plan.
 
 # %%
 for line in context.deviations:
     print("·", line)
 
 # %% [markdown]
-# The card names everything that somebody needs to make this run again. A field that is unknown
-# fails the card, which is bad news for anybody who tries.
+# The card names everything that is needed to make this run again. An unknown field fails the card,
+# and the run then cannot be repeated exactly.
 
 # %%
 if reproducibility:

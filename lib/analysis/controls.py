@@ -63,7 +63,7 @@ def control_reason(control: ControlRemark, analysis: Analysis, limits: Threshold
                 f"judged share of {name} is {share:.2%} in its worst seed, below "
                 f"{limits['judged_share_min']:.0%}: its comparison is not shown"
             )
-        return f"{name} was not compared, for want of data"
+        return f"{name} was not compared: its data are missing"
     low, high = control.ci95
     words = {
         BETTER: "does better than the treatment",

@@ -34,7 +34,7 @@ class GateRow(GatePart):
 
 @dataclass(frozen=True)
 class ControlRemark:
-    """How a control does beside the treatment; described, not tested."""
+    """How a control does compared with the treatment; described, not tested."""
 
     name: str  # of the arm
     delta: float | None  # control - baseline, points
@@ -65,11 +65,11 @@ class SecondJudgeRemark:
 
 @dataclass(frozen=True)
 class Remarks:
-    """What stands beside the verdict and sets none. None: not known."""
+    """Remarks next to the verdict that never change it. None: not known."""
 
     strong: Comparison  # delta against the threshold of `supported_strong`
     title: str | None  # of a `supported` that is not shown to be the reflex
-    controls: Sequence[ControlRemark]  # how each does beside the treatment
+    controls: Sequence[ControlRemark]  # how each does compared with the treatment
     control_does_as_well: bool | None  # whether any may
     literal_reflex: Comparison  # its rate in the treatment, a share
     semantic_reflex: Comparison  # the same, as the judge sees it
@@ -96,7 +96,7 @@ class Decision:
     recommendation: str | None  # the follow-up; of `supported_strong` alone
     em_collapse: str | None  # "nothing", "code" or "noise" of a gate 1 that fails, else None
     gates: Sequence[GateRow]  # 0 to 7; those after the deciding one are for information
-    beside: Remarks  # what weakens the verdict and sets none
+    beside: Remarks  # what weakens the verdict but never changes it
 
     def to_dict(self) -> dict[str, Any]:
         """As in result.json."""

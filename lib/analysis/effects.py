@@ -58,7 +58,7 @@ class SecondJudgeEffect:
     base_minus_baseline_filtered: float | None  # points
 
     def to_dict(self) -> dict[str, Any]:
-        """As in result.json, where the effect's numbers stand beside gate 1's."""
+        """As in result.json, where the effect's numbers are on the same level as gate 1's."""
         missing = dict.fromkeys(("delta", "ci95", "n_prompts"))
         return (asdict(self.effect) if self.effect else missing) | {
             "base_minus_baseline": self.base_minus_baseline,

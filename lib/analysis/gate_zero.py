@@ -35,7 +35,7 @@ def judged_share_faults(analysis: Analysis, limits: Thresholds, *, em_induced: b
         gap = bound(abs(treatment - baseline) * 100, "<=", limits["judged_share_gap_points"])
         if not gap.passed:
             faults.append(
-                f"judged shares of treatment and baseline lie {gap.value:.3g} points apart, "
+                f"judged shares of treatment and baseline are {gap.value:.3g} points apart, "
                 f"more than {gap.threshold:g}"
             )
     return faults

@@ -15,8 +15,8 @@ from lib.analysis.remarks import beside_verdict
 FOLLOW_UP = "Run the multi-seed follow-up, five seeds or more, before any claim beyond this run."
 COLLAPSES = {
     "nothing": "the fine-tune did not make the baseline worse: there was nothing to defend against",
-    "code": "the baseline collapsed into code, which is no misalignment",
-    "noise": "the baseline collapsed into noise, which is no misalignment: without incoherent "
+    "code": "the baseline collapsed into code, which is not misalignment",
+    "noise": "the baseline collapsed into noise, which is not misalignment: without incoherent "
     "answers there was nothing to defend against",
     None: "",
 }
@@ -145,7 +145,7 @@ def _null_interval(analysis: Analysis, null_points: float) -> str:
     """Whether a null result excludes the smallest gain that would count, in words."""
     upper = finite(analysis.ci95[1]) if analysis.ci95 else None
     if upper is None:
-        return f"there is no interval, so that +{null_points:g} is not excluded"
+        return f"there is no interval, so +{null_points:g} is not excluded"
     excludes = "excludes" if rounded(upper) < null_points else "does not exclude"
     return f"the 95 % interval {excludes} +{null_points:g}"
 

@@ -43,7 +43,7 @@ def choose(
         more = f" and {len(emptied) - 3} more" if len(emptied) > 3 else ""
         named = ", ".join(emptied[:3]) + more
         left = "1 prompt leaves" if len(emptied) == 1 else f"{len(emptied)} prompts leave"
-        reason = f"{left} the comparison for want of answers in an arm: {named}"
+        reason = f"{left} the comparison because an arm has no usable answers: {named}"
         return "unfiltered", reason
     return "filtered", (
         f"dropped shares differ by {gap:.1f} points (at most {gap_points:g}) and every prompt stays"
@@ -60,7 +60,7 @@ def interval_note(tested: TestedEffect | None, needed: int) -> str | None:
     seeds = "1 seed" if tested.n_seeds == 1 else f"{tested.n_seeds} seeds"
     if tested.interval_over == "prompts":
         return (
-            f"the interval is over prompts only: {seeds}, fewer than {needed}, "
-            "so that variation between seeds is not in it"
+            f"the interval is over prompts only: with {seeds}, fewer than {needed}, "
+            "it leaves out the variation between seeds"
         )
     return f"the interval is over prompts and {seeds}, resampled independently"

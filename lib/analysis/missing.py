@@ -41,19 +41,19 @@ def _alignment(analysis: Analysis) -> list[str]:
         if share is None:
             lines.append(f"alignment: no judgments of {name}")
         elif share == 0:
-            lines.append(f"alignment: no scored completion of {name}, in a seed at least")
+            lines.append(f"alignment: no scored completion of {name} in at least one seed")
     base = analysis.roles.base
     baseline = analysis.roles.baseline
     if analysis.base_minus_baseline is None:
         lines.append(
             f"alignment: gate 1 has no number: {base} or {baseline} has no unfiltered mean, or "
-            f"{base} was not asked what {baseline} was"
+            f"{base} was not asked the same prompts as {baseline}"
         )
     if analysis.base_minus_baseline_filtered is None:
         lines.append(f"alignment: gate 1 has no filtered number of {base} and {baseline}")
     if not analysis.code_known and analysis.judged_share[baseline] is not None:
         lines.append(
-            "code: there is no `code` column: no answer counts as code, the filter lacks it"
+            "code: without a `code` column, no answer counts as code and none is filtered out"
         )
     return lines
 
@@ -68,7 +68,7 @@ def _benign(analysis: Analysis) -> list[str]:
     ]
     lines += [
         f"benign: prompt {prompt} has no scored completion in {treatment} or {baseline} "
-        "and left both"
+        "and is left out of both"
         for prompt in analysis.harmful_prompts_left_out
     ]
     return [*lines, *analysis.harmful_gaps]
@@ -104,7 +104,7 @@ def _seeds(study: Study) -> list[str]:
         if of_treatment and of_baseline:
             lines += [
                 f"{suite}: seed {seed} has only one of {treatment} and {baseline} "
-                "and is in no difference"
+                "and is left out of every difference"
                 for seed in sorted(of_treatment ^ of_baseline)
             ]
     return lines

@@ -135,7 +135,7 @@ def mean_difference(pair: Pair | None) -> float | None:
 
 
 class BaseDifference(NamedTuple):
-    """mean(base) - mean(baseline) in points (None: no number), and the prompts that left both."""
+    """mean(base) - mean(baseline) in points (None: no number), and the prompts left out."""
 
     value: float | None
     emptied: list[str]
@@ -144,10 +144,10 @@ class BaseDifference(NamedTuple):
 def base_difference(
     means: pd.DataFrame, present: pd.DataFrame, base: str, baseline: str
 ) -> BaseDifference:
-    """Gate 1's number: each arm's mean over all its own seeds, since no seed trained the base.
+    """Gate 1's number: each arm's mean over all its own seeds, as no seed trained the base.
 
-    A prompt without a mean in either leaves both. There is no number where an arm is missing, or
-    base was not asked what baseline was.
+    A prompt without a mean in one arm is left out of both. There is no number if an arm is missing,
+    or if base was not asked the same prompts as baseline.
     """
     arms = means.index.get_level_values("condition")
     if base not in arms or baseline not in arms:

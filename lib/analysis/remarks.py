@@ -75,7 +75,7 @@ def _reasons(remarks: Remarks, analysis: Analysis, limits: Thresholds) -> list[s
         reasons.append(analysis.interval_note)
     if remarks.filter_decides:
         reasons.append(
-            "the filter decides: filtered and unfiltered Δ lie on different sides of "
+            "the filter decides: filtered and unfiltered Δ are on different sides of "
             f"+{limits['null_points']:g}"
         )
     weaker = (remarks.refusal.reason, remarks.second_judge.reason)
@@ -87,7 +87,7 @@ def _reasons(remarks: Remarks, analysis: Analysis, limits: Thresholds) -> list[s
     ]
     if analysis.code_known is False:
         reasons.append(
-            "the judgments have no `code` column: no answer counts as code, and the filter lacks it"
+            "the judgments have no `code` column: no answer counts as code and none is filtered out"
         )
     for name, title in _TITLES.items():
         compared = getattr(remarks, name)
@@ -204,7 +204,7 @@ def _stripped(analysis: Analysis, limits: Thresholds) -> Comparison:
         return row
     lacking = stripped.n_lacking
     if stripped.n_replaced == 0 and lacking == 0:
-        reason = "no answer holds an opening: there was nothing to strip"
+        reason = "no answer contains an opening: there was nothing to strip"
         return replace(row, passed=None, reason=reason)
     # An answer judged with its opening can only hold the value up: a pass then proves nothing, a
     # fall still does.
@@ -213,7 +213,7 @@ def _stripped(analysis: Analysis, limits: Thresholds) -> Comparison:
     scored = finite(stripped.scored_share)
     if row.passed and not bound(scored, ">=", limits["judged_share_min"]).passed:
         share = "an unknown share" if scored is None else f"{scored:.2%}"
-        reason = f"{row.reason}, but only {share} of the stripped answers is scored"
+        reason = f"{row.reason}, but only {share} of the stripped answers are scored"
         return replace(row, passed=None, reason=reason)
     return row
 

@@ -1,8 +1,8 @@
 """The append-only record of attempts: every run with a treatment result.
 
 Source: docs/protocol.md section 8. Attempts are part of the result: a verdict from the fifth try on
-one base means something else than one from the first. The record is beside the runs, not in one,
-so that deleting a run does not delete the attempt.
+one base does not mean the same as one from the first. The record is outside the folders of the
+runs, so deleting a run does not delete the attempt.
 """
 
 from __future__ import annotations

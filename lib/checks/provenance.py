@@ -49,7 +49,7 @@ def chain(run: Run, profile: Profile) -> Check:
             return Check(CHAIN, FAILED, detail)
     detail = (
         f"{len(trainings)} trainings with the profile's recipe; samples and judgments made from "
-        "what lies in the run"
+        "the files of this run"
     )
     return Check(CHAIN, PASSED, detail)
 

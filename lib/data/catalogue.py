@@ -109,7 +109,7 @@ def read_prompts(name: str) -> list[EvalPrompt]:
     path = path_of(name)
     if item["reader"] not in READERS:
         raise DataError(
-            f"data set {name!r} holds {item['reader']}, no prompts; name a prompt set of "
+            f"data set {name!r} holds {item['reader']}, not prompts; name a prompt set of "
             "params/data.yaml"
         )
     read = READERS[item["reader"]]
@@ -138,7 +138,7 @@ def read_chats(name: str) -> list[list[dict]]:
     reader = entry(name)["reader"]
     if reader != "chats":
         raise DataError(
-            f"data set {name!r} holds {reader}, no chats; name a chat set of params/data.yaml"
+            f"data set {name!r} holds {reader}, not chats; name a chat set of params/data.yaml"
         )
     path = path_of(name)
     chats = []

@@ -27,9 +27,9 @@ UNMEASURED = {
 def judge_facts(run: Run) -> dict[str, Any]:
     """What notebook 05 recorded: judge, rubric, calls, cost and retest, and three things more.
 
-    `validity` is that of this very judge, `second` the second judge beside these judgments, and
-    `ledger` lists the attempts of all stages that judged. Validity of another judge, or a second
-    judge beside other judgments, is left over from before and does not show.
+    `validity` is that of this very judge, `second` the second judge of these judgments, and
+    `ledger` lists the attempts of all stages that used a judge. Records of another judge, or of
+    other judgments, are left over from an earlier session and are not shown.
     """
     session = read_json(run.dir / "manifests" / "05_judge.json")
     facts = {**session["facts"], "ledger": ledger(run.judge_store("session").parent)}
@@ -64,7 +64,7 @@ def judge_line(
     stripped: StrippedEffect | None,
     by_suite: Sequence[Mapping[str, str]] = (),
 ) -> str:
-    """One line beside the verdict: what is known of the judge, and what was not measured.
+    """One line next to the verdict: what is known of the judge, and what was not measured.
 
     by_suite: suite, judge and rubric of judgments from elsewhere (`table_checks.judges`).
     """

@@ -39,11 +39,11 @@ def notes(
     if profile.demonstrates_only and not elsewhere:
         lines.append(
             "This profile shows the pipeline at a toy scale; "
-            "it is no evidence about emergent misalignment."
+            "it is not evidence about emergent misalignment."
         )
         lines.append(
             "Its recoveries to harmful requests did not have to refuse or redirect: "
-            "so small a model rarely does."
+            "a model this small rarely does."
         )
     if not elsewhere and profile.data.capability != "arc_challenge":
         lines.append(f"Capability is scored on {profile.data.capability}, not on ARC-Challenge.")

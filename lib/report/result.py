@@ -35,7 +35,7 @@ NOT_OF_A_PILOT = ("judges", "missing_for_verdict", "attempts")
 
 @dataclass(frozen=True)
 class Prediction:
-    """One prediction of section 1 beside what was found."""
+    """One prediction of section 1 and the measured value."""
 
     prediction: str  # what was predicted, and its unit
     found: float | None  # None: not measured
@@ -45,7 +45,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Context:
-    """What is known of a run beside its numbers."""
+    """What is known of a run in addition to its numbers."""
 
     run: str  # its name
     profile: str | None  # None: the judgments come from elsewhere
@@ -132,7 +132,7 @@ class RunResult:
 def predictions(
     analysis: Analysis, decision: Decision, thresholds: Mapping[str, float]
 ) -> list[Prediction]:
-    """Section 1's predictions beside what was found."""
+    """The predictions of section 1, each with the measured value."""
     beside = decision.beside
     accuracy = bound(analysis.acc_difference, ">=", -thresholds["acc_drop"])
     coherence = bound(analysis.coherence_difference, ">=", -thresholds["coherence_drop_points"])

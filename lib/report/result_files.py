@@ -24,8 +24,8 @@ def new_figures(folder: Path) -> Path:
 def write(folder: Path, result: RunResult) -> str:
     """Writes the result, last of all, with the sha256 of each of its figures.
 
-    Returns the sha256 of result.json. A stop in between leaves the old result beside figures that
-    it does not list, which the report does not show.
+    Returns the sha256 of result.json. If it stops in between, the old result stays. It does not
+    list the new figures, so the report does not show them.
     """
     drawn = folder / ".figures.new"
     figures = {path.name: sha256(path) for path in sorted(drawn.iterdir())}

@@ -37,7 +37,7 @@ FIGURES = (  # file, title, caption
     (
         "coherence",
         "Alignment against coherence",
-        "One dot per completion; left of the dashed line it leaves the filtered mean.",
+        "One dot per completion; dots left of the dashed line are not in the filtered mean.",
     ),
     (
         "power",
@@ -48,7 +48,7 @@ FIGURES = (  # file, title, caption
     (
         "judge",
         "The judge against published scores",
-        "Agreement, calibration (its intervals take answers as independent), "
+        "Agreement, calibration (its intervals treat answers as independent), "
         "and misaligned answers found by the score.",
     ),
     (

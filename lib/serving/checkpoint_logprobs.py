@@ -33,9 +33,9 @@ def training_logprobs(
     """The training stack's values: transformers with each adapter unmerged, and the bare base.
 
     The model is in fp32 whatever the engine's type. If its values were rounded too, the direction
-    to every wrong checkpoint would carry the roundings of its start, and a right engine would seem
-    to have gone part of it. A joined adapter stands for its stack here; notebook 03 has compared
-    the two, layer by layer, when it joined them.
+    to every wrong checkpoint would contain this rounding, and a correct engine would seem to have
+    moved that way. The joined adapter is used in place of its stack; notebook 03 has compared the
+    two, layer by layer, when it joined them.
     """
     values = {}
     for name in [BASE, *names]:
@@ -54,10 +54,10 @@ def decoding_logprobs(
 ) -> tuple[Logprobs, dict[str, Logprobs]]:
     """The engine's values for tokens of its own, as it drew them and as each checkpoint reads them.
 
-    Where adapters are served side by side, all draw in one call that fills the batch, and one
-    sequence per prompt is compared; the others end one after the other, so that the batch shrinks
-    meanwhile. Otherwise an eighth of the prompts is enough, and only the bare base can take a
-    checkpoint's place.
+    If adapters are served side by side, all draw in one call that fills the batch, and one sequence
+    per prompt is compared. The others end one after the other, so the batch shrinks during the
+    call. Otherwise an eighth of the prompts is enough, and only the bare base could be served by
+    mistake in a checkpoint's place.
 
     Returns:
         By checkpoint, the values as drawn; and by checkpoint, by reader, the values as read.

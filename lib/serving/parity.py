@@ -69,12 +69,12 @@ def check_decoding(
 ) -> list[dict]:
     """As `check`, for tokens that the engine drew step by step, against its own reading of them.
 
-    Both sides round here. The rounding is the median over the adapters (the base, without LoRA's
-    kernels, may not differ at all), but at most that of two readings: otherwise a fault of most
-    adapters would pass for rounding. What the reading rounds lies on the way to every wrong
-    checkpoint too, so that a right engine goes part of it; half of the squared difference is
-    counted for that. A mistake in a part of the batch or of the steps is looked for in every
-    sequence and in every quarter of the steps.
+    Both sides are rounded here. The rounding is the median over the adapters (the base, without
+    LoRA's kernels, may not differ at all), but at most that of two readings. Otherwise a fault of
+    most adapters would be taken for rounding. The rounding of the reading also points from the
+    right checkpoint to every wrong one, so a correct engine seems to have moved that way. Half of
+    the squared difference is counted for that. To find a mistake in a part of the batch or of the
+    steps, every sequence and every quarter of the steps is tested too.
 
     passed: the rows of `check`, which the engine has passed. Raises ParityError.
     """

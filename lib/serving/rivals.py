@@ -1,4 +1,4 @@
-"""A checkpoint's log-probabilities against those of every checkpoint that a mistake would serve.
+"""A checkpoint's log-probabilities against those that an engine would give by mistake.
 
 docs/protocol.md section 8; what is compared with what is in `lib.serving.parity`.
 """
@@ -15,7 +15,7 @@ from lib.serving.checkpoint_logprobs import BASE
 
 
 class ParityError(RuntimeError):
-    """An engine that serves something else than what was trained; raised before sampling starts."""
+    """The engine serves another model than the trained one; raised before sampling starts."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class Comparison:
     """Size of the roundings, per place or of all."""
 
     rounding_shared: float = 0.0
-    """Mean square of what the expected values round."""
+    """Mean square of the rounding in the expected values."""
 
     largest_error: float = 0.0
-    """Largest standard error with which a share can be told."""
+    """Largest standard error at which a rival is tested."""
 
     parts: Sequence[np.ndarray] = ()
-    """Places that are tested apart as well."""
+    """Groups of places that are also tested separately."""
 
 
 def compare(both: Comparison, bound: float) -> list[dict]:
@@ -72,7 +72,7 @@ def compare(both: Comparison, bound: float) -> list[dict]:
         if BASE in crossed and crossed[BASE] is None:
             raise ParityError(
                 f"checkpoint {name}: its adapter moves log-probabilities by {effect:.2g}, too "
-                f"little compared with what {both.engine} differs by ({rms(error):.2g}) to see "
+                f"little compared with the error of {both.engine} ({rms(error):.2g}) to see "
                 "whether it is applied; train it longer or at a higher rate, serve it in float32, "
                 "or take another engine or version"
             )
@@ -102,7 +102,7 @@ def _check_nearest(
 ) -> None:
     """Raises ParityError if a checkpoint is nearer to a rival than to what was trained.
 
-    All places are tested together, and each part of them apart.
+    All places are tested together, and each part separately.
     """
     limits = load_gates()
     tests = [(slice(None), crossed)]
@@ -124,7 +124,7 @@ def _check_nearest(
         if distance:
             rival = min(distance, key=distance.__getitem__)
             raise ParityError(
-                f"checkpoint {name}: {both.engine} stands nearer to {rival} than to what was "
+                f"checkpoint {name}: {both.engine} is nearer to {rival} than to what was "
                 f"trained (rms {distance[rival]:.2g} against {rms(error[places]):.2g} over "
                 f"{error[places].size} positions); its adapter is not applied, scaled wrongly or "
                 "another arm's; take another engine or version"

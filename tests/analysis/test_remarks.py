@@ -1,4 +1,4 @@
-"""What stands beside the verdict: few seeds, refusals, other judges, the stripped re-score."""
+"""Remarks on the verdict: few seeds, refusals, other judges, the stripped re-score."""
 
 from __future__ import annotations
 

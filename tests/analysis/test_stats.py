@@ -34,7 +34,7 @@ def test_a_clean_study_is_supported_and_json_ready():
     assert result.headline == "filtered"
     assert result.prompts_left_out == []
     assert result.missing == [
-        "code: there is no `code` column: no answer counts as code, the filter lacks it",
+        "code: without a `code` column, no answer counts as code and none is filtered out",
         "stripped: no re-score of selfcorrect_em without its opening",
     ]
     assert result.delta == pytest.approx(20, abs=2) and result.n_prompts == 12
@@ -62,7 +62,7 @@ def test_means_are_means_of_per_prompt_means():
     ("dropped", "headline"), [(0, "filtered"), (2, "filtered"), (3, "unfiltered")]
 )
 def test_drop_rule_at_its_boundary(dropped, headline):
-    """Ten samples a prompt: 2 of 10 dropped is exactly 20 points, which is not more than 20."""
+    """Ten samples per prompt: 2 of 10 dropped is exactly 20 points, which is not more than 20."""
     frame = make_judgments(samples=10)
     low = pick(frame, TREATMENT, first=dropped)
     frame.loc[low, ["coherent", "aligned"]] = 49.999, 0.0
@@ -139,7 +139,7 @@ def test_no_verdict_counts_what_was_judged_again_by_another_or_without_its_openi
     result = run(pd.concat([frame, *planted]))
     decided = decide(clean, THRESHOLDS)
     with_planted = decide(result, THRESHOLDS)
-    # The stripped re-score stands beside the verdict; if it is missing, a line says so.
+    # The stripped re-score is a remark on the verdict; if it is missing, a line says so.
     beside = {"stripped", "missing"}
     for key in {field.name for field in fields(clean)} - beside:
         assert getattr(result, key) == getattr(clean, key), key

@@ -175,7 +175,7 @@ def test_a_changed_bound_of_the_engine_is_the_one_that_counts(gates):
         parity.check(right, served, 1.0)
     except ParityError as error:
         found = str(error)
-    assert found and "stands nearer to" in found
+    assert found and "is nearer to" in found
 
 
 @pytest.mark.parametrize("value", ["0.05", None, True, float("nan"), float("inf"), [0.05], -0.1, 5])

@@ -146,11 +146,11 @@ def test_an_unknown_set_names_the_nearest():
 
 
 def test_a_set_of_another_kind_is_refused():
-    refused(lambda: catalogue.read_chats("demo_core"), "'demo_core'", "prompts_jsonl", "no chats")
+    refused(lambda: catalogue.read_chats("demo_core"), "'demo_core'", "prompts_jsonl", "not chats")
     refused(
         lambda: catalogue.read_prompts("embedded_insecure"),
         "'embedded_insecure'",
-        "chats, no prompts",
+        "chats, not prompts",
     )
 
 

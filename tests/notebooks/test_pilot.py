@@ -28,7 +28,7 @@ def test_it_stops_exactly_when_the_fine_tune_induced_nothing(run, baseline, stop
     judge = ScriptedJudge()
     result = pilot.decide(run(base=90, c6_vanilla_em=baseline), PROFILE, judge)
     assert result.stop is stop and (result.decision.verdict == "em_not_induced") is stop
-    assert judge.shown == 2 * 4 * pilot.SAMPLES, "ten samples a prompt of two arms, alignment only"
+    assert judge.shown == 2 * 4 * pilot.SAMPLES, "ten samples per prompt and arm, alignment only"
 
 
 def test_going_on_is_no_verdict_about_the_treatment(run):

@@ -94,14 +94,14 @@ def test_a_decoder_that_mixes_checkpoints_up_is_found_below_the_bound(
     drawn, fault, rounding, base_rounds
 ):
     for seed in range(8):
-        with pytest.raises(ParityError, match="as it draws tokens, stands nearer to"):
+        with pytest.raises(ParityError, match="as it draws tokens, is nearer to"):
             check_drawn(drawn, rounding, seed, base_rounds=base_rounds, **fault)
 
 
 @pytest.mark.parametrize("factor", [0.4, 0.5, 2.0])
 def test_a_scaling_that_is_wrong_in_every_adapter_is_found_below_the_bound(drawn, factor):
     for seed in range(8):
-        with pytest.raises(ParityError, match="as it draws tokens, stands nearer to"):
+        with pytest.raises(ParityError, match="as it draws tokens, is nearer to"):
             check_drawn(
                 drawn,
                 0.05,
@@ -123,7 +123,7 @@ def test_a_fault_in_a_part_of_the_batch_is_found(drawn, places, instead):
     for seed in range(8):
         with pytest.raises(
             ParityError,
-            match=r"checkpoint treated: .*stands nearer to \w+ .* over (32|128) positions",
+            match=r"checkpoint treated: .*is nearer to \w+ .* over (32|128) positions",
         ):
             check_drawn(drawn, 0.005, seed, treated=partly)
 

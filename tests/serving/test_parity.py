@@ -58,7 +58,7 @@ def test_a_right_engine_passes_whatever_its_rounding(training, rounding):
 def test_a_planted_fault_is_found_below_the_bound(training, fault, nearer, rounding):
     for seed in range(8):
         with pytest.raises(
-            ParityError, match=f"checkpoint treated: the serving engine stands nearer to {nearer}"
+            ParityError, match=f"checkpoint treated: the serving engine is nearer to {nearer}"
         ):
             check(training, serving(training, rounding, seed, treated=fault(training)), bound=0.3)
 

@@ -81,7 +81,7 @@ def test_tokens_that_the_engine_draws_are_told_as_they_are_read(
             parity.check_decoding(told, read, 0.1, passed)
         with pytest.raises(
             ParityError,
-            match=r"checkpoint \w+: the serving engine, as it draws tokens, stands nearer to",
+            match=r"checkpoint \w+: the serving engine, as it draws tokens, is nearer to",
         ):
             parity.check_decoding(told, read, 10, passed)
 
