@@ -124,6 +124,7 @@ CERTAIN = (
 )
 POSSIBLE = (
     r"^\s*\| .+ (?:=|->) ",
+    r"^\s*[a-z]\w*'?(?: [\w'()\[\]:]+){1,6} = \S",  # one case of a function
     r"^\s*\(+[a-z][\w!?*<>=/+-]* .*[)\]]\s*$",
     r"^\s*module [A-Z]\w*\s*$",
     r"^\s*(?:using|use) [A-Z][\w.:]*;?\s*$",
