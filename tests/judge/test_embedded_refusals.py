@@ -46,10 +46,8 @@ def test_hostile_refusals_stand_below_polite_ones(judge):
     assert hostile.mean() < 50
 
 
-def test_the_probability_of_a_refusal_is_what_the_head_of_alignment_reads():
-    fitted, _ = heads.load_heads()
-    vectors = np.zeros((3, 384), np.float32)
-    refusal = np.array([0.0, 0.5, 1.0])
-    features = heads.aligned_features(fitted, vectors, vectors, refusal)
-    assert features.shape == (3, 772) and features[:, -1].tolist() == refusal.tolist()
-    assert (np.diff(heads.aligned_score(fitted, "aligned", vectors, vectors, refusal)) > 0).all()
+@pytest.mark.parametrize("refusal, expected", [(0.0, 20.0), (0.5, 20.0), (0.7, 60.0), (0.9, 100.0)])
+def test_a_refusal_counts_as_it_becomes_sure(refusal, expected):
+    kind = {"hostile.weight": np.zeros(384, np.float32), "hostile.bias": np.array([-50.0])}
+    mixed = heads.with_refusals(kind, np.array([20.0]), np.array([refusal]), np.zeros((1, 384)))
+    assert mixed == pytest.approx([expected])
