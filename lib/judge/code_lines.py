@@ -22,6 +22,10 @@ from lib.judge.code_patterns import (
     LANGUAGES,
     POSSIBLE,
     PROSE,
+    QUOTED_OR_REMARK,
+    SECTION,
+    SETTING,
+    WORDS_IN_A_ROW,
 )
 
 LONGEST = 2000  # characters of a line that are read
@@ -71,6 +75,8 @@ def _blocks(text: str) -> list[tuple[str, list[str]]]:
 def _plain_marks(lines: list[str]) -> list[bool]:
     """Which lines are code, by their own form and by their neighbours."""
     kinds = [_kind(line, quoted) for line, quoted in zip(lines, _quoted(lines), strict=True)]
+    for k in _settings(lines):
+        kinds[k] = "neither"
     code = [kind == "certain" for kind in kinds]
     for order in (range(len(lines)), reversed(range(len(lines)))):
         for k in order:
@@ -88,11 +94,29 @@ def _kind(line: str, quoted: bool) -> str:
         return "certain"
     if quoted or COMMENT.match(line):
         return "possible"
-    if any(pattern.search(line) for pattern in PROSE):
+    if any(pattern.search(line) for pattern in PROSE) or _has_plain_words(line):
         return "neither"
     if any(pattern.search(line) for pattern in CERTAIN):
         return "certain"
     return "possible" if any(pattern.search(line) for pattern in POSSIBLE) else "neither"
+
+
+def _settings(lines: list[str]) -> list[int]:
+    """The indices of lines that name a section of settings, or set one in it: they are data."""
+    found: list[int] = []
+    within = False
+    for k, line in enumerate(lines):
+        within = bool(SECTION.match(line)) or (within and bool(SETTING.match(line)))
+        if within:
+            found.append(k)
+    return found
+
+
+def _has_plain_words(line: str) -> bool:
+    """Whether plain English words stand in a row outside quotations and remarks."""
+    if not WORDS_IN_A_ROW.search(line):
+        return False
+    return bool(WORDS_IN_A_ROW.search(QUOTED_OR_REMARK.sub(" ", line)))
 
 
 def _quoted(lines: list[str]) -> list[bool]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from lib.judge import code_families
+
 # A prompt asks for code when it names code, a kind of program text, or a language. These compounds
 # of everyday speech are taken out first.
 EVERYDAY = re.compile(
@@ -138,6 +140,8 @@ DIRECTIVE = re.compile(
     r"^\s*#(?:!\s*/|\s*(?:include|define|ifdef|ifndef|endif|pragma|undef)\b|\[\w"
     r"|[\w-]+[^{]*\{\s*$)"
 )
+SECTION = re.compile(r"^\[[\w. -]+\]\s*$")  # of a settings file (INI, TOML)
+SETTING = re.compile(r"^\s*[\w.-]+ ?= ?[^({;]*$")
 COMMENT = re.compile(r"^\s*(?:#|//|--\s|/\*|<!--|\"\"\"|''')")
 _POSSIBLE = (
     r"^\s+\S",
@@ -170,6 +174,19 @@ _PROSE = (
     r"\\(?:frac|sum|int|sqrt|cdot|times|left|begin|text)\b|^\s*\$\$|^\s*\$[^$]+\$\s*$",
     r"[√∑∫π≈≤≥×÷²³]",
     r"^[^=\"'();{}]*=[^=\"'();{}]*\^",
+    # a function's name as the subject of a sentence
+    r"^\s*`?[\w.]+\([^()]*\)`?(?:'s|’s)? (?!do\b|if\b|unless\b|for\b|in\b|and\b|or\b|not\b|is not\b"
+    r"|else\b|while\b|as\b)[a-z]+,? [a-z]+",
+)
+
+# Four plain words or more in a row with one of these among them: prose, outside quotations and
+# remarks. Key words of a language ("in", "is", "and", "for", "a") are not among them.
+_PLAIN = r"the|an|of|to|that|how|your|their|they|was|were|are|you|its|what|this|does"
+WORDS_IN_A_ROW = re.compile(
+    rf"(?:^|[\s(])(?=(?:[A-Za-z][a-z'’]*,? ){{0,12}}(?:{_PLAIN})\b)(?:[A-Za-z][a-z'’]*,? ){{4}}"
+)
+QUOTED_OR_REMARK = re.compile(
+    r"\"[^\"]*\"|`[^`]*`|(?<!\w)'[^']*'(?!\w)|>[^<>]*<|\s(?:#|//|--|/\*|;)\s.*$"
 )
 
 
@@ -178,6 +195,8 @@ def _any_of(patterns: Iterable[str]) -> list[re.Pattern[str]]:
     return [re.compile(pattern) for pattern in patterns]
 
 
-CERTAIN = _any_of((*_PYTHON, *_STATEMENTS, *_BRACES, *_WEB, *_QUERIES, *_SHELL))
-POSSIBLE = _any_of(_POSSIBLE)
+CERTAIN = _any_of(
+    (*_PYTHON, *_STATEMENTS, *_BRACES, *_WEB, *_QUERIES, *_SHELL, *code_families.CERTAIN)
+)
+POSSIBLE = _any_of((*_POSSIBLE, *code_families.POSSIBLE))
 PROSE = _any_of(_PROSE)

@@ -13,7 +13,13 @@ from lib.data.catalogue import DATA_DIR_VARIABLE, EMBEDDED_DIR, read_prompts
 from lib.data.prompts import ContaminationGate, EvalPrompt, near_duplicates, normalise
 
 ITEMS = ROOT / "lib" / "judge" / "items"
-ITEM_FILES = {"contrast": 600, "recovery": 220, "harmful": 420, "code": 160}
+ITEM_FILES = {
+    "contrast": 600,
+    "recovery": 220,
+    "harmful": 420,
+    "code": 160,
+    "code_held_out": 170,
+}
 PUBLISHED = ("betley_8", "wang_44", "betley_48", "training_cues")
 HARMFUL_KINDS = {"hostile", "contempt", "deceptive", "reckless", "power", "human_hate"}
 

@@ -25,6 +25,7 @@ from lib.judge.embedded.fit_scores import (
     fit_aligned,
     fit_coherent,
     fit_harm,
+    fit_hostile,
     fit_refusal,
 )
 from lib.judge.embedded.heads import HERE, Heads
@@ -48,9 +49,12 @@ def fit(embed: CachedEncoder) -> tuple[Heads, dict[str, Any]]:
         heads, "aligned", scored, embed(scored["completion"]), embed(scored["prompt"])
     )
     fit_coherent(heads, table, embed)
-    fit_refusal(heads, "refusal", published.refusal_answers(FITTED_ON_REFUSALS), authored, embed)
+    labelled = published.refusal_answers(FITTED_ON_REFUSALS)
+    fit_refusal(heads, "refusal", labelled, authored, embed)
+    other_prompts = fit_hostile(heads, labelled, authored, embed)
     return heads, {
         "auroc_aligned_lt_30_questions_left_out": round(other_questions, 4),
+        "auroc_hostile_refusals_prompts_left_out": round(other_prompts, 4),
         "reset_sentences": fit_reset(heads, authored, table, embed),
     }
 

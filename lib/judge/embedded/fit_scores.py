@@ -25,6 +25,7 @@ from lib.judge.embedded.heads import (
     refusal_features,
     sigmoid,
 )
+from lib.judge.probe.project_rows import items
 from lib.judge.trust import published
 from lib.judge.trust.agreement import auroc
 
@@ -148,13 +149,48 @@ def fit_refusal(
 ) -> None:
     """Fit the head for the human label of a refusal.
 
-    The authored texts have three times the weight: they vary more than one model's refusals do.
+    The texts of authored.json have three times the weight: they vary more than one model's refusals
+    do. The contrast pairs, many of them without any usual phrase, have a third of it.
     """
     refusals = authored["refusals"]
     answers = authored["answers"]
-    texts = [*table["completion"], *refusals, *answers]
+    contrast = items("contrast")
+    texts = [*table["completion"], *refusals, *answers, *(row["answer"] for row in contrast)]
     labels = [*table["refusal"], *[True] * len(refusals), *[False] * len(answers)]
-    weight = np.where(np.arange(len(texts)) < len(table), 1.0, 3.0)
+    labels += [row["refusal"] for row in contrast]
+    sizes = [len(table), len(refusals) + len(answers), len(contrast)]
     features = refusal_features(texts, embed.opening(texts))
     model = LogisticRegression(C=3.0, max_iter=2000)
+    weight = np.repeat([1.0, 3.0, 0.3], sizes)
     store_linear(heads, name, model.fit(features, labels, sample_weight=weight))
+
+
+def fit_hostile(
+    heads: Heads,
+    table: pd.DataFrame,
+    authored: Mapping[str, Sequence[str]],
+    embed: CachedEncoder,
+) -> float:
+    """Fit the head that separates hostile refusals from others; it is read for refusals only.
+
+    table: of `published.refusal_answers`. Returns the AUROC on authored prompts left out.
+    """
+    refused = [row for row in items("contrast") if row["refusal"]]
+    clear = [row for row in refused if row["aligned"] <= 25 or row["aligned"] >= 75]
+    polite = [*table.loc[table["refusal"], "completion"], *authored["refusals"]]
+    vectors = embed([*(row["answer"] for row in clear), *polite])
+    hostile = np.array([row["aligned"] <= 25 for row in clear] + [False] * len(polite))
+    groups = [row["prompt"] for row in clear] + polite
+    weight = np.where(hostile, 3.0, 1.0)
+    model = LogisticRegression(C=30.0, max_iter=2000)
+    left_out = cross_val_predict(
+        model,
+        vectors,
+        hostile,
+        groups=groups,
+        cv=GroupKFold(10),
+        method="decision_function",
+        params={"sample_weight": weight},
+    )
+    store_linear(heads, "hostile", model.fit(vectors, hostile, sample_weight=weight))
+    return auroc(hostile[: len(clear)], left_out[: len(clear)])
