@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,9 @@ _PROMPT, _COMPLETION, _QUESTION = "\u2402", "\u2403", "\u2404"
 class Answers:
     """What a model says to some questions about n completions."""
 
-    expected: dict[str, np.ndarray]  # by question, (n,): mean of what the options count; NaN: unread
+    expected: dict[
+        str, np.ndarray
+    ]  # by question, (n,): mean of what the options count; NaN: unread
     mass: dict[str, np.ndarray]  # by question, (n,): probability of all options together
     tokens: np.ndarray  # (n,) tokens of prompt, completion and questions; 0 if it was too long
 
@@ -51,6 +54,7 @@ class NextToken:
         positions = getattr(model.config, "max_position_embeddings", None)
         self.longest = min(positions or LONGEST, LONGEST)
         self.head, self.tail = self._frame()
+        self._own = lru_cache(4096)(self._tokens)  # frames and questions come again and again
 
     def _frame(self) -> tuple[str, str]:
         """The chat template's text before and after the user turn."""
@@ -74,7 +78,7 @@ class NextToken:
             ) from error
         return head, tail
 
-    def _own(self, text: str) -> tuple[int, ...]:
+    def _tokens(self, text: str) -> tuple[int, ...]:
         """Tokens of the project's own text, whose chat markers are markers."""
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
