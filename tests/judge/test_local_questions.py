@@ -198,7 +198,7 @@ def test_a_model_without_layers_is_refused(tokenizer):
 
 def test_a_folder_without_weights_is_one_line(smoke, tmp_path):
     params = smoke.judge.model_copy(update={"engine": "local", "model": str(tmp_path)})
-    with pytest.raises(JudgeError, match="cannot be loaded .*there; give a") as caught:
+    with pytest.raises(JudgeError, match=r"cannot be loaded .*there; give a") as caught:
         load_judge(params, tmp_path / "judge" / "session.sqlite")
     assert "\n" not in str(caught.value)
 
