@@ -39,7 +39,7 @@ def planted(monkeypatch, judge, saying: dict[str, str], share: float = 0.9):
     def logprobs(batch):
         rows = sum(len(pack.items) for pack in batch.packs)
         asked = len(batch.packs[0].question_ends[0])
-        names = ["harmful"] if asked == 1 else list(saying)
+        names = ["harmful"] if asked == 1 else [name for name in saying if name != "harmful"]
         size = len(judge.reader.tokenizer)
         probability = torch.full((rows, asked, size), (1 - share) / (size - 1))
         for number, name in enumerate(names):
@@ -182,12 +182,12 @@ class Refuses:
 
 
 @pytest.mark.parametrize(
-    ("tokenizer", "said"),
+    ("given", "said"),
     [(NoTemplate(), "has no chat template"), (Refuses(), "does not take a system and a user text")],
 )
-def test_a_model_that_is_no_chat_model_is_refused(reader, tokenizer, said):
+def test_a_model_that_is_no_chat_model_is_refused(reader, given, said):
     with pytest.raises(JudgeError, match=said) as caught:
-        NextToken(reader.model, tokenizer)
+        NextToken(reader.model, given)
     assert "\n" not in str(caught.value)
 
 
