@@ -24,11 +24,12 @@ UNMEASURED = {
 
 
 def judge_facts(run: Run) -> dict[str, Any]:
-    """What notebook 05 recorded: judge, rubric, calls, cost and retest, and three things more.
+    """What notebook 05 recorded: judge, rubric, calls, cost and retest, and four things more.
 
-    `validity` is that of this very judge, `second` the second judge beside these judgments, and
-    `ledger` lists the attempts of all stages that judged. Validity of another judge, or a second
-    judge beside other judgments, is left over from before and does not show.
+    `validity` is that of this very judge, `second` the second judge beside these judgments,
+    `bridge` this judge beside others on the frozen set, and `ledger` lists the attempts of all
+    stages that judged. Validity of another judge, or a second judge beside other judgments, is
+    left over from before and does not show.
     """
     session = read_json(run.dir / "manifests" / "05_judge.json")
     facts = {**session["facts"], "ledger": ledger(run.judge_store("session").parent)}
@@ -38,6 +39,9 @@ def judge_facts(run: Run) -> dict[str, Any]:
     second = _recorded(run, "05_second_judge")
     of_this_session = second.get("session") == session["fingerprint"]
     facts["second"] = second if of_this_session else None
+    bridged = _recorded(run, "05_bridge")
+    of_this_judge = all(bridged.get(key) == facts[key] for key in ("judge", "rubric"))
+    facts["bridge"] = bridged["bridge"] if of_this_judge else None
     return facts
 
 

@@ -17,6 +17,7 @@ from lib.analysis.limits import Thresholds, bound
 from lib.data.text_files import read_jsonl
 from lib.judge.protocol import Judge, Progress
 from lib.judge.trust import agreement
+from lib.run.files import sha256
 
 FILE = Path(__file__).with_name("blind_labels.jsonl")
 GRADES = (0, 25, 50, 75, 100)
@@ -149,3 +150,26 @@ def _failed(
 def _shown(value: float | None, form: str = ".1f") -> str:
     """A number, or that there is none."""
     return "not defined" if value is None else format(value, form)
+
+
+def digest(path: Path = FILE) -> str | None:
+    """sha256 of the file of labels, for fingerprints; None without one."""
+    return sha256(path) if path.exists() else None
+
+
+def table(measured: Mapping[str, Any]) -> pd.DataFrame:
+    """The measures for a reader: measure, value, 95 % interval, answers."""
+    listed = [("mean absolute error, points", measured["error"])]
+    listed += [(f"bias on {arm}, points", found) for arm, found in measured["bias"].items()]
+    listed.append(("slope, points of label per point", measured["slope"]))
+    return pd.DataFrame(
+        [
+            {
+                "measure": name,
+                "value": found["value"],
+                "95 % interval": "{:.2f} to {:.2f}".format(*found["ci95"]) if found["ci95"] else "",
+                "answers": found["n"],
+            }
+            for name, found in listed
+        ]
+    )
