@@ -97,7 +97,7 @@ def test_too_few_labels_decide_nothing(tmp_path):
 def test_a_label_that_is_no_grade_is_one_line(tmp_path, label):
     rows = labels()
     rows[3]["reader_2"] = label
-    with pytest.raises(LabelError, match="line 4: .*reader_2") as told:
+    with pytest.raises(LabelError, match=r"line 4: .*reader_2") as told:
         blind_labels.load(file_of(tmp_path, rows))
     assert "\n" not in str(told.value)
 
@@ -120,7 +120,7 @@ def test_a_faulty_row_is_one_line(tmp_path, change, said):
 def test_a_missing_file_is_not_measured(tmp_path):
     assert blind_labels.of(None, LIMITS, path=tmp_path / "none.jsonl") is None
     assert blind_labels.digest(tmp_path / "none.jsonl") is None
-    with pytest.raises(LabelError, match="none.jsonl is missing"):
+    with pytest.raises(LabelError, match=r"none\.jsonl is missing"):
         blind_labels.load(tmp_path / "none.jsonl")
 
 

@@ -133,7 +133,7 @@ def test_a_set_that_is_too_small_says_what_is_missing(tmp_path, n, lacking):
 
 
 def test_a_set_that_is_not_there_says_so(tmp_path):
-    with pytest.raises(BridgeError, match="none.jsonl is missing; it needs 300"):
+    with pytest.raises(BridgeError, match=r"none\.jsonl is missing; it needs 300"):
         bridge_set.load(LIMITS, tmp_path / "none.jsonl")
 
 
