@@ -153,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("check", help="what the frozen set lacks, and who has scored it")
     adding = commands.add_parser("add", help="score the set with a profile's judge")
     adding.add_argument("profile", help="its name in params/")
-    adding.add_argument("overrides", nargs="?", default="", help="as JSON, of the profile")
+    adding.add_argument("overrides", nargs="?", default="{}", help="as JSON, of the profile")
     asked = parser.parse_args(argv)
     try:
         table = bridge_set.load(params.load_gates())
