@@ -36,7 +36,7 @@ def local(smoke, tmp_path):
 def planted(monkeypatch, judge, saying: dict[str, str], share: float = 0.9):
     """Let the model give `share` of its probability to one spelling per question."""
 
-    def logprobs(batch):
+    def logprobs(batch, exact):
         rows = sum(len(pack.items) for pack in batch.packs)
         asked = len(batch.packs[0].question_ends[0])
         names = ["harmful"] if asked == 1 else [name for name in saying if name != "harmful"]
@@ -113,7 +113,7 @@ def test_a_text_that_is_too_long_is_truncated_and_an_empty_one_is_judged(local, 
 
 
 def test_a_score_that_is_no_number_is_an_error(local, to_judge, monkeypatch):
-    def logprobs(batch):
+    def logprobs(batch, exact):
         rows = sum(len(pack.items) for pack in batch.packs)
         return torch.full((rows, 4, len(local.reader.tokenizer)), float("nan"))
 
@@ -164,7 +164,7 @@ def test_options_are_weighed_among_each_other(reader, monkeypatch):
     probability = torch.full((1, 1, len(reader.tokenizer)), 1e-9)
     for value, share in {100.0: 0.03, 0.0: 0.01}.items():
         probability[0, 0, tokens[value]] = share
-    monkeypatch.setattr(reader, "_logprobs", lambda batch: probability.log())
+    monkeypatch.setattr(reader, "_logprobs", lambda batch, exact: probability.log())
     answers = reader.ask(PAIRS[:1], {"aligned": QUESTIONS["aligned"]})
     assert answers.expected["aligned"][0] == pytest.approx(75, abs=0.01)
     assert answers.mass["aligned"][0] == pytest.approx(0.04, abs=1e-4)

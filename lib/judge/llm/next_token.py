@@ -127,9 +127,10 @@ class NextToken:
         read.sort(key=lambda k: (items[k].prompt, len(items[k].answer)))
         budget = BUDGET.get(self.device.type, BUDGET["cpu"])
         packs = passes.pack_items([items[k] for k in read], min(PACK, budget))
+        allowed = _tokens_of(options)
         for batch in passes.batches(packs, budget, self.device):
             rows = [read[k] for pack in batch.packs for k in pack.items]
-            logprobs = self._logprobs(batch)  # (rows, questions, vocabulary)
+            logprobs = self._logprobs(batch, allowed)  # (rows, questions, vocabulary)
             for number, name in enumerate(asked):
                 mean, total = _over_options(logprobs[:, number], options[name])
                 expected[name][rows] = mean
@@ -138,16 +139,33 @@ class NextToken:
             tokens[k] = passes.Pack().cost(items[k])
         return Answers(expected, mass, tokens)
 
-    def _logprobs(self, batch: passes.Batch) -> torch.Tensor:
-        """Log-probabilities of the token after each question, items in the order of the packs."""
+    def _logprobs(self, batch: passes.Batch, exact: Sequence[int]) -> torch.Tensor:
+        """Log-probabilities of the token after each question, items in the order of the packs.
+
+        Those of the tokens `exact` are made in float32: bfloat16 would round them to an eighth.
+        """
         states = passes.run_layers(self.model, batch, (), lambda layer, states: None)
         length = batch.input_ids.shape[1]
         ends: list[list[int]] = []
         for number, pack in enumerate(batch.packs):
             ends += [[number * length + end for end in own] for own in pack.question_ends]
         at_ends = states.reshape(-1, states.shape[-1])[torch.tensor(ends, device=self.device)]
+        head = self.model.get_output_embeddings()
+        places = torch.tensor(exact, device=self.device)
         with torch.inference_mode():
-            return torch.log_softmax(self.model.get_output_embeddings()(at_ends).float(), -1)
+            logits = head(at_ends).float()
+            logits[..., places] = at_ends.float() @ head.weight[places].float().T
+            if getattr(head, "bias", None) is not None:
+                logits[..., places] += head.bias[places].float()
+            return torch.log_softmax(logits, -1)
+
+
+def _tokens_of(options: Mapping[str, Mapping[float, Sequence[int]]]) -> list[int]:
+    """Every token that begins an allowed answer to one of the questions."""
+    tokens: set[int] = set()
+    for of_question in options.values():
+        tokens.update(*of_question.values())
+    return sorted(tokens)
 
 
 def _longest(item: passes.Item) -> int:
