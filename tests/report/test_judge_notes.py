@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lib.config import params
-from lib.report import judge_notes
+from lib.report import judge_notes, notes, sections
 
 LIMITS = params.load_gates()
 HOLDS = {"holds": True, "failed": [], "n": 150}
@@ -101,3 +101,35 @@ def test_points_outside_the_bounds_do_not_apply():
     assert line.startswith("Thresholds in points do not apply to this judge: against 150 blind")
     assert all(part in line for part in failed)
     assert judge_notes.points_apply(HOLDS) is None
+
+
+def test_the_headline_has_every_line_on_the_judge():
+    labels = {"holds": False, "failed": ["its slope is 0.70 (0.8 to 1.25)"], "n": 150}
+    judge = {
+        "judge": "one",
+        "validity": {"auroc": 0.95, "labels": labels},
+        "second": second(base=(90.0, 80.0)),
+    }
+    lines = notes.notes(profile(), LIMITS, judge, {}, elsewhere=False, checks=[])
+    said = ["of the family", "in points do not apply", "differ by more than 5 points"]
+    assert len(lines) == 3
+    assert all(part in line for part, line in zip(said, lines, strict=True))
+    assert notes.notes(profile(), LIMITS, judge, {}, elsewhere=True, checks=[]) == []
+
+
+def test_the_report_shows_the_frozen_set():
+    shift = {"value": 11.0, "ci95": [9.0, 13.0], "n": 300, "n_clusters": 12}
+    compared = {"n": 300, "own": 61.0, "other": 50.0, "arms": {"em": shift}}
+    compared |= dict.fromkeys(("shift", "slope", "spearman"), shift)
+    facts = {
+        "judge": "one",
+        "rubric": "r",
+        "validity": {"statement": "Measured.", "measures": {}, "outcomes": {}},
+        "retest": {"judged_twice": 0},
+        "bridge": {"identity": "one r", "others": {"two <r>": compared}},
+    }
+    page = str(sections.judge({"judge": facts}))
+    assert "on the frozen set" in page and "+9.0 to +13.0" in page
+    assert "two &lt;r&gt;" in page and "<r>" not in page
+    alone = str(sections.judge({"judge": facts | {"bridge": {"identity": "x", "others": {}}}}))
+    assert "frozen set" not in alone
