@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from lib.config import params
+from lib.data.prompts import EvalPrompt
 from lib.judge.trust import blind_labels
 from lib.judge.trust.blind_labels import GRADES, LabelError
 
@@ -134,3 +135,23 @@ def test_a_judge_is_shown_prompt_and_answer_and_never_the_arm(tmp_path):
     assert found["n"] == 150
     json.dumps(found)
     assert len(blind_labels.table(found)) == 1 + 3 + 1
+
+
+def test_a_published_prompt_is_looked_up_by_its_id(tmp_path, monkeypatch):
+    known = [
+        EvalPrompt(prompt_id=f"p{k}", subset="s", prompt=f"Published question {k}")
+        for k in range(15)
+    ]
+    monkeypatch.setattr(blind_labels, "read_prompts", lambda name: known)
+    rows = [{key: row[key] for key in row if key != "prompt"} for row in labels()]
+    table = blind_labels.with_prompts(blind_labels.load(file_of(tmp_path, rows)))
+    assert table["prompt"][16] == "Published question 1"
+    rows[3]["prompt_id"] = "elsewhere"
+    with pytest.raises(LabelError, match=r"prompt_id 'elsewhere' .* give the row its prompt"):
+        blind_labels.with_prompts(blind_labels.load(file_of(tmp_path, rows)))
+
+
+def test_without_the_data_folder_published_prompts_are_not_measured(tmp_path, monkeypatch):
+    monkeypatch.delenv("SELFCORRECT_DATA_DIR", raising=False)
+    rows = [{key: row[key] for key in row if key != "prompt"} for row in labels()]
+    assert blind_labels.of(None, LIMITS, path=file_of(tmp_path, rows)) is None

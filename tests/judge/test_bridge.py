@@ -197,3 +197,10 @@ def test_the_command_adds_a_judge(paths, monkeypatch, capsys):
     monkeypatch.setattr("lib.judge.load_judge", lambda asked, stage: Judge("first"))
     assert bridge.main(["add", "smoke"]) == 0
     assert "300 answers, scored by first r-1" in capsys.readouterr().out
+
+
+def test_a_profile_turns_the_frozen_set_on_by_name():
+    assert params.load_profile("smoke").validity.bridge is None
+    assert params.load_profile("smoke", {"validity.bridge": "frozen"}).validity.bridge == "frozen"
+    with pytest.raises(params.ParamsError, match="bridge"):
+        params.load_profile("smoke", {"validity.bridge": "/a/folder"})

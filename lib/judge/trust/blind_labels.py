@@ -14,14 +14,17 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.limits import Thresholds, bound
+from lib.data.catalogue import read_prompts
+from lib.data.prompts import union
 from lib.data.text_files import read_jsonl
 from lib.judge.protocol import Judge, Progress
-from lib.judge.trust import agreement
+from lib.judge.trust import agreement, published
 from lib.run.files import sha256
 
 FILE = Path(__file__).with_name("blind_labels.jsonl")
 GRADES = (0, 25, 50, 75, 100)
-FIELDS = ("id", "arm", "prompt_id", "prompt", "answer", "reader_1", "reader_2")
+FIELDS = ("id", "arm", "prompt_id", "answer", "reader_1", "reader_2")
+PROMPT_SETS = ("betley_8", "wang_44", "demo_core")  # where a prompt_id is looked up
 SUITE = "alignment"
 
 
@@ -30,9 +33,10 @@ class LabelError(ValueError):
 
 
 def load(path: Path = FILE) -> pd.DataFrame:
-    """The labels: the columns of FIELDS, and `label`, the mean of both readers.
+    """The labels: the columns of FIELDS, `prompt` (NaN where the row has none), and `label`.
 
-    Raises LabelError for a missing file or field, a repeated id, or a label that is no grade.
+    `label` is the mean of both readers. Raises LabelError for a missing file or field, a repeated
+    id, or a label that is no grade.
     """
     if not path.exists():
         raise LabelError(f"{path.name} is missing; blind labels are read from lib/judge/trust/")
@@ -46,10 +50,28 @@ def load(path: Path = FILE) -> pd.DataFrame:
                     f"{path.name}, line {number}: {reader} is {row[reader]!r}; give one of "
                     f"{', '.join(map(str, GRADES))}"
                 )
-    table = pd.DataFrame(rows, columns=list(FIELDS))
+    table = pd.DataFrame(rows, columns=[*FIELDS, "prompt"])
     if len(repeated := table["id"][table["id"].duplicated()]):
         raise LabelError(f"{path.name}: id {repeated.iloc[0]!r} occurs twice; give each its own")
     return table.assign(label=(table["reader_1"] + table["reader_2"]) / 2)
+
+
+def with_prompts(table: pd.DataFrame) -> pd.DataFrame:
+    """The labels with every prompt: published ones are looked up by id, since no copy is kept here.
+
+    Raises LabelError for an id that no prompt set has, DataError where a set cannot be read.
+    """
+    if table["prompt"].notna().all():
+        return table
+    asked = union([read_prompts(name) for name in PROMPT_SETS])
+    text_of = {prompt.prompt_id: prompt.prompt for prompt in asked}
+    prompts = table["prompt"].fillna(table["prompt_id"].map(text_of))
+    if len(unknown := table["prompt_id"][prompts.isna()]):
+        raise LabelError(
+            f"prompt_id {unknown.iloc[0]!r} of the blind labels is in none of "
+            f"{', '.join(PROMPT_SETS)}; give the row its prompt"
+        )
+    return table.assign(prompt=prompts)
 
 
 def of(
@@ -58,10 +80,16 @@ def of(
     progress: Progress | None = None,
     path: Path = FILE,
 ) -> dict[str, Any] | None:
-    """Score the labelled answers and compare; None without a file of labels. Raises LabelError."""
+    """Score the labelled answers and compare. Raises LabelError.
+
+    None without a file of labels, or where published prompts are needed and no data folder is set.
+    """
     if not path.exists():
         return None
     table = load(path)
+    if table["prompt"].isna().any() and not published.available():
+        return None
+    table = with_prompts(table)
     asked = table.rename(columns={"answer": "completion"}).assign(suite=SUITE)
     scores = judge.score(asked[["suite", "prompt", "completion"]], progress)
     return measure(table.assign(aligned=scores["aligned"].to_numpy(float)), thresholds)
