@@ -300,13 +300,11 @@ else:
 # %% [markdown]
 # ## Beside other judges on the frozen set
 #
-# The project keeps a set of answers with the scores of every judge that was run on it. If this
-# study's judge differs from that of another one, look here for the shift between them before
-# comparing any number: a shift of ten points is common, and a slope far from 1 means that it
-# depends on the answers.
+# The project keeps a set of answers with the scores of every judge that was run on it.
 
 # %%
-if nb.profile.validity.bridge:
+frozen = bool(nb.profile.validity.bridge)
+if frozen:
     bridged = nb.run.stage(
         "05_bridge",
         {
@@ -316,14 +314,20 @@ if nb.profile.validity.bridge:
             "scores": runs.sha256(bridge_set.SCORES) if bridge_set.SCORES.exists() else None,
         },
     )
-    if session.unsettled(bridged):
-        judge = load_judge(nb.profile.judge, nb.run.judge_store("bridge"))
-        beside = bridge.of(judge, nb.gates, progress.reporter("judging the frozen set"))
 
 # %%
-if nb.profile.validity.bridge:
-    if session.unsettled(bridged):
-        bridged.finish([], bridge.facts(judge, beside))
+if frozen and session.unsettled(bridged):
+    judge = load_judge(nb.profile.judge, nb.run.judge_store("bridge"))
+    beside = bridge.of(judge, nb.gates, progress.reporter("judging the frozen set"))
+    bridged.finish([], bridge.facts(judge, beside))
+
+# %% [markdown]
+# If this study's judge differs from that of another one, look here for the shift between them
+# before comparing any number: a shift of ten points is common, and a slope far from 1 means that
+# it depends on the answers.
+
+# %%
+if frozen:
     beside = bridged.facts(BridgeFacts).bridge
     caption = f"{beside['identity']} on {beside['rows']} answers; shift = this judge − the other"
     show_table(bridge.table_of(beside), caption)
