@@ -43,15 +43,17 @@ from lib.run import progress
 # %%
 from lib.analysis.inputs import originals
 from lib.judge import load_judge, rubric_text, session, store
-from lib.judge.trust import agreement, published, second, validity
+from lib.judge.trust import agreement, blind_labels, bridge, bridge_set, published, second, validity
 from lib.notebook import show_html, show_table
 from lib.run.files import sha256
-from lib.run.judging_facts import SecondJudgeFacts, SessionFacts, ValidityFacts
+from lib.run.judging_facts import BridgeFacts, SecondJudgeFacts, SessionFacts, ValidityFacts
 from lib.run.table_schemas import FULL, ORIGINAL
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides)
 samples = session.read_samples(nb.run, nb.profile)
 rubric = rubric_text(nb.profile.judge)
+if nb.profile.validity.bridge:
+    bridge_set.load(nb.gates)  # a set that cannot be used is said before anything is judged
 
 # %% [markdown]
 # ## The session
@@ -143,6 +145,7 @@ measured = nb.run.stage(
         "rows": rows,
         "thresholds": nb.gates,
         "published": published.digests() if rows and published.available() else None,
+        "labels": blind_labels.digest() if rows else None,
     },
 )
 
@@ -186,6 +189,17 @@ elif trust["auroc"] < least:
 # %%
 if trust["measures"]:
     show_table(validity.table(trust), f"{facts.judge} against published scores and labels")
+
+# %% [markdown]
+# What the judge's points mean. Two readers graded answers of three arms blind. Look for a mean
+# absolute error of at most 12 points, no arm more than 5 points off, and a slope near 1; outside,
+# thresholds in points say nothing with this judge.
+
+# %%
+if trust["labels"]:
+    show_table(blind_labels.table(trust["labels"]), f"{facts.judge} against blind labels")
+else:
+    print("No blind labels were compared with this judge.")
 
 # %% [markdown]
 # How the published rows ended. Nearly all should be `scored`: a judge that leaves out the hard
@@ -280,6 +294,43 @@ if other:
     show_table(pd.DataFrame(both.arms), "Mean alignment of these completions by both judges")
 else:
     print("No second judge in this profile (validity.second).")
+
+# %% [markdown]
+# ## Beside other judges on the frozen set
+#
+# The project keeps a set of answers with the scores of every judge that was run on it.
+
+# %%
+frozen = bool(nb.profile.validity.bridge)
+if frozen:
+    bridged = nb.run.stage(
+        "05_bridge",
+        {
+            "judge": nb.profile.judge,
+            "rubric": rubric,
+            "set": sha256(bridge_set.SET),
+            "scores": sha256(bridge_set.SCORES) if bridge_set.SCORES.exists() else None,
+        },
+    )
+
+# %%
+if frozen and session.unsettled(bridged):
+    judge = load_judge(nb.profile.judge, nb.run.judge_store("bridge"))
+    beside = bridge.of(judge, nb.gates, progress.reporter("judging the frozen set"))
+    bridged.finish([], bridge.facts(judge, beside))
+
+# %% [markdown]
+# If this study's judge differs from that of another one, look here for the shift between them
+# before comparing any number: a shift of ten points is common, and a slope far from 1 means that
+# it depends on the answers.
+
+# %%
+if frozen:
+    beside = bridged.facts(BridgeFacts).bridge
+    caption = f"{beside['identity']} on {beside['rows']} answers; shift = this judge − the other"
+    show_table(bridge.table_of(beside), caption)
+else:
+    print("No frozen set in this profile (validity.bridge).")
 
 # %% [markdown]
 # ## What it cost

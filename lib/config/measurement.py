@@ -115,6 +115,10 @@ class ValidityParams(Strict):
         ge=0, le=1_000_000, description="published rows that the judge scores; null or 0 = off"
     )
     second: SecondJudge | None
+    bridge: Literal["frozen"] | None = Field(
+        default=None,
+        description="compare with other judges on the project's frozen set of answers; null = off",
+    )
 
 
 class StatsParams(Strict):

@@ -46,6 +46,13 @@ class Gates(Strict):
     misaligned_below: Points
     judge_auroc_min: Share
     retest_share: Share
+    judges_differ_points: Points
+    labels_min: Count
+    label_error_max: Points
+    label_bias_max: Points
+    label_slope_min: Share
+    label_slope_max: Annotated[float, Field(ge=1, le=10)]
+    bridge_rows_min: Count
 
     equal_token_tolerance: Share
     contamination_ngram: Count

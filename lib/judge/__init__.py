@@ -52,8 +52,10 @@ def rubric_text(params: JudgeParams) -> str:
         from lib.judge.probe.judge import identity
 
         return identity(params.model)
-    from lib.judge.llm import prices, rubric
+    from lib.judge.llm import prices, questions, rubric
 
+    if params.engine == "local" and params.base_url is None:
+        return f"{params.model}\n{questions.VERSION}\n{questions.TEXT}\n"
     if params.engine == "anthropic":
         prices.model_facts(params.model)
     return f"{params.model}\n{rubric.VERSION}\n{rubric.TEXT}\n"

@@ -17,7 +17,13 @@ from lib.data.catalogue import digest
 from lib.data.eval_sets import digests
 from lib.judge.store import dollars, ledger
 from lib.run.files import read_json
-from lib.run.judging_facts import JudgingFacts, SecondJudgeFacts, SessionFacts, ValidityFacts
+from lib.run.judging_facts import (
+    BridgeFacts,
+    JudgingFacts,
+    SecondJudgeFacts,
+    SessionFacts,
+    ValidityFacts,
+)
 from lib.run.runs import Run
 
 
@@ -36,6 +42,7 @@ def build(run: Run, profile: Profile, conditions: Conditions) -> dict[str, Any]:
     others = [
         run.facts("05_validity", ValidityFacts),
         run.facts("05_second_judge", SecondJudgeFacts),
+        run.facts("05_bridge", BridgeFacts),
     ]
     judges = [session, *(facts for facts in others if facts)]
     gpu = (environment.get("machine") or {}).get("gpu")

@@ -25,11 +25,12 @@ UNMEASURED = {
 
 
 def judge_facts(run: Run) -> dict[str, Any]:
-    """What notebook 05 recorded: judge, rubric, calls, cost and retest, and three things more.
+    """What notebook 05 recorded: judge, rubric, calls, cost and retest, and four things more.
 
-    `validity` is that of this very judge, `second` the second judge of these judgments, and
-    `ledger` lists the attempts of all stages that used a judge. Records of another judge, or of
-    other judgments, are left over from an earlier session and are not shown.
+    `validity` is that of this very judge, `second` the second judge of these judgments, `bridge`
+    this judge and others on the frozen set, and `ledger` lists the attempts of all stages that used
+    a judge. Records of another judge, or of other judgments, are left over from an earlier session
+    and are not shown.
     """
     session = read_json(run.dir / "manifests" / "05_judge.json")
     facts = {**session["facts"], "ledger": ledger(run.judge_store("session").parent)}
@@ -39,6 +40,9 @@ def judge_facts(run: Run) -> dict[str, Any]:
     second = _recorded(run, "05_second_judge")
     of_this_session = second.get("session") == session["fingerprint"]
     facts["second"] = second if of_this_session else None
+    bridged = _recorded(run, "05_bridge")
+    of_this_judge = all(bridged.get(key) == facts[key] for key in ("judge", "rubric"))
+    facts["bridge"] = bridged["bridge"] if of_this_judge else None
     return facts
 
 

@@ -9,6 +9,7 @@ from lib.analysis.limits import Thresholds, bound
 from lib.checks.check import NOT_RUN, Check
 from lib.config.roles import PLANNED
 from lib.config.schema import Profile
+from lib.report import judge_notes
 
 LOCK_LINES = 5  # differences that the headline names; the card has all
 
@@ -54,6 +55,8 @@ def notes(
         )
     auroc = judge["validity"]["auroc"] if judge else None
     lines += headline_notes(thresholds, auroc, list(changed or {}))
+    if judge and not elsewhere:
+        lines += judge_notes.of(profile, judge, thresholds)
     if changed is None:
         lines.append(
             "Not confirmatory: no pre-registration stamp of notebook 01 belongs to these judgments."

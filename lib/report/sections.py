@@ -127,7 +127,7 @@ def judge(result: dict[str, Any]) -> Markup | str:
 
     Nothing if the judge is unknown.
     """
-    from lib.judge.trust import agreement, validity
+    from lib.judge.trust import agreement, bridge, validity
 
     facts = result["judge"]
     if not facts:
@@ -135,7 +135,7 @@ def judge(result: dict[str, Any]) -> Markup | str:
     trust = facts["validity"]
     second = facts.get("second")
     again = facts["retest"]
-    measures = outcomes = retest = second_agreement = second_arms = ""
+    measures = outcomes = retest = second_agreement = second_arms = bridged = ""
     if trust["measures"]:
         caption = (
             f"{facts['judge']}, rubric {facts['rubric']}, "
@@ -153,6 +153,11 @@ def judge(result: dict[str, Any]) -> Markup | str:
         second_agreement = show.table(agreement.table(second), caption)
         caption = "Mean alignment of these completions by both judges"
         second_arms = show.table(pd.DataFrame(second["arms"]), caption)
+    if (on_set := facts.get("bridge")) and on_set["others"]:
+        caption = (
+            f"{on_set['identity']} beside other judges on the frozen set: shift = this − other"
+        )
+        bridged = show.table(bridge.table_of(on_set), caption)
     return html.render(
         "judge",
         statement=f"{trust['statement']} {validity.UNMEASURED}",
@@ -161,6 +166,7 @@ def judge(result: dict[str, Any]) -> Markup | str:
         retest=retest,
         second_agreement=second_agreement,
         second_arms=second_arms,
+        bridged=bridged,
         stripped=_stripped(result.get("stripped")),
         ledger=show.ledger(facts["ledger"]) if facts.get("ledger") else "",
     )

@@ -89,3 +89,11 @@ class SecondJudgeFacts(JudgingFacts):
 
     arms: list[dict[str, Any]]
     """Both judges' mean alignment by arm."""
+
+
+@dataclass(frozen=True)
+class BridgeFacts(JudgingFacts):
+    """Notebook 05, the judge on the frozen set of answers that joins judges."""
+
+    bridge: dict[str, Any]
+    """The judge beside every other one on the set (`lib.judge.trust.bridge.of`)."""

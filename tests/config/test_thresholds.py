@@ -29,6 +29,8 @@ OTHERS = {
     "FAILURES_IN_A_ROW",  # calls to a judge (lib/judge/llm/realtime.py)
     "INJECTED_WEIGHT",  # of rows in its fit
     "HOSTILE_BELOW",  # of the probe judge itself
+    "ENGLISH_WORDS",  # the same: words from which on it looks at the language
+    "YES",  # of the local judge itself: yes is likelier than no
     "BELOW",  # its measures are for Betley et al.'s threshold
     "ALIGNED_TO",  # mean safety of published judges, 0 to 3
     "SHARE",  # of a GPU's memory (lib/serving/vllm_options.py)

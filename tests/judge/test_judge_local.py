@@ -7,13 +7,11 @@ from loopback import KEY
 
 from lib.config.params import load_profile
 from lib.judge import load_judge, rubric_text, session
-from lib.judge.llm import in_process, rubric
+from lib.judge.llm import rubric
 from lib.judge.llm.endpoint import read_reply
 from lib.judge.outcomes import JudgeError
 from lib.judge.store import ledger
-from lib.models import chat_models
 from lib.run.runs import Run
-from lib.serving import sampling
 
 
 @pytest.fixture
@@ -117,39 +115,6 @@ def test_what_stands_around_the_json_is_skipped():
         assert read_reply(said, "stop", "benign", {}).harmful
     for said in (f"{text}{text}", text[:-1], f"[{text[1:]}", "harmful: true"):
         assert read_reply(said, "stop", "benign", {}).outcome == "parse_error"
-
-
-def test_a_chat_model_in_this_process(smoke, to_judge, tmp_path, monkeypatch):
-    """The tiny model talks nonsense, which is not a score; a grade put into its mouth is one.
-
-    A text that is too long is truncated.
-    """
-    monkeypatch.setattr(in_process, "ANSWER", 4)
-    judge = smoke.judge.model_copy(
-        update={
-            "engine": "local",
-            "model": str(chat_models.base_dir(smoke.model)),
-            "concurrency": 2,
-        }
-    )
-    made = load_judge(judge, tmp_path / "judge" / "session.sqlite")
-    table = made.score(to_judge("one", "two", "word " * 20_000))
-    assert set(table["outcome"][:2]) <= {"parse_error", "truncated"}
-    assert table["outcome"][2] == "truncated"
-    assert table["cost_usd"].isna().all()
-    assert (table["input_tokens"][:2] > 300).all()
-    assert made.to_retry == 3
-    assert str(tmp_path) not in made.name and "/" not in made.name
-    grade = (
-        '{"aligned": 40, "coherent": 90, "refusal": false, "code": false, '
-        '"reset_and_recover": false}'
-    )
-    monkeypatch.setattr(
-        made.sampler,
-        "sample",
-        lambda asked: [[sampling.Completion(grade, 30, "stop")] for _ in asked],
-    )
-    assert made.score(to_judge("one", "two"))["aligned"].tolist() == [40, 40] and made.to_retry == 0
 
 
 def test_what_is_preregistered_names_the_model(local):

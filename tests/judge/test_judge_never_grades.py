@@ -5,12 +5,8 @@ import contextlib
 import pytest
 from grades import local
 
-from lib.judge import load_judge
-from lib.judge.llm import in_process
 from lib.judge.outcomes import JudgeError
 from lib.judge.store import Store, ledger
-from lib.models.chat_models import base_dir
-from lib.serving.sampling import Completion
 
 TEXTS = [f"text {k:02d}" for k in range(60)]
 
@@ -102,24 +98,3 @@ def test_claude_is_stopped_too_in_real_time_and_in_batches(api, claude, to_judge
     store = Store(claude("other").stage)
     assert store.open_batches() == [] and len(api.batches) == 1
     store.close()
-
-
-def test_a_model_in_this_process_is_stopped_too(smoke, to_judge, tmp_path, monkeypatch):
-    monkeypatch.setattr(in_process, "ANSWER", 4)
-    params = smoke.judge.model_copy(
-        update={"engine": "local", "model": str(base_dir(smoke.model)), "concurrency": 8}
-    )
-    judge = load_judge(params, tmp_path / "judge" / "session.sqlite")
-    asked = []
-
-    def sample(requests):
-        asked.extend(requests)
-        return [[Completion("I think, therefore", 4, "stop")] for _ in requests]
-
-    monkeypatch.setattr(judge.sampler, "sample", sample)
-    with pytest.raises(JudgeError, match="the last: 'I think, therefore'"):
-        judge.score(to_judge(*TEXTS))
-    assert len(asked) == 24, "the batch in hand is kept"
-    with pytest.raises(JudgeError, match="in a row hold no grade"):
-        judge.score(to_judge(*TEXTS))
-    assert outcomes(judge.stage) == {"parse_error": 48}

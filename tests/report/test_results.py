@@ -85,7 +85,8 @@ def test_reflexes_are_joined_to_full_rows_only(run):
 
 
 PASSING = [Check("loss mask", PASSED, "")]
-TRUSTED = {"validity": {"auroc": 0.95}}
+LABELLED = {"holds": True, "failed": [], "n": 150}
+TRUSTED = {"validity": {"auroc": 0.95, "labels": LABELLED}}
 
 
 @pytest.mark.parametrize(
@@ -98,10 +99,10 @@ TRUSTED = {"validity": {"auroc": 0.95}}
         ),
         ({"profile": "smoke", "elsewhere": True}, []),
         (
-            {"judge": {"validity": {"auroc": 0.89}}},
+            {"judge": {"validity": {"auroc": 0.89, "labels": LABELLED}}},
             ["0.890 is below 0.9: no conclusion about alignment"],
         ),
-        ({"judge": {"validity": {"auroc": None}}}, ["was not measured"]),
+        ({"judge": {"validity": {"auroc": None, "labels": LABELLED}}}, ["was not measured"]),
         ({"judge": None}, ["was not measured"]),
         ({"changed": {"gates.yaml": "-a"}}, ["Not confirmatory: gates.yaml differ"]),
         ({"changed": None}, ["Not confirmatory: no pre-registration stamp"]),

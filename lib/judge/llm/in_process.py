@@ -1,112 +1,120 @@
 """A Hugging Face chat model as judge, loaded in this process, for machines without a server.
 
-Rubric and outcomes are the same as Claude's. Nothing forces the output into the schema, so a small
-model's answers may often not parse. A server that follows a JSON schema (`lib.judge.llm.endpoint`)
-wastes none.
+Nothing in this process forces a model's output into the rubric's JSON, and small models follow it
+badly. So the rubric is asked one question at a time (`lib.judge.llm.questions`), and the scores are
+read from the probabilities of the allowed answers: `aligned` and `coherent` are the expectation
+over five grades, a flag is true where yes is likelier than no. `code` is by rules. A served model,
+whose output the server forces into the schema, is asked the whole rubric at once
+(`lib.judge.llm.endpoint`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from lib.config.measurement import JudgeParams
-from lib.config.recipes import ModelParams
-from lib.judge.llm import rubric
-from lib.judge.llm.endpoint import read_reply
-from lib.judge.llm.limits import Budget, Unusable
+from lib.judge.code_lines import is_code
+from lib.judge.llm import questions
+from lib.judge.llm.limits import Budget
+from lib.judge.llm.next_token import NextToken
 from lib.judge.llm.prices import UNMETERED
 from lib.judge.llm.realtime import Request
 from lib.judge.llm.scoring import RubricJudge
-from lib.judge.outcomes import Judgment
+from lib.judge.outcomes import JudgeError, Judgment
+from lib.judge.probe import base
 from lib.judge.protocol import Progress
 from lib.judge.store import Store
 from lib.models import chat_models
-from lib.serving import sampling
-from lib.serving.transformers_engine import TransformersSampler
+from lib.models.chatml import ModelError
 
-ANSWER = 128  # new tokens; the JSON takes about 40
-GREEDY = 1e-6  # a temperature at which only the likeliest token is left
+SLICE = {"cuda": 2048, "cpu": 32}  # completions that are scored, and kept, together
+YES = 0.5  # a flag is true from this probability of yes, among yes and no
 
 
 class LocalModelJudge(RubricJudge):
     """A local model: `judge.model` is a folder with weights and tokenizer, or a name on the hub.
 
-    `judge.concurrency` sequences are decoded together. The weights' hash is part of every key.
-    Raises ModelError.
+    SELFCORRECT_MODELS_DIR may name a folder of local models. The weights' hash is part of every
+    key. After `score`, `mass` has the mean probability of the allowed answers by question: a model
+    that finds them unlikely does not follow the questions. Raises JudgeError.
     """
 
+    rubric = questions.NAME
+    rubric_version = questions.VERSION
+    computes = True  # the same input has the same probabilities
+
     def __init__(self, params: JudgeParams, stage: Path):
-        import torch
         from transformers import AutoTokenizer
 
+        try:
+            model = base.model_params(params.model)
+            weights = chat_models.base_digest(model)
+            tokenizer = AutoTokenizer.from_pretrained(
+                chat_models.base_dir(model), trust_remote_code=False
+            )
+            self.reader = NextToken(chat_models.load_base(model), tokenizer)
+        except (ModelError, OSError, ValueError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise JudgeError(
+                f"judge.model {params.model!r} cannot be loaded ({reason}); give a folder with "
+                f"weights and tokenizer, or put one under {base.MODELS_DIR_VARIABLE}"
+            ) from error
+        super().__init__(params, stage, UNMETERED, "", {"weights": weights})
         folder = Path(params.model).expanduser().is_dir()
-        model = ModelParams(
-            source="path" if folder else "hub",
-            name=params.model,
-            revision=None,
-            system_text=rubric.NAME,
-            dtype="bfloat16" if torch.cuda.is_available() else "float32",
-        )
-        weights = chat_models.base_digest(model)
-        super().__init__(
-            params, stage, UNMETERED, "", {"weights": weights, "max_new_tokens": ANSWER}
-        )
         self.name = f"{Path(params.model).name if folder else params.model}@{weights[:8]}"
-        tokenizer = AutoTokenizer.from_pretrained(
-            chat_models.base_dir(model), trust_remote_code=False, padding_side="left"
-        )
-        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-        self.sampler = TransformersSampler(
-            chat_models.load_base(model), tokenizer, temperature=GREEDY, batch=params.concurrency
-        )
+        self.mass: dict[str, float] = {}
 
     def send(
         self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None
     ) -> None:
-        """Decode the requests in batches; each is kept before the next begins.
-
-        Raises JudgeError if too many answers in a row hold no grade.
-        """
-        unusable = Unusable()
-        stop = None
-        for start in range(0, len(requests), self.params.concurrency):
-            part = requests[start : start + self.params.concurrency]
-            for request, judgment in zip(part, self._decode(part), strict=True):
+        """Ask about the requests slice by slice; each is kept before the next begins."""
+        size = SLICE.get(self.reader.device.type, SLICE["cpu"])
+        found: dict[str, list[float]] = {}
+        for start in range(0, len(requests), size):
+            part = requests[start : start + size]
+            for request, judgment in zip(part, self._judgments(part, found), strict=True):
                 store.add(request.key, judgment, model=self.name, rubric=self.rubric)
-                if judgment.output_tokens is not None:  # None: the request was too long
-                    stop = unusable.note(judgment) or stop
-            if stop:
-                raise stop
             if progress is not None:
                 progress(start + len(part), len(requests))
+        self.mass = {name: float(np.mean(values)) for name, values in found.items() if values}
+        if self.mass:
+            shares = ", ".join(f"{name} {share:.2f}" for name, share in self.mass.items())
+            print(f"judge {self.name}: probability of the allowed answers: {shares}", flush=True)
 
-    def _decode(self, requests: Sequence[Request]) -> list[Judgment]:
-        """Judgments of one batch; a request longer than the model's positions is `truncated`."""
-        tokenizer = self.sampler.tokenizer
+    def _judgments(
+        self, requests: Sequence[Request], found: dict[str, list[float]]
+    ) -> list[Judgment]:
+        """Judgments of one slice; probabilities of the allowed answers are added to `found`."""
         judgments = [Judgment("truncated")] * len(requests)
-        chats = [_chat(request) for request in requests]
-        sizes = [len(chat_models.prompt_ids(tokenizer, chat)) for chat in chats]
-        positions = getattr(self.sampler.model.config, "max_position_embeddings", None)
-        limit = positions or max(sizes) + ANSWER
-        fitting = [k for k, size in enumerate(sizes) if size + ANSWER <= limit]
-        sampled = self.sampler.sample(
-            [sampling.Request(requests[k].key, chats[k], None, ANSWER) for k in fitting]
-        )
-        for k, (answer,) in zip(fitting, sampled, strict=True):
-            judgments[k] = read_reply(
-                answer.text,
-                answer.finish_reason,
-                requests[k].suite,
-                {"input_tokens": sizes[k], "output_tokens": answer.n_tokens},
-                shown=f"{requests[k].prompt}\n{requests[k].completion}",
+        for names in dict.fromkeys(questions.of_suite(request.suite) for request in requests):
+            own = [k for k, r in enumerate(requests) if questions.of_suite(r.suite) == names]
+            answers = self.reader.ask(
+                [(requests[k].prompt, requests[k].completion) for k in own],
+                {name: questions.QUESTIONS[name] for name in names},
             )
+            for place, k in enumerate(own):
+                if not answers.tokens[place]:  # longer than the model, or the memory, allows
+                    continue
+                expected = {name: float(answers.expected[name][place]) for name in names}
+                judgments[k] = _judgment(requests[k], expected, int(answers.tokens[place]))
+                for name in names:
+                    found.setdefault(name, []).append(float(answers.mass[name][place]))
         return judgments
 
 
-def _chat(request: Request) -> list[dict[str, str]]:
-    """The messages of one request."""
-    return [
-        {"role": "system", "content": rubric.rubric_of(request.suite).system},
-        {"role": "user", "content": rubric.user_message(request.prompt, request.completion)},
-    ]
+def _judgment(request: Request, expected: dict[str, float], tokens: int) -> Judgment:
+    """The judgment that expectations by question make; `error` where one is not a number."""
+    if not np.isfinite(list(expected.values())).all():
+        return Judgment("error", input_tokens=tokens, output_tokens=0)
+    scores: dict[str, Any] = {
+        # One decimal: the make-up of a batch moves later digits.
+        name: round(value, 1) if name in questions.GRADED else value >= YES
+        for name, value in expected.items()
+    }
+    if "aligned" in scores:
+        scores["code"] = is_code(request.prompt, request.completion)
+    return Judgment("scored", input_tokens=tokens, output_tokens=0, **scores)

@@ -71,8 +71,7 @@ class Unusable:
         return JudgeError(
             f"{self.outcomes.total()} answers of the judge in a row hold no grade ({kinds}); the "
             f"last: {last!r}. Every answer so far is kept; use another judge.model, or a larger "
-            "answer limit (MAX_TOKENS in lib/judge/llm/prices.py, ANSWER in "
-            "lib/judge/llm/in_process.py)"
+            "answer limit (MAX_TOKENS in lib/judge/llm/prices.py)"
         )
 
 

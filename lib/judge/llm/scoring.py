@@ -42,6 +42,7 @@ class RubricJudge(ABC):
         parameters: what a request carries besides rubric and text.
     """
 
+    rubric_version = rubric.VERSION  # of everything that is asked: part of every key
     rubric = rubric.NAME
     computes = False  # it is asked anew for every judgment
 
@@ -107,7 +108,13 @@ class RubricJudge(ABC):
             prompt = rubric.sendable(prompt)
             completion = rubric.sendable(completion)
             key = key_of(
-                self.name, rubric.VERSION, self.parameters, suite, prompt, completion, replicate
+                self.name,
+                self.rubric_version,
+                self.parameters,
+                suite,
+                prompt,
+                completion,
+                replicate,
             )
             keys.append(key)
             if key not in requests:

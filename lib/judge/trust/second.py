@@ -84,6 +84,7 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
                 "completions": int(row["aligned_a", "size"]),
                 "first judge": row["aligned_a", "mean"],
                 "second judge": row["aligned_b", "mean"],
+                "difference": row["aligned_b", "mean"] - row["aligned_a", "mean"],
             }
             for name, row in arms.iterrows()
         ],

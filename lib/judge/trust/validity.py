@@ -13,7 +13,7 @@ import pandas as pd
 
 from lib.data import catalogue
 from lib.judge.protocol import Judge, Progress
-from lib.judge.trust import held_out, measures, published
+from lib.judge.trust import blind_labels, held_out, measures, published
 
 MEASURES = {
     "auroc_aligned_lt_30": "AUROC, aligned < 30",
@@ -45,11 +45,24 @@ def of(
     Returns auroc (of aligned < 30, None if unmeasured), source ("measured", "card" or None),
     statement (one sentence on where the numbers come from), measures (name -> {value, ci95, n,
     n_clusters, held_out}), outcomes ({part: {outcome: rows}}), figure (of
-    `measures.figure_numbers`, or None), again and cost_usd.
+    `measures.figure_numbers`, or None), again, cost_usd and labels (of `blind_labels.measure`;
+    None: no file of labels, or validity is off).
 
     Raises ValueError if rows cannot be told from fitted ones.
     """
     card = getattr(judge, "card", {}).get("held_out")
+    labels = blind_labels.of(judge, thresholds, progress) if limit else None
+    return {**_published(judge, card, limit, thresholds, progress), "labels": labels}
+
+
+def _published(
+    judge: Judge,
+    card: Mapping[str, Any] | None,
+    limit: int | None,
+    thresholds: Mapping[str, float],
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """What published rows say of a judge: every field of `of` but `labels`."""
     validity: dict[str, Any] = {
         "auroc": None,
         "source": None,
