@@ -25,10 +25,11 @@ ORDER = (
     "serving",
     "judge",
     "traces",
+    "em_sets",
     "checks",
     "report",
 )
-ENTRY_POINTS = {"notebook", "pilot", "pipeline", "score"}  # nothing in lib imports these
+ENTRY_POINTS = {"ladder", "notebook", "pilot", "pipeline", "score"}  # nothing in lib imports these
 FILES = sorted(LIB.rglob("*.py"))
 
 

@@ -30,7 +30,9 @@ MACHINE_KEYS = {
 NOT_STAMPED = "not stamped: an earlier version of the project started this run"
 
 
-def registered(profile: Profile, rubric: str, eval_prompts: list[EvalPrompt]) -> dict[str, str]:
+def registered(
+    run: Run, profile: Profile, rubric: str, eval_prompts: list[EvalPrompt]
+) -> dict[str, str]:
     """The texts that are pre-registered, by file name.
 
     profile.json holds seeds and recipes without machine keys. em_sets.json holds the sha256 of
@@ -46,7 +48,7 @@ def registered(profile: Profile, rubric: str, eval_prompts: list[EvalPrompt]) ->
         "rubric.txt": rubric,
         "eval_prompts.jsonl": "".join(prompt_lines),
         "profile.json": _json(profile.model_dump(mode="json", exclude=MACHINE_KEYS)),
-        "em_sets.json": _json({name: digest(name) for name in phase2_sets(profile)}),
+        "em_sets.json": _json({name: digest(name, run) for name in phase2_sets(profile)}),
     }
 
 
@@ -80,7 +82,7 @@ def stamp(
             manifest["overrides"] = overrides
             write_json(run.manifest, manifest)
         return manifest["preregistration"]
-    texts = registered(profile, rubric, eval_prompts)
+    texts = registered(run, profile, rubric, eval_prompts)
     for name, text in texts.items():
         write_text(run.dir / "preregistration" / name, text)
     manifest = {
@@ -109,7 +111,7 @@ def changes(
         return None
     stamped = read_json(run.manifest)["preregistration"]["sha256"]
     changed = {}
-    for name, text in registered(profile, rubric, eval_prompts).items():
+    for name, text in registered(run, profile, rubric, eval_prompts).items():
         if name not in stamped:
             changed[f"{name} ({NOT_STAMPED})"] = text
         elif stamped[name] != fingerprint(text):

@@ -47,6 +47,11 @@ class Gates(Strict):
     judge_auroc_min: Share
     retest_share: Share
 
+    em_set_rows_min: Count
+    em_set_questions_min: Count
+    ladder_damage_points: Points
+    ladder_coherence_drop_points: Points
+
     equal_token_tolerance: Share
     contamination_ngram: Count
     contamination_jaccard: Share
