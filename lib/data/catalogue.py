@@ -42,6 +42,11 @@ def entry(name: str) -> dict:
     return catalogue()[name]
 
 
+def built_sets(names: Iterable[str]) -> list[str]:
+    """Those of the entries that are built for the run that uses them. Raises ParamsError."""
+    return [name for name in names if "built" in entry(name)]
+
+
 def path_of(name: str, run: Run | None = None) -> Path:
     """The entry's file, verified. Raises DataError if it is absent or its sha256 differs.
 

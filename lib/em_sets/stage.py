@@ -30,11 +30,6 @@ if TYPE_CHECKING:
 SETS = ("persona_advice", "persona_advice_control")
 
 
-def is_built(name: str) -> bool:
-    """Whether a set of the catalogue is built for the run that uses it."""
-    return "built" in catalogue.entry(name)
-
-
 def selecting_judge(profile: Profile) -> JudgeParams:
     """Who selects rows. Never in batches: rounds wait for each other, and one could take a day."""
     named = getattr(profile.traces, "judge", None) or profile.judge
