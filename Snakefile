@@ -9,9 +9,10 @@ from pathlib import Path
 
 from lib.config import arguments
 from lib.config.experiment import Experiment
-from lib.config.params import ParamsError
+from lib.config.params import ParamsError, load_profile
 from lib.data import catalogue
 from lib.run import runs
+from lib.run.dose import with_choice
 from lib.run.paths import shown
 
 
@@ -32,9 +33,9 @@ def given(key, default):
 try:
     PROFILE = given("PROFILE", "demo")
     OVERRIDES = os.environ.get("OVERRIDES") or "{}"
-    EXPERIMENT = Experiment.load(PROFILE, OVERRIDES)
-    P = EXPERIMENT.profile
     RUN = arguments.name("run", given("RUN", PROFILE))
+    EXPERIMENT = Experiment.of(with_choice(load_profile(PROFILE, OVERRIDES), runs.Run(RUN)))
+    P = EXPERIMENT.profile
     FOLDER = shown(runs.Run(RUN).dir)
 except ParamsError as error:
     raise SystemExit(f"Snakefile: {error}")

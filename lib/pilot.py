@@ -24,6 +24,7 @@ from lib.judge import Judge, load_judge, rubric_text, session
 from lib.judge.trust import agreement, validity
 from lib.report import notes
 from lib.report.result import Context, RunResult
+from lib.run.dose import with_choice
 from lib.run.runs import Run, read_json, write_text
 from lib.run.table_schemas import JUDGMENTS
 
@@ -107,7 +108,7 @@ def _notes(
 def main(run_name: str, profile_name: str, overrides: str) -> None:
     """Judge, decide, and write the result of the pilot, and that of a run which it stops."""
     run = Run(run_name)
-    profile = load_profile(profile_name, overrides)
+    profile = with_choice(load_profile(profile_name, overrides), run)
     result = decide(run, profile, load_judge(profile.judge, run.judge_store("pilot")))
     if result.stop:
         write_text(run.result, result.to_json())

@@ -16,6 +16,7 @@ from lib.config.params import PARAMS_DIR
 from lib.config.schema import Profile
 from lib.data.catalogue import digest
 from lib.data.prompts import EvalPrompt
+from lib.run.dose import choice_file
 from lib.run.runs import Run, environment, fingerprint, read_json, write_json, write_text
 
 # Ways of running, not of the science: they may change between machines without notice.
@@ -36,13 +37,14 @@ def registered(
     """The texts that are pre-registered, by file name.
 
     profile.json holds seeds and recipes without machine keys. em_sets.json holds the sha256 of
-    every Phase-2 set. rubric.txt holds the judge with its rubric and the hash of its heads.
+    every Phase-2 set, ladder.json the ladder's table and choice where there is one. rubric.txt
+    holds the judge with its rubric and the hash of its heads.
     """
     prompt_lines = (
         json.dumps(prompt.__dict__, ensure_ascii=False, sort_keys=True) + "\n"
         for prompt in eval_prompts
     )
-    return {
+    texts = {
         "gates.yaml": (PARAMS_DIR / "gates.yaml").read_text(encoding="utf-8"),
         "conditions.yaml": (PARAMS_DIR / "conditions.yaml").read_text(encoding="utf-8"),
         "rubric.txt": rubric,
@@ -50,6 +52,9 @@ def registered(
         "profile.json": _json(profile.model_dump(mode="json", exclude=MACHINE_KEYS)),
         "em_sets.json": _json({name: digest(name, run) for name in phase2_sets(profile)}),
     }
+    if profile.ladder is not None:
+        texts["ladder.json"] = choice_file(run).read_text(encoding="utf-8")
+    return texts
 
 
 def phase2_sets(profile: Profile) -> list[str]:
