@@ -11,6 +11,7 @@ from lib.config.experiment import Experiment
 from lib.config.measurement import JudgeParams
 from lib.config.params import ParamsError
 from lib.config.schema import Profile
+from lib.config.validation import validate
 from lib.data import catalogue, eval_sets
 from lib.data.chat_files import STAGE
 from lib.data.prompts import ContaminationGate
@@ -32,8 +33,10 @@ SETS = ("persona_advice", "persona_advice_control")
 
 def selecting_judge(profile: Profile) -> JudgeParams:
     """Who selects rows. Never in batches: rounds wait for each other, and one could take a day."""
-    named = getattr(profile.traces, "judge", None) or profile.judge
-    return named.model_copy(update={"batch": False})
+    named = getattr(profile.traces, "judge", None)  # a profile may name one for the selection
+    own = named.model_dump() if named else {}
+    merged = {**profile.judge.model_dump(), **own, "batch": False}
+    return validate(JudgeParams, merged, f"params/{profile.profile}.yaml, traces.judge")
 
 
 def gate_of(experiment: Experiment) -> ContaminationGate:

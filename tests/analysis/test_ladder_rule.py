@@ -108,7 +108,7 @@ def judged():
 
 
 def test_the_numbers_of_a_table(judged):
-    """Planted: the strong rung is bad on two near prompts alone, and a third of its text is code."""
+    """Planted: the strong rung is bad on two near prompts alone."""
     near = ["p00", "p01"]
     is_strong = judged["condition"] == "strong"
     judged.loc[is_strong & ~judged["prompt_id"].isin(near), "aligned"] = 90.0

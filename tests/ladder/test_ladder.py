@@ -96,9 +96,7 @@ def test_a_ladder_chooses_writes_and_records(run, monkeypatch):
     with pytest.raises(TypeError):
         climb(run, LEVELS, **{"ladder": {**LADDER, "rungs": [FIRST, SECOND, third]}})
     refused(
-        lambda: dose.with_choice(
-            experiment(**{"phase2.epochs": 1, "ladder.samples": 2}).profile, run
-        ),
+        lambda: dose.with_choice(experiment(ladder={**LADDER, "samples": 2}).profile, run),
         "another model, phase2",
         "make ladder PROFILE=smoke RUN=r",
         error=ParamsError,
