@@ -47,6 +47,7 @@ def decide(run: Run, profile: Profile, judge: Judge) -> RunResult:
         thresholds=thresholds,
         n_resamples=profile.stats.resamples,
         random_seed=profile.stats.seed,
+        near_field=profile.data.near_field,
     )
     decision = gates.decide(analysis, thresholds)
     trust = {
