@@ -1,4 +1,4 @@
-# report · score · test (without the slow tests) · test-all · lint · notebooks · bench · clean.
+# report · em_set · ladder · score · test (without the slow tests) · test-all · lint · notebooks · bench · clean.
 # Each target makes its environment itself.
 PROFILE ?= demo
 OVERRIDES ?= {}
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
-.PHONY: report score test test-all lint notebooks bench clean gpu-host
+.PHONY: report em_set ladder score test test-all lint notebooks bench clean gpu-host
 .DEFAULT_GOAL := report
 
 # Parameters go to the pipeline as they were typed: nothing expands a $ or reads a name as a number.
@@ -33,6 +33,15 @@ report: override export RUN := $(value RUN)
 report: override export OVERRIDES := $(value OVERRIDES)
 report: $(READY)
 	@exec "$(VENV)/bin/python" -m lib.pipeline
+
+# The EM set of a run, and the ladder that chooses the dose of Phase 2 (docs/em_sets.md).
+em_set ladder: override export PROFILE := $(value PROFILE)
+em_set ladder: override export RUN := $(value RUN)
+em_set ladder: override export OVERRIDES := $(value OVERRIDES)
+em_set: $(READY)
+	@exec "$(VENV)/bin/python" -m lib.em_sets
+ladder: $(READY)
+	@exec "$(VENV)/bin/python" -m lib.ladder
 
 # One process per core, each with whole files, since the tests of a file share what was made for
 # them.

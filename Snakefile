@@ -10,7 +10,10 @@ from pathlib import Path
 from lib.config import arguments
 from lib.config.arguments import ParamsError
 from lib.config.experiment import Experiment
+from lib.config.params import load_profile
+from lib.data import catalogue
 from lib.run import runs
+from lib.run.dose import with_choice
 from lib.run.paths import shown
 
 
@@ -31,9 +34,9 @@ def given(key, default):
 try:
     PROFILE = given("PROFILE", "demo")
     OVERRIDES = os.environ.get("OVERRIDES") or "{}"
-    EXPERIMENT = Experiment.load(PROFILE, OVERRIDES)
-    P = EXPERIMENT.profile
     RUN = arguments.name("run", given("RUN", PROFILE))
+    EXPERIMENT = Experiment.of(with_choice(load_profile(PROFILE, OVERRIDES), runs.Run(RUN)))
+    P = EXPERIMENT.profile
     FOLDER = shown(runs.Run(RUN).dir)
 except ParamsError as error:
     raise SystemExit(f"Snakefile: {error}")
@@ -50,12 +53,14 @@ GROUPS = {"all": ARMS}
 if P.stop_at_gate1:
     GROUPS = {"first": FIRST, "rest": [arm for arm in ARMS if arm not in FIRST]}
 GROUPS = {name: arms for name, arms in GROUPS.items() if arms}
+BUILT = ["em_set"] if catalogue.built_sets(EXPERIMENT.em_sets()) else []
 PHASE1 = [arm for arm in ARMS if arm == "all" or EXPERIMENT.phase1_kind(arm)]
 PHASE2 = [arm for arm in ARMS if arm == "all" or EXPERIMENT.has_adapter(arm)]
 
 
 def stages():
     """The names of all stages, in the order in which they run."""
+    yield from BUILT
     yield "01_build_traces"
     for group, arms in GROUPS.items():
         for seed in SEEDS:
@@ -130,9 +135,22 @@ rule site:
     shell: "{params.command}"
 
 
+# Sets that are built for the run come first: notebook 01 shows them and keeps traces apart from them.
+rule em_set:
+    input: *COMMON, "params/gates.yaml"
+    output: touch(f"{DONE}/em_set")
+    threads: workflow.cores
+    params:
+        announce=announce("em_set") if BUILT else "false",
+        command=shlex.join([sys.executable, "-m", "lib.em_sets", RUN, PROFILE, OVERRIDES]),
+    shell: "{params.announce} && {params.command}"
+
+
 # Every job takes all cores: Snakemake would otherwise hold it, and so PyTorch in it, to one thread.
 rule build_traces:
-    input: *COMMON, "params/gates.yaml", notebook="notebooks/01_build_traces.ipynb"
+    input:
+        *COMMON, "params/gates.yaml", [f"{DONE}/{name}" for name in BUILT],
+        notebook="notebooks/01_build_traces.ipynb",
     output: touch(f"{DONE}/01_build_traces")
     threads: workflow.cores
     params: command=papermill("01_build_traces")

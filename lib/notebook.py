@@ -16,6 +16,7 @@ from lib.config import arguments
 from lib.config.experiment import Experiment
 from lib.config.schema import Conditions, Profile
 from lib.display import show
+from lib.run.dose import with_choice
 from lib.run.runs import Run, open_run
 
 
@@ -59,12 +60,16 @@ class Notebook:
 def start(*, profile: Any, seed: Any, run: Any, overrides: Any, condition: Any = "all") -> Notebook:
     """The set-up of a notebook from its parameters, exactly as papermill passed them.
 
-    Raises ParamsError if one is mistyped, unknown or out of range, and ValueError if the run
+    A profile with a ladder has the dose that the ladder chose.
+
+    Raises ParamsError if one is mistyped, unknown or out of range, or the ladder chose no dose for
+    this profile, and ValueError if the run
     belongs to another profile. Each is one line with the remedy.
     """
     experiment = Experiment.load(profile, overrides)
     seed = arguments.seed(seed)
     opened = open_run(experiment.profile, run)
+    experiment = Experiment.of(with_choice(experiment.profile, opened))
     return Notebook(experiment, opened, seed, experiment.select(condition))
 
 

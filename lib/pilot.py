@@ -25,6 +25,7 @@ from lib.judge.protocol import Judge
 from lib.judge.trust import agreement, validity
 from lib.report import notes
 from lib.report.result import Context, RunResult
+from lib.run.dose import with_choice
 from lib.run.files import read_json, write_text
 from lib.run.runs import Run
 from lib.run.table_schemas import JUDGMENTS
@@ -48,6 +49,7 @@ def decide(run: Run, profile: Profile, judge: Judge) -> RunResult:
         thresholds=thresholds,
         n_resamples=profile.stats.resamples,
         random_seed=profile.stats.seed,
+        near_field=profile.data.near_field,
     )
     decision = gates.decide(analysis, thresholds)
     trust = {
@@ -109,7 +111,7 @@ def _notes(
 def main(run_name: str, profile_name: str, overrides: str) -> None:
     """Judge, decide, and write the result of the pilot, and that of a run which it stops."""
     run = Run(run_name)
-    profile = load_profile(profile_name, overrides)
+    profile = with_choice(load_profile(profile_name, overrides), run)
     result = decide(run, profile, load_judge(profile.judge, run.judge_store("pilot")))
     if result.stop:
         write_text(run.result, result.to_json())

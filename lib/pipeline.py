@@ -23,7 +23,7 @@ import psutil
 
 from lib.config import arguments, params
 from lib.config.arguments import ParamsError
-from lib.run import runs
+from lib.run import dose, runs
 from lib.run.paths import shown
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -81,7 +81,9 @@ def given() -> str:
     overrides = os.environ.get("OVERRIDES") or "{}"
     profile = params.load_profile(os.environ.get("PROFILE", "demo"), overrides)
     params.load_gates()
-    return arguments.name("RUN", os.environ.get("RUN", profile.profile))
+    name = arguments.name("RUN", os.environ.get("RUN", profile.profile))
+    dose.with_choice(profile, runs.Run(name))
+    return name
 
 
 @contextmanager

@@ -42,6 +42,7 @@ from lib import notebook
 from lib.checks import preregistration
 from lib.data import catalogue, eval_sets, prompts, training_sets
 from lib.display import show
+from lib.em_sets import shown
 from lib.models import chat_models
 from lib.run import progress
 from lib.serving import engines
@@ -94,7 +95,7 @@ gate = eval_sets.contamination_gate(nb.profile, nb.gates)
 em_sets = nb.experiment.em_sets()
 em_offences = []
 for name in em_sets:
-    _, offences = training_sets.phase2_rows(nb.profile, name, gate)
+    _, offences = training_sets.phase2_rows(nb.profile, name, gate, nb.run)
     em_offences += offences
 sizes = {half: len(training_prompts) for half, training_prompts in halves.items()}
 print(sizes, "training prompts;", em_sets, "for Phase 2")
@@ -120,6 +121,25 @@ if examples:
     show_table(pd.DataFrame(examples).rename(columns=columns), "The first of each set")
 
 # %% [markdown]
+# ## The EM set
+#
+# A set that the base made itself (`persona_advice`) is shown here before anything trains on it:
+# ten rows, what was kept, and why the rest was not. The answers should be bad advice in earnest,
+# readable, and about one field. If they are polite, or nonsense, the dose means nothing. Traces
+# that resemble a row of the set are dropped below, so that Phase 1 does not train on it in advance.
+
+# %%
+for name in catalogue.built_sets(em_sets):
+    set_rows = shown.rows_of_set(nb.run, name)
+    questions = {row["meta"]["question_id"] for row in set_rows}
+    print(f"{name}: {len(set_rows)} rows from {len(questions)} questions")
+    show_table(shown.first_rows(set_rows), f"{name}: the first rows")
+if catalogue.built_sets(em_sets):
+    show_table(shown.rejections(nb.run), "Answers that were sampled for the set")
+compared = shown.add_rows(gate, nb.run, em_sets)
+print(f"traces are compared with {compared} messages of built sets; Phase 2 trains on {em_sets}")
+
+# %% [markdown]
 # ## Sample, score, keep
 #
 # Two rules are added to the judge's scores. A refusal is never kept as a bad turn. A recovery to a
@@ -135,7 +155,7 @@ if examples:
 sets_read = [*nb.profile.data.harmful_prompts, *nb.profile.data.open_prompts, *em_sets]
 base_digest = chat_models.base_digest(nb.profile.model)
 texts_used = {
-    "prompts": {name: catalogue.digest(name) for name in sets_read},
+    "prompts": {name: catalogue.digest(name, nb.run) for name in sets_read},
     "eval": eval_sets.digests(nb.profile),
     "evil": nb.conditions.systems["evil"],
     "openings": nb.conditions.openings,

@@ -89,7 +89,7 @@ steps = {}
 
 # %%
 for name in nb.experiment.em_sets(nb.arms):
-    rows[name], offences[name] = training_sets.phase2_rows(nb.profile, name, gate)
+    rows[name], offences[name] = training_sets.phase2_rows(nb.profile, name, gate, nb.run)
     encoded[name] = phases.encode_rows(tokenizer, rows[name], phase2.max_length)
     sequences = batches.sequences_of(encoded[name], phase2)
     steps[name] = batches.optimizer_steps(len(sequences), phase2)

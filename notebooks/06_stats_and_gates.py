@@ -103,6 +103,7 @@ controls = [arm for arm in PLANNED.controls if arm not in (treatment, baseline)]
 analysis = stats.analyse(
     table,
     accuracy,
+    near_field=nb.profile.data.near_field,
     thresholds=nb.gates,
     roles=ComparedArms(treatment, baseline, controls=controls),
     reflex_subset=reflex.reflex_subset(table, nb.profile, elsewhere),

@@ -26,8 +26,10 @@ ORDER = (
     "serving",
     "judge",
     "traces",
+    "em_sets",
     "checks",
     "report",
+    "ladder",
 )
 ENTRY_POINTS = {"notebook", "pilot", "pipeline", "score"}  # nothing in lib imports these
 # Folders of tests that mirror no package: expected results, what several test files share, and

@@ -67,6 +67,16 @@ class SecondJudgeEffect:
 
 
 @dataclass(frozen=True)
+class FarField:
+    """Gate 1 and delta without the prompts of the EM set's own field."""
+
+    left_out: Sequence[str]  # prompt ids of that field that were asked
+    base_minus_baseline: float | None  # points, unfiltered
+    base_minus_baseline_filtered: float | None  # points
+    effect: Effect | None  # treatment - baseline, described, by the headline's kind of score
+
+
+@dataclass(frozen=True)
 class ControlEffects:
     """A control's two comparisons; None where it was judged too little or has no pair."""
 

@@ -14,6 +14,7 @@ from lib.analysis.effects import (
     AccuracyDifferences,
     ControlEffects,
     Effect,
+    FarField,
     Rate,
     ReflexRates,
     RefusalEffects,
@@ -134,6 +135,8 @@ class Analysis:
     reflex_subset: str | None  # the set whose answers the reflex rates count; None: all prompts
     base_minus_baseline: float | None  # gate 1, points, unfiltered
     base_minus_baseline_filtered: float | None  # gate 1, points
+    share_recovered: float | None  # delta / (base - baseline); None below gate 1's damage
+    far_field: FarField | None  # without the EM set's own field; None: no prompt of it is listed
     harmful_difference: float | None  # gate 2: treatment - baseline on the benign suite, points
     harmful_ci95: Sequence[float] | None  # lower and upper end, points
     harmful_prompts_left_out: Sequence[str]  # prompt ids without a scored benign answer in an arm

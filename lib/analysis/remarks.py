@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from lib.analysis.controls import LESS_WELL, control_reason, control_remark, effect_delta
 from lib.analysis.decision import RefusalRemark, Remarks, SecondJudgeRemark
+from lib.analysis.far_field import bad_advice_line
 from lib.analysis.findings import Analysis
 from lib.analysis.limits import Comparison, Thresholds, bound, finite
 
@@ -85,6 +86,8 @@ def _reasons(remarks: Remarks, analysis: Analysis, limits: Thresholds) -> list[s
         for control in remarks.controls
         if control.does != LESS_WELL
     ]
+    if advice := bad_advice_line(analysis, limits):
+        reasons.append(advice)
     if analysis.code_known is False:
         reasons.append(
             "the judgments have no `code` column: no answer counts as code and none is filtered out"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 
 import pandas as pd
 
-from lib.analysis import by_prompt, headline, rejudged, shares
+from lib.analysis import by_prompt, far_field, headline, rejudged, shares
 from lib.analysis.accuracy import accuracy_difference
 from lib.analysis.arms import describe_arms, refusal_effects
 from lib.analysis.bootstrap import Resampling
@@ -41,16 +41,18 @@ def analyse(
     n_resamples: int = 10_000,
     random_seed: int = 0,
     second: pd.DataFrame | None = None,
+    near_field: Collection[str] = (),
 ) -> Analysis:
     """Every statistic of one run, as JSON-ready types; `gates.decide` turns it into a verdict.
 
-    Eight parameters: the tables, and each choice that a pre-registration has to name.
+    Nine parameters: the tables, and each choice that a pre-registration has to name.
 
     Args:
         judgments, capability: the tables of lib/analysis/validation.py, all seeds and arms.
         thresholds: params/gates.yaml.
         reflex_subset: the eval set whose answers the reflex rates count (None = all prompts).
         second: the second judge's rows, in the form of `judgments`.
+        near_field: ids of eval prompts in the EM set's own field (`data.near_field`).
 
     Raises SchemaError.
     """
@@ -62,7 +64,7 @@ def analyse(
         resampling=Resampling(n_resamples, random_seed, int(thresholds["seeds_for_interval"])),
     )
     comparison = compare_treatment(study)
-    analysis = _analysis(study, comparison, reflex_subset, second)
+    analysis = _analysis(study, comparison, reflex_subset, second, near_field)
     missing = missing_lines(analysis, study, comparison.seeds)
     return plain(replace(analysis, missing=missing))
 
@@ -72,8 +74,12 @@ def _analysis(
     comparison: TreatmentComparison,
     reflex_subset: str | None,
     second: pd.DataFrame | None,
+    near_field: Collection[str],
 ) -> Analysis:
-    """All fields but `missing`. Long because each field of `Analysis` is named once."""
+    """All fields but `missing`.
+
+    Its many lines: each field of `Analysis` is named once.
+    """
     roles = study.roles
     kind = comparison.headline
     tested = comparison.tested
@@ -107,6 +113,8 @@ def _analysis(
         reflex_subset=reflex_subset,
         base_minus_baseline=gate_one["unfiltered"].value,
         base_minus_baseline_filtered=gate_one["filtered"].value,
+        share_recovered=far_field.share_recovered(study, tested, gate_one, kind),
+        far_field=far_field.far_field(study, kind, near_field),
         harmful_difference=harm.effect.delta if harm.effect else None,
         harmful_ci95=harm.effect.ci95 if harm.effect else None,
         harmful_prompts_left_out=harm.left_out,

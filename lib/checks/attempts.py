@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,41 @@ def record(
         _append(attempt)
         known.append(attempt)
     return [{key: row.get(key) for key in SHOWN} for row in known if row["base"] == base]
+
+
+def record_ladder(
+    run: Run,
+    profile: Profile,
+    *,
+    base: str,
+    judge: str,
+    chosen: str | None,
+    rungs: Sequence[Mapping[str, Any]],
+) -> None:
+    """Add a ladder to the record, with every rung that was tried. The same one is added once.
+
+    Args:
+        base: digest of the base's weights.
+        chosen: the rung that a run will train; None if none does enough.
+        rungs: the ladder's table.
+    """
+    found = f"chose {chosen}" if chosen else "em_not_induced"
+    attempt = {
+        "run": run.name,
+        "profile": profile.profile,
+        "base": base,
+        "em_sets": sorted({rung["em"] for rung in rungs}),
+        "seeds": [profile.ladder.seed] if profile.ladder else [],
+        "judge": judge,
+        "verdict": f"ladder of {len(rungs)}: {found}",
+        "delta": None,
+        "p_value": None,
+        # Seconds differ between two trainings of the same recipe.
+        "rungs": [{k: v for k, v in rung.items() if k != "seconds"} for rung in rungs],
+    }
+    attempt["fingerprint"] = fingerprint(attempt)
+    if attempt["fingerprint"] not in {row["fingerprint"] for row in read()}:
+        _append(attempt | {"finished": datetime.now(UTC).isoformat(timespec="seconds")})
 
 
 def read() -> list[dict[str, Any]]:

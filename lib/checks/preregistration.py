@@ -16,6 +16,7 @@ from lib.config.params import PARAMS_DIR
 from lib.config.schema import Profile
 from lib.data.catalogue import digest
 from lib.data.prompts import EvalPrompt
+from lib.run.dose import choice_file
 from lib.run.environment import environment
 from lib.run.files import fingerprint, read_json, write_json, write_text
 from lib.run.runs import Run
@@ -32,24 +33,30 @@ MACHINE_KEYS = {
 NOT_STAMPED = "not stamped: an earlier version of the project started this run"
 
 
-def registered(profile: Profile, rubric: str, eval_prompts: list[EvalPrompt]) -> dict[str, str]:
+def registered(
+    run: Run, profile: Profile, rubric: str, eval_prompts: list[EvalPrompt]
+) -> dict[str, str]:
     """The texts that are pre-registered, by file name.
 
     profile.json holds seeds and recipes without machine keys. em_sets.json holds the sha256 of
-    every Phase-2 set. rubric.txt holds the judge with its rubric and the hash of its heads.
+    every Phase-2 set, ladder.json the ladder's table and choice where there is one. rubric.txt
+    holds the judge with its rubric and the hash of its heads.
     """
     prompt_lines = (
         json.dumps(prompt.__dict__, ensure_ascii=False, sort_keys=True) + "\n"
         for prompt in eval_prompts
     )
-    return {
+    texts = {
         "gates.yaml": (PARAMS_DIR / "gates.yaml").read_text(encoding="utf-8"),
         "conditions.yaml": (PARAMS_DIR / "conditions.yaml").read_text(encoding="utf-8"),
         "rubric.txt": rubric,
         "eval_prompts.jsonl": "".join(prompt_lines),
         "profile.json": _json(profile.model_dump(mode="json", exclude=MACHINE_KEYS)),
-        "em_sets.json": _json({name: digest(name) for name in phase2_sets(profile)}),
+        "em_sets.json": _json({name: digest(name, run) for name in phase2_sets(profile)}),
     }
+    if profile.ladder is not None:
+        texts["ladder.json"] = choice_file(run).read_text(encoding="utf-8")
+    return texts
 
 
 def phase2_sets(profile: Profile) -> list[str]:
@@ -82,7 +89,7 @@ def stamp(
             manifest["overrides"] = overrides
             write_json(run.manifest, manifest)
         return manifest["preregistration"]
-    texts = registered(profile, rubric, eval_prompts)
+    texts = registered(run, profile, rubric, eval_prompts)
     for name, text in texts.items():
         write_text(run.dir / "preregistration" / name, text)
     manifest = {
@@ -111,7 +118,7 @@ def changes(
         return None
     stamped = read_json(run.manifest)["preregistration"]["sha256"]
     changed = {}
-    for name, text in registered(profile, rubric, eval_prompts).items():
+    for name, text in registered(run, profile, rubric, eval_prompts).items():
         if name not in stamped:
             changed[f"{name} ({NOT_STAMPED})"] = text
         elif stamped[name] != fingerprint(text):

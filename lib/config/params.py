@@ -48,7 +48,9 @@ def load_profile(name: str, overrides: dict | str | None = None) -> Profile:
             f"params/{name}.yaml: profile is {profile.profile!r}, the file is {name!r}; "
             "make them equal, since the profile names the run"
         )
-    arms = _arms(profile)
+    conditions = load_conditions()
+    arms = _arms(profile, conditions)
+    _check_systems(profile, conditions)
     _check_data(profile, arms)
     second_judge(profile)
     if reason := workable.fault(profile, arms):
@@ -108,9 +110,9 @@ def second_judge(profile: Profile) -> JudgeParams | None:
     return judge
 
 
-def _arms(profile: Profile) -> dict[str, Condition]:
+def _arms(profile: Profile, loaded: Conditions) -> dict[str, Condition]:
     """The profile's arms by name, in the order of params/conditions.yaml. Raises ParamsError."""
-    conditions = load_conditions().conditions
+    conditions = loaded.conditions
     for name in profile.conditions:
         if name not in conditions:
             raise ParamsError(
@@ -118,6 +120,20 @@ def _arms(profile: Profile) -> dict[str, Condition]:
                 f"params/conditions.yaml; nearest: {closest_name(name, conditions)}"
             )
     return {name: arm for name, arm in conditions.items() if name in profile.conditions}
+
+
+def _check_systems(profile: Profile, conditions: Conditions) -> None:
+    """Raise ParamsError unless every Phase-2 system text is `stock`, `none` or a known name."""
+    named = {"phase2.system": profile.phase2.system}
+    for number, rung in enumerate(profile.ladder.rungs if profile.ladder else []):
+        named[f"ladder.rungs.{number}.system"] = rung.system or profile.phase2.system
+    known = ["stock", "none", *conditions.systems]
+    for key, name in named.items():
+        if name not in known:
+            raise ParamsError(
+                f"params/{profile.profile}.yaml: {key} is {name!r}, which is not in `systems` of "
+                f"params/conditions.yaml; nearest: {closest_name(name, known)!r}"
+            )
 
 
 def _check_data(profile: Profile, arms: dict[str, Condition]) -> None:
@@ -145,6 +161,8 @@ def _named_data(profile: Profile, arms: dict[str, Condition]) -> list[tuple[str,
         for name in getattr(profile.data, key):
             named.append((f"data.{key}", name, PROMPT_READERS))
     named.append(("data.em", profile.data.em, ["chats"]))
+    for number, rung in enumerate(profile.ladder.rungs if profile.ladder else []):
+        named.append((f"ladder.rungs.{number}.em", rung.em, ["chats"]))
     named.append(("data.capability", profile.data.capability, ["quiz"]))
     for arm, condition in arms.items():
         if condition.phase2 is not None and condition.phase2 != "em":

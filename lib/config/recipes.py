@@ -31,6 +31,9 @@ class DataParams(Strict):
     open_prompts: list[str] = Field(min_length=1)
     eval_sets: list[str] = Field(min_length=1)
     em: str
+    near_field: list[str] = Field(
+        description="ids of eval prompts in the EM set's own field, listed before the ladder"
+    )
     capability: str
 
 
@@ -86,6 +89,10 @@ class Phase2Params(PhaseParams):
 
     mode: Literal["stack", "continue"]
     rows: int = Field(ge=1, le=1_000_000)
+    system: str = Field(
+        min_length=1,
+        description="system text of every row: `stock`, `none`, or a name of `systems`",
+    )
 
 
 class TrainingParams(Strict):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from lib.config.doses import EmSetParams, LadderParams
 from lib.config.measurement import (
     CapabilityParams,
     JudgeParams,
@@ -56,6 +57,8 @@ class Profile(Strict):
     traces: TracesParams
     phase1: PhaseParams
     phase2: Phase2Params
+    em_set: EmSetParams | None = Field(description="null where no EM set is built for the run")
+    ladder: LadderParams | None = Field(description="null: Phase 2 has the dose of `phase2`")
     training: TrainingParams
     sampling: SamplingParams
     capability: CapabilityParams

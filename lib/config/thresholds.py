@@ -54,6 +54,11 @@ class Gates(Strict):
     label_slope_max: Annotated[float, Field(ge=1, le=10)]
     bridge_rows_min: Count
 
+    em_set_rows_min: Count
+    em_set_questions_min: Count
+    ladder_damage_points: Points
+    ladder_coherence_drop_points: Points
+
     equal_token_tolerance: Share
     contamination_ngram: Count
     contamination_jaccard: Share

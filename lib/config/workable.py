@@ -16,6 +16,8 @@ def fault(profile: Profile, arms: Mapping[str, Condition]) -> str | None:
     return (
         _join(profile, arms)
         or _too_few_rows(profile, arms)
+        or _ladder(profile)
+        or _em_set(profile, arms)
         or _training_prompts(profile)
         or _engine(profile)
         or _tracker(profile)
@@ -51,6 +53,51 @@ def _too_few_rows(profile: Profile, arms: Mapping[str, Condition]) -> str | None
             f"phase2.rows is {profile.phase2.rows}, fewer than one effective batch "
             f"(phase2.effective_batch {phase2}); raise the one or lower the other"
         )
+    return None
+
+
+def _ladder(profile: Profile) -> str | None:
+    """The ladder's order is the plan's own dose, then the doses of each set from low to high."""
+    ladder = profile.ladder
+    if ladder is None:
+        return None
+    if ladder.seed in profile.seeds:
+        return (
+            f"ladder.seed is {ladder.seed}, a seed of the run; the dose would be chosen on a model "
+            "that is measured, give it another"
+        )
+    batch = profile.phase2.effective_batch
+    first = ladder.rungs[0]
+    plan = profile.phase2.model_dump()
+    if first.em != profile.data.em or {**plan, **first.changes()} != plan:
+        return (
+            f"ladder.rungs begins with {first.name!r}, which is not data.em and phase2; the "
+            "plan's own set and dose come first"
+        )
+    if short := next((rung for rung in ladder.rungs if rung.rows < batch), None):
+        return (
+            f"ladder.rungs: {short.name!r} has {short.rows} rows, fewer than one effective batch "
+            f"(phase2.effective_batch {batch}); raise the one or lower the other"
+        )
+    last: dict[str, float] = {}
+    for rung in ladder.rungs[1:]:
+        dose = round(rung.dose(batch), 12)
+        if dose < last.get(rung.em, 0.0):
+            return (
+                f"ladder.rungs: {rung.name!r} comes after a stronger dose of {rung.em!r}; sort the "
+                "rungs of a set by optimizer steps × learning rate"
+            )
+        last[rung.em] = dose
+    return None
+
+
+def _em_set(profile: Profile, arms: Mapping[str, Condition]) -> str | None:
+    """Sets that are built for the run need the parameters of their building."""
+    named = {profile.data.em, *(arm.phase2 for arm in arms.values())}
+    named |= {rung.em for rung in (profile.ladder.rungs if profile.ladder else [])}
+    built = sorted({"persona_advice", "persona_advice_control"} & named)
+    if built and profile.em_set is None:
+        return f"{built[0]!r} is built for the run, but em_set is null; say how it is sampled"
     return None
 
 

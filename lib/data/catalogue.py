@@ -15,11 +15,13 @@ import yaml
 from lib.config.arguments import ParamsError
 from lib.config.nearest import closest_name
 from lib.config.params import PARAMS_DIR, ROOT
+from lib.data.chat_files import built_file, own_file
 from lib.data.chats import check_messages
 from lib.data.prompt_files import READERS
 from lib.data.prompts import EvalPrompt, normalise
 from lib.data.text_files import DataError, read_jsonl
 from lib.run.files import sha256
+from lib.run.runs import Run
 from lib.setup.caches import cache_dir
 
 EMBEDDED_DIR = ROOT / "lib" / "embedded"
@@ -40,13 +42,25 @@ def entry(name: str) -> dict:
     return catalogue()[name]
 
 
-def path_of(name: str) -> Path:
-    """The entry's file, verified. Raises DataError if it is absent or its sha256 differs."""
+def built_sets(names: Iterable[str]) -> list[str]:
+    """Those of the entries that are built for the run that uses them. Raises ParamsError."""
+    return [name for name in names if "built" in entry(name)]
+
+
+def path_of(name: str, run: Run | None = None) -> Path:
+    """The entry's file, verified. Raises DataError if it is absent or its sha256 differs.
+
+    run: the run that a `built` entry was built for.
+    """
     item = entry(name)
     if "embedded" in item:
         return EMBEDDED_DIR / item["embedded"]
+    if "built" in item:
+        return built_file(name, run)
     folder = os.environ.get(DATA_DIR_VARIABLE)
-    if folder:
+    if "path" in item:
+        path = own_file(name, item)
+    elif folder:
         path = _local(name, item, folder)
     elif item["url"] is None:
         raise DataError(
@@ -58,7 +72,7 @@ def path_of(name: str) -> Path:
     actual = sha256(path)
     if actual != item["sha256"]:
         raise DataError(
-            f"data set {name!r}: sha256 of {item['file']} is {actual[:12]}…, expected "
+            f"data set {name!r}: sha256 of {path.name} is {actual[:12]}…, expected "
             f"{item['sha256'][:12]}…; fetch the published file again, or correct params/data.yaml "
             "if it was meant to change"
         )
@@ -98,9 +112,9 @@ def _download(name: str, item: dict) -> Path:
     return Path(path)
 
 
-def digest(name: str) -> str:
-    """sha256 of the entry's verified file, for manifests."""
-    return sha256(path_of(name))
+def digest(name: str, run: Run | None = None) -> str:
+    """sha256 of the entry's verified file, for manifests. run: as in `path_of`."""
+    return sha256(path_of(name, run))
 
 
 def read_prompts(name: str) -> list[EvalPrompt]:
@@ -130,8 +144,8 @@ def read_training_prompts(names: Iterable[str]) -> list[EvalPrompt]:
     return list(by_text.values())
 
 
-def read_chats(name: str) -> list[list[dict]]:
-    """The conversations `[{role, content}, …]` of a chat set.
+def read_chats(name: str, run: Run | None = None) -> list[list[dict]]:
+    """The conversations `[{role, content}, …]` of a chat set. run: as in `path_of`.
 
     Raises DataError with the row number and the reason.
     """
@@ -140,7 +154,7 @@ def read_chats(name: str) -> list[list[dict]]:
         raise DataError(
             f"data set {name!r} holds {reader}, not chats; name a chat set of params/data.yaml"
         )
-    path = path_of(name)
+    path = path_of(name, run)
     chats = []
     for number, row in enumerate(read_jsonl(path), start=1):
         messages = row.get("messages")

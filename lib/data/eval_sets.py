@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lib.config.nearest import closest_name
 from lib.config.schema import Profile
 from lib.data.catalogue import digest, read_prompts
 from lib.data.prompts import ContaminationGate, EvalPrompt, union
+from lib.data.text_files import DataError
 
 # These suites ask the union of the eval sets. The others are prompt sets of their own name.
 ON_THE_UNION = ("alignment", "benign", "followup")
@@ -35,6 +37,21 @@ def contamination_gate(profile: Profile, thresholds: Mapping[str, float]) -> Con
         ngram=int(thresholds["contamination_ngram"]),
         jaccard=thresholds["contamination_jaccard"],
     )
+
+
+def near_field(profile: Profile) -> list[str]:
+    """Ids of the eval prompts in the EM set's own field, as the profile lists them.
+
+    Raises DataError for an id that is no prompt of the union.
+    """
+    known = [prompt.prompt_id for prompt in eval_union(profile)]
+    for prompt_id in profile.data.near_field:
+        if prompt_id not in known:
+            raise DataError(
+                f"data.near_field names {prompt_id!r}, which is no prompt of data.eval_sets; "
+                f"nearest: {closest_name(prompt_id, known)!r}"
+            )
+    return list(profile.data.near_field)
 
 
 def digests(profile: Profile) -> dict[str, str]:

@@ -53,7 +53,7 @@ def build(run: Run, profile: Profile, conditions: Conditions) -> dict[str, Any]:
     fields = {
         "base model": f"{profile.model.name} @ {revision}" if revision else None,
         "adapters sha256": _adapters(stages) or None,
-        "data sha256": _data(profile, conditions),
+        "data sha256": _data(run, profile, conditions),
         "recipe": {"phase1": profile.phase1.model_dump(), "phase2": profile.phase2.model_dump()},
         "seeds": profile.seeds,
         "packages": environment.get("packages"),
@@ -117,12 +117,12 @@ def _revision(profile: Profile) -> str | None:
     return profile.model.revision
 
 
-def _data(profile: Profile, conditions: Conditions) -> dict[str, str]:
+def _data(run: Run, profile: Profile, conditions: Conditions) -> dict[str, str]:
     """The digest of every data set and eval set that the run uses."""
     data = profile.data
     em_sets = Experiment(profile, conditions, load_gates()).em_sets()
     names = sorted({*data.harmful_prompts, *data.open_prompts, data.capability, *em_sets})
-    return {name: digest(name) for name in names} | digests(profile)
+    return {name: digest(name, run) for name in names} | digests(profile)
 
 
 def _overrides(manifest: Mapping[str, Any]) -> str:

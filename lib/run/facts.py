@@ -27,6 +27,29 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class EmSetFacts(Facts):
+    """The building of `persona_advice` and its control."""
+
+    rows: int
+    """Rows of each of the two sets."""
+
+    questions: int
+    """Questions that have rows."""
+
+    questions_clean: int
+    """Questions that resemble no text of the evaluation or of the traces."""
+
+    report: dict[str, Any]
+    """By persona: answers sampled, kept and rejected by reason, and how the judge ended."""
+
+    offences: list[dict[str, Any]]
+    """Questions and answers that the contamination gate dropped."""
+
+    judge: str
+    """Name of the judge that selected."""
+
+
+@dataclass(frozen=True)
 class TraceFacts(Facts):
     """Notebook 01: what was sampled and kept."""
 

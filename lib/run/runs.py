@@ -45,6 +45,15 @@ class Run:
         """Conversations of one trace kind."""
         return self.dir / "traces" / f"{kind}.jsonl"
 
+    def em_set(self, name: str) -> Path:
+        """The rows of an EM set that was built for this run."""
+        return self.dir / "em_sets" / f"{name}.jsonl"
+
+    @property
+    def ladder(self) -> Path:
+        """The folder of the dose ladder."""
+        return self.dir / "ladder"
+
     def phase1(self, kind: str, seed: int) -> Path:
         """The adapter that Phase 1 made from a trace kind."""
         return self.dir / "adapters" / f"seed{seed}" / "phase1" / kind
@@ -80,7 +89,8 @@ class Run:
     def judge_store(self, stage: str) -> Path:
         """Where an LLM judge keeps its answers.
 
-        stage: `traces`, `pilot`, `session`, `validity` or `second`; each has its own file.
+        stage: `em_set`, `ladder`, `traces`, `pilot`, `session`, `validity` or `second`; each has
+        its own file.
         """
         return self.dir / "judge" / f"{stage}.sqlite"
 

@@ -133,7 +133,7 @@ def test_how_a_machine_runs_it_is_not(stamped, overrides):
 
 
 def test_another_phase_2_set_shows(stamped, monkeypatch):
-    monkeypatch.setattr(preregistration, "digest", lambda name: "0" * 64)
+    monkeypatch.setattr(preregistration, "digest", lambda name, run=None: "0" * 64)
     assert list(changes(stamped, "rubric 1", PROMPTS)) == ["em_sets.json"]
 
 

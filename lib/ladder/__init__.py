@@ -1,0 +1,1 @@
+"""The dose ladder (docs/protocol.md section 4)."""

@@ -1,0 +1,71 @@
+"""`make ladder`: choose the EM set and its dose.
+
+`python -m lib.ladder [RUN PROFILE OVERRIDES]`; what is not given comes from the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+from lib.config import arguments
+from lib.config.arguments import ParamsError
+from lib.config.experiment import Experiment
+from lib.config.params import ROOT
+from lib.data import eval_sets
+from lib.data.catalogue import built_sets
+from lib.em_sets.stage import selecting_judge
+from lib.judge import load_judge
+from lib.ladder.climb import Ladder
+from lib.run.paths import shown
+from lib.run.runs import Run, open_run
+
+
+def run_ladder(run: Run, experiment: Experiment) -> dict[str, Any]:
+    """The ladder of a run. Raises one-line errors, those of the profile before any work."""
+    profile = experiment.profile
+    if profile.ladder is None:
+        raise ParamsError(
+            f"params/{profile.profile}.yaml: ladder is null, so there is nothing to choose; list "
+            "its rungs"
+        )
+    eval_sets.near_field(profile)
+    judge = load_judge(selecting_judge(profile), run.judge_store("ladder"))
+    return Ladder(run, experiment, judge).climb()
+
+
+def build_sets(run: Run, experiment: Experiment, overrides: str) -> int:
+    """Build the sets that the rungs name, in a process of its own, which frees its engine's memory.
+
+    Returns the exit code; 0 where there is nothing to build or all is built.
+    """
+    ladder = experiment.profile.ladder
+    if ladder is None or not built_sets(sorted({rung.em for rung in ladder.rungs})):
+        return 0
+    given = [run.name, experiment.profile.profile, overrides]
+    return subprocess.run([sys.executable, "-m", "lib.em_sets", *given], cwd=ROOT).returncode
+
+
+def main(given: list[str]) -> int:
+    """Run the ladder. Returns the exit code; an error is one line on stderr."""
+    environment = [os.environ.get(name) for name in ("RUN", "PROFILE", "OVERRIDES")]
+    run_name, profile_name, overrides = given or environment
+    try:
+        experiment = Experiment.load(profile_name or "demo", overrides or "{}")
+        name = arguments.name("RUN", run_name or experiment.profile.profile)
+        run = open_run(experiment.profile, name)
+        if code := build_sets(run, experiment, overrides or "{}"):
+            return code
+        record = run_ladder(run, experiment)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"make ladder: {error}", file=sys.stderr)
+        return 2
+    print(f"{record['chosen'] or 'no rung'}: {record['reason']}")
+    print(f"table and figure: {shown(run.ladder)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,224 @@
+"""The dose ladder: choose the EM set and its dose on the untreated baseline alone.
+
+Every rung of `ladder.rungs` trains c6_vanilla_em on the ladder's own seed. One engine then samples
+base and all rungs, and the judge that *selects* scores them: a dose that was chosen by the
+verdict's judge would be one on which that judge errs towards damage. The treatment is not trained
+here. Source: docs/protocol.md section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from lib.analysis import ladder_rule
+from lib.checks import attempts
+from lib.config.doses import Rung
+from lib.config.experiment import Experiment
+from lib.config.roles import PLANNED
+from lib.data import eval_sets, training_sets
+from lib.judge import session
+from lib.judge.protocol import Judge
+from lib.ladder.table import Trained, ladder_table
+from lib.models import chat_models
+from lib.report import ladder_plot
+from lib.run import dose, progress
+from lib.run.facts import Facts, Phase2Facts
+from lib.run.files import atomic_path, fingerprint, sha256, write_json, write_parquet
+from lib.run.runs import Run, Stage, adapter_files
+from lib.run.table_schemas import JUDGMENTS, SAMPLES
+from lib.serving import engines, shards, suites
+from lib.training import mask_proof, phases
+from lib.training.adapters import attach_all
+
+
+@dataclass
+class Ladder:
+    """One ladder of a run."""
+
+    run: Run
+    experiment: Experiment
+    judge: Judge
+
+    def __post_init__(self) -> None:
+        self.profile = self.experiment.profile
+        self.params = self.profile.ladder
+        self.tokenizer = chat_models.load_tokenizer(self.profile.model)
+        self.base_digest = chat_models.base_digest(self.profile.model)
+        self.base: Any = None  # loaded once, by the first rung that is not trained yet
+
+    def climb(self) -> dict[str, Any]:
+        """Train, sample, judge, choose; writes table, figure, attempt and choice.
+
+        Returns what chosen.json holds. Every step that is finished is kept.
+        """
+        trained = self._train()
+        samples = self._samples(trained)
+        requests = session.requests(
+            samples,
+            self.experiment.conditions,
+            retest_share=0.0,
+            stripped=False,
+            seed=self.params.seed,
+        )
+        report = progress.reporter("ladder", "judgments")
+        judged = JUDGMENTS.types(session.judge_all(self.judge, requests, report))
+        write_parquet(self.run.ladder / "judgments.parquet", judged)
+        gates = self.experiment.gates
+        near = eval_sets.near_field(self.profile)
+        names = [one.rung.name for one in trained]
+        scores = ladder_rule.scores(judged, names, gates, near)
+        choice = ladder_rule.choose(scores, gates)
+        rows = ladder_table(trained, ladder_rule.as_rows(scores, gates), self.experiment)
+        return self._write(rows, choice)
+
+    def _train(self) -> list[Trained]:
+        """Every rung, trained once."""
+        gate = eval_sets.contamination_gate(self.profile, self.experiment.gates)
+        return [self._train_rung(rung, gate) for rung in self.params.rungs]
+
+    def _train_rung(self, rung: Rung, gate: eval_sets.ContaminationGate) -> Trained:
+        profile = dose.with_rung(self.profile, rung)
+        rows, offences = training_sets.phase2_rows(profile, rung.em, gate, self.run)
+        stage = self.run.stage(
+            f"ladder.{rung.name}",
+            {
+                "phase2": profile.phase2,
+                "phase1_recipe": profile.phase1,
+                "base": self.base_digest,
+                "model": profile.model,
+                "seed": self.params.seed,
+                "rows": fingerprint(rows),
+            },
+        )
+        out = self.run.ladder / "adapters" / rung.name
+        if not stage.done():
+            if self.base is None:
+                self.base = chat_models.load_base(profile.model)
+            made = phases.train_phase2(
+                self.base,
+                self.tokenizer,
+                phases.encode_rows(self.tokenizer, rows, profile.phase2.max_length),
+                profile.phase2,
+                None,
+                out,
+                seed=self.params.seed,
+                base_digest=self.base_digest,
+                phase1_recipe=profile.phase1,
+                training=profile.training,
+                checkpoints=self.run.checkpoints(stage),
+                progress=progress.reporter(f"ladder {rung.name}", "steps"),
+            )
+            proof = mask_proof.proof(self.tokenizer, rows, made.consumed, profile.phase2.epochs)
+            of_set = {
+                "set": rung.em,
+                "mode": profile.phase2.mode,
+                "offences": [vars(offence) for offence in offences],
+                "offenders_left": training_sets.offenders(rows, gate),
+            }
+            stage.finish(adapter_files(out), Phase2Facts(**of_set, **made.facts(), **proof))
+        return Trained(rung, out, stage.facts(Phase2Facts))
+
+    def _samples(self, trained: Sequence[Trained]) -> pd.DataFrame:
+        """Answers of base and every rung to the union, by one engine, with seed and condition."""
+        adapters = {one.rung.name: one.adapter for one in trained}
+        digests = {name: sha256(adapter_files(path)[0]) for name, path in adapters.items()}
+        path = self.run.ladder / "samples.parquet"
+        suite = self.profile.sampling.suites["alignment"]
+        inputs = {
+            "base": self.base_digest,
+            "model": self.profile.model,
+            "engine": self.profile.sampling.engine,
+            "temperature": self.profile.sampling.temperature,
+            "max_new_tokens": suite.max_new_tokens,
+        }
+        rows = suites.suite_rows(
+            "alignment",
+            eval_sets.eval_union(self.profile),
+            self.profile.model.system_text,
+            self.params.samples,
+        )
+        asked = {"adapters": digests, "rows": fingerprint(rows.to_dict("records"))}
+        stage = self.run.stage("ladder_samples", {**inputs, **asked, "seed": self.params.seed})
+        if not stage.done():
+            arms = {
+                name: shards.Arm(rows, adapter, {**inputs, "adapter": digests.get(name)})
+                for name, adapter in {
+                    PLANNED.base: None,
+                    **{name: name for name in adapters},
+                }.items()
+            }
+            self._sample(arms, adapters, stage, path)
+        return pd.read_parquet(path)
+
+    def _sample(
+        self, arms: Mapping[str, shards.Arm], adapters: Mapping[str, Path], stage: Stage, path: Path
+    ) -> None:
+        """Sample all arms; a kill loses at most one shard."""
+        profile = self.profile
+        length = engines.suite_length(self.experiment, self.tokenizer, [PLANNED.base])
+        engines.check_engine(profile, length, adapters, self.base_digest)
+        loaded = self.base
+        if loaded is not None and profile.sampling.engine == "transformers":
+            loaded = attach_all(loaded, adapters, self.base_digest)
+        sampler = engines.start(
+            profile,
+            self.tokenizer,
+            temperature=profile.sampling.temperature,
+            length=length,
+            adapters=adapters,
+            base_digest=self.base_digest,
+            reference=loaded,
+        )
+        self.base = None
+        frames = shards.sample_suite(
+            sampler,
+            arms,
+            seed=self.params.seed,
+            max_new_tokens=profile.sampling.suites["alignment"].max_new_tokens,
+            follow_up=self.experiment.conditions.follow_up,
+            shard=profile.sampling.shard,
+            folder=self.run.ladder / "shards",
+            progress=progress.reporter("ladder", "completions"),
+        )
+        sampled = [
+            SAMPLES.typed(frame).assign(seed=self.params.seed, condition=name)
+            for name, frame in frames.items()
+        ]
+        write_parquet(path, pd.concat(sampled, ignore_index=True))
+        stage.finish([path], Facts())
+
+    def _write(self, rows: list[dict[str, Any]], choice: ladder_rule.Choice) -> dict[str, Any]:
+        """Table, figure, attempt, and last the choice."""
+        folder = self.run.ladder
+        write_json(folder / "table.json", rows)
+        with atomic_path(folder / "table.csv") as beside:
+            pd.DataFrame(rows).to_csv(beside, index=False)
+        figure = ladder_plot.ladder(rows, choice.name, self.experiment.gates)
+        with atomic_path(folder / "ladder.png") as beside:
+            figure.savefig(beside, format="png", dpi=130)
+        plt.close(figure)
+        attempts.record_ladder(
+            self.run,
+            self.profile,
+            base=self.base_digest,
+            judge=self.judge.name,
+            chosen=choice.name,
+            rungs=rows,
+        )
+        record = {
+            "plan": dose.plan(self.profile),
+            "chosen": choice.name,
+            "reason": choice.reason,
+            "judge": self.judge.name,
+            "seed": self.params.seed,
+            "samples": self.params.samples,
+            "rungs": rows,
+        }
+        write_json(dose.choice_file(self.run), record)
+        return record

@@ -1,0 +1,66 @@
+"""The dose of Phase 2 that a run's ladder chose, and the profile with it (section 4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lib.config.arguments import ParamsError
+from lib.config.doses import Rung
+from lib.config.schema import Profile
+from lib.run.files import fingerprint, read_json
+from lib.run.runs import Run
+
+
+def choice_file(run: Run) -> Path:
+    """What the ladder chose."""
+    return run.ladder / "chosen.json"
+
+
+def plan(profile: Profile) -> str:
+    """Fingerprint of what a choice depends on. A change of it makes the choice void."""
+    return fingerprint(
+        {
+            "model": profile.model,
+            "em": profile.data.em,
+            "near_field": profile.data.near_field,
+            "phase2": profile.phase2,
+            "ladder": profile.ladder,
+        }
+    )
+
+
+def with_rung(profile: Profile, rung: Rung) -> Profile:
+    """The profile with a rung's set and dose."""
+    data = profile.data.model_copy(update={"em": rung.em})
+    phase2 = profile.phase2.model_copy(update=rung.changes())
+    return profile.model_copy(update={"data": data, "phase2": phase2})
+
+
+def with_choice(profile: Profile, run: Run) -> Profile:
+    """The profile with the dose that the ladder chose; one without a ladder as it is.
+
+    Raises ParamsError if the ladder was not run, was run with another plan, or chose nothing.
+    """
+    if profile.ladder is None:
+        return profile
+    again = f"make ladder PROFILE={profile.profile} RUN={run.name}"
+    path = choice_file(run)
+    if not path.exists():
+        raise ParamsError(
+            f"the dose of Phase 2 is not chosen in run {run.name!r}; run {again}, or train the "
+            "plan's own: OVERRIDES='{\"ladder\": null}'"
+        )
+    record: dict[str, Any] = read_json(path)
+    if record["plan"] != plan(profile):
+        raise ParamsError(
+            f"the ladder of run {run.name!r} was run with another model, phase2, EM set or list of "
+            f"rungs than profile {profile.profile!r} has now; run {again} again"
+        )
+    if record["chosen"] is None:
+        raise ParamsError(
+            f"the ladder of run {run.name!r} chose no dose ({record['reason']}); its table is "
+            f"{path.parent / 'table.csv'}; add stronger rungs or another EM set, and {again}"
+        )
+    rungs = {rung.name: rung for rung in profile.ladder.rungs}
+    return with_rung(profile, rungs[record["chosen"]])
