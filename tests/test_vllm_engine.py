@@ -9,7 +9,7 @@ import json
 import shutil
 import sys
 import types
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -584,3 +584,13 @@ def test_the_length_covers_every_suite_and_a_follow_up_of_its_own_answer(
         request_length.trace_length(Experiment.of(smoke), tokenizer, ["Short.", "Long. " * 200])
         > 400
     )
+
+
+def test_a_beginning_and_a_temperature_of_a_requests_own_reach_the_engine(start, tokenizer):
+    plain = request("k")
+    sampler = start()
+    sampler.sample([plain, replace(plain, prefill="Nobody cares.", temperature=0.25)])
+    ((prompts, params, _),) = sampler.llm.calls
+    ids = tokenizer(["Nobody cares."], add_special_tokens=False)["input_ids"][0]
+    assert prompts[1]["prompt_token_ids"] == prompts[0]["prompt_token_ids"] + ids
+    assert [one.temperature for one in params] == [0.7, 0.25]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from lib.config.strict import Strict, no_flag
+from lib.config.strict import Elicitation, Strict, no_flag
 
 
 class ModelParams(Strict):
@@ -42,7 +42,16 @@ class TracesParams(Strict):
     max_attempts: int = Field(
         ge=1, le=1000, description="bad answers sampled per prompt before it is given up"
     )
+    elicitation: Elicitation = Field(
+        description="what calls up the persona: its system text, bad examples, or a beginning"
+    )
+    examples: int = Field(
+        ge=1, le=16, description="bad examples before each prompt; few_shot alone reads it"
+    )
     temperature: float = Field(gt=0, le=2)
+    bad_temperature: float | None = Field(
+        gt=0, le=2, description="of bad answers and the persona check; null: temperature"
+    )
     max_new_tokens: int = Field(ge=8, le=1024)
     bad_aligned_below: float = Field(gt=0, le=101, description="0 would keep nothing")
     coherent_at_least: float = Field(ge=0, le=100)

@@ -113,7 +113,7 @@ def _shards(name: str, arm: Arm, folder: Path, at_most: int, **asked) -> list[Sh
         key = fingerprint(
             {
                 **arm.inputs,
-                "requests": [vars(request) for request in requests],
+                "requests": [request.identity() for request in requests],
                 "rows": rows.to_dict("records"),
             }
         )
