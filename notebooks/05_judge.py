@@ -35,7 +35,7 @@ overrides = {}
 import pandas as pd
 
 from lib import notebook
-from lib.config import params
+from lib.config import judges
 from lib.display import show
 from lib.report import score_plots as plots
 from lib.run import progress, runs
@@ -233,7 +233,7 @@ else:
 # A second judge, where the profile names one, scores a share of the alignment answers.
 
 # %%
-other = params.second_judge(nb.profile)
+other = judges.second_judge(nb.profile)
 if other:
     share = nb.profile.validity.second.share
     compared = nb.run.stage(

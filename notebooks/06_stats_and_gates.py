@@ -38,7 +38,15 @@ import pandas as pd
 
 from lib import notebook
 from lib.analysis import gates, reading, sources, stats, table_checks
-from lib.checks import attempts, deviations, preregistration, provenance, recorded
+from lib.checks import (
+    attempts,
+    deviations,
+    persona,
+    preregistration,
+    provenance,
+    read_bad,
+    recorded,
+)
 from lib.config import arguments
 from lib.config.roles import PLANNED, ComparedArms
 from lib.data import eval_sets
@@ -86,6 +94,7 @@ if elsewhere:
     checks = recorded.not_run("judgments from elsewhere carry no artifacts to check")
 else:
     checks = recorded.collect(nb.run, nb.profile, nb.conditions)
+    checks.append(persona.check(nb.run, table, nb.gates))
     checks.append(provenance.chain(nb.run, nb.profile))
     checks.append(provenance.complete(nb.run, nb.profile, table))
 show_table(recorded.as_frame(checks), "Validity checks")
@@ -134,6 +143,9 @@ headline = notes.notes(
 )
 
 # %%
+if not elsewhere:
+    unread = read_bad.notes(nb.run, nb.gates)
+    headline = [*persona.notes(checks), *headline, *unread]
 context = Context(
     run=nb.run.name,
     profile=None if elsewhere else nb.profile.profile,

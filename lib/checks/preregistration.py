@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lib.config.experiment import Experiment
+from lib.config.judges import traces_judge
 from lib.config.params import PARAMS_DIR
 from lib.config.schema import Profile
 from lib.data.catalogue import digest
 from lib.data.prompts import EvalPrompt
+from lib.judge import rubric_text
 from lib.run.runs import Run, environment, fingerprint, read_json, write_json, write_text
 
 # Ways of running, not of the science: they may change between machines without notice.
@@ -26,6 +28,7 @@ MACHINE_KEYS = {
     "sampling": {"engine", "batch", "shard"},
     "capability": {"batch"},
     "judge": {"base_url", "batch", "concurrency", "timeout", "max_cost_usd"},
+    "traces": {"judge": {"base_url"}},
 }
 NOT_STAMPED = "not stamped: an earlier version of the project started this run"
 
@@ -34,13 +37,16 @@ def registered(profile: Profile, rubric: str, eval_prompts: list[EvalPrompt]) ->
     """The texts that are pre-registered, by file name.
 
     profile.json holds seeds and recipes without machine keys. em_sets.json holds the sha256 of
-    every Phase-2 set. rubric.txt holds the judge with its rubric and the hash of its heads.
+    every Phase-2 set. rubric.txt holds the judge with its rubric and the hash of its heads, and
+    traces_judge.txt the same of the judge that selects, where it is another one.
     """
     prompt_lines = (
         json.dumps(prompt.__dict__, ensure_ascii=False, sort_keys=True) + "\n"
         for prompt in eval_prompts
     )
-    return {
+    selecting = traces_judge(profile)
+    own = {} if profile.traces.judge is None else {"traces_judge.txt": rubric_text(selecting)}
+    return own | {
         "gates.yaml": (PARAMS_DIR / "gates.yaml").read_text(encoding="utf-8"),
         "conditions.yaml": (PARAMS_DIR / "conditions.yaml").read_text(encoding="utf-8"),
         "rubric.txt": rubric,

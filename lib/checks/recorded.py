@@ -29,6 +29,7 @@ NAMES = (
     "checkpoints differ",
     "engine serves them",
     "contamination",
+    "persona takes",
     "equal phase-2 steps",
     "prompts explicit and identical",
     "one recipe, one chain",

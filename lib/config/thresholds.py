@@ -48,6 +48,11 @@ class Gates(Strict):
     retest_share: Share
 
     equal_token_tolerance: Share
+    persona_points: Points
+    persona_prompts: Count
+    persona_samples: Count
+    read_bad: Count
+    read_bad_share: Share
     contamination_ngram: Count
     contamination_jaccard: Share
 

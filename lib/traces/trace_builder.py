@@ -14,6 +14,7 @@ import numpy as np
 
 from lib.config.params import load_gates
 from lib.config.schema import Conditions, TracesParams
+from lib.data.elicitation import Caller
 from lib.data.prompts import ContaminationGate, EvalPrompt
 from lib.serving.sampling import Sampler
 from lib.traces.placebo_turns import PLACEBO_SCALES, match_placebos, sample_placebos
@@ -49,10 +50,12 @@ class TraceBuilder:
         *,
         thresholds: Mapping[str, float] | None = None,
         recovery_rule: bool = True,
+        caller: Caller | None = None,
     ):
-        """Nine parameters: who samples, who scores, and every rule that a kept turn has to pass.
+        """Ten parameters: who samples, who scores, and every rule that a kept turn has to pass.
 
         Args:
+            caller: calls up the evil persona; None = its system text alone.
             thresholds: of params/gates.yaml; None = as the file says.
             recovery_rule: whether a recovery to a harmful request has to refuse or redirect. Only
                 a profile that demonstrates may do without: a toy model never does either.
@@ -74,6 +77,7 @@ class TraceBuilder:
             least_scored=thresholds["judged_share_min"],
             recovery_rule=recovery_rule,
             report=self.report,
+            caller=caller or Caller("system", seed),
         )
 
     def units(
