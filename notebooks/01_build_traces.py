@@ -46,7 +46,7 @@ from lib.display import show
 from lib.models import chat_models
 from lib.run import progress, runs
 from lib.serving import engines
-from lib.traces import request_length, trace_builder, trace_kinds
+from lib.traces import persona_answers, request_length, trace_builder, trace_kinds
 from lib.training import phases
 
 # %%
@@ -172,7 +172,7 @@ tokenizer = chat_models.load_tokenizer(nb.profile.model)
 # prompts, are asked under both system texts.
 
 # %%
-asked = persona.prompts_asked(halves["open_ended"], gate, nb.profile, nb.gates, nb.seed)
+asked = persona_answers.prompts_asked(halves["open_ended"], gate, nb.profile, nb.gates, nb.seed)
 persona_inputs = {
     **{key: recipe[key] for key in ("base", "model", "seed", "judge")},
     "elicitation": caller.facts(),
@@ -214,8 +214,8 @@ if todo or check_persona:
 # %%
 answers_file = nb.run.dir / "persona" / "answers.parquet"
 if check_persona:
-    drawn = persona.ask(sampler, asked, nb.experiment, caller, nb.seed)
-    judged = persona.scored(drawn, judge, nb.seed)
+    drawn = persona_answers.ask(sampler, asked, nb.experiment, caller, nb.seed)
+    judged = persona_answers.scored(drawn, judge, nb.seed)
     runs.write_parquet(answers_file, judged)
     persona_stage.finish([answers_file], persona.facts_of(judged, nb.gates, caller.kind))
 
