@@ -29,11 +29,11 @@ NAMES = (
     "checkpoints differ",
     "engine serves them",
     "contamination",
-    "persona takes",
     "equal phase-2 steps",
     "prompts explicit and identical",
     "one recipe, one chain",
     "judgments complete and unaltered",
+    "persona takes",
 )
 NO_PHASE2_RECORD = "an arm's Phase-2 record is missing"
 
