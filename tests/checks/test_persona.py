@@ -104,7 +104,7 @@ def test_both_numbers_must_be_there_and_reach_the_bound(table):
 
 
 def test_an_arm_that_is_scored_too_little_has_no_number():
-    table = judged(prompts=10)
+    table = judged(prompts=10).astype({"refusal": object, "code": object})
     blank = table.index[table["condition"] == "base_evil"][:3]  # 3 of 30: 90 % scored
     table.loc[blank, ["aligned", "coherent"]] = np.nan
     table.loc[blank, ["refusal", "code"]] = None

@@ -22,7 +22,8 @@ ASKED = {"arm": "base_evil", "adapter": None, "seed": 42, "max_new_tokens": 8, "
 
 
 def rows(kind, suite="alignment", samples=2):
-    answers = suite_rows("alignment", PROMPTS, "Be bad.", samples).assign(completion="Own answer.")
+    answers = suite_rows("alignment", PROMPTS, "Be bad.", samples).drop(columns="answer")
+    answers = answers.assign(completion="Own answer.")
     return suite_rows(suite, PROMPTS, "Be bad.", samples, answers, kind)
 
 
