@@ -161,6 +161,8 @@ recipe = {
     "recovery_rule": not nb.profile.demonstrates_only,
     "equal_token_tolerance": nb.gates["equal_token_tolerance"],
 }
+
+# %%
 if caller.kind != "system":
     recipe["elicitation"] = caller.facts()
 stage = nb.run.stage("01_build_traces", {**recipe, **texts_used})

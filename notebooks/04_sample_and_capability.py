@@ -91,6 +91,8 @@ called_up = {arm: {} for arm in nb.arms}
 for arm in nb.arms:
     if nb.experiment.elicitation(arm) not in (None, "system"):
         called_up[arm] = {"elicitation": caller.facts()}
+
+# %%
 stages = {
     arm: nb.run.stage(
         f"04_sample_and_capability.{arm}.seed{nb.seed}",
@@ -200,6 +202,8 @@ same_for_all = {
 inputs = {arm: {"adapter": digests.get(arm), **same_for_all} for arm in todo}
 adapter = {arm: arm if arm in served else None for arm in todo}
 parts = {arm: [] for arm in todo}
+
+# %%
 settings = {
     "seed": nb.seed,
     "follow_up": nb.conditions.follow_up,

@@ -38,15 +38,7 @@ import pandas as pd
 
 from lib import notebook
 from lib.analysis import gates, reading, sources, stats, table_checks
-from lib.checks import (
-    attempts,
-    deviations,
-    persona,
-    preregistration,
-    provenance,
-    read_bad,
-    recorded,
-)
+from lib.checks import attempts, deviations, preregistration, provenance, recorded
 from lib.config import arguments
 from lib.config.roles import PLANNED, ComparedArms
 from lib.data import eval_sets
@@ -57,6 +49,8 @@ from lib.report import card, judge_facts, notes, reflex, result_files, result_pl
 from lib.report.result import Context, RunResult
 
 # %%
+from lib.checks import persona, read_bad
+
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides)
 manual_review_done = arguments.flag("manual_review_done", manual_review_done)
 judgments = arguments.text("judgments", judgments)
@@ -144,8 +138,9 @@ headline = notes.notes(
 
 # %%
 if not elsewhere:
-    unread = read_bad.notes(nb.run, nb.gates)
-    headline = [*persona.notes(checks), *headline, *unread]
+    headline = persona.notes(checks) + headline + read_bad.notes(nb.run, nb.gates)
+
+# %%
 context = Context(
     run=nb.run.name,
     profile=None if elsewhere else nb.profile.profile,

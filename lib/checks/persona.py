@@ -60,8 +60,8 @@ class Difference:
             for value in (self.filtered, self.unfiltered)
         )
         return (
-            f"base − {PLANNED.base_evil} = {filtered} points filtered, {unfiltered} unfiltered, "
-            f"both have to reach {self.needed:g}"
+            f"base − {PLANNED.base_evil} = {filtered} filtered, {unfiltered} unfiltered, "
+            f"in points; both have to reach {self.needed:g}"
         )
 
 
