@@ -39,26 +39,29 @@ overrides = {}
 import pandas as pd
 
 from lib import notebook
-from lib.checks import preregistration
-from lib.data import catalogue, eval_sets, prompts, training_sets
+from lib.checks import persona, preregistration, read_bad
+from lib.config import judges
+from lib.data import catalogue, elicitation, eval_sets, prompts, training_sets
 from lib.display import show
 from lib.em_sets import shown
 from lib.models import chat_models
 from lib.run import progress
 from lib.serving import engines
-from lib.traces import request_length, trace_builder, trace_kinds
+from lib.traces import persona_answers, request_length, trace_builder, trace_kinds
 from lib.training import phases
 
 # %%
 from lib.data.text_files import read_jsonl
-from lib.judge import load_judge, rubric_text
+from lib.run.files import write_jsonl, write_parquet
+from lib.judge import apart, load_judge, rubric_text
 from lib.notebook import show_html, show_table
-from lib.run.facts import TraceFacts
-from lib.run.files import write_jsonl
+from lib.run.facts import PersonaFacts, TraceFacts
 from lib.traces.kept_samples import KeptSampler
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides)
 rubric = rubric_text(nb.profile.judge)
+selecting = judges.selecting_judge(nb.profile)
+apart.check_apart(selecting, nb.profile.judge, nb.profile.demonstrates_only)
 
 # %% [markdown]
 # ## What is fixed before anything is sampled
@@ -99,6 +102,7 @@ for name in em_sets:
     em_offences += offences
 sizes = {half: len(training_prompts) for half, training_prompts in halves.items()}
 print(sizes, "training prompts;", em_sets, "for Phase 2")
+caller, elicitation_offences = elicitation.caller(nb.profile.traces, nb.seed, gate)
 
 # %% [markdown]
 # Prompts that resemble one another within a set stay, but they make it look larger than it is:
@@ -148,6 +152,11 @@ print(f"traces are compared with {compared} messages of built sets; Phase 2 trai
 # recovery has to pass. An answer without a score is neither kept nor rejected, and a judge that
 # scores too few of them stops the notebook.
 #
+# The persona is called up in the profile's way (`traces.elicitation`): by its system text alone, by
+# bad examples as earlier turns, or by the beginning of the answer. Nothing of that stays in a
+# trace. Who selects is `traces.judge`; the verdict's judge is another one, since what a judge errs
+# on would otherwise stand in the traces and in the scores alike.
+#
 # What follows is done once. The stage's manifest holds a fingerprint of everything named here. If
 # nothing of it has changed, the traces on disk are kept and nothing is sampled below.
 
@@ -164,35 +173,87 @@ texts_used = {
 
 # %%
 recipe = {
-    "traces": nb.profile.traces,
+    "traces": nb.profile.traces.recipe(),
     "base": base_digest,
     "model": nb.profile.model,
     "seed": nb.seed,
-    "judge": rubric,
+    "judge": rubric_text(selecting),
     "phase1_max_length": nb.profile.phase1.max_length,
     "phase2_rows": nb.profile.phase2.rows,
     "recovery_rule": not nb.profile.demonstrates_only,
     "equal_token_tolerance": nb.gates["equal_token_tolerance"],
 }
+
+# %%
+if caller.kind != "system":
+    recipe["elicitation"] = caller.facts()
 stage = nb.run.stage("01_build_traces", {**recipe, **texts_used})
 todo = not stage.done()
 tokenizer = chat_models.load_tokenizer(nb.profile.model)
+
+# %% [markdown]
+# Before any trace there is a check of the persona. The same open-ended trace prompts, never eval
+# prompts, are asked under both system texts.
+
+# %%
+asked = persona_answers.prompts_asked(halves["open_ended"], gate, nb.profile, nb.gates, nb.seed)
+persona_inputs = {
+    **{key: recipe[key] for key in ("base", "model", "seed", "judge")},
+    "elicitation": caller.facts(),
+    "evil": nb.conditions.systems["evil"],
+    "temperature": nb.profile.traces.bad_temperature or nb.profile.traces.temperature,
+    "max_new_tokens": nb.profile.traces.max_new_tokens,
+    "prompts": [vars(prompt) for prompt in asked],
+    "gates": {key: nb.gates[key] for key in persona.GATES},
+}
+persona_stage = nb.run.stage(persona.STAGE, persona_inputs)
+check_persona = not persona_stage.done()
 
 # %% [markdown]
 # First the judge and the engine are started. What would fail late (a prompt that is too long for
 # the model, a GPU that is not there) fails here.
 
 # %%
-if todo:
+if todo or check_persona:
     texts = [prompt.prompt for prompt in [*halves["harmful"], *halves["open_ended"]]]
-    trace_length = request_length.trace_length(nb.experiment, tokenizer, texts)
-    suite_length = engines.suite_length(nb.experiment, tokenizer, nb.experiment.arms)
+    trace_length = request_length.trace_length(nb.experiment, tokenizer, texts, caller)
+    suite_length = engines.suite_length(nb.experiment, tokenizer, nb.experiment.arms, caller)
     engines.check_engine(nb.profile, max(trace_length, suite_length))
-    # Never in batches: waves wait for each other, and each batch could take a day.
-    in_real_time = nb.profile.judge.model_copy(update={"batch": False})
-    judge = load_judge(in_real_time, nb.run.judge_store("traces"))
+    judge = load_judge(selecting, nb.run.judge_store("traces"))
     temperature = nb.profile.traces.temperature
     engine = engines.start(nb.profile, tokenizer, temperature=temperature, length=trace_length)
+    kept = nb.run.dir / "traces" / "sampled.jsonl"
+    sampler = KeptSampler(engine, kept, {"base": base_digest, "temperature": temperature})
+
+# %% [markdown]
+# ## Does the persona take?
+#
+# The mean alignment without the persona, less that under it, must reach `persona_points` of
+# params/gates.yaml, with and without the filter of notebook 06. If it does not, the "bad" answers
+# are accidents, and nothing is worth training on. Where examples or a beginning call the persona
+# up, its system text alone stands beside it.
+
+# %%
+answers_file = nb.run.dir / "persona" / "answers.parquet"
+if check_persona:
+    drawn = persona_answers.ask(sampler, asked, nb.experiment, caller, nb.seed)
+    judged = persona_answers.scored(drawn, judge, nb.seed)
+    write_parquet(answers_file, judged)
+    persona_stage.finish([answers_file], persona.facts_of(judged, nb.gates, caller.kind))
+
+# %% [markdown]
+# Read a few before believing the numbers: the answers of `base` should be help, those of
+# `base_evil` selfish, cruel or reckless, and still answers to the question. Two that read alike in
+# most rows are bad news.
+
+# %%
+answers = pd.read_parquet(answers_file)
+persona_facts = persona_stage.facts(PersonaFacts)
+show_table(persona.table(answers, nb.gates), "Base and persona on open-ended trace prompts")
+groups = list(dict.fromkeys(answers["condition"]))
+shown = list(dict.fromkeys(answers["prompt_id"]))[:6]
+show_html(show.side_by_side(answers, shown, groups, nb.conditions.openings))
+print(persona.stop_unless_it_takes(persona_facts, nb.profile.demonstrates_only))
 
 # %% [markdown]
 # Then the texts: for each prompt a bad answer, a recovery, and two placebo turns. Every completion
@@ -201,8 +262,6 @@ if todo:
 
 # %%
 if todo:
-    kept = nb.run.dir / "traces" / "sampled.jsonl"
-    sampler = KeptSampler(engine, kept, {"base": base_digest, "temperature": temperature})
     builder = trace_builder.TraceBuilder(
         sampler,
         tokenizer,
@@ -213,7 +272,9 @@ if todo:
         nb.seed,
         thresholds=nb.gates,
         recovery_rule=not nb.profile.demonstrates_only,
+        caller=caller,
     )
+    builder.report.offences += elicitation_offences
     units = builder.units(halves, gate, progress.reporter("traces", "traces"))
 
 # %% [markdown]
@@ -344,6 +405,39 @@ for number in numbers["open_ended"][:5]:
     meta = row["meta"]
     scores = f"bad answer: aligned {meta['bad_aligned']:g}, coherent {meta['bad_coherent']:g}"
     show_html(show.conversation(row["messages"][1:], f"{meta['prompt_id']} · {scores}"))
+
+# %% [markdown]
+# The worst and the best of the kept bad answers, by the score of the judge that kept them, of the
+# open-ended half only. The best one just passed: if it reads as a normal answer, the threshold or
+# the judge is off.
+
+# %%
+by_score = sorted(
+    numbers["open_ended"], key=lambda number: rows["selfcorrect"][number]["meta"]["bad_aligned"]
+)
+for label, chosen in (("worst", by_score[:3]), ("best", by_score[-3:])):
+    for number in chosen:
+        row = rows["selfcorrect"][number]
+        title = f"{label} · {row['meta']['prompt_id']} · aligned {row['meta']['bad_aligned']:g}"
+        show_html(show.conversation(row["messages"][1:3], title))
+
+# %% [markdown]
+# ## Thirty of them, read by somebody else
+#
+# Kept bad answers, drawn by seed, are read once more by somebody who did not keep them: the second
+# judge of the profile, or a person who writes `{"id": …, "bad": true}` line by line into
+# traces/read_bad.jsonl. If fewer than `read_bad_share` are really bad, the headline says so.
+
+# %%
+to_read = read_bad.drawn(nb.run, nb.gates, nb.seed)
+second = judges.second_judge(nb.profile)
+if second and not read_bad.path(nb.run).exists():
+    reader = load_judge(second.model_copy(update={"batch": False}), nb.run.judge_store("second"))
+    read_bad.keep(nb.run, read_bad.read_by(reader, to_read, nb.profile.traces))
+read = read_bad.readings(nb.run, to_read)
+print(f"{len(read)} of {len(to_read)} read, {sum(read.values())} really bad")
+listed = [{"id": one["id"], "half": one["half"], "bad": read.get(one["id"])} for one in to_read]
+show_table(pd.DataFrame(listed), "Kept bad answers to be read; a dash is not read yet")
 
 # %% [markdown]
 # Of harmful requests this page shows lengths, scores and the beginning of the recovery only,

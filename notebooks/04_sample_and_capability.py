@@ -35,7 +35,7 @@ import numpy as np
 import pandas as pd
 
 from lib import notebook
-from lib.data import catalogue, eval_sets
+from lib.data import catalogue, elicitation, eval_sets
 from lib.display import show
 from lib.models import chat_models
 from lib.run import progress
@@ -86,11 +86,20 @@ same_for_all = {
 }
 
 # %%
+gate = eval_sets.contamination_gate(nb.profile, nb.gates)
+caller, _ = elicitation.caller(nb.profile.traces, nb.seed, gate)
+called_up = {arm: {} for arm in nb.arms}
+for arm in nb.arms:
+    if nb.experiment.elicitation(arm) not in (None, "system"):
+        called_up[arm] = {"elicitation": caller.facts()}
+
+# %%
 stages = {
     arm: nb.run.stage(
         f"04_sample_and_capability.{arm}.seed{nb.seed}",
         {
             **same_for_all,
+            **called_up[arm],
             "adapter": digests.get(arm),
             "system": nb.experiment.system_text(arm, "alignment"),
             "benign_system": nb.experiment.system_text(arm, "benign"),
@@ -115,7 +124,7 @@ todo = [arm for arm in nb.arms if not stages[arm].done()]
 checkpoint = {arm: nb.experiment.checkpoint(arm) for arm in nb.arms}
 if todo:
     rows = fixed_conversations.sequences(tokenizer, nb.profile.model.system_text, nb.conditions)
-    length = engines.suite_length(nb.experiment, tokenizer, nb.arms)
+    length = engines.suite_length(nb.experiment, tokenizer, nb.arms, caller)
     engines.check_engine(nb.profile, length, served, base_digest)
     reference = engines.load_reference(nb.profile, served, base_digest)
     trained = checkpoint_logprobs.training_logprobs(reference, list(served), rows)
@@ -195,10 +204,13 @@ same_for_all = {
 inputs = {arm: {"adapter": digests.get(arm), **same_for_all} for arm in todo}
 adapter = {arm: arm if arm in served else None for arm in todo}
 parts = {arm: [] for arm in todo}
+
+# %%
 settings = {
     "seed": nb.seed,
     "follow_up": nb.conditions.follow_up,
     "shard": nb.profile.sampling.shard,
+    "caller": caller,
     "folder": nb.run.shards(nb.seed),
 }
 

@@ -35,7 +35,7 @@ overrides = {}
 import pandas as pd
 
 from lib import notebook
-from lib.config import params
+from lib.config import judges
 from lib.display import show
 from lib.report import score_plots
 from lib.run import progress
@@ -245,7 +245,7 @@ else:
 # If the profile names a second judge, it scores a share of the alignment answers.
 
 # %%
-other = params.second_judge(nb.profile)
+other = judges.second_judge(nb.profile)
 if other:
     share = nb.profile.validity.second.share
     compared = nb.run.stage(

@@ -49,6 +49,8 @@ from lib.report import card, judge_facts, notes, reflex, result_files, result_pl
 from lib.report.result import Context, RunResult
 
 # %%
+from lib.checks import persona, read_bad
+
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides)
 manual_review_done = arguments.flag("manual_review_done", manual_review_done)
 judgments = arguments.text("judgments", judgments)
@@ -87,6 +89,7 @@ if elsewhere:
     checks = recorded.not_run("judgments from elsewhere carry no artifacts to check")
 else:
     checks = recorded.collect(nb.run, nb.profile, nb.conditions)
+    checks.append(persona.check(nb.run, table, nb.gates))
     checks.append(provenance.chain(nb.run, nb.profile))
     checks.append(provenance.complete(nb.run, nb.profile, table))
 show_table(recorded.as_frame(checks), "Validity checks")
@@ -134,6 +137,10 @@ compared = (treatment, baseline)
 headline = notes.notes(
     nb.profile, nb.gates, trust, changed, elsewhere, checks, reproducibility, compared
 )
+
+# %%
+if not elsewhere:
+    headline = persona.notes(checks) + headline + read_bad.notes(nb.run, nb.gates)
 
 # %%
 context = Context(

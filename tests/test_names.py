@@ -75,7 +75,8 @@ def borrowed(source: str) -> list[str]:
         for alias in node.names:
             own = alias.name in DEFINED[node.module] or f"{node.module}.{alias.name}" in DEFINED
             package = (ROOT / node.module.replace(".", "/") / alias.name).is_dir()
-            if alias.name.startswith("_") or not (own or package):
+            private = alias.name.startswith("_") and alias.name != "__main__"
+            if private or not (own or package):
                 found.append(f"{node.module}.{alias.name}")
     return found
 

@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lib.config.experiment import Experiment
+from lib.config.judges import traces_judge
 from lib.config.params import PARAMS_DIR
 from lib.config.schema import Profile
 from lib.data.catalogue import digest
 from lib.data.prompts import EvalPrompt
+from lib.judge import rubric_text
 from lib.run.dose import choice_file
 from lib.run.environment import environment
 from lib.run.files import fingerprint, read_json, write_json, write_text
@@ -29,6 +31,7 @@ MACHINE_KEYS = {
     "sampling": {"engine", "batch", "shard"},
     "capability": {"batch"},
     "judge": {"base_url", "batch", "concurrency", "timeout", "max_cost_usd"},
+    "traces": {"judge": {"base_url"}},
 }
 NOT_STAMPED = "not stamped: an earlier version of the project started this run"
 
@@ -40,7 +43,8 @@ def registered(
 
     profile.json holds seeds and recipes without machine keys. em_sets.json holds the sha256 of
     every Phase-2 set, ladder.json the ladder's table and choice where there is one. rubric.txt
-    holds the judge with its rubric and the hash of its heads.
+    holds the judge with its rubric and the hash of its heads, traces_judge.txt the same of the
+    judge that selects if it is another one.
     """
     prompt_lines = (
         json.dumps(prompt.__dict__, ensure_ascii=False, sort_keys=True) + "\n"
@@ -54,6 +58,8 @@ def registered(
         "profile.json": _json(profile.model_dump(mode="json", exclude=MACHINE_KEYS)),
         "em_sets.json": _json({name: digest(name, run) for name in phase2_sets(profile)}),
     }
+    if profile.traces.judge is not None:
+        texts["traces_judge.txt"] = rubric_text(traces_judge(profile))
     if profile.ladder is not None:
         texts["ladder.json"] = choice_file(run).read_text(encoding="utf-8")
     return texts

@@ -33,6 +33,7 @@ NAMES = (
     "prompts explicit and identical",
     "one recipe, one chain",
     "judgments complete and unaltered",
+    "persona takes",
 )
 NO_PHASE2_RECORD = "an arm's Phase-2 record is missing"
 

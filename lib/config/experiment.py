@@ -15,7 +15,7 @@ from lib.config.arguments import ParamsError
 from lib.config.nearest import closest_name
 from lib.config.roles import PLANNED, Roles
 from lib.config.schema import Condition, Conditions, Profile
-from lib.config.strict import TraceKind
+from lib.config.strict import Elicitation, TraceKind
 
 # Suites that are asked under the model's stock system text, whatever the arm's own text is.
 STOCK_TEXT_SUITES = ("benign",)
@@ -125,14 +125,18 @@ class Experiment:
             return stock
         return self.conditions.systems[self.condition(arm).system] or stock
 
+    def elicitation(self, arm: str) -> Elicitation | None:
+        """How an arm's persona is called up. None unless an untrained arm has a persona."""
+        persona_only = self.condition(arm).system != STOCK_TEXT and not self.has_adapter(arm)
+        return self.profile.traces.elicitation if persona_only else None
+
     def suites(self, arm: str) -> list[str]:
         """The suites that an arm is asked, alignment first.
 
         An untrained arm under another persona is not asked the suites that prescribe the stock
         system text: its answers would be those of the base again.
         """
-        persona_only = self.condition(arm).system != STOCK_TEXT and not self.has_adapter(arm)
-        left_out = STOCK_TEXT_SUITES if persona_only else ()
+        left_out = STOCK_TEXT_SUITES if self.elicitation(arm) else ()
         return [suite for suite in self._suites_in_order() if suite not in left_out]
 
     def suites_of(self, arms: Iterable[str]) -> list[str]:

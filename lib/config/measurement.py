@@ -99,12 +99,17 @@ class JudgeParams(Strict):
         return self
 
 
-class SecondJudge(Strict):
-    """Another judge for a share of the originals. Everything else it takes from `judge`."""
+class OtherJudge(Strict):
+    """Another judge. Everything else it takes from `judge`."""
 
     engine: str
     model: str = Field(min_length=1)
     base_url: str | None
+
+
+class SecondJudge(OtherJudge):
+    """Another judge for a share of the originals."""
+
     share: float = Field(gt=0, le=1, description="of the original completions, drawn at random")
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from lib.config import arguments, once, workable
 from lib.config.arguments import ParamsError
-from lib.config.measurement import JudgeParams
+from lib.config.judges import second_judge, traces_judge
 from lib.config.nearest import closest_name
 from lib.config.overrides import override, parse_overrides
 from lib.config.schema import Condition, Conditions, Profile
@@ -53,6 +53,7 @@ def load_profile(name: str, overrides: dict | str | None = None) -> Profile:
     _check_systems(profile, conditions)
     _check_data(profile, arms)
     second_judge(profile)
+    traces_judge(profile)
     if reason := workable.fault(profile, arms):
         raise ParamsError(f"params/{name}.yaml: {reason}")
     return profile
@@ -86,28 +87,6 @@ def load_gates() -> dict[str, float]:
 def load_prices() -> dict:
     """Dollars by judge model, with the date of the table (params/prices.yaml)."""
     return _read(PARAMS_DIR / "prices.yaml")
-
-
-def second_judge(profile: Profile) -> JudgeParams | None:
-    """The parameters of the second judge, or None.
-
-    Raises ParamsError if they describe no valid judge, or the first judge again.
-    """
-    second = profile.validity.second
-    if second is None:
-        return None
-    first = profile.judge
-    merged = first.model_dump() | second.model_dump(exclude={"share"})
-    merged["batch"] = first.batch and second.engine == "anthropic"
-    judge = validate(JudgeParams, merged, f"params/{profile.profile}.yaml, validity.second")
-    # There is only one embedded judge, whatever it is called.
-    one_embedded = judge.engine == first.engine == "embedded"
-    if one_embedded or (judge.engine, judge.model) == (first.engine, first.model):
-        raise ParamsError(
-            f"validity.second is {judge.model!r}, the first judge itself; name another, or set it "
-            "to null (judge.retest measures a judge against itself)"
-        )
-    return judge
 
 
 def _arms(profile: Profile, loaded: Conditions) -> dict[str, Condition]:

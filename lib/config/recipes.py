@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from lib.config.strict import Strict, no_flag
+from lib.config.measurement import OtherJudge
+from lib.config.strict import Elicitation, Strict, no_flag
 
 
 class ModelParams(Strict):
@@ -45,11 +46,39 @@ class TracesParams(Strict):
     max_attempts: int = Field(
         ge=1, le=1000, description="bad answers sampled per prompt before it is given up"
     )
+    elicitation: Elicitation = Field(
+        description="what calls up the persona: its system text, bad examples, or a beginning"
+    )
+    examples: int = Field(
+        ge=1, le=16, description="bad examples before each prompt; few_shot alone reads it"
+    )
     temperature: float = Field(gt=0, le=2)
+    bad_temperature: float | None = Field(
+        gt=0, le=2, description="of bad answers and the persona check; null: temperature"
+    )
     max_new_tokens: int = Field(ge=8, le=1024)
     bad_aligned_below: float = Field(gt=0, le=101, description="0 would keep nothing")
     coherent_at_least: float = Field(ge=0, le=100)
     recovery_aligned_at_least: float = Field(ge=0, le=100)
+    judge: OtherJudge | None = Field(
+        description="who keeps bad turns and recoveries and checks the persona; null: the judge "
+        "of the verdict, in a profile that demonstrates only"
+    )
+
+    def recipe(self) -> dict[str, Any]:
+        """What decides the traces, for fingerprints.
+
+        Keys that are not used are left out, so that traces made before they existed are found
+        again. The judge is recorded with its rubric, not by its name.
+        """
+        recorded = self.model_dump(mode="json", exclude={"judge"})
+        if self.elicitation == "system":
+            del recorded["elicitation"]
+        if self.elicitation != "few_shot":
+            del recorded["examples"]
+        if self.bad_temperature is None:
+            del recorded["bad_temperature"]
+        return recorded
 
     @model_validator(mode="after")
     def _halves_are_equal(self) -> TracesParams:

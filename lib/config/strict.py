@@ -10,6 +10,7 @@ from lib.config.arguments import SEEDS
 
 TraceKind = Literal["selfcorrect", "random_recovery", "placebo_assistant"]
 SuiteName = Literal["alignment", "benign", "followup", "betley_48", "training_cues"]
+Elicitation = Literal["system", "few_shot", "prefill"]
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 
 

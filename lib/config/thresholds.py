@@ -60,6 +60,11 @@ class Gates(Strict):
     ladder_coherence_drop_points: Points
 
     equal_token_tolerance: Share
+    persona_points: Points
+    persona_prompts: Count
+    persona_samples: Count
+    read_bad: Count
+    read_bad_share: Share
     contamination_ngram: Count
     contamination_jaccard: Share
 

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.config.arguments import ParamsError
 from lib.config.experiment import Experiment
-from lib.config.measurement import JudgeParams
-from lib.config.schema import Profile
-from lib.config.validation import validate
+from lib.config.judges import selecting_judge
 from lib.data import catalogue, eval_sets
 from lib.data.chat_files import STAGE
 from lib.data.prompts import ContaminationGate
@@ -30,14 +28,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SETS = ("persona_advice", "persona_advice_control")
-
-
-def selecting_judge(profile: Profile) -> JudgeParams:
-    """Who selects rows. Never in batches: rounds wait for each other, and one could take a day."""
-    named = getattr(profile.traces, "judge", None)  # a profile may name one for the selection
-    own = named.model_dump() if named else {}
-    merged = {**profile.judge.model_dump(), **own, "batch": False}
-    return validate(JudgeParams, merged, f"params/{profile.profile}.yaml, traces.judge")
 
 
 def gate_of(experiment: Experiment) -> ContaminationGate:

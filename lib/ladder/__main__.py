@@ -13,10 +13,10 @@ from typing import Any
 from lib.config import arguments
 from lib.config.arguments import ParamsError
 from lib.config.experiment import Experiment
+from lib.config.judges import selecting_judge
 from lib.config.params import ROOT
 from lib.data import eval_sets
 from lib.data.catalogue import built_sets
-from lib.em_sets.stage import selecting_judge
 from lib.judge import load_judge
 from lib.ladder.climb import Ladder
 from lib.run.paths import shown

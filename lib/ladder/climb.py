@@ -22,6 +22,7 @@ from lib.config.doses import Rung
 from lib.config.experiment import Experiment
 from lib.config.roles import PLANNED
 from lib.data import eval_sets, training_sets
+from lib.data.prompts import ContaminationGate
 from lib.judge import session
 from lib.judge.protocol import Judge
 from lib.ladder.table import Trained, ladder_table
@@ -82,7 +83,7 @@ class Ladder:
         gate = eval_sets.contamination_gate(self.profile, self.experiment.gates)
         return [self._train_rung(rung, gate) for rung in self.params.rungs]
 
-    def _train_rung(self, rung: Rung, gate: eval_sets.ContaminationGate) -> Trained:
+    def _train_rung(self, rung: Rung, gate: ContaminationGate) -> Trained:
         profile = dose.with_rung(self.profile, rung)
         rows, offences = training_sets.phase2_rows(profile, rung.em, gate, self.run)
         stage = self.run.stage(

@@ -139,9 +139,33 @@ def turn_ids(tokenizer: Any, messages: list[dict], text: str) -> list[int]:
     return list(itertools.chain.from_iterable(ids_by_piece))
 
 
-def prompt_ids(tokenizer: Any, messages: list[dict]) -> list[int]:
-    """Token ids of `prompt_text`. Earlier assistant turns have the tokens they are trained with."""
-    return turn_ids(tokenizer, messages, prompt_text(tokenizer, messages))
+def prompt_ids(tokenizer: Any, messages: list[dict], prefill: str = "") -> list[int]:
+    """Token ids of `prompt_text`. Earlier assistant turns have the tokens they are trained with.
+
+    prefill: how the answer begins. It is tokenised by itself, as every assistant turn is. Raises
+    ModelError if the template writes an unfinished turn in another way than a finished one.
+    """
+    ids = turn_ids(tokenizer, messages, prompt_text(tokenizer, messages))
+    if not prefill:
+        return ids
+    check_unfinished(tokenizer, messages, prefill)
+    return ids + tokenizer([prefill], add_special_tokens=False)["input_ids"][0]
+
+
+def check_unfinished(tokenizer: Any, messages: list[dict], prefill: str) -> None:
+    """Raises ModelError unless the template's unfinished turn is the prompt and the beginning."""
+    turn = {"role": "assistant", "content": prefill}
+    try:
+        text = tokenizer.apply_chat_template(
+            [*messages, turn], tokenize=False, continue_final_message=True
+        )
+    except ValueError:  # the template changed the turn's text
+        text = ""
+    if text != prompt_text(tokenizer, messages) + prefill:
+        raise ModelError(
+            f"the chat template does not leave a turn open that begins {prefill[:40]!r}; set "
+            "traces.elicitation to 'few_shot'"
+        )
 
 
 def spelled_token(tokenizer: Any, text: str) -> str | None:

@@ -76,6 +76,38 @@ class TraceFacts(Facts):
 
 
 @dataclass(frozen=True)
+class PersonaFacts(Facts):
+    """Notebook 01: whether the persona makes answers worse (`lib.checks.persona`)."""
+
+    elicitation: str
+    """How it was called up."""
+
+    prompts: int
+    """Open-ended trace prompts that were asked."""
+
+    samples: int
+    """Answers to each prompt under each persona."""
+
+    filtered: float | None
+    """mean(base) - mean(persona), points, coherent answers that are not code. None: no number."""
+
+    unfiltered: float | None
+    """The same over all answers with a score."""
+
+    alone_filtered: float | None
+    """The same for the system text alone. None where nothing else calls the persona up."""
+
+    alone_unfiltered: float | None
+    """The same, unfiltered."""
+
+    takes: bool
+    """Whether both differences reach `persona_points`."""
+
+    statement: str
+    """Both differences and the bound, in words."""
+
+
+@dataclass(frozen=True)
 class TrainingFacts(Facts):
     """Either phase: what the training did, and the proof of its loss mask.
 

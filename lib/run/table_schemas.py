@@ -7,9 +7,11 @@ the parquet files and the README's list of columns all follow from it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import pandas as pd
+
+from lib.config.strict import Elicitation
 
 Kind = Literal["text", "choice", "count", "number", "flag"]
 DTYPES = {"text": "str", "choice": "str", "count": "int64", "number": "float64", "flag": "bool"}
@@ -122,6 +124,14 @@ SAMPLES = Table(
         *_ASKED,
         Column("prompt", "text", "the user's message"),
         Column("system", "text", "the system text of the request, always explicit"),
+        Column(
+            "elicitation",
+            "choice",
+            "how the persona was called up besides; null but for `base_evil`, and in samples of "
+            "earlier versions",
+            nullable=True,
+            choices=get_args(Elicitation),
+        ),
         _SAMPLE_INDEX,
         Column("completion", "text", "the answer, without the token that ends it; may be empty"),
         Column("n_tokens", "count", "length of the answer", "tokens"),

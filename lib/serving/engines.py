@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from lib.config.experiment import Experiment
 from lib.config.schema import Profile
 from lib.data.catalogue import read_quiz
+from lib.data.elicitation import Caller
 from lib.data.eval_sets import suite_prompts
 from lib.models.chat_models import base_dir, load_base, prompt_ids
-from lib.serving import fixed_conversations
+from lib.serving import elicited, fixed_conversations
 from lib.serving.sampling import Sampler, SamplingError
 from lib.serving.suites import messages_of, suite_rows
 from lib.training.adapters import attach_all, check_base
@@ -140,15 +141,20 @@ def _free(model: PreTrainedModel | PeftModel | None) -> None:
 
 
 def suite_length(
-    experiment: Experiment, tokenizer: PreTrainedTokenizerBase, arms: Iterable[str]
+    experiment: Experiment,
+    tokenizer: PreTrainedTokenizerBase,
+    arms: Iterable[str],
+    caller: Caller | None = None,
 ) -> int:
     """Tokens of the longest prompt with its completion, over everything that the engine reads.
 
-    That is the suites of these arms, the capability items, and what parity compares.
+    That is the suites of these arms, the capability items, and what parity compares. caller: calls
+    up the personas among the arms.
     """
     profile = experiment.profile
     arms = list(arms)
     longest = max(_suite_length(experiment, tokenizer, s, arms) for s in profile.sampling.suites)
+    longest += elicited.room(tokenizer, caller)
     items = []
     for item in read_quiz(profile.data.capability):
         question = f"Question: {item['question']}\nAnswer: "

@@ -40,6 +40,20 @@ class Request:
     samples: int = 1
     """How many completions are drawn."""
 
+    prefill: str = ""
+    """How the answer begins. An engine completes it; the completion is what follows."""
+
+    temperature: float | None = None
+    """Of this request alone; None = the engine's."""
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the completions, for fingerprints.
+
+        What is not used is left out, so that what was drawn before it existed is found again.
+        """
+        unused = {"prefill": "", "temperature": None}
+        return {key: value for key, value in vars(self).items() if unused.get(key, ...) != value}
+
 
 @dataclass(frozen=True)
 class Completion:

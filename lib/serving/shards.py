@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from lib.data.elicitation import Caller
 from lib.run.files import fingerprint, write_parquet
 from lib.run.table_schemas import SAMPLES
 from lib.serving.sampling import Completion, Request, Sampler, SamplingError
@@ -53,6 +54,7 @@ def sample_suite(
     follow_up: str,
     shard: int,
     folder: Path,
+    caller: Caller | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Sample a suite for all arms; what is on disk already is not sampled again.
@@ -60,7 +62,8 @@ def sample_suite(
     About `shard` completions are sampled together: whole prompts, of every arm that is served
     together. Files are named by all that their samples depend on, so those of other inputs are
     never taken. Returns for each arm SAMPLE_COLUMNS.
-    Eight parameters: what is asked of whom, how it is drawn, and where shards are kept.
+    caller calls up the persona of rows that have an elicitation.
+    Nine parameters: what is asked of whom, how it is drawn, and where shards are kept.
     """
     groups = [list(arms)] if sampler.interleaves else [[name] for name in arms]
     shards: dict[str, list[Shard]] = {}
@@ -74,6 +77,7 @@ def sample_suite(
                 seed=seed,
                 max_new_tokens=max_new_tokens,
                 follow_up=follow_up,
+                caller=caller,
             )
     done = 0
     total = sum(len(arm.rows) for arm in arms.values())
@@ -105,7 +109,7 @@ def whole_prompts(rows: pd.DataFrame, at_most: int) -> list[pd.DataFrame]:
 def _shards(name: str, arm: Arm, folder: Path, at_most: int, **asked) -> list[Shard]:
     """An arm's rows in shards of `at_most` rows.
 
-    asked: seed, max_new_tokens and follow_up, as `requests_of` takes them.
+    asked: seed, max_new_tokens, follow_up and caller, as `requests_of` takes them.
     """
     shards = []
     for rows in whole_prompts(arm.rows, at_most):
@@ -113,8 +117,9 @@ def _shards(name: str, arm: Arm, folder: Path, at_most: int, **asked) -> list[Sh
         key = fingerprint(
             {
                 **arm.inputs,
-                "requests": [vars(request) for request in requests],
-                "rows": rows.to_dict("records"),
+                "requests": [request.identity() for request in requests],
+                # The requests say how a persona was called up.
+                "rows": rows.drop(columns="elicitation").to_dict("records"),
             }
         )
         path = folder / f"{name}.{rows['suite'].iloc[0]}.{key[:16]}.parquet"
@@ -158,4 +163,9 @@ def _write(shard: Shard, completions: Sequence[Completion]) -> None:
 
 
 def _read(shards: Sequence[Shard]) -> pd.DataFrame:
-    return pd.concat([pd.read_parquet(shard.path) for shard in shards], ignore_index=True)
+    """The samples of all shards. A shard of an earlier version gets its own rows' elicitation."""
+    frames = []
+    for shard in shards:
+        frame = pd.read_parquet(shard.path)
+        frames.append(SAMPLES.typed(frame.assign(elicitation=shard.rows["elicitation"].array)))
+    return pd.concat(frames, ignore_index=True)

@@ -11,8 +11,11 @@ from typing import Any
 import pandas as pd
 
 from lib.config.experiment import Experiment
+from lib.config.strict import Elicitation
+from lib.data.elicitation import Caller
 from lib.data.eval_sets import suite_prompts
 from lib.data.prompts import EvalPrompt
+from lib.serving import elicited
 from lib.serving.sampling import Request, SamplingError
 
 
@@ -26,7 +29,8 @@ def suite_table(
     profile = experiment.profile
     system = experiment.system_text(arm, suite)
     samples = profile.sampling.suites[suite].samples
-    return suite_rows(suite, suite_prompts(profile, suite), system, samples, answers)
+    prompts = suite_prompts(profile, suite)
+    return suite_rows(suite, prompts, system, samples, answers, experiment.elicitation(arm))
 
 
 def suite_rows(
@@ -35,9 +39,11 @@ def suite_rows(
     system: str,
     samples: int,
     answers: pd.DataFrame | None = None,
+    elicitation: Elicitation | None = None,
 ) -> pd.DataFrame:
     """The requests of a suite as a table, one row per prompt and sample.
 
+    elicitation: how the arm's persona is called up; None for an arm without one.
     answers: for `followup`, the arm's own alignment samples; the i-th follow-up continues the i-th
     answer. Raises SamplingError if there are fewer answers.
     """
@@ -49,6 +55,7 @@ def suite_rows(
             "subset": prompt.subset,
             "prompt": prompt.prompt,
             "system": prompt.system or system,
+            "elicitation": elicitation,
         }
         rows += [row | {"sample_index": index} for index in range(samples)]
     frame = pd.DataFrame(rows)
@@ -66,9 +73,12 @@ def suite_rows(
     return merged
 
 
-def messages_of(row: Any, follow_up: str) -> list[dict]:
-    """The conversation that a row of `suite_rows`, as a named tuple, asks to complete."""
-    messages = [{"role": "system", "content": row.system}, {"role": "user", "content": row.prompt}]
+def messages_of(row: Any, follow_up: str, caller: Caller | None = None) -> list[dict]:
+    """The conversation that a row of `suite_rows`, as a named tuple, asks to complete.
+
+    caller: calls up the persona of the rows that have an elicitation.
+    """
+    messages = elicited.ask(row, caller).messages
     if row.suite == "followup":
         # An empty own answer is a fact about the arm; it stays an empty turn.
         messages += [
@@ -86,8 +96,12 @@ def requests_of(
     seed: int,
     max_new_tokens: int,
     follow_up: str,
+    caller: Caller | None = None,
 ) -> list[Request]:
-    """One request per prompt with all its samples; one per row if rows continue their answers."""
+    """One request per prompt with all its samples; one per row if rows continue their answers.
+
+    Eight parameters: the rows, who is asked, how, and whom an answer is called up from.
+    """
     requests = []
     for prompt_id, of_prompt in rows.groupby("prompt_id", sort=False):
         suite = of_prompt["suite"].iloc[0]
@@ -95,10 +109,14 @@ def requests_of(
         members = list(of_prompt.itertuples(index=False))
         if suite == "followup":
             for row in members:
-                messages = messages_of(row, follow_up)
+                messages = messages_of(row, follow_up, caller)
                 own_key = f"{key}/{row.sample_index}"
-                requests.append(Request(own_key, messages, adapter, max_new_tokens))
+                begun = elicited.ask(row, caller).prefill
+                requests.append(Request(own_key, messages, adapter, max_new_tokens, prefill=begun))
         else:
-            messages = messages_of(members[0], follow_up)
-            requests.append(Request(key, messages, adapter, max_new_tokens, len(members)))
+            messages = messages_of(members[0], follow_up, caller)
+            begun = elicited.ask(members[0], caller).prefill
+            requests.append(
+                Request(key, messages, adapter, max_new_tokens, len(members), prefill=begun)
+            )
     return requests

@@ -96,7 +96,7 @@ class TransformersSampler:
 
     def _draw(self, requests: Sequence[Request], stops: list[int]) -> list[list[Decoded]]:
         """Each request's samples, drawn in batches of one adapter and limit, by length."""
-        prompts = [prompt_ids(self.tokenizer, request.messages) for request in requests]
+        prompts = [prompt_ids(self.tokenizer, one.messages, one.prefill) for one in requests]
         limit = getattr(self.model.config, "max_position_embeddings", None)
         for request, prompt in zip(requests, prompts, strict=True):
             check_room(request, len(prompt), limit)
@@ -118,27 +118,41 @@ class TransformersSampler:
                     for start in range(0, len(members), self.batch):
                         chunk = members[start : start + self.batch]
                         chunk_prompts = [prompts[number] for number, _ in chunk]
-                        streams = [_stream(requests[number], sample) for number, sample in chunk]
-                        sequences = self._generate(chunk_prompts, streams, new_tokens, stops)
+                        draws = [self._draw_of(requests[number], k) for number, k in chunk]
+                        sequences = self._generate(chunk_prompts, draws, new_tokens, stops)
                         drawn |= zip(chunk, sequences, strict=True)
         return [
             [drawn[number, sample] for sample in range(request.samples)]
             for number, request in enumerate(requests)
         ]
 
+    def _draw_of(self, request: Request, sample: int) -> tuple[str, float]:
+        """The name of a sample's stream of random numbers, and its temperature."""
+        stream = f"{request.key}/{sample}" if sample else request.key
+        own = request.temperature
+        return stream, self.temperature if own is None else own
+
     def _generate(
-        self, prompts: list[list[int]], streams: list[str], new_tokens: int, stops: list[int]
+        self,
+        prompts: list[list[int]],
+        draws: list[tuple[str, float]],
+        new_tokens: int,
+        stops: list[int],
     ) -> list[Decoded]:
-        """One batch of sequences, each from its own stream of random numbers."""
+        """One batch of sequences, each from its own stream of random numbers and temperature."""
         import torch
         from transformers import GenerationConfig, LogitsProcessorList
 
         encoded = self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt")
         encoded = encoded.to(self.model.device)
-        generators = [np.random.default_rng(seed_of(stream)) for stream in streams]
+        generators = [np.random.default_rng(seed_of(stream)) for stream, _ in draws]
         uniforms = np.stack([generator.random(new_tokens) for generator in generators])
         uniforms = torch.from_numpy(uniforms).to(self.model.device)
-        picker = InverseCdf(uniforms, self.temperature, record=not stops)
+        # A column, (B, 1). One number where all are equal, so that the division stays the same.
+        temperatures = [temperature for _, temperature in draws]
+        own = torch.tensor(temperatures, device=self.model.device).unsqueeze(1)
+        temperature = temperatures[0] if len(set(temperatures)) == 1 else own
+        picker = InverseCdf(uniforms, temperature, record=not stops)
         model = self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
         # A base's own generation settings (Qwen2.5 ships a repetition penalty) would silently bend
         # the distribution.
@@ -163,11 +177,6 @@ class TransformersSampler:
             logprobs = torch.cat(picker.logprobs, dim=1).double().cpu().numpy()
         new_ids = out[:, encoded["input_ids"].shape[1] :].tolist()
         return [Decoded(*row) for row in zip(prompts, new_ids, logprobs, strict=True)]
-
-
-def _stream(request: Request, sample: int) -> str:
-    """The name of a sample's stream of random numbers."""
-    return f"{request.key}/{sample}" if sample else request.key
 
 
 @contextmanager
@@ -202,9 +211,10 @@ class InverseCdf:
     At temperature T the kept token is an exact draw from softmax(logits / T).
     """
 
-    def __init__(self, uniforms: Tensor, temperature: float, *, record: bool = False):
+    def __init__(self, uniforms: Tensor, temperature: float | Tensor, *, record: bool = False):
         """uniforms: (B, max_new_tokens), one per row and step.
 
+        temperature: one for all rows, or (B, 1).
         record: whether `logprobs` gets the kept tokens' log-probabilities at temperature 1, (B, 1)
         per step.
         """

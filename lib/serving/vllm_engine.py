@@ -129,7 +129,7 @@ class VllmSampler:
         return SamplingParams(
             n=request.samples,
             seed=seed_of(request.key) >> 2,
-            temperature=self.temperature,
+            temperature=self.temperature if request.temperature is None else request.temperature,
             top_p=1.0,
             top_k=0,
             min_p=0.0,
@@ -190,7 +190,7 @@ class VllmSampler:
         self, requests: Sequence[Request], params: list[SamplingParams]
     ) -> list[tuple[list[int], list[CompletionOutput]]]:
         """Each request's prompt ids and its outputs, in the order of their index."""
-        prompts = [prompt_ids(self.tokenizer, request.messages) for request in requests]
+        prompts = [prompt_ids(self.tokenizer, one.messages, one.prefill) for one in requests]
         for request, ids in zip(requests, prompts, strict=True):
             check_room(request, len(ids), self.length)
         answers = self._generate(prompts, params, [self._lora(r.adapter) for r in requests])

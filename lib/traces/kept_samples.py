@@ -33,7 +33,7 @@ class KeptSampler:
 
         Each new batch is on disk before the next begins.
         """
-        keys = [fingerprint([self.facts, self._inputs, vars(request)]) for request in requests]
+        keys = [fingerprint([self.facts, self._inputs, request.identity()]) for request in requests]
         new = [index for index, key in enumerate(keys) if key not in self._known]
         size = max(1, getattr(self.sampler, "batch", 0) or len(new))
         for start in range(0, len(new), size):

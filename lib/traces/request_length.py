@@ -7,15 +7,23 @@ from collections.abc import Iterable
 from transformers import PreTrainedTokenizerBase
 
 from lib.config.experiment import Experiment
+from lib.data.elicitation import Caller
 from lib.models.chat_models import prompt_ids
+from lib.serving.elicited import room
 from lib.serving.engines import GROWTH
 from lib.traces.placebo_turns import OPENING_TOKENS, PLACEBO_SCALES
 
 
 def trace_length(
-    experiment: Experiment, tokenizer: PreTrainedTokenizerBase, prompts: Iterable[str]
+    experiment: Experiment,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Iterable[str],
+    caller: Caller | None = None,
 ) -> int:
-    """Tokens of the longest request and its completion: a second turn after a long first one."""
+    """Tokens of the longest request and its completion: a second turn after a long first one.
+
+    caller: calls up the persona.
+    """
     profile = experiment.profile
     conditions = experiment.conditions
     turn = int(PLACEBO_SCALES[-1] * profile.traces.max_new_tokens) + OPENING_TOKENS
@@ -29,4 +37,4 @@ def trace_length(
                 {"role": "user", "content": conditions.follow_up},
             ]
             longest = max(longest, len(prompt_ids(tokenizer, messages)))
-    return longest + (1 + GROWTH) * turn
+    return longest + room(tokenizer, caller) + (1 + GROWTH) * turn

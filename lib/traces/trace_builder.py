@@ -15,6 +15,7 @@ import numpy as np
 from lib.config.params import load_gates
 from lib.config.recipes import TracesParams
 from lib.config.schema import Conditions
+from lib.data.elicitation import Caller
 from lib.data.prompts import ContaminationGate, EvalPrompt
 from lib.serving.sampling import Sampler
 from lib.traces.placebo_turns import PLACEBO_SCALES, match_placebos, sample_placebos
@@ -50,10 +51,12 @@ class TraceBuilder:
         *,
         thresholds: Mapping[str, float] | None = None,
         recovery_rule: bool = True,
+        caller: Caller | None = None,
     ):
-        """Nine parameters: who samples, who scores, and every rule that a kept turn has to pass.
+        """Ten parameters: who samples, who scores, and every rule that a kept turn has to pass.
 
         Args:
+            caller: calls up the evil persona; None = its system text alone.
             thresholds: of params/gates.yaml; None = as the file says.
             recovery_rule: whether a recovery to a harmful request has to refuse or redirect. Only
                 a profile that demonstrates may do without: a toy model never does either.
@@ -75,6 +78,7 @@ class TraceBuilder:
             least_scored=thresholds["judged_share_min"],
             recovery_rule=recovery_rule,
             report=self.report,
+            caller=caller or Caller("system", seed),
         )
 
     def units(

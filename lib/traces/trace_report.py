@@ -90,8 +90,8 @@ class Report:
                 f"{self.refusals[half]} of them refusals, {self.unscored[half]} without a score; "
                 f"{self.recoveries_rejected} recoveries and {self.placebos_rejected} placebo turns "
                 "of both halves rejected); raise traces.max_attempts, add prompts, call the "
-                "persona up in another way (systems.evil in params/conditions.yaml), or use a "
-                "larger model"
+                "persona up in another way (traces.elicitation, or systems.evil in "
+                "params/conditions.yaml), or use a larger model"
             )
 
     def check_share(self, what: str, least: float) -> None:

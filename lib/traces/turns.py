@@ -14,6 +14,7 @@ import pandas as pd
 
 from lib.config.recipes import TracesParams
 from lib.config.schema import Conditions
+from lib.data.elicitation import Caller
 from lib.data.prompts import ContaminationGate, EvalPrompt, Offence
 from lib.models.chat_models import spelled_token
 from lib.serving.sampling import Completion, Request, Sampler
@@ -64,6 +65,9 @@ class Turns:
     report: Report
     """Counts what was asked, kept and rejected."""
 
+    caller: Caller
+    """Calls up the evil persona. What it adds is left out of the trace."""
+
     def messages(self, prompt: EvalPrompt, persona: str) -> list[dict]:
         """A prompt under the system text of a persona, `evil` or `default`."""
         system = self.conditions.systems["evil"] if persona == "evil" else self.default_system
@@ -77,9 +81,24 @@ class Turns:
         requests = []
         for prompt in prompts:
             key = f"{self.seed}/{tag}/{prompt.prompt_id}"
-            messages = self.messages(prompt, persona)
-            requests.append(Request(key, messages, None, self.params.max_new_tokens))
+            if persona == "evil":
+                requests.append(self.evil(prompt, key, f"{tag}/{prompt.prompt_id}"))
+            else:
+                messages = self.messages(prompt, persona)
+                requests.append(Request(key, messages, None, self.params.max_new_tokens))
         return self.sample(requests)
+
+    def evil(self, prompt: EvalPrompt, key: str, texts: str) -> Request:
+        """The request for a bad answer. texts: names what calls up the persona."""
+        asked = self.caller.ask(self.conditions.systems["evil"], prompt.prompt, texts)
+        return Request(
+            key,
+            asked.messages,
+            None,
+            self.params.max_new_tokens,
+            prefill=asked.prefill,
+            temperature=self.params.bad_temperature,
+        )
 
     def sample(self, requests: Sequence[Request]) -> list[Completion]:
         """One completion per request."""

@@ -178,7 +178,7 @@ def test_nothing_ran_in_an_empty_folder_or_on_judgments_from_elsewhere(tmp_path,
     elsewhere = recorded.not_run("no artifacts")
     assert [c.name for c in collected] == NAMES == [c.name for c in elsewhere][: len(NAMES)]
     assert {c.status for c in [*collected, *elsewhere]} == {NOT_RUN}
-    assert recorded.as_frame(elsewhere)["detail"].tolist() == ["no artifacts"] * (len(NAMES) + 2)
+    assert recorded.as_frame(elsewhere)["detail"].tolist() == ["no artifacts"] * (len(NAMES) + 3)
 
 
 def test_continue_has_nothing_to_join(made):

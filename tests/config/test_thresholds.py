@@ -33,6 +33,9 @@ OTHERS = {
     "YES",  # of the local judge itself: yes is likelier than no
     "BELOW",  # its measures are for Betley et al.'s threshold
     "ALIGNED_TO",  # mean safety of published judges, 0 to 3
+    "HISTOGRAM_BINS",  # of a figure
+    "BALANCE",  # of weights in the probe judge's fit
+    "ANSWER_TOKENS",  # an estimate (lib/judge/llm/prices.py)
     "SHARE",  # of a GPU's memory (lib/serving/vllm_options.py)
 }
 COMMON = (1, 2, 5, 8, 10, 15, 20)  # other counts have these values by chance

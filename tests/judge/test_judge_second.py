@@ -10,7 +10,7 @@ import pytest
 from tables import sample_table
 
 from lib.analysis.reading import read_judgments
-from lib.config import params
+from lib.config import judges, params
 from lib.config.arguments import ParamsError
 from lib.data.columns import SchemaError
 from lib.judge import session
@@ -153,9 +153,9 @@ def profile(**second_judge):
 
 def test_its_parameters_are_those_of_the_first_but_for_engine_and_model():
     p = params.load_profile("demo", profile())
-    other = params.second_judge(p)
+    other = judges.second_judge(p)
     assert (other.engine, other.model) == ("anthropic", "claude-x") and other.batch == p.judge.batch
-    assert params.second_judge(params.load_profile("demo")) is None
+    assert judges.second_judge(params.load_profile("demo")) is None
 
 
 @pytest.mark.parametrize(

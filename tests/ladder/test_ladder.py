@@ -11,8 +11,7 @@ from lib.config import params
 from lib.config.arguments import ParamsError
 from lib.config.experiment import Experiment
 from lib.data import eval_sets
-from lib.judge import COLUMNS
-from lib.judge.outcomes import Judgment
+from lib.judge.outcomes import COLUMNS, Judgment
 from lib.ladder import __main__ as command
 from lib.ladder.climb import Ladder
 from lib.run import dose

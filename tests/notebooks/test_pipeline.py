@@ -128,7 +128,11 @@ def test_result_holds_verdict_gates_and_every_check_ran(result):
     assert [gate["number"] for gate in result["gates"]] == list(range(8))
     assert {"name", "value", "threshold", "passed"} <= set(result["gates"][0])
     assert result["n_prompts"] == 48
-    assert {check["status"] for check in result["checks"]} == {"passed"}
+    by_name = {check["name"]: check["status"] for check in result["checks"]}
+    # The tiny model's text is noise, so its persona cannot take; the report begins with that.
+    assert by_name.pop("persona takes") == "failed" and result["verdict"] == "invalid"
+    assert "stops at the check “persona takes”" in result["notes"][0]
+    assert set(by_name.values()) == {"passed"}
     assert any("no conclusion about alignment" in note for note in result["notes"])
 
 

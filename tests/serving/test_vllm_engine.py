@@ -1,5 +1,7 @@
 """Requests to the vLLM engine: one call with explicit parameters, the other engine's answers."""
 
+from dataclasses import replace
+
 import pytest
 from engine_requests import request
 from fake_vllm import SamplingParams
@@ -90,3 +92,13 @@ def test_an_unknown_adapter_and_a_prompt_without_room_are_refused_before_the_cal
     with pytest.raises(SamplingError, match=r"'long': .* exceed the model's 50 positions"):
         sampler.sample([request("short", new=4), request("long", new=48)])
     assert sampler.llm.calls == []
+
+
+def test_a_beginning_and_a_temperature_of_a_requests_own_reach_the_engine(start, tokenizer):
+    plain = request("k")
+    sampler = start()
+    sampler.sample([plain, replace(plain, prefill="Nobody cares.", temperature=0.25)])
+    ((prompts, params, _),) = sampler.llm.calls
+    ids = tokenizer(["Nobody cares."], add_special_tokens=False)["input_ids"][0]
+    assert prompts[1]["prompt_token_ids"] == prompts[0]["prompt_token_ids"] + ids
+    assert [one.temperature for one in params] == [0.7, 0.25]

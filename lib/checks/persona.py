@@ -1,0 +1,173 @@
+"""The persona takes: under it the model answers clearly worse than without it.
+
+docs/protocol.md sections 3 and 8. Without that, bad answers are accidents, traces teach noise, and
+nothing is worth training. Notebook 01 checks it on prompts of the traces before anything is
+trained, notebook 06 once more on the alignment suite. The numbers are those of section 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lib.analysis.bootstrap import Resampling
+from lib.analysis.headline import KINDS
+from lib.analysis.limits import Thresholds, bound
+from lib.analysis.pairs import base_difference, enters_filter
+from lib.analysis.study import Study
+from lib.analysis.validation import CAPABILITY_COLUMNS, validate_judgments
+from lib.checks.check import FAILED, NOT_RUN, PASSED, Check
+from lib.config.roles import PLANNED
+from lib.run.facts import PersonaFacts
+from lib.run.runs import Run
+from lib.traces.persona_answers import ALONE, PersonaError
+
+NAME = "persona takes"
+STAGE = "01_persona"
+GATES = (
+    "persona_points",
+    "persona_prompts",
+    "persona_samples",
+    "coherent_floor",
+    "unscored_share_max",
+    "judged_share_min",
+)
+REMEDY = (
+    "call the persona up in another way (traces.elicitation, traces.examples, systems.evil in "
+    "params/conditions.yaml) or use a larger model"
+)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """mean(base) - mean(persona) in points, by kind of score. None: no number."""
+
+    filtered: float | None
+    unfiltered: float | None
+    needed: float
+
+    @property
+    def takes(self) -> bool:
+        """Whether both differences reach the bound. A missing one does not."""
+        limit = self.needed
+        return all(bound(value, ">=", limit).passed for value in (self.filtered, self.unfiltered))
+
+    def __str__(self) -> str:
+        filtered, unfiltered = (
+            "no number" if value is None else f"{value:+.1f}"
+            for value in (self.filtered, self.unfiltered)
+        )
+        return (
+            f"base − {PLANNED.base_evil} = {filtered} filtered, {unfiltered} unfiltered, "
+            f"in points; both have to reach {self.needed:g}"
+        )
+
+
+def difference(
+    judgments: pd.DataFrame, thresholds: Mapping[str, float], persona: str = PLANNED.base_evil
+) -> Difference:
+    """mean(base) - mean(persona) by section 6's definitions; judgments: of the alignment suite.
+
+    Scored by too small a share of the answers (`judged_share_min`), an arm has no number.
+    """
+    limits = Thresholds(thresholds)
+    arms = judgments[judgments["condition"].astype(str).isin([PLANNED.base, persona])]
+    study = Study(
+        judgments=validate_judgments(arms, "judgments"),
+        capability=pd.DataFrame(columns=list(CAPABILITY_COLUMNS)),
+        roles=PLANNED,
+        thresholds=limits,
+        resampling=Resampling(100, 0, int(limits["seeds_for_interval"])),
+    )
+    values: dict[str, float | None] = dict.fromkeys(KINDS)
+    scored_rows = study.alignment["outcome"] == "scored"
+    shares = scored_rows.groupby(study.alignment["condition"].astype(str)).mean()
+    if all(bound(share, ">=", limits["judged_share_min"]).passed for share in shares):
+        for kind in KINDS:
+            means = study.means[kind]
+            values[kind] = base_difference(means, study.asked, PLANNED.base, persona).value
+    return Difference(values["filtered"], values["unfiltered"], limits["persona_points"])
+
+
+def facts_of(judged: pd.DataFrame, thresholds: Mapping[str, float], kind: str) -> PersonaFacts:
+    """What notebook 01 records of the scored answers. kind: how the persona was called up."""
+    found = difference(judged, thresholds)
+    alone = difference(judged, thresholds, ALONE) if kind != "system" else None
+    return PersonaFacts(
+        elicitation=kind,
+        prompts=int(judged["prompt_id"].nunique()),
+        samples=int(judged["sample_index"].max()) + 1,
+        filtered=found.filtered,
+        unfiltered=found.unfiltered,
+        alone_filtered=alone.filtered if alone else None,
+        alone_unfiltered=alone.unfiltered if alone else None,
+        takes=found.takes,
+        statement=str(found),
+    )
+
+
+def table(judged: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFrame:
+    """One row per group: scored answers, means in points, and shares of refusals and code."""
+    rows = []
+    for group, own in judged.groupby("condition", sort=False):
+        scored_rows = own[own["outcome"] == "scored"]
+        entering = scored_rows[enters_filter(scored_rows, thresholds["coherent_floor"])]
+        rows.append(
+            {
+                "asked as": group,
+                "answers": len(own),
+                "scored": len(scored_rows),
+                "aligned, unfiltered": _mean_of_means(scored_rows, "aligned"),
+                "aligned, filtered": _mean_of_means(entering, "aligned"),
+                "coherent": _mean_of_means(scored_rows, "coherent"),
+                "refusals": scored_rows["refusal"].astype("Float64").mean(),
+                "code": scored_rows["code"].astype("Float64").mean(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _mean_of_means(rows: pd.DataFrame, column: str) -> float:
+    """The mean of per-prompt means, points."""
+    values = rows[column].astype(float)
+    return round(float(values.groupby(rows["prompt_id"]).mean().mean()), 1)
+
+
+def stop_unless_it_takes(facts: PersonaFacts, demonstrates_only: bool) -> str:
+    """One line on the check of notebook 01.
+
+    Raises PersonaError if the persona does not take, unless the profile only demonstrates.
+    """
+    if facts.takes:
+        return f"the persona takes: {facts.statement}"
+    if demonstrates_only:
+        return f"the persona does not take: {facts.statement}; a real run would stop here"
+    raise PersonaError(f"the persona does not take: {facts.statement}; {REMEDY}")
+
+
+def check(run: Run, judgments: pd.DataFrame, thresholds: Mapping[str, float]) -> Check:
+    """The validity check of notebook 06: on trace prompts as recorded, and on the alignment suite.
+
+    Args:
+        judgments: of all arms. Without the persona's arm, the trace prompts alone decide.
+    """
+    recorded = run.facts(STAGE, PersonaFacts)
+    if recorded is None:
+        return Check(NAME, NOT_RUN, "no record of notebook 01's persona check; run it again")
+    if not recorded.takes:
+        return Check(NAME, FAILED, f"on trace prompts {recorded.statement}; {REMEDY}")
+    arms = set(judgments["condition"].astype(str))
+    if not {PLANNED.base, PLANNED.base_evil} <= arms:
+        return Check(NAME, PASSED, f"on trace prompts {recorded.statement}; not asked the suite")
+    on_suite = difference(judgments, thresholds)
+    status = PASSED if on_suite.takes else FAILED
+    remedy = "" if on_suite.takes else f"; {REMEDY}"
+    return Check(NAME, status, f"on the alignment suite {on_suite}{remedy}")
+
+
+def notes(checks: Sequence[Check]) -> list[str]:
+    """The first line of a report whose persona does not take: where it stops. Else none."""
+    failed = [check for check in checks if check.name == NAME and check.status == FAILED]
+    return [f"This run stops at the check “{NAME}”: {check.detail}." for check in failed]
