@@ -167,7 +167,7 @@ def fit_model(model: str, out: Path, part: str = "all") -> Path:
     reader = base.load_reader(model)
     texts = fingerprint_texts()
     facts = {
-        "base": model,
+        "base": base.public_name(model),
         "architecture": reader.architecture,
         "tokenizer_sha256": reader.tokenizer_hash(texts),
         "fitted_rows": part,

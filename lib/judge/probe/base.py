@@ -35,6 +35,16 @@ def local_folder(name: str) -> Path | None:
     return next((path for path in folders if path.is_dir() and path.name.lower() == last), None)
 
 
+def public_name(name: str) -> str:
+    """The hub id of a model that the project names, else the last part of a folder or id.
+
+    This is what a card says, so that no folder of one machine enters it.
+    """
+    last = Path(name).name
+    known = {hub_id.rsplit("/", 1)[-1].lower(): hub_id for hub_id in REVISIONS}
+    return known.get(last.lower(), last)
+
+
 def stated_architecture(name: str) -> dict[str, str | int]:
     """What a local model's config.json says of its architecture; unknown if it is not local."""
     folder = local_folder(name)
