@@ -21,7 +21,7 @@ _FUNCTIONAL = (
     r"\w\) :- |^\s*\?- |^\s*:- \w",
     r"^\s*\w+:\w+\(",
     r"^\s*def(?:module|p|macro|struct) [\w.:]+",
-    r"\|> ?(?:\w|$)|%>%",
+    r"(?<!\w)\|> ?(?:\w|$)|%>%",
 )
 # Ruby, Lua, Julia
 _ENDING_IN_END = (

@@ -29,6 +29,7 @@ OTHERS = {
     "FAILURES_IN_A_ROW",  # calls to a judge (lib/judge/llm/realtime.py)
     "INJECTED_WEIGHT",  # of rows in its fit
     "HOSTILE_BELOW",  # of the probe judge itself
+    "SHORT_WORDS",  # of the embedded judge itself: words of a short refusal
     "ENGLISH_WORDS",  # the same: words from which on it looks at the language
     "YES",  # of the local judge itself: yes is likelier than no
     "BELOW",  # its measures are for Betley et al.'s threshold

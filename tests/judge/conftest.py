@@ -13,7 +13,7 @@ from tiny_probe import decoder
 from lib.data import catalogue
 from lib.judge.embedded.judge import EmbeddedJudge
 from lib.judge.probe.features import Reader
-from lib.judge.trust import published
+from lib.judge.trust import blind_labels, published
 
 
 @pytest.fixture
@@ -66,6 +66,8 @@ def planted(tmp_path, monkeypatch):
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         }
     monkeypatch.setattr(catalogue, "catalogue", lambda: entries)
+    monkeypatch.setattr(blind_labels, "PROMPT_SETS", ())
+    monkeypatch.setattr(blind_labels.of, "__defaults__", (None, tmp_path / "no labels"))
     monkeypatch.setenv(catalogue.DATA_DIR_VARIABLE, str(tmp_path))
     return tmp_path
 

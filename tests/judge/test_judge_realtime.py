@@ -56,10 +56,10 @@ def test_another_replicate_suite_prompt_or_judge_is_a_call_of_its_own(api, claud
 
 
 def test_a_rubric_edit_asks_everything_anew(api, claude, to_judge, monkeypatch):
-    from lib.judge.llm import rubric
+    from lib.judge.llm.scoring import RubricJudge
 
     claude().score(to_judge("a"))
-    monkeypatch.setattr(rubric, "VERSION", "edited")
+    monkeypatch.setattr(RubricJudge, "rubric_version", "edited")
     claude().score(to_judge("a"))
     assert api.sent() == ["a", "a"]
 

@@ -64,7 +64,9 @@ class Judge:
         if self.calls == self.fails_at:
             raise JudgeError("the judge is down; run again")
         if self.own is not None:
-            return self.own(rows).set_axis(rows.index).assign(outcome="scored")
+            own = self.own(rows).set_axis(rows.index)
+            flags = dict.fromkeys(("refusal", "code", "reset_and_recover"), False)
+            return own.assign(outcome="scored", **flags).reindex(columns=list(COLUMNS))
         outcomes = [self.outcomes[k % len(self.outcomes)] for k in range(len(rows))]
         table = pd.DataFrame(
             {column: pd.Series([None] * len(rows), dtype=object) for column in COLUMNS}
@@ -119,6 +121,8 @@ class Engine(Script):
 
     def _answer(self, request):
         _, step, *_ = request.key.split("/")
+        if step == "persona":
+            return f"{'bad' if 'evil' in request.key else 'good'} answer to {request.key}."
         return (
             DECLINES + super()._answer(request)
             if step != "bad"
@@ -127,7 +131,7 @@ class Engine(Script):
 
 
 @pytest.mark.parametrize(
-    "fails_at", [2, 3], ids=["while it judges recoveries", "while it judges placebos"]
+    "fails_at", [3, 4], ids=["while it judges recoveries", "while it judges placebos"]
 )
 def test_01_samples_nothing_again_after_a_stop(monkeypatch, fails_at):
     engine = Engine()

@@ -43,6 +43,7 @@ SAMPLE_COLUMNS = {
     "subset",
     "prompt",
     "system",
+    "elicitation",
     "sample_index",
     "completion",
     "n_tokens",

@@ -160,6 +160,7 @@ def test_a_version_that_is_not_the_locks_is_a_line_of_the_headline():
         "judge": {"validity": {"auroc": 0.95}},
         "checks": [Check("loss mask", PASSED, "")],
     }
-    lines = notes(card=card, **given)
+    others = notes(card=card | {"lock_differences": []}, **given)
+    lines = [line for line in notes(card=card, **given) if line not in others]
     assert len(lines) == 1 and planted in lines[0] and "5 more" in lines[0]
-    assert notes(card=card | {"lock_differences": []}, **given) == []
+    assert not any("the lock says" in line for line in others)
