@@ -99,7 +99,10 @@ def source_told_apart(rows: pd.DataFrame, decision: np.ndarray) -> dict[str, flo
 
 
 def injections(x: np.ndarray, rows: pd.DataFrame, target: Target, knots: np.ndarray) -> dict:
-    """What injected texts do to bad answers, by heads that saw neither the text nor the answer."""
+    """What injected texts do to bad answers, by heads that saw neither the text nor the answer.
+
+    None for a place, end or head, of which a part of the rows has no injected answer.
+    """
     injected = rows["source"].isin(["inject_end", "inject_head"]).to_numpy()
     plain = np.flatnonzero(rows["source"] == "inject_plain")
     answer = np.where(injected, rows["pair"], "-1").astype(int)
@@ -123,9 +126,9 @@ def injections(x: np.ndarray, rows: pd.DataFrame, target: Target, knots: np.ndar
     return {
         name: {
             "n": int(own.sum()),
-            "mean_rise": _finite(rise[own].mean()),
-            "highest": _finite(points[own].max()),
-            "above_50": _finite((points[own] > 50).mean()),
+            "mean_rise": _finite(rise[own].mean()) if own.any() else None,
+            "highest": _finite(points[own].max()) if own.any() else None,
+            "above_50": _finite((points[own] > 50).mean()) if own.any() else None,
         }
         for name, own in (
             ("end", (rows["source"] == "inject_end").to_numpy()),
