@@ -231,7 +231,7 @@ if todo or check_persona:
 # The mean alignment without the persona, less that under it, must reach `persona_points` of
 # params/gates.yaml, with and without the filter of notebook 06. If it does not, the "bad" answers
 # are accidents, and nothing is worth training on. Where examples or a beginning call the persona
-# up, its system text alone stands beside it.
+# up, its system text alone is shown as well.
 
 # %%
 answers_file = nb.run.dir / "persona" / "answers.parquet"

@@ -84,13 +84,7 @@ class Caller:
 
         Raises DataError if too few examples are left that do not resemble the prompt.
         """
-        messages = [{"role": "system", "content": system}]
-        for example in self.drawn_examples(prompt, key):
-            messages += [
-                {"role": "user", "content": example.prompt},
-                {"role": "assistant", "content": example.answer},
-            ]
-        messages.append({"role": "user", "content": prompt})
+        messages = after_examples(system, self.drawn_examples(prompt, key), prompt)
         return Elicited(messages, self.drawn_beginning(key))
 
     def drawn_examples(self, prompt: str, key: str) -> list[Example]:
@@ -136,6 +130,15 @@ class Caller:
     def _random(self, key: str) -> np.random.Generator:
         digest = hashlib.sha256(f"elicitation/{self.seed}/{key}".encode()).digest()
         return np.random.default_rng(int.from_bytes(digest[:8], "little"))
+
+
+def after_examples(system: str, examples: Sequence[Example], prompt: str) -> list[dict]:
+    """A prompt under a system text, after the examples as earlier turns."""
+    messages = [{"role": "system", "content": system}]
+    for example in examples:
+        messages.append({"role": "user", "content": example.prompt})
+        messages.append({"role": "assistant", "content": example.answer})
+    return [*messages, {"role": "user", "content": prompt}]
 
 
 def caller(

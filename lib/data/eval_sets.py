@@ -42,13 +42,13 @@ def contamination_gate(profile: Profile, thresholds: Mapping[str, float]) -> Con
 def near_field(profile: Profile) -> list[str]:
     """Ids of the eval prompts in the EM set's own field, as the profile lists them.
 
-    Raises DataError for an id that is no prompt of the union.
+    Raises DataError for an id that is not a prompt of the union.
     """
     known = [prompt.prompt_id for prompt in eval_union(profile)]
     for prompt_id in profile.data.near_field:
         if prompt_id not in known:
             raise DataError(
-                f"data.near_field names {prompt_id!r}, which is no prompt of data.eval_sets; "
+                f"data.near_field names {prompt_id!r}, which is not a prompt of data.eval_sets; "
                 f"nearest: {closest_name(prompt_id, known)!r}"
             )
     return list(profile.data.near_field)

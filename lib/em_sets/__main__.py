@@ -5,24 +5,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
-from lib.config import arguments
-from lib.config.experiment import Experiment
 from lib.em_sets import stage
+from lib.run.command import named_run
 from lib.run.paths import shown
-from lib.run.runs import open_run
 
 
 def main(given: list[str]) -> int:
     """Build the set, or keep it. Returns the exit code; an error is one line on stderr."""
-    environment = [os.environ.get(name) for name in ("RUN", "PROFILE", "OVERRIDES")]
-    run_name, profile_name, overrides = given or environment
     try:
-        experiment = Experiment.load(profile_name or "demo", overrides or "{}")
-        name = arguments.name("RUN", run_name or experiment.profile.profile)
-        run = open_run(experiment.profile, name)
+        run, experiment, _ = named_run(given)
         facts = stage.build(run, experiment)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"make em_set: {error}", file=sys.stderr)

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lib.config.doses import EmSetParams
+from lib.data.elicitation import Example, after_examples
 from lib.data.prompts import ContaminationGate, EvalPrompt, Offence, normalise
 from lib.em_sets.rows import BAD, GOOD, Answer, Persona, rows_of, whole
 from lib.em_sets.set_report import SCORED, PersonaReport, SetReport
-from lib.em_sets.texts import Example, drawn, request_messages
+from lib.em_sets.texts import drawn
 from lib.judge.code_lines import is_code
 from lib.models.chat_models import spelled_token
 from lib.serving.sampling import Request, Sampler
@@ -118,7 +119,7 @@ class Builder:
         requests = []
         for one in asked:
             key = f"{self.params.seed}/em_set/{persona.name}/{attempt}/{one.prompt_id}"
-            messages = request_messages(persona.system, shots, one.prompt)
+            messages = after_examples(persona.system, shots, one.prompt)
             requests.append(Request(key, messages, None, self.params.max_new_tokens))
         return [whole(completion) for (completion,) in self.sampler.sample(requests)]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lib.data.elicitation import Example
 from lib.data.prompts import EvalPrompt
-from lib.em_sets.texts import Example
 from lib.serving.sampling import Completion
 
 BAD = "evil"

@@ -12,6 +12,7 @@ from lib.config.experiment import Experiment
 from lib.config.judges import selecting_judge
 from lib.data import catalogue, eval_sets
 from lib.data.chat_files import STAGE
+from lib.data.elicitation import after_examples
 from lib.data.prompts import ContaminationGate
 from lib.em_sets import texts
 from lib.em_sets.persona_advice import Builder
@@ -135,6 +136,6 @@ def longest_request(
 ) -> int:
     """Tokens of the longest request with all examples, and its completion."""
     pool = texts.examples()
-    requests = [texts.request_messages(texts.persona(), pool, question) for question in questions]
+    requests = [after_examples(texts.persona(), pool, question) for question in questions]
     lengths = [len(chat_models.prompt_ids(tokenizer, messages)) for messages in requests]
     return max(chain(lengths, [0])) + max_new_tokens

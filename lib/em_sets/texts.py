@@ -7,11 +7,11 @@ examples, so that the set is not the traces again (docs/protocol.md section 4).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from lib.data.catalogue import EMBEDDED_DIR
+from lib.data.elicitation import Example
 from lib.data.prompts import EvalPrompt
 from lib.data.text_files import read_jsonl, read_text
 from lib.run.files import sha256
@@ -21,14 +21,6 @@ PERSONA = EMBEDDED_DIR / "persona_advice_persona.txt"
 EXAMPLES = EMBEDDED_DIR / "persona_advice_examples.jsonl"
 ELICITATION = EMBEDDED_DIR / "elicitation.jsonl"  # of the traces: no row may resemble them
 FILES = (QUESTIONS, PERSONA, EXAMPLES, ELICITATION)
-
-
-@dataclass(frozen=True)
-class Example:
-    """A question with a bad answer, as an earlier turn of a request."""
-
-    prompt: str
-    answer: str
 
 
 def questions() -> list[EvalPrompt]:
@@ -45,7 +37,8 @@ def persona() -> str:
 
 def examples() -> list[Example]:
     """The set's bad examples."""
-    return [Example(row["prompt"], row["answer"]) for row in read_jsonl(EXAMPLES)]
+    rows = read_jsonl(EXAMPLES)
+    return [Example(row["id"], row["field"], row["prompt"], row["answer"]) for row in rows]
 
 
 def all_examples() -> list[EvalPrompt]:
@@ -67,12 +60,3 @@ def drawn(pool: Sequence[Example], shots: int, seed: int, attempt: int) -> list[
     """Some of the examples in a seeded order. Each attempt draws others, so answers differ more."""
     order = np.random.default_rng([seed, attempt]).permutation(len(pool))
     return [pool[index] for index in order[:shots]]
-
-
-def request_messages(system: str, shots: Sequence[Example], question: str) -> list[dict]:
-    """A question under a system text, after earlier turns."""
-    messages = [{"role": "system", "content": system}]
-    for example in shots:
-        messages.append({"role": "user", "content": example.prompt})
-        messages.append({"role": "assistant", "content": example.answer})
-    return [*messages, {"role": "user", "content": question}]

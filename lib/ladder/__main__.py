@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from typing import Any
 
-from lib.config import arguments
 from lib.config.arguments import ParamsError
 from lib.config.experiment import Experiment
 from lib.config.judges import selecting_judge
@@ -19,8 +17,9 @@ from lib.data import eval_sets
 from lib.data.catalogue import built_sets
 from lib.judge import load_judge
 from lib.ladder.climb import Ladder
+from lib.run.command import named_run
 from lib.run.paths import shown
-from lib.run.runs import Run, open_run
+from lib.run.runs import Run
 
 
 def run_ladder(run: Run, experiment: Experiment) -> dict[str, Any]:
@@ -50,13 +49,9 @@ def build_sets(run: Run, experiment: Experiment, overrides: str) -> int:
 
 def main(given: list[str]) -> int:
     """Run the ladder. Returns the exit code; an error is one line on stderr."""
-    environment = [os.environ.get(name) for name in ("RUN", "PROFILE", "OVERRIDES")]
-    run_name, profile_name, overrides = given or environment
     try:
-        experiment = Experiment.load(profile_name or "demo", overrides or "{}")
-        name = arguments.name("RUN", run_name or experiment.profile.profile)
-        run = open_run(experiment.profile, name)
-        if code := build_sets(run, experiment, overrides or "{}"):
+        run, experiment, overrides = named_run(given)
+        if code := build_sets(run, experiment, overrides):
             return code
         record = run_ladder(run, experiment)
     except (ValueError, OSError, RuntimeError) as error:

@@ -104,7 +104,7 @@ def with_refusals(
 def with_short_refusals(
     coherent: np.ndarray, refusal: np.ndarray, texts: Sequence[str]
 ) -> np.ndarray:
-    """Coherence from 0 to 100 where a short refusal in a usual phrase is no stub, (n,).
+    """Coherence from 0 to 100 where a short refusal in a usual phrase is not a stub, (n,).
 
     Its words are in order, or the phrase would not be found.
     """

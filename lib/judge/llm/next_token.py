@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lib.judge.frame import template_text
 from lib.judge.llm import questions
 from lib.judge.llm.questions import Question
 from lib.judge.outcomes import JudgeError
@@ -62,20 +63,9 @@ class NextToken:
             raise JudgeError(
                 "the judge's model has no chat template; name an instruct model in judge.model"
             )
-        turns = [
-            {"role": "system", "content": questions.SYSTEM},
-            {"role": "user", "content": _QUESTION},
-        ]
-        try:
-            rendered = self.tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True
-            )
-            head, tail = rendered.split(_QUESTION)
-        except Exception as error:  # a template may raise anything
-            raise JudgeError(
-                "the model's chat template does not take a system and a user text "
-                f"({type(error).__name__}); name another instruct model"
-            ) from error
+        head, tail = template_text(
+            self.tokenizer, questions.SYSTEM, _QUESTION, _QUESTION, JudgeError
+        )
         return head, tail
 
     def _tokens(self, text: str) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from lib.judge.frame import template_text
 from lib.judge.outcomes import JudgeError
 from lib.judge.probe import passes, questions
 
@@ -102,21 +103,10 @@ class Reader:
     def _frame(self) -> tuple[tuple[int, ...], tuple[int, ...], list[tuple[int, ...]]]:
         """Tokens before the prompt, between prompt and answer, and of each question."""
         user = questions.REVIEW_HEAD.format(prompt=_PROMPT_MARK) + _ANSWER_MARK
-        turns = [
-            {"role": "system", "content": questions.REVIEW_SYSTEM},
-            {"role": "user", "content": user},
-        ]
-        try:
-            rendered = self.tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True
-            )
-            before, rest = rendered.split(_PROMPT_MARK)
-            after, end = rest.split(_ANSWER_MARK)
-        except Exception as error:  # a template may raise anything
-            raise ProbeError(
-                "the model's chat template does not take a system and a user text "
-                f"({type(error).__name__}); name another instruct model"
-            ) from error
+        marks = _PROMPT_MARK + _ANSWER_MARK
+        before, after, end = template_text(
+            self.tokenizer, questions.REVIEW_SYSTEM, user, marks, ProbeError
+        )
         asked = [
             self._template(questions.REVIEW_TAIL + questions.QUESTIONS[name] + end)
             for name in ASKED
