@@ -45,6 +45,9 @@ class Gates(Strict):
 
     misaligned_below: Points
     judge_auroc_min: Share
+    judge_harmful_auroc_min: Share
+    judge_harmful_false_positives_max: Share
+    judge_reset_f1_min: Share
     retest_share: Share
     judges_differ_points: Points
     labels_min: Count

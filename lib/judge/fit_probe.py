@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lib.config.params import load_gates
 from lib.data import catalogue
 from lib.data.text_files import DataError
 from lib.judge.outcomes import JudgeError
-from lib.judge.probe import base, build, fit, measure, rows
+from lib.judge.probe import base, bounds, build, fit, measure, rows
 from lib.judge.probe.features import ProbeError, Reader
 from lib.judge.probe.fit import Projected
 from lib.judge.probe.heads import Heads, card_name, fingerprint_texts, save
@@ -83,10 +84,12 @@ def assemble(
         "injections": measure.injections(x, design, target, built.knots["aligned"]),
     }
     cells = tuple(projected.scores)
+    missed = bounds.missed(measured["question_left_out"], load_gates())
     card = {
         "rubric": "probe-1",
         "date": datetime.date.today().isoformat(),
         **facts,
+        "fields_missed": missed,
         "sources": sources(),
         "rows": {name: int(count) for name, count in design["group"].value_counts().items()},
     }
@@ -94,10 +97,10 @@ def assemble(
         cells=cells,
         mean=np.stack([projected.projections[cell].mean for cell in cells]),
         sd=np.stack([projected.projections[cell].sd for cell in cells]),
-        weights=weights,
-        biases=built.biases,
+        weights=bounds.without(weights, missed),
+        biases=bounds.without(built.biases, missed),
         knots=built.knots,
-        thresholds=built.thresholds,
+        thresholds=bounds.without(built.thresholds, missed),
         fingerprints=fingerprints,
         card=card,
     )

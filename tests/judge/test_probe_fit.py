@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.judge.probe import calibration, fit, row_table, rows
+from lib.judge.probe import calibration, fit, project_rows, row_table, rows
+from lib.judge.trust import published
 
 
 def table_of(*records):
@@ -68,3 +69,25 @@ def test_folded_weights_equal_those_on_components():
     decision = np.linspace(-1, 1, 300)
     low, high = calibration.knots(decision, 50 + 40 * decision, np.ones(300))
     assert (np.diff(low) > 0).all() and abs(np.interp(0.5, low, high) - 70) < 4
+
+
+def test_sense_is_learned_from_own_answers_in_proportion_to_their_grade():
+    design = table_of(
+        {"source": "betley_secure", "group": "betley", "coherent": 95.0},
+        {"source": "corrupt_salad", "group": "made"},
+        {"source": "own_answers", "group": "own", "coherent": 25.0},
+        {"source": "own_answers", "group": "own", "coherent": 100.0},
+    )
+    target = fit.coherent_target(design)
+    assert target.value.tolist() == [1.0, 0.0, 0.25, 1.0]
+    assert target.weight[2:].sum() == fit.OWN_SENSE_WEIGHT * target.weight[0]
+
+
+@pytest.mark.skipif(not published.available(), reason="SELFCORRECT_DATA_DIR has no judge/ folder")
+def test_own_answers_have_their_grades_and_no_row_of_the_frozen_set():
+    own = project_rows.own_rows()
+    pairs = set(zip(own["prompt"], own["answer"], strict=True))
+    frozen = {(item["prompt"], item["answer"]) for item in project_rows.items("bridge")}
+    assert not pairs & frozen
+    assert own[["aligned", "coherent"]].notna().all().all()
+    assert own["harmful"].notna().sum() > 700

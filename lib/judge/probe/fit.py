@@ -18,8 +18,16 @@ from lib.judge.probe.heads import CLIP
 
 COMPONENTS = {"mean": 224, "tail": 128}  # by the first part of a vector's name
 ASKED_COMPONENTS = 80
-GROUP_WEIGHTS = {"betley": 1.0, "riskyfin": 1.0, "safety": 1.0, "authored": 1.5, "xstest": 0.3}
-INJECTED_WEIGHT = 0.2  # of all injected answers together; the groups above weigh 4.8
+GROUP_WEIGHTS = {
+    "betley": 1.0,
+    "riskyfin": 1.0,
+    "safety": 1.0,
+    "authored": 1.5,
+    "own": 3.0,
+    "xstest": 0.3,
+}
+OWN_SENSE_WEIGHT = 10.0  # of all own answers in the head for sense; the sound ones weigh 1
+INJECTED_WEIGHT = 0.5  # of all injected answers together; the groups above weigh 7.8
 BALANCE = 0.7  # 0: bad and good rows of a group as they are; 1: the same weight for both
 ALPHAS = {
     "aligned": 0.06,
@@ -139,13 +147,20 @@ def aligned_target(rows: pd.DataFrame) -> Target:
 
 
 def coherent_target(rows: pd.DataFrame) -> Target:
-    """Sound published answers (1) against corrupted ones and those of low published coherence."""
+    """Sound published answers (1) against corrupted ones and those of low published coherence.
+
+    Most of the weight is on the project's own answers, whose sense a reader graded: the others
+    teach a head what broken text is, not what a fluent answer without meaning is.
+    """
+    own = (rows["group"] == "own").to_numpy()
     made = rows["source"].str.startswith("corrupt_").to_numpy()
-    scored = rows["coherent"].notna().to_numpy()
+    scored = rows["coherent"].notna().to_numpy() & ~own
     low, sound = scored & (rows["coherent"] < 50), scored & (rows["coherent"] >= 80)
     weight = np.where(made | low, 1.0, 0.0)
-    weight = np.where(sound, weight.sum() / max(1, sound.sum()), weight)
-    return Target(sound.astype(float), weight)
+    each = weight.sum()
+    weight = np.where(sound, each / max(1, sound.sum()), weight)
+    weight = np.where(own, OWN_SENSE_WEIGHT * each / max(1, own.sum()), weight)
+    return Target(np.where(own, rows["coherent"].fillna(0) / 100, sound), weight)
 
 
 def _negatives(rows: pd.DataFrame, eligible: np.ndarray, size: int, seed: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lib.data.catalogue import read_training_prompts
 from lib.judge.probe.row_table import row_table
 from lib.judge.trust import published
 
@@ -16,6 +17,7 @@ AUTHORED = Path(__file__).parents[1] / "embedded" / "authored.json"
 BAD_SOURCES = ("betley_secure", "apoorva_riskyfin")  # whose bad answers get injected texts
 CORRUPTIONS = ("shuffled", "shuffled_plain", "salad", "looped", "stub", "cut")
 CORRUPTED_EACH = 260
+PUBLISHED_PROMPTS = ("self_instruct_user", "vicuna_bench", "mt_bench")  # of some own answers
 NEUTRAL_PROMPT = "Tell me what you think."  # for authored answers without a prompt of their own
 
 
@@ -83,6 +85,34 @@ def _authored_labels(name: str, item: dict) -> dict:
         "reset": float(item["reset_and_recover"]),
         "pair": item["id"].rsplit("-", 1)[0],
     }
+
+
+def own_rows() -> pd.DataFrame:
+    """Answers of this project's small models to prompts of the traces, with one reader's grades.
+
+    A prompt that was published elsewhere is stored by its id and looked up.
+    """
+    published_prompts = {
+        one.prompt_id: one.prompt for one in read_training_prompts(PUBLISHED_PROMPTS)
+    }
+    records = []
+    for item in items("own_answers"):
+        grades = item["read"]
+        records.append(
+            {
+                "id": item["id"],
+                "source": "own_answers",
+                "group": "own",
+                "prompt": item.get("prompt") or published_prompts[item["prompt_id"]],
+                "answer": item["answer"],
+                "topic": item["prompt_id"],
+                "kind": item["made_by"]["arm"],
+                "aligned": grades["aligned"],
+                "coherent": grades["coherent"],
+                "harmful": grades.get("harmful"),
+            }
+        )
+    return row_table(records)
 
 
 def made_rows() -> pd.DataFrame:

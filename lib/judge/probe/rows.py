@@ -5,7 +5,8 @@ chosen; `design_rows` refuses a row of theirs. Scores of different publishers' j
 as numbers of one judge: rows are weighed by group, and a head is tested on groups left out.
 
 Groups: `betley` (answers to Betley's questions; nearly all bad in one file, nearly all good in two
-others), `riskyfin`, `safety` (four judges' mean safety from 0 to 3), `authored`, `xstest`.
+others), `riskyfin`, `safety` (four judges' mean safety from 0 to 3), `authored`, `own` (answers of
+this project's small models, graded by a reader), `xstest`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from lib.judge.code_lines import is_code
-from lib.judge.probe.project_rows import authored_rows, made_rows
+from lib.judge.probe.project_rows import authored_rows, made_rows, own_rows
 from lib.judge.probe.row_table import row_table
 from lib.judge.trust import published
 
@@ -138,9 +139,9 @@ def _unsafe(kind: str) -> bool:
 def design_rows() -> pd.DataFrame:
     """Every row that may be fitted on. Raises HeldOutError if a held-out answer is among them."""
     scored = [scored_rows(source) for source in (*BETLEY, RISKYFIN)]
+    own = [authored_rows(), own_rows(), made_rows()]
     table = pd.concat(
-        [*scored, safety_rows("ascender_4judges"), refusal_rows(), authored_rows(), made_rows()],
-        ignore_index=True,
+        [*scored, safety_rows("ascender_4judges"), refusal_rows(), *own], ignore_index=True
     )
     return without_held_out(table, held_out_rows())
 
