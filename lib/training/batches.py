@@ -37,10 +37,15 @@ def optimizer_steps(sequences: int, phase: PhaseParams) -> int:
 
 
 def sequences_of(rows: Sequence[Encoded], phase: PhaseParams) -> list[dict]:
-    """What an effective batch counts: the rows, or with `packing` sequences of several whole rows.
+    """The sequences that an effective batch counts: one per row, unless `packing` is on.
 
-    A packed sequence has up to `max_length` tokens. Packing warns: it changes the number of steps.
-    Each sequence has input_ids, labels, turns, and the lengths of its rows.
+    A packed sequence has several whole rows and up to `max_length` tokens. Packing changes the
+    number of steps, so it warns with both numbers.
+
+    Returns:
+        For each sequence its input_ids, labels and turns, and the lengths of its rows.
+
+    Raises TrainingError if packing lost or changed a row.
     """
     single = [
         {
@@ -82,7 +87,7 @@ def _check_nothing_is_lost(rows: Sequence[Encoded], packed: Sequence[dict]) -> N
 
 
 def rows_in(sequence: dict) -> Iterator[dict]:
-    """The rows that a packed sequence holds; as a rule, one."""
+    """The rows of a sequence. Without packing it is one."""
     start = 0
     for length in sequence["lengths"]:
         yield {field: sequence[field][start : start + length] for field in FIELDS}
@@ -118,7 +123,7 @@ def collate(sequences: Sequence[dict], token_budget: int) -> dict:
 
 
 def _digests(piece: dict) -> Iterator[str]:
-    """The digests of a micro-batch's rows, of what the model is going to see."""
+    """The digest of each row of a micro-batch, from the tensors that the model will see."""
     for start, end in itertools.pairwise(piece["row_ends"].tolist()):
         yield row_digest(
             *(piece[field][0, start:end].tolist() for field in ("input_ids", "labels"))
@@ -126,18 +131,22 @@ def _digests(piece: dict) -> Iterator[str]:
 
 
 def end_to_end(rows: Sequence[dict]) -> dict:
-    """Rows laid end to end in (1, N) tensors without padding.
+    """Lay rows end to end, without padding, as one micro-batch.
 
-    position_ids start anew with each row, from which the model derives a mask that keeps rows
-    apart; row_ends (rows + 1,) and the longest row's length say the same to an attention kernel.
-    Plain numbers are read without waiting for a GPU.
+    Returns:
+        input_ids, labels, turns: (1, N).
+        position_ids: (1, N). They start anew with each row, and the model derives a mask from them
+        that keeps rows apart.
+        row_ends (rows + 1,) and longest (tokens): the same for `attention.by_rows`.
+        last_turn: the highest number of an assistant turn.
+        The last two are Python numbers, so reading them does not wait for a GPU.
     """
     piece = {}
     for field in FIELDS:
         piece[field] = torch.tensor([list(itertools.chain.from_iterable(r[field] for r in rows))])
     lengths = [len(row["input_ids"]) for row in rows]
     positions = torch.cat([torch.arange(length) for length in lengths])[None]
-    # Nothing before a row's first token may be asked to predict it.
+    # The last token of the row before must not be trained to predict a row's first token.
     piece["labels"][positions == 0] = IGNORED
     return piece | {
         "position_ids": positions,
