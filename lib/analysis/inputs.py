@@ -14,7 +14,7 @@ CELL = ["condition", "seed", "prompt_id"]
 
 
 def is_original(table: pd.DataFrame) -> pd.Series:
-    """Which rows count: the first judgment of the whole answer, not judged again, not stripped."""
+    """Which rows count: the first judgment of each whole answer."""
     return (table["replicate"] == ORIGINAL) & (table["variant"] == FULL)
 
 
