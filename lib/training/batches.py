@@ -1,4 +1,7 @@
-"""Rows, sequences and micro-batches: how a training set becomes the tensors of an optimizer step.
+"""How a training set becomes the tensors of an optimizer step.
+
+A *row* is one conversation. A *sequence* is what an effective batch counts: one row, or several rows
+with packing. A *micro-batch* has some rows of an effective batch, end to end in one tensor.
 
 An optimizer step always sees the recipe's effective batch. How that batch is split into
 micro-batches follows from a token budget, so that a larger machine changes the speed and never
@@ -104,30 +107,30 @@ def collate(sequences: Sequence[dict], token_budget: int) -> dict:
         micro_batches, items (the tokens that carry loss in all of them), and rows (the digest of
         each row).
     """
-    pieces: list[list[dict]] = [[]]
+    groups: list[list[dict]] = [[]]  # the rows of each micro-batch
     size = 0
     for row in itertools.chain.from_iterable(rows_in(sequence) for sequence in sequences):
         length = len(row["input_ids"])
-        if pieces[-1] and size + length > token_budget:
-            pieces.append([])
+        if groups[-1] and size + length > token_budget:
+            groups.append([])
             size = 0
-        pieces[-1].append(row)
+        groups[-1].append(row)
         size += length
-    micro_batches = [end_to_end(piece) for piece in pieces]
-    digests = itertools.chain.from_iterable(_digests(piece) for piece in micro_batches)
+    micro_batches = [end_to_end(rows) for rows in groups]
+    digests = itertools.chain.from_iterable(_digests(batch) for batch in micro_batches)
     return {
         "micro_batches": micro_batches,
-        "items": sum(int((piece["labels"] != IGNORED).sum()) for piece in micro_batches),
+        "items": sum(int((batch["labels"] != IGNORED).sum()) for batch in micro_batches),
         "rows": list(digests),
     }
 
 
-def _digests(piece: dict) -> Iterator[str]:
+def _digests(micro_batch: dict) -> Iterator[str]:
     """The digest of each row of a micro-batch, from the tensors that the model will see."""
-    for start, end in itertools.pairwise(piece["row_ends"].tolist()):
-        yield row_digest(
-            *(piece[field][0, start:end].tolist() for field in ("input_ids", "labels"))
-        )
+    for start, end in itertools.pairwise(micro_batch["row_ends"].tolist()):
+        input_ids = micro_batch["input_ids"][0, start:end].tolist()
+        labels = micro_batch["labels"][0, start:end].tolist()
+        yield row_digest(input_ids, labels)
 
 
 def end_to_end(rows: Sequence[dict]) -> dict:
@@ -141,14 +144,15 @@ def end_to_end(rows: Sequence[dict]) -> dict:
         last_turn: the highest number of an assistant turn.
         The last two are Python numbers, so reading them does not wait for a GPU.
     """
-    piece = {}
+    micro_batch = {}
     for field in FIELDS:
-        piece[field] = torch.tensor([list(itertools.chain.from_iterable(r[field] for r in rows))])
+        values = itertools.chain.from_iterable(row[field] for row in rows)
+        micro_batch[field] = torch.tensor([list(values)])
     lengths = [len(row["input_ids"]) for row in rows]
     positions = torch.cat([torch.arange(length) for length in lengths])[None]
     # The last token of the row before must not be trained to predict a row's first token.
-    piece["labels"][positions == 0] = IGNORED
-    return piece | {
+    micro_batch["labels"][positions == 0] = IGNORED
+    return micro_batch | {
         "position_ids": positions,
         "row_ends": torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32),
         "longest": max(lengths),
