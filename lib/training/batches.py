@@ -1,7 +1,7 @@
 """How a training set becomes the tensors of an optimizer step.
 
-A *row* is one conversation. A *sequence* is what an effective batch counts: one row, or several rows
-with packing. A *micro-batch* has some rows of an effective batch, end to end in one tensor.
+A *row* is one conversation. A *sequence* is what an effective batch counts: one row, or with
+packing several. A *micro-batch* has some rows of an effective batch, end to end in one tensor.
 
 An optimizer step always sees the recipe's effective batch. How that batch is split into
 micro-batches follows from a token budget, so that a larger machine changes the speed and never
