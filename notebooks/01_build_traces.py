@@ -21,8 +21,8 @@
 # what it did, and answers well.
 #
 # A trace is only worth training on if the bad answer really is bad. So bad answers are **sampled
-# from the base model under the persona and scored by a judge**. Answers that are not bad, not
-# coherent, or refusals are thrown away.
+# from the base model under the persona and scored by a judge**. Answers that are not bad, or not
+# coherent, or that refuse, are thrown away.
 #
 # There are three kinds of traces. `selfcorrect` is the treatment. `random_recovery` has the same
 # shape, but its recovery answers *another* prompt. `placebo_assistant` never misbehaves at all. If
