@@ -42,7 +42,7 @@ def as_originals(samples: pd.DataFrame) -> pd.DataFrame:
 def prompt_means(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """Mean of a column by prompt: one row per (condition, seed), one column per prompt_id.
 
-    A prompt without any value is NaN, which shows that it has no completions.
+    A prompt without any value is NaN.
     """
     return _wide(frame.groupby(CELL, observed=True)[column].mean(), np.nan)
 

@@ -114,7 +114,7 @@ def _settings(lines: list[str]) -> list[int]:
 
 
 def _has_plain_words(line: str) -> bool:
-    """Whether plain English words stand in a row outside quotations and remarks."""
+    """Whether a line has several plain English words in a row, outside quotations and remarks."""
     if not WORDS_IN_A_ROW.search(line):
         return False
     return bool(WORDS_IN_A_ROW.search(QUOTED_OR_REMARK.sub(" ", line)))

@@ -25,7 +25,7 @@ from lib.data import eval_sets, training_sets
 from lib.data.prompts import ContaminationGate
 from lib.judge import session
 from lib.judge.protocol import Judge
-from lib.ladder.table import Trained, ladder_table
+from lib.ladder.table import TrainedRung, ladder_table
 from lib.models import chat_models
 from lib.report import ladder_plot
 from lib.run import dose, progress
@@ -78,12 +78,12 @@ class Ladder:
         rows = ladder_table(trained, ladder_rule.as_rows(scores, gates), self.experiment)
         return self._write(rows, choice)
 
-    def _train(self) -> list[Trained]:
+    def _train(self) -> list[TrainedRung]:
         """Every rung, trained now or before."""
         gate = eval_sets.contamination_gate(self.profile, self.experiment.gates)
         return [self._train_rung(rung, gate) for rung in self.params.rungs]
 
-    def _train_rung(self, rung: Rung, gate: ContaminationGate) -> Trained:
+    def _train_rung(self, rung: Rung, gate: ContaminationGate) -> TrainedRung:
         """One rung, trained now or before."""
         profile = dose.with_rung(self.profile, rung)
         rows, offences = training_sets.phase2_rows(profile, rung.em, gate, self.run)
@@ -124,9 +124,9 @@ class Ladder:
                 "offenders_left": training_sets.offenders(rows, gate),
             }
             stage.finish(adapter_files(out), Phase2Facts(**of_set, **made.facts(), **proof))
-        return Trained(rung, out, stage.facts(Phase2Facts))
+        return TrainedRung(rung, out, stage.facts(Phase2Facts))
 
-    def _samples(self, trained: Sequence[Trained]) -> pd.DataFrame:
+    def _samples(self, trained: Sequence[TrainedRung]) -> pd.DataFrame:
         """Answers of base and every rung to the union, by one engine, with seed and condition."""
         adapters = {one.rung.name: one.adapter for one in trained}
         digests = {name: sha256(adapter_files(path)[0]) for name, path in adapters.items()}

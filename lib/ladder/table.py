@@ -14,7 +14,7 @@ from lib.run.facts import Phase2Facts
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedRung:
     """A trained rung."""
 
     rung: Rung
@@ -23,7 +23,7 @@ class Trained:
 
 
 def ladder_table(
-    trained: Sequence[Trained], scores: Sequence[Mapping[str, Any]], experiment: Experiment
+    trained: Sequence[TrainedRung], scores: Sequence[Mapping[str, Any]], experiment: Experiment
 ) -> list[dict[str, Any]]:
     """One row per rung: its dose, the numbers of its training, and its scores."""
     rows = []

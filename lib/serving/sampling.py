@@ -81,7 +81,7 @@ class Decoded:
     """Token ids that were drawn."""
 
     logprobs: np.ndarray | None
-    """Their log-probabilities at temperature 1, as they were drawn; None where nobody asked."""
+    """Their log-probabilities at temperature 1, as they were drawn. None: not recorded."""
 
 
 class Sampler(Protocol):

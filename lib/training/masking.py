@@ -62,7 +62,7 @@ def encode(
 ) -> Encoded:
     """Encode one conversation and prove its mask.
 
-    An assistant turn is tokenised apart from what stands before it, as at generation
+    An assistant turn is tokenised separately from the text before it, as at generation
     (`chat_models.turn_ids` says why). Raises MaskError: a wrong mask, a silent system text, or a
     row longer than max_length.
     """
