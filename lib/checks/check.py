@@ -13,6 +13,6 @@ NOT_RUN = "not run"
 class Check:
     """The result of one validity check."""
 
-    name: str  # of the check
-    status: str  # PASSED, FAILED or NOT_RUN
+    name: str  # what is checked
+    status: str  # "passed", "failed" or "not run"
     detail: str  # the numbers, or the reason
