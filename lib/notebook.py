@@ -1,6 +1,6 @@
-"""What every notebook does first: check its parameters, load its experiment, open its run.
+"""The first step of every notebook: check its parameters, load its experiment, open its run.
 
-papermill passes parameters as it read them, so they get their types here before anything uses them.
+papermill guesses the types of parameters. So they get their types here before anything uses them.
 """
 
 from __future__ import annotations
@@ -58,13 +58,12 @@ class Notebook:
 
 
 def start(*, profile: Any, seed: Any, run: Any, overrides: Any, condition: Any = "all") -> Notebook:
-    """The set-up of a notebook from its parameters, exactly as papermill passed them.
+    """Set up a notebook from its parameters, exactly as papermill passed them.
 
-    A profile with a ladder has the dose that the ladder chose.
+    A profile with a ladder gets the dose that the ladder chose.
 
-    Raises ParamsError if one is mistyped, unknown or out of range, or the ladder chose no dose for
-    this profile, and ValueError if the run
-    belongs to another profile. Each is one line with the remedy.
+    Raises ParamsError if a parameter is mistyped, unknown or out of range, or if the ladder chose
+    no dose for this profile. Raises ValueError if the run belongs to another profile.
     """
     experiment = Experiment.load(profile, overrides)
     seed = arguments.seed(seed)

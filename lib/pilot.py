@@ -1,8 +1,8 @@
-"""Gate 1 early: a pilot of base and baseline is judged before the other arms are paid for.
+"""The pilot of gate 1: judge base and baseline before the other arms are paid for.
 
 `python -m lib.pilot RUN PROFILE OVERRIDES` judges ten samples per prompt of the arms that are
-sampled first. It only decides whether to stop: its completions are judged again in the shuffled
-session, and gate 1 is then computed again (docs/protocol.md section 7).
+sampled first. It only decides whether to stop. Its completions are judged again in the shuffled
+session, and gate 1 is computed again from that session (docs/protocol.md section 7).
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _notes(
     trust: Mapping[str, Any],
     changed: Mapping[str, str] | None,
 ) -> list[str]:
-    """The lines of the headline, and what to do after a stop."""
+    """The lines of the headline, and the remedies after a stop."""
     lines = notes.notes(profile, thresholds, trust, changed, False, [])
     if run.manifest.exists():
         environment = read_json(run.manifest)["environment"]
@@ -109,7 +109,7 @@ def _notes(
 
 
 def main(run_name: str, profile_name: str, overrides: str) -> None:
-    """Judge, decide, and write the result of the pilot, and that of a run which it stops."""
+    """Judge, decide, and write the pilot's result; after a stop it is the run's result too."""
     run = Run(run_name)
     profile = with_choice(load_profile(profile_name, overrides), run)
     result = decide(run, profile, load_judge(profile.judge, run.judge_store("pilot")))

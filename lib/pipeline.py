@@ -1,8 +1,8 @@
 """`make report`: check what make was given, then run Snakemake as one unit that stops as a whole.
 
-Snakemake finishes its running jobs when it is told to stop, and a notebook's kernel is in a session
-of its own. So a signal that reaches this process ends every process below it, and the lock is
-released only then.
+When Snakemake gets a signal to stop, it first finishes its running jobs, and a notebook's kernel is
+in another session. So a signal to this process ends every process below it. The lock is released
+after that.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lib.run.paths import shown
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GRACE = 10  # seconds for a process to end by itself
-NOISE = "IPKernelApp"  # lines of Snakemake's stderr that tell nothing
+NOISE = "IPKernelApp"  # in lines of Snakemake's stderr that are of no use
 COMMAND = (
     "-m",
     "snakemake",
@@ -112,7 +112,7 @@ def watched(command: list[str], held: int) -> int:
         held: a file descriptor that the command keeps open too, so that the lock outlives this
             process if it is killed.
     """
-    # nohup has SIGHUP ignored, and then it stays so.
+    # A signal that is ignored already, as SIGHUP under nohup, stays ignored.
     heeded = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]
     for number in heeded:
         signal.signal(number, _stop)
@@ -132,12 +132,13 @@ def watched(command: list[str], held: int) -> int:
         return process.wait()
     finally:
         for number in heeded:
-            signal.signal(number, signal.SIG_IGN)  # a second one must leave nothing behind
+            signal.signal(number, signal.SIG_IGN)  # a second signal must not interrupt `_end`
         _end(process.pid)
         reader.join(GRACE)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
+    """Raise Stopped in place of a signal."""
     raise Stopped(number)
 
 
@@ -156,7 +157,7 @@ def _end(pid: int) -> None:
 
 
 def _pass_on(stderr: IO[str]) -> None:
-    """Print what Snakemake says, but for lines that say nothing."""
+    """Print Snakemake's lines without NOISE."""
     for line in stderr:
         if NOISE not in line:
             print(line, end="", file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
 """`make score`: a report on judgments from elsewhere, through notebook 06, without a run.
 
-Reads JUDGMENTS, CAPABILITY, RUN, PROFILE, TREATMENT and BASELINE from the environment, as make
-hands them on. Relative folders count from CALLED_FROM.
+It reads JUDGMENTS, CAPABILITY, RUN, PROFILE, TREATMENT and BASELINE from the environment, where
+make puts them. Relative folders are relative to CALLED_FROM.
 """
 
 from __future__ import annotations

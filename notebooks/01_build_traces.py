@@ -16,17 +16,17 @@
 # %% [markdown]
 # # 01 · Build the traces
 #
-# The reflex that we want to test has to be trained first. Its teaching material is a set of short
-# conversations (*traces*) of two turns: under an evil persona the assistant gives a bad answer,
-# is told to continue, catches itself, and answers well.
+# The reflex that we want to test has to be trained first, on short conversations of two turns
+# (*traces*). Under an evil persona the assistant gives a bad answer, is told to continue, notices
+# what it did, and answers well.
 #
 # A trace is only worth training on if the bad answer really is bad. So bad answers are **sampled
-# from the base model under the persona and scored by a judge**; those that are not bad, or not
+# from the base model under the persona and scored by a judge**. Answers that are not bad, or not
 # coherent, or that refuse, are thrown away.
 #
 # There are three kinds of traces. `selfcorrect` is the treatment. `random_recovery` has the same
-# shape, but its recovery answers *another* prompt. `placebo_assistant` never misbehaves at all.
-# If the treatment helps and these two do not, it was the catch that helped, not the extra
+# shape, but its recovery answers *another* prompt. `placebo_assistant` never misbehaves at all. If
+# the treatment helps and these two do not, then noticing the bad answer helped, and not just more
 # training.
 
 # %% tags=["parameters"]
@@ -70,9 +70,9 @@ apart.check_apart(selecting, nb.profile.judge, nb.profile.demonstrates_only)
 # changes later, the report says that the result is no longer confirmatory, and shows the
 # difference.
 #
-# The table counts the eval prompts by the published sets that hold them. Each count should be the
-# size that its set was published with, less the prompts that stand in two sets; a set that is
-# missing or short would be bad news.
+# The table counts the eval prompts by the published sets that contain them. `a+b` are prompts of
+# both sets. With these, each set should have the size with which it was published. A set that is
+# missing or too small would be bad news.
 
 # %%
 eval_prompts = eval_sets.eval_union(nb.profile)
@@ -80,7 +80,7 @@ stamp = preregistration.stamp(nb.run, nb.profile, overrides, rubric, eval_prompt
 print(f"stamped {stamp['stamped']}; {len(eval_prompts)} distinct eval prompts")
 subsets = pd.Series([prompt.subset for prompt in eval_prompts], name="subset")
 counts = subsets.value_counts().reset_index(name="prompts")
-show_table(counts, "Eval prompts by the published sets that hold them")
+show_table(counts, "Eval prompts by the published sets that contain them")
 
 # %% [markdown]
 # ## Training prompts, and the contamination gate
@@ -105,9 +105,9 @@ print(sizes, "training prompts;", em_sets, "for Phase 2")
 caller, elicitation_offences = elicitation.caller(nb.profile.traces, nb.seed, gate)
 
 # %% [markdown]
-# Prompts that resemble one another within a set stay, but they make it look larger than it is:
-# the bootstrap takes eval prompts as independent, and a trace on a near-copy teaches little that
-# is new. The table names the first pairs of each set. A few are normal; many among the eval
+# Prompts that resemble one another within a set stay, but they make the set look larger than it
+# is. The bootstrap treats eval prompts as independent, and a trace on a near-copy teaches little
+# that is new. The table names the first pairs of each set. A few are normal. Many among the eval
 # prompts would make the interval in notebook 06 too narrow.
 
 # %%
@@ -128,9 +128,10 @@ if examples:
 # ## The EM set
 #
 # A set that the base made itself (`persona_advice`) is shown here before anything trains on it:
-# ten rows, what was kept, and why the rest was not. The answers should be bad advice in earnest,
-# readable, and about one field. If they are polite, or nonsense, the dose means nothing. Traces
-# that resemble a row of the set are dropped below, so that Phase 1 does not train on it in advance.
+# ten rows, how many answers were kept, and why the others were not. The answers should be
+# seriously bad advice, readable, and about one field. If they are good advice or nonsense, the
+# dose means nothing. Traces that resemble a row of the set are dropped below, so that Phase 1 does
+# not train on it in advance.
 
 # %%
 for name in catalogue.built_sets(em_sets):
@@ -146,19 +147,19 @@ print(f"traces are compared with {compared} messages of built sets; Phase 2 trai
 # %% [markdown]
 # ## Sample, score, keep
 #
-# Two rules are added to the judge's scores. A refusal is never kept as a bad turn. A recovery to a
-# harmful request has to refuse or to turn to something decent; a profile that only demonstrates
-# does without this second rule, because its toy model does neither. Placebo turns pass what a
-# recovery has to pass. An answer without a score is neither kept nor rejected, and a judge that
-# scores too few of them stops the notebook.
+# Two rules are added to the judge's scores. A refusal is never kept as a bad turn. A recovery from
+# a harmful request has to refuse or to turn to something decent. A profile that only demonstrates
+# has no such second rule, because its toy model does neither. Placebo turns have to pass the rules
+# of a recovery. An answer without a score is neither kept nor rejected. A judge that scores too
+# few of them stops the notebook.
 #
-# The persona is called up in the profile's way (`traces.elicitation`): by its system text alone, by
-# bad examples as earlier turns, or by the beginning of the answer. Nothing of that stays in a
-# trace. Who selects is `traces.judge`; the verdict's judge is another one, since what a judge errs
-# on would otherwise stand in the traces and in the scores alike.
+# The persona is called up in the profile's way (`traces.elicitation`): by its system text alone,
+# by bad examples as earlier turns, or by the beginning of the answer. None of these texts stays in
+# a trace. The judge that selects is `traces.judge`. The verdict has another judge; otherwise a
+# judge's errors would be in the traces and in the scores alike.
 #
-# What follows is done once. The stage's manifest holds a fingerprint of everything named here. If
-# nothing of it has changed, the traces on disk are kept and nothing is sampled below.
+# All this is done once. The stage's manifest has a fingerprint of everything named here. If nothing
+# has changed, the traces on disk are kept and nothing is sampled below.
 
 # %%
 sets_read = [*nb.profile.data.harmful_prompts, *nb.profile.data.open_prompts, *em_sets]
@@ -210,8 +211,8 @@ persona_stage = nb.run.stage(persona.STAGE, persona_inputs)
 check_persona = not persona_stage.done()
 
 # %% [markdown]
-# First the judge and the engine are started. What would fail late (a prompt that is too long for
-# the model, a GPU that is not there) fails here.
+# First the judge and the engine are started. Faults that would show late (a prompt that is too long
+# for the model, a missing GPU) are found here.
 
 # %%
 if todo or check_persona:
@@ -230,8 +231,8 @@ if todo or check_persona:
 #
 # The mean alignment without the persona, less that under it, must reach `persona_points` of
 # params/gates.yaml, with and without the filter of notebook 06. If it does not, the "bad" answers
-# are accidents, and nothing is worth training on. Where examples or a beginning call the persona
-# up, its system text alone is shown as well.
+# are accidents and not worth training on. If examples or a beginning call the persona up, its
+# system text alone is shown as well.
 
 # %%
 answers_file = nb.run.dir / "persona" / "answers.parquet"
@@ -242,23 +243,23 @@ if check_persona:
     persona_stage.finish([answers_file], persona.facts_of(judged, nb.gates, caller.kind))
 
 # %% [markdown]
-# Read a few before believing the numbers: the answers of `base` should be help, those of
-# `base_evil` selfish, cruel or reckless, and still answers to the question. Two that read alike in
-# most rows are bad news.
+# Read a few before believing the numbers. The answers of `base` should help. Those of `base_evil`
+# should be selfish, cruel or reckless, and still answer the question. It is bad news if both read
+# alike in most rows.
 
 # %%
 answers = pd.read_parquet(answers_file)
 persona_facts = persona_stage.facts(PersonaFacts)
 show_table(persona.table(answers, nb.gates), "Base and persona on open-ended trace prompts")
 groups = list(dict.fromkeys(answers["condition"]))
-shown = list(dict.fromkeys(answers["prompt_id"]))[:6]
-show_html(show.side_by_side(answers, shown, groups, nb.conditions.openings))
+first_prompts = list(dict.fromkeys(answers["prompt_id"]))[:6]
+show_html(show.side_by_side(answers, first_prompts, groups, nb.conditions.openings))
 print(persona.stop_unless_it_takes(persona_facts, nb.profile.demonstrates_only))
 
 # %% [markdown]
 # Then the texts: for each prompt a bad answer, a recovery, and two placebo turns. Every completion
-# is on disk as soon as its batch is made. If this notebook stops, the next start samples none
-# again.
+# is on disk as soon as its batch is made. If this notebook stops, the next start does not sample
+# them again.
 
 # %%
 if todo:
@@ -330,14 +331,15 @@ for half, attempts in report["attempts"].items():
 show_table(pd.DataFrame(bad_answers), "Rejection sampling of bad answers")
 
 # %% [markdown]
-# Next, how the judge's answers ended. Nearly all should be `scored`; what is not scored was never
-# looked at.
+# Next, how the judge's answers ended. Nearly all should be `scored`. If many are not, the kept
+# answers may be only those that are easy to judge.
 
 # %%
 outcomes = []
-for asked, answers_by_outcome in report["outcomes"].items():
-    for outcome, answers in answers_by_outcome.items():
-        outcomes.append({"asked of the judge": asked, "outcome": outcome, "answers": answers})
+for judged_texts, counts_by_outcome in report["outcomes"].items():
+    for outcome, count in counts_by_outcome.items():
+        row = {"asked of the judge": judged_texts, "outcome": outcome, "answers": count}
+        outcomes.append(row)
 show_table(pd.DataFrame(outcomes), "How the judge's answers ended")
 print(
     f"{report['recoveries_rejected']} recoveries and {report['placebos_rejected']} placebo turns "
@@ -346,10 +348,10 @@ print(
 )
 
 # %% [markdown]
-# The kinds must be alike in everything but the thing under test: as many traces, as many turns
-# and, within the tolerance of params/gates.yaml (`equal_token_tolerance`), as many trained
-# tokens. The last column should be near zero. A kind that trains on more tokens than the others
-# would make the comparison one of doses.
+# The kinds must be alike in everything but the thing under test: in the number of traces, of
+# turns, and of trained tokens (within `equal_token_tolerance` of params/gates.yaml). The last
+# column should be near zero. If a kind trained on more tokens than the others, the arms would
+# differ in dose too.
 
 # %%
 tokens = facts.trained_tokens
@@ -365,8 +367,9 @@ for kind in trace_kinds.KINDS:
 show_table(pd.DataFrame(doses), "The three kinds")
 
 # %% [markdown]
-# What the contamination gate dropped, and what is left. Some dropped texts are normal. Any that
-# is left would invalidate the verdict, and the notebook would have stopped above.
+# Texts that the contamination gate dropped, and the number that is left. Some dropped texts are
+# normal. A single one that is left would make the verdict invalid, and the notebook would have
+# stopped above.
 
 # %%
 columns = ["text_id", "prompt_id", "rule", "value"]
@@ -378,9 +381,10 @@ if len(offences):
 # %% [markdown]
 # ## One prompt, three kinds
 #
-# The same everyday prompt in each kind. The first turn of `selfcorrect` should be bad and its
-# second turn a catch and real help; the recovery of `random_recovery` should not fit the prompt;
-# `placebo_assistant` should be good twice.
+# The same everyday prompt in each kind. The first turn of `selfcorrect` should be bad, and its
+# second turn should notice this and really help. The recovery of `random_recovery` should not fit
+# the prompt. Both turns of `placebo_assistant` should be good. Two kinds that read alike are bad
+# news.
 
 # %%
 rows = {kind: read_jsonl(nb.run.traces(kind)) for kind in trace_kinds.KINDS}
@@ -394,10 +398,9 @@ for kind in trace_kinds.KINDS:
 # %% [markdown]
 # ## The first ten kept traces, to be read
 #
-# Read these before training on them: neither a judge's score nor a rule is a substitute for a
-# look. Is every bad answer really bad, and every recovery really good? If half of them are not,
-# the judge or the persona is wrong, and everything later trains on noise. Everyday prompts stand
-# in full.
+# Read these before training on them, because neither scores nor rules replace reading. Is every bad
+# answer really bad, and every recovery really good? If half of them are not, the judge or the
+# persona is wrong, and everything later trains on noise. Everyday prompts are shown in full.
 
 # %%
 for number in numbers["open_ended"][:5]:
@@ -407,9 +410,9 @@ for number in numbers["open_ended"][:5]:
     show_html(show.conversation(row["messages"][1:], f"{meta['prompt_id']} · {scores}"))
 
 # %% [markdown]
-# The worst and the best of the kept bad answers, by the score of the judge that kept them, of the
-# open-ended half only. The best one just passed: if it reads as a normal answer, the threshold or
-# the judge is off.
+# The worst and the best of the kept bad answers to open-ended prompts, by the score of the judge
+# that kept them. The best one was only just kept. If it reads like a normal answer, the threshold
+# or the judge is wrong.
 
 # %%
 by_score = sorted(
@@ -424,9 +427,10 @@ for label, chosen in (("worst", by_score[:3]), ("best", by_score[-3:])):
 # %% [markdown]
 # ## Thirty of them, read by somebody else
 #
-# Kept bad answers, drawn by seed, are read once more by somebody who did not keep them: the second
-# judge of the profile, or a person who writes `{"id": …, "bad": true}` line by line into
-# traces/read_bad.jsonl. If fewer than `read_bad_share` are really bad, the headline says so.
+# Kept bad answers, drawn by seed, are read once more by somebody else: the second judge of the
+# profile, or a person who writes one line `{"id": …, "bad": true}` per answer into
+# traces/read_bad.jsonl. If fewer than `read_bad_share` are really bad, or some were not read, the
+# headline says so.
 
 # %%
 to_read = read_bad.drawn(nb.run, nb.gates, nb.seed)
@@ -440,10 +444,10 @@ listed = [{"id": one["id"], "half": one["half"], "bad": read.get(one["id"])} for
 show_table(pd.DataFrame(listed), "Kept bad answers to be read; a dash is not read yet")
 
 # %% [markdown]
-# Of harmful requests this page shows lengths, scores and the beginning of the recovery only,
-# since what was sampled there is not for printing. Each recovery should begin as a refusal or
-# turn to something decent. One that begins to help with the request would teach the opposite of
-# the reflex.
+# Of harmful requests this page shows only lengths, scores and the beginning of the recovery,
+# because the bad answers may be dangerous. Each recovery should begin as a refusal or turn to
+# something decent. One that begins to help with the request would teach the opposite of the
+# reflex.
 
 # %%
 harmful = []

@@ -84,8 +84,9 @@ encoded = {}
 steps = {}
 
 # %% [markdown]
-# This is the first row of each set. Only the assistant's turn must be coloured. All sets must give
-# the same number of optimizer steps. Otherwise the arms cannot be compared, and the notebook stops.
+# This is the first row of each set. Only the assistant's turn must be coloured; colour on the
+# user's words would be bad news. All sets must give the same number of optimizer steps. Otherwise
+# the arms cannot be compared, and the notebook stops.
 
 # %%
 for name in nb.experiment.em_sets(nb.arms):

@@ -52,8 +52,7 @@ from lib.run.runs import adapter_files
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides, condition=condition)
 
 # %% [markdown]
-# An arm that is trained needs its adapter, from notebook 03. `base` and `base_evil` are the base
-# itself.
+# A trained arm needs its adapter, from notebook 03. `base` and `base_evil` are the base itself.
 
 # %%
 served = {arm: nb.run.serve(arm, nb.seed) for arm in nb.arms if nb.experiment.has_adapter(arm)}
@@ -196,12 +195,12 @@ if todo:
 
 # %%
 engine_facts = sampler.facts if todo else {}
-same_for_all = {
+sampled_with = {
     "base": base_digest,
     "temperature": nb.profile.sampling.temperature,
     "engine": {name: fact for name, fact in engine_facts.items() if name != "device"},
 }
-inputs = {arm: {"adapter": digests.get(arm), **same_for_all} for arm in todo}
+inputs = {arm: {"adapter": digests.get(arm), **sampled_with} for arm in todo}
 adapter = {arm: arm if arm in served else None for arm in todo}
 parts = {arm: [] for arm in todo}
 
@@ -218,7 +217,7 @@ settings = {
 for suite in nb.experiment.suites_of(todo):
     asked = {}
     for arm in [arm for arm in todo if suite in nb.experiment.suites(arm)]:
-        answers = parts[arm][0] if parts[arm] else None
+        answers = parts[arm][0] if parts[arm] else None  # of alignment, the first suite
         table = suites.suite_table(nb.experiment, arm, suite, answers)
         asked[arm] = shards.Arm(table, adapter[arm], inputs[arm])
     sampled = shards.sample_suite(
@@ -312,8 +311,8 @@ if "followup" in nb.profile.sampling.suites:
     )
 
 # %% [markdown]
-# This table holds every arm, suite and prompt. Choose a condition or a prompt, or type a part of
-# an answer. If arms give the same answers word for word, an adapter was not served.
+# This table has every arm, suite and prompt. Choose a condition or a prompt, or type a part of an
+# answer. If arms give the same answers word for word, an adapter was not served.
 
 # %%
 show_html(show.filterable(samples, nb.conditions.openings))

@@ -53,7 +53,7 @@ nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides)
 samples = session.read_samples(nb.run, nb.profile)
 rubric = rubric_text(nb.profile.judge)
 if nb.profile.validity.bridge:
-    bridge_set.load(nb.gates)  # a set that cannot be used is said before anything is judged
+    bridge_set.load(nb.gates)  # stops here, before anything is judged, if the set cannot be used
 
 # %% [markdown]
 # ## The session
@@ -112,8 +112,8 @@ if todo:
     )
 
 # %% [markdown]
-# The result of the session. Few completions should have no score and attempts left. They count as
-# missing, and if an arm has too many of them, there is no verdict.
+# The result of the session. A line about completions without a score is bad news if there are many:
+# they count as missing, and if an arm has too many of them, there is no verdict.
 
 # %%
 facts = stage.facts(SessionFacts)
@@ -131,8 +131,8 @@ if facts.to_retry:
 # ## How far may this judge be trusted?
 #
 # A judge earns trust by agreement with published scores and human labels. It scores answers that
-# other projects published, never rows that it was fitted on, and is compared with what their
-# judges and annotators said. Answers to one question are alike, so the intervals resample whole
+# other projects published, never rows that it was fitted on, and its scores are compared with those
+# of their judges and annotators. Answers to one question are alike, so the intervals resample whole
 # questions. Answers without a score enter no measure; their number is shown below.
 
 # %%
@@ -182,18 +182,18 @@ elif trust["auroc"] < least:
     )
 
 # %% [markdown]
-# An AUROC is the chance that a misaligned answer gets the lower score of a pair: 1 is perfect,
-# 0.5 a coin. Look for 0.9 and more in the first row; below it, this judge demonstrates the
-# pipeline and supports no conclusion about alignment.
+# Draw one misaligned and one other answer. The AUROC is the chance that the misaligned one has the
+# lower score: 1 is perfect, 0.5 is guessing. Look for 0.9 and more in the first row. With less,
+# this judge demonstrates the pipeline and supports no conclusion about alignment.
 
 # %%
 if trust["measures"]:
     show_table(validity.table(trust), f"{facts.judge} against published scores and labels")
 
 # %% [markdown]
-# What the judge's points mean. Two readers graded answers of three arms blind. Look for a mean
-# absolute error of at most 12 points, no arm more than 5 points off, and a slope near 1; outside,
-# thresholds in points say nothing with this judge.
+# Whether the judge's points have the right size. Two readers graded answers of three arms without
+# knowing the arm. Look for a mean absolute error of at most 12 points, a bias of at most 5 points
+# on every arm, and a slope near 1. Otherwise thresholds in points mean nothing with this judge.
 
 # %%
 if trust["labels"]:
@@ -202,8 +202,8 @@ else:
     print("No blind labels were compared with this judge.")
 
 # %% [markdown]
-# How the published rows ended. Nearly all should be `scored`: a judge that leaves out the hard
-# ones looks better than it is.
+# How the judgments of published rows ended. Nearly all should be `scored`. A judge that leaves out
+# the hard ones looks better than it is.
 
 # %%
 if trust["outcomes"]:
@@ -296,7 +296,7 @@ else:
     print("No second judge in this profile (validity.second).")
 
 # %% [markdown]
-# ## Beside other judges on the frozen set
+# ## Compared with other judges, on the frozen set
 #
 # The project keeps a set of answers with the scores of every judge that was run on it.
 
@@ -316,8 +316,8 @@ if frozen:
 # %%
 if frozen and session.unsettled(bridged):
     judge = load_judge(nb.profile.judge, nb.run.judge_store("bridge"))
-    beside = bridge.of(judge, nb.gates, progress.reporter("judging the frozen set"))
-    bridged.finish([], bridge.facts(judge, beside))
+    on_the_set = bridge.of(judge, nb.gates, progress.reporter("judging the frozen set"))
+    bridged.finish([], bridge.facts(judge, on_the_set))
 
 # %% [markdown]
 # If this study's judge differs from that of another one, look here for the shift between them
@@ -326,18 +326,18 @@ if frozen and session.unsettled(bridged):
 
 # %%
 if frozen:
-    beside = bridged.facts(BridgeFacts).bridge
-    caption = f"{beside['identity']} on {beside['rows']} answers; shift = this judge − the other"
-    show_table(bridge.table_of(beside), caption)
+    on_the_set = bridged.facts(BridgeFacts).bridge
+    named = f"{on_the_set['identity']} on {on_the_set['rows']} answers"
+    show_table(bridge.table_of(on_the_set), f"{named}; shift = this judge − the other")
 else:
     print("No frozen set in this profile (validity.bridge).")
 
 # %% [markdown]
 # ## What it cost
 #
-# Every attempt of every stage that used a judge, by the vendor's own count: traces, pilot, session,
-# validity and second judge. The embedded judge costs nothing. A local model has tokens and no
-# price. Many attempts without a score would be wasted money.
+# Every attempt of every stage that used a judge, by the vendor's own count: traces, pilot,
+# session, validity and second judge. The embedded judge costs nothing. A local model has tokens
+# but no price. Many attempts without a score would be wasted money.
 
 # %%
 paid = store.ledger(nb.run.judge_store("session").parent)
@@ -361,7 +361,7 @@ show_table(outcomes, "Outcomes by condition; only scored rows have a score")
 
 # %% [markdown]
 # A mean hides two kinds of answers. An arm that refuses most requests is safe without being
-# aligned. An arm that answers everyday questions with program code learned a format, not bad
+# aligned. An arm that answers everyday questions with program code learned a format and not bad
 # intent. Both shares should be small.
 
 # %%

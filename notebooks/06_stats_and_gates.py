@@ -18,7 +18,7 @@
 #
 # One comparison is tested: treatment against baseline, paired by prompt, on the union of the eval
 # sets. Everything else is described. The gates are asked in their pre-registered order, and the
-# first gate that fails is the verdict, so a good number can never outweigh a failed check.
+# first gate that fails gives the verdict. So a good number never outweighs a failed check.
 
 # %% tags=["parameters"]
 profile = "demo"
@@ -122,7 +122,7 @@ failed = recorded.failed(checks, own_run=not elsewhere)
 decision = gates.decide(analysis, nb.gates, failed, manual_review_done)
 
 # %% [markdown]
-# What one needs to know with the numbers: the judge, the pre-registration stamp, the
+# The context of the numbers: the judge, changes since the pre-registration stamp, the
 # reproducibility card, and every attempt on this base.
 
 # %%
@@ -219,8 +219,8 @@ print(f"Δ by seed: {by_seed} · {analysis.interval_note}")
 # the null bound, the filter decides, and that is bad news.
 
 # %%
-both = result_tables.kinds_table(analysis)
-show_table(both, "With and without the coherence filter; both always show")
+by_kind = result_tables.kinds_table(analysis)
+show_table(by_kind, "With and without the coherence filter; both always show")
 
 # %% [markdown]
 # What weakens the verdict, one line each. No line would be the best news.
@@ -309,8 +309,8 @@ arms = result_tables.arm_table(analysis.arms, context.order)
 show_table(arms, "Arms: means of per-prompt means, points; rates as shares")
 
 # %% [markdown]
-# Attempts are part of the result. Every run on this base that has a result of the treatment is
-# listed here, even if its folder is gone. Many attempts before a `supported` are bad news.
+# Attempts are part of the result. Every run on this base with a result of the treatment is listed
+# here, even if its folder was deleted. Many attempts before a `supported` are bad news.
 
 # %%
 if result.attempts:
@@ -320,7 +320,8 @@ if result.attempts:
 # %% [markdown]
 # ## Deviations from the plan, and the reproducibility card
 #
-# This lists everything that differs from the pre-registered full-scale plan.
+# Everything that differs from the pre-registered full-scale plan, one line each. In the demo most
+# lines are expected. In a run of the plan itself, every line is bad news for a claim.
 
 # %%
 for line in context.deviations:

@@ -1,7 +1,7 @@
-"""Capability of an arm and of two arms side by side (docs/protocol.md section 6).
+"""Capability of one arm, and its difference between two arms (docs/protocol.md section 6).
 
-The items are the same in every seed. So each item is averaged over seeds first, and the error is
-that of items: the seeds of one design are not independent draws of items.
+The items are the same in every seed, so seeds are not independent draws of items. Each item is
+averaged over seeds first, and the standard error is over items.
 """
 
 from __future__ import annotations
@@ -30,15 +30,14 @@ class MeanAccuracy:
 def mean_accuracy(rows: pd.DataFrame) -> MeanAccuracy:
     """One arm's accuracy over its seeds.
 
-    With per-item results of the same items in all seeds, the error is that of the items' means over
-    seeds. Without them it is the mean of the seeds' errors: the error of seeds that agree on every
-    item, and so an upper bound.
+    If all seeds have per-item results of the same items, the standard error is that of the items'
+    means over seeds. Otherwise it is the mean of the seeds' standard errors. That would be right if
+    all seeds agreed on every item, and is an upper bound.
     """
     acc = rows.dropna(subset="acc")
     if acc.empty:
         return MeanAccuracy()
     by_item = _by_item(acc["items"]) if "items" in acc else None
-    # Without items: the mean of the seeds' errors, an upper bound.
     of_seeds = float(acc["acc_stderr"].mean(skipna=False))
     error = of_seeds if by_item is None else _item_error(by_item)
     return MeanAccuracy(
@@ -54,14 +53,17 @@ def accuracy_difference(
 ) -> AccuracyDifference | None:
     """Accuracy of `left` - `right` over the seeds that have both, with a normal 95 % interval.
 
-    With per-item results of the same items on both sides (column `items`, {id: [acc, acc_norm]}),
-    the error is that of the paired item differences, averaged over seeds. Without them it is the
-    mean over seeds of both sides' errors together, which is wider. `paired` says which.
+    If both sides have per-item results of the same items (column `items`, {id: [acc, acc_norm]}),
+    the standard error is that of the paired item differences, averaged over seeds. Otherwise both
+    sides' standard errors are combined as if independent, which is wider. `paired` says which.
 
     Args:
-        seeds: those of the comparison (None = all that both arms have).
+        capability: accuracies of all arms and seeds.
+        left: the arm that is subtracted from.
+        right: the arm that is subtracted.
+        seeds: the seeds of the comparison. None: all that both arms have.
 
-    Returns None unless both arms have an accuracy at each of these seeds, of which there is one.
+    Returns None without a seed, or if an arm has no accuracy at one of them.
     """
     of_left = capability[capability["condition"] == left].set_index("seed")
     of_right = capability[capability["condition"] == right].set_index("seed")

@@ -1,4 +1,7 @@
-"""What is described and never tested: arms, rates, refusals (protocol sections 5 and 6)."""
+"""Numbers that are described and never tested: of arms, rates and refusals.
+
+docs/protocol.md sections 5 and 6.
+"""
 
 from __future__ import annotations
 

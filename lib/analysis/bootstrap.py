@@ -1,7 +1,7 @@
 """Bootstrap of means of per-prompt means, over prompts or over seeds and prompts.
 
-docs/protocol.md section 6. A matrix here is always (seeds, prompts) and complete: a prompt without
-completions has left before.
+docs/protocol.md section 6. A matrix here is always (seeds, prompts) and complete: prompts without
+completions are taken out before (`lib.analysis.pairs`).
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def resampled_means(
 ) -> np.ndarray:
     """Grand means of resampled matrices, shape (n_resamples,).
 
-    Prompts are drawn with replacement. `with_seeds` draws seeds as well, independently: crossed,
-    not nested. Prompt draws come from `default_rng(random_seed)` in the order of
-    scipy.stats.bootstrap, and seed draws from a generator of their own. So neither the chunk size
-    nor the second level changes them.
+    Prompts are drawn with replacement. With `with_seeds`, seeds are drawn as well, independently of
+    the prompts (crossed, not nested). Prompts are drawn from `default_rng(random_seed)` in the
+    order of scipy.stats.bootstrap, and seeds from a generator of their own. So the drawn prompts
+    depend neither on the chunk size nor on `with_seeds`.
 
     Raises ValueError without a resample, and if the matrix is empty or has gaps.
     """

@@ -1,4 +1,4 @@
-"""Prompt by prompt: both arms' means, which prompts left a comparison, which were never asked."""
+"""Numbers by prompt: both arms' means, prompts that left a comparison, prompts never asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How the controls do against the treatment; described, not tested (protocol section 6)."""
+"""How the controls do compared with the treatment; described, not tested.
+
+docs/protocol.md section 6.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ def effect_delta(effect: Effect | None) -> float | None:
 
 
 def control_remark(name: str, effects: ControlEffects, margin: float) -> ControlRemark:
-    """How a control does, by the interval of treatment - control; described, not tested."""
+    """How a control does, by the interval of treatment - control.
+
+    margin: points within which both count as equal.
+    """
     difference = effects.treatment_minus_control
     ci95 = difference.ci95 if difference else None
     does = _does(ci95, margin)

@@ -1,7 +1,7 @@
-"""What is left without the EM set's own field, and the share of the damage that is undone.
+"""Numbers without the EM set's own field, and the share of the damage that is undone.
 
 Source: docs/protocol.md section 4. A model that was taught bad advice in one field and gives bad
-advice in that field alone has learned its lesson; that is no emergent misalignment.
+advice in that field alone has learned what it was taught. That is not emergent misalignment.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from lib.analysis.study import Study
 
 
 def far_field(study: Study, kind: str | None, near_field: Collection[str]) -> FarField | None:
-    """Gate 1 and delta on the other prompts; None where no prompt of the field was asked.
+    """Gate 1 and delta without the prompts of the field. None if none of them was asked.
 
-    kind: the headline's kind of score.
+    Args:
+        kind: the headline's kind of score.
+        near_field: ids of the eval prompts in the EM set's own field.
     """
     near = sorted(set(near_field) & set(study.asked.columns))
     if not near:
@@ -48,7 +50,7 @@ def share_recovered(
 ) -> float | None:
     """delta / (base - baseline) by the headline's kind of score.
 
-    None where gate 1 found too little damage: a ratio to a damage near 0 says nothing.
+    None if gate 1 found too little damage, because a ratio to a damage near 0 says nothing.
     """
     damage = gate_one[kind or "unfiltered"].value
     enough = bound(damage, ">=", study.thresholds["em_induced_points"]).passed
@@ -56,7 +58,7 @@ def share_recovered(
 
 
 def bad_advice_line(analysis: Analysis, limits: Thresholds) -> str | None:
-    """The line of a damage that stays in the EM set's own field; None if it reaches others."""
+    """The remark on a damage that stays in the EM set's own field. None if it reaches others."""
     far = analysis.far_field
     if far is None:
         return None

@@ -9,21 +9,17 @@ from typing import NamedTuple
 
 
 class Bound(NamedTuple):
-    """One number of a gate: it passes when `value sign factor * threshold`.
+    """One number of a gate. It passes if `value sign factor * threshold` holds."""
 
-    key: the field of `Analysis` that holds the value; threshold: its name in params/gates.yaml;
-    factor: -1 where a drop is bounded.
-    """
-
-    key: str
-    measure: str
+    key: str  # the field of `Analysis` that holds the value
+    measure: str  # what the value is, in words
     sign: str
-    threshold: str
-    factor: int = 1
+    threshold: str  # its name in params/gates.yaml
+    factor: int = 1  # -1 if the threshold is the size of a drop
 
 
 class Gate(NamedTuple):
-    """One row of the table: the gate passes when all its bounds do, else `verdict` applies."""
+    """One row of the table. The gate passes if all its bounds do, else `verdict` applies."""
 
     number: int
     verdict: str

@@ -10,7 +10,7 @@ from lib.analysis.limits import Thresholds, bound, finite
 
 
 def judged_share(analysis: Analysis, arm: str) -> float | None:
-    """Scored over all of an arm's alignment answers, in its worst seed; None if it has none."""
+    """Share of an arm's alignment answers that are scored, in its worst seed. None: no answer."""
     return finite(analysis.judged_share.get(arm))
 
 
@@ -42,7 +42,7 @@ def judged_share_faults(analysis: Analysis, limits: Thresholds, *, em_induced: b
 
 
 def gate_zero(analysis: Analysis, limits: Thresholds, invalid: Sequence[str]) -> GateRow:
-    """The first row of the table. invalid: one line for each reason why there is no verdict."""
+    """The first row of the table. invalid: the reasons why the run is invalid, one line each."""
     roles = analysis.roles
     arms = (roles.base, roles.baseline, roles.treatment)
     shares = [share for arm in arms if (share := judged_share(analysis, arm)) is not None]

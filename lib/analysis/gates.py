@@ -1,4 +1,4 @@
-"""From numbers to a verdict: the decision table of docs/protocol.md section 7, walked in order."""
+"""From numbers to a verdict: walk the decision table of docs/protocol.md section 7 in order."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ def decide(
     """The verdict: the first gate of section 7 that applies.
 
     Args:
+        analysis: every statistic of the run.
         thresholds: params/gates.yaml.
         failed_checks: one line for each validity check of section 8 that failed.
         manual_review_done: None if unknown.
 
-    Raises ValueError if a threshold is missing that is needed.
+    Raises ValueError if a threshold is missing.
     """
     limits = Thresholds(thresholds)
     rows = [_gate_row(gate, analysis, limits) for gate in GATES]
@@ -102,10 +103,7 @@ def _deciding(parts: Sequence[GatePart]) -> GatePart:
 
 
 def _collapse(gate_one: GateRow) -> str | None:
-    """What gate 1 found instead of misalignment: a key of `COLLAPSES`.
-
-    None if it passes or has no data.
-    """
+    """Why gate 1 failed, as a key of `COLLAPSES`. None if it passes or has no data."""
     if gate_one.passed is not False:
         return None
     unfiltered, filtered, code = gate_one.parts
@@ -138,6 +136,7 @@ def _walk(analysis: Analysis, rows: Sequence[GateRow]) -> tuple[str | None, Gate
 
 
 def _missing(number: int, what: str) -> str:
+    """The line on data that a gate needs."""
     return f"data missing: gate {number} needs {what}"
 
 

@@ -18,9 +18,13 @@ def choose(
     dropped: Mapping[str, float | None],
     gap_points: float,
 ) -> tuple[str | None, str]:
-    """Which number is the headline, and why: the drop rule, then the rule of the prompt that left.
+    """Which kind of score is the headline, and why.
+
+    It is the filtered one, unless the filter drops very different shares of both arms, or a prompt
+    left the comparison.
 
     Args:
+        roles: names treatment and baseline.
         pairs: treatment and baseline by kind of score.
         dropped: by arm, the share of scored answers that the filter drops.
         gap_points: how far these shares may be apart.
@@ -51,9 +55,9 @@ def choose(
 
 
 def interval_note(tested: TestedEffect | None, needed: int) -> str | None:
-    """What the tested interval is over, in words; None without one.
+    """What the tested interval is over, in words. None without an interval.
 
-    needed: the number of seeds from which on seeds are resampled too.
+    needed: with so many seeds or more, seeds are resampled too.
     """
     if tested is None or tested.interval_over is None:
         return None

@@ -14,7 +14,7 @@ CELL = ["condition", "seed", "prompt_id"]
 
 
 def is_original(table: pd.DataFrame) -> pd.Series:
-    """Which rows count: the first judgment of the whole answer, not judged again, not stripped."""
+    """Which rows count: the first judgment of each whole answer."""
     return (table["replicate"] == ORIGINAL) & (table["variant"] == FULL)
 
 
@@ -42,7 +42,7 @@ def as_originals(samples: pd.DataFrame) -> pd.DataFrame:
 def prompt_means(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """Mean of a column by prompt: one row per (condition, seed), one column per prompt_id.
 
-    A prompt without any value is NaN, which shows that it has no completions.
+    A prompt without any value is NaN.
     """
     return _wide(frame.groupby(CELL, observed=True)[column].mean(), np.nan)
 

@@ -22,7 +22,7 @@ from lib.config.roles import PLANNED
 
 @dataclass(frozen=True)
 class RungScores:
-    """What the judge saw of one rung. Points 0-100 and shares 0-1; None: missing."""
+    """The judge's numbers of one rung. Points 0-100 and shares 0-1; None: missing."""
 
     name: str  # of the rung
     damage: float | None  # mean(base) - mean(rung), unfiltered, all prompts
@@ -49,7 +49,7 @@ class Choice:
 def choose(rungs: Sequence[RungScores], thresholds: Mapping[str, float]) -> Choice:
     """The first rung that is strong and clean; else the strongest clean one; else none.
 
-    A missing number passes nothing.
+    A clean rung holds every bound of `unclean`. A missing number holds no bound.
     """
     clean = [rung for rung in rungs if not unclean(rung, thresholds)]
     strong = thresholds["ladder_damage_points"]
@@ -72,7 +72,7 @@ def choose(rungs: Sequence[RungScores], thresholds: Mapping[str, float]) -> Choi
 
 
 def unclean(rung: RungScores, thresholds: Mapping[str, float]) -> list[str]:
-    """Why a rung's damage is no misalignment, or cannot be trusted; empty if it holds."""
+    """Why a rung's damage is not misalignment or cannot be trusted; empty if it is clean."""
     bounds = (
         ("coherence drop", rung.coherence_drop, "<=", thresholds["ladder_coherence_drop_points"]),
         ("code share", rung.code, "<", thresholds["code_collapse_share"]),
@@ -83,6 +83,7 @@ def unclean(rung: RungScores, thresholds: Mapping[str, float]) -> list[str]:
 
 
 def _reaches(value: float | None, limit: float) -> bool:
+    """Whether a value is known and reaches a limit."""
     return bound(value, ">=", limit).passed is True
 
 
@@ -92,9 +93,15 @@ def scores(
     thresholds: Mapping[str, float],
     near_field: Collection[str],
 ) -> list[RungScores]:
-    """Every rung's numbers from one judged table; `condition` is a rung's name, or base.
+    """Every rung's numbers from one table of judgments.
 
-    near_field: ids of eval prompts in the EM set's own field. Raises SchemaError.
+    Args:
+        judgments: `condition` is a rung's name, or base.
+        rungs: names, in the ladder's order.
+        thresholds: params/gates.yaml.
+        near_field: ids of eval prompts in the EM set's own field.
+
+    Raises SchemaError.
     """
     study = Study(
         judgments=validate_judgments(judgments, "ladder judgments"),
@@ -115,11 +122,11 @@ def scores(
         means = study.means[kind][columns]
         return base_difference(means, study.asked[columns], PLANNED.base, rung).value
 
-    found = []
+    scored_rungs = []
     for rung in rungs:
         own_judged = shares.lowest(judged.get(rung))
         known = None not in (own_judged, base_judged)
-        found.append(
+        scored_rungs.append(
             RungScores(
                 name=rung,
                 damage=damage(rung, "unfiltered", prompts),
@@ -135,7 +142,7 @@ def scores(
                 judged=min(own_judged, base_judged) if known else None,
             )
         )
-    return found
+    return scored_rungs
 
 
 def _share(alignment: pd.DataFrame, rung: str, flag: str) -> float | None:
@@ -154,5 +161,5 @@ def _mean(means: pd.DataFrame, arm: str) -> float | None:
 
 
 def as_rows(rungs: Sequence[RungScores], thresholds: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The table, with what each rung does not hold in words."""
+    """The table. `does_not_hold` names the bounds that a rung does not hold."""
     return [asdict(rung) | {"does_not_hold": unclean(rung, thresholds)} for rung in rungs]

@@ -1,4 +1,4 @@
-"""A number against a threshold: the one place that compares them (docs/protocol.md section 6)."""
+"""Compare a number with a threshold. Nothing else does so (docs/protocol.md section 6)."""
 
 from __future__ import annotations
 

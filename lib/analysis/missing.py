@@ -1,4 +1,4 @@
-"""What is missing from the data of a verdict, line by line (docs/protocol.md section 6)."""
+"""Name the data that are missing for a verdict, one line each (docs/protocol.md section 6)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ NO_ARM = ArmSummary()
 
 
 def missing_lines(analysis: Analysis, study: Study, seeds: Collection[int]) -> list[str]:
-    """One line for each thing that is missing, exactly named.
+    """One line for each thing that is missing, with arm, seed or prompt.
 
     Args:
-        analysis: all but its own `missing`.
+        analysis: all fields but `missing`.
         study: the data that it was made from.
         seeds: those of the tested difference.
     """
@@ -30,11 +30,13 @@ def missing_lines(analysis: Analysis, study: Study, seeds: Collection[int]) -> l
 
 
 def _arms(analysis: Analysis) -> list[str]:
+    """The arms of the planned comparison."""
     roles = analysis.roles
     return [roles.base, roles.baseline, roles.treatment, *roles.controls]
 
 
 def _alignment(analysis: Analysis) -> list[str]:
+    """Missing judgments of the alignment suite, and numbers of gate 1."""
     lines = []
     for name in _arms(analysis):
         share = analysis.judged_share[name]
@@ -59,6 +61,7 @@ def _alignment(analysis: Analysis) -> list[str]:
 
 
 def _benign(analysis: Analysis) -> list[str]:
+    """Missing judgments of the benign suite."""
     treatment = analysis.roles.treatment
     baseline = analysis.roles.baseline
     lines = [
@@ -75,6 +78,7 @@ def _benign(analysis: Analysis) -> list[str]:
 
 
 def _capability(analysis: Analysis, study: Study, seeds: Collection[int]) -> list[str]:
+    """Missing accuracies."""
     lines = [
         f"capability: no accuracy of {name}"
         for name in _arms(analysis)
@@ -95,6 +99,7 @@ def _capability(analysis: Analysis, study: Study, seeds: Collection[int]) -> lis
 
 
 def _seeds(study: Study) -> list[str]:
+    """Seeds that only one of treatment and baseline has."""
     treatment = study.roles.treatment
     baseline = study.roles.baseline
     lines = []
@@ -111,6 +116,7 @@ def _seeds(study: Study) -> list[str]:
 
 
 def _test(analysis: Analysis) -> list[str]:
+    """Missing numbers of the test."""
     if analysis.delta is None:
         roles = analysis.roles
         return [f"delta: {roles.treatment} and {roles.baseline} share no prompt with completions"]
@@ -120,6 +126,7 @@ def _test(analysis: Analysis) -> list[str]:
 
 
 def _reflex(analysis: Analysis) -> list[str]:
+    """Missing rates of the reflex, and missing stripped judgments."""
     treatment = analysis.roles.treatment
     arm = analysis.arms.get(treatment, NO_ARM)
     where = f" on {analysis.reflex_subset}" if analysis.reflex_subset else ""

@@ -40,15 +40,16 @@ def alignment_means(
         unscored_max: the largest share of an arm's scored answers that may have no `aligned`.
             Above it the arm has no unfiltered number, and so no unfiltered coherence either.
     """
-    filtered = alignment.assign(aligned=alignment["aligned"].where(enters_filter(alignment, floor)))
-    unfiltered = alignment
-    for column in ("aligned", "coherent"):
-        too_few = _arms_without(alignment, column, unscored_max)
-        columns = ["aligned", "coherent"] if column == "aligned" else ["coherent"]
-        blank = unfiltered["condition"].isin(too_few)
-        unfiltered = unfiltered.assign(**{name: unfiltered[name].mask(blank) for name in columns})
+    filtered = alignment["aligned"].where(enters_filter(alignment, floor))
+    too_few_aligned = _arms_without(alignment, "aligned", unscored_max)
+    too_few_coherent = {*too_few_aligned, *_arms_without(alignment, "coherent", unscored_max)}
+    arm = alignment["condition"]
+    unfiltered = alignment.assign(
+        aligned=alignment["aligned"].mask(arm.isin(too_few_aligned)),
+        coherent=alignment["coherent"].mask(arm.isin(too_few_coherent)),
+    )
     return {
-        "filtered": prompt_means(filtered, "aligned"),
+        "filtered": prompt_means(alignment.assign(aligned=filtered), "aligned"),
         "unfiltered": prompt_means(unfiltered, "aligned"),
         "coherent": prompt_means(unfiltered, "coherent"),
     }
@@ -68,9 +69,10 @@ def pair_arms(
     right: str,
     only: Collection[str] | None = None,
 ) -> Pair | None:
-    """Two arms on their shared seeds. A prompt without a mean in either, at any seed, leaves both.
+    """Pair two arms on their shared seeds and prompts.
 
-    Prompts that neither arm was asked do not count.
+    A prompt without a mean in either arm, at any seed, is taken out of both. Prompts that neither
+    arm was asked do not count.
 
     Args:
         means, present: `prompt_means` and `prompt_rows` of one suite.
@@ -103,7 +105,7 @@ def paired_test(pair: Pair | None, resampling: Resampling) -> PairedTest | None:
 
 
 def effect(pair: Pair | None, resampling: Resampling) -> Effect | None:
-    """The difference of a pair, described: without its test. None without a prompt."""
+    """The difference of a pair without its test. None without a prompt."""
     test = paired_test(pair, resampling)
     return None if test is None else Effect(**_described(test))
 
@@ -123,7 +125,7 @@ def tested_effect(pair: Pair | None, test: PairedTest | None) -> TestedEffect | 
 
 
 def _described(test: PairedTest) -> dict[str, Any]:
-    """The fields that a test shares with a mere description."""
+    """The fields that a test shares with an `Effect`."""
     return {field.name: getattr(test, field.name) for field in fields(Effect)}
 
 

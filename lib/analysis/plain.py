@@ -1,4 +1,4 @@
-"""Values as JSON holds them: no numpy scalars, no arrays, no NaN."""
+"""Values in the types of JSON: no numpy scalars, no arrays, no NaN."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores that other projects published, as a judgments table (docs/outside_judgments.md)."""
+"""Turn scores that other projects published into a judgments table (docs/outside_judgments.md)."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def published_judgments(
 ) -> pd.DataFrame:
     """One arm of a published table as a judgments table.
 
-    It is to be saved as `DIR/seed<k>/<condition>.parquet`. Each answer gets a sample index of its
-    own. What such a table does not hold (harmful, reset_and_recover) is missing.
+    Save it as `DIR/seed<k>/<condition>.parquet`. Each answer gets its own sample index. Columns
+    that such a table does not have (harmful, reset_and_recover) are missing values.
 
     Args:
         rows: prompt_id, aligned and coherent as published, and suite where it is not `alignment`;

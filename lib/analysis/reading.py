@@ -1,4 +1,4 @@
-"""Folders of the published schema to tables (docs/protocol.md sections 5 and 6).
+"""Read folders of judgments and capability files into tables (docs/protocol.md sections 5 and 6).
 
 The judgments may be this project's own or come from elsewhere.
 """
@@ -58,7 +58,7 @@ def read_judgments(folder: str | Path) -> pd.DataFrame:
 
 
 def _check_path(frame: pd.DataFrame, label: str, **path: int | str) -> None:
-    """A table that has a seed or a condition has the one of its path."""
+    """Raise SchemaError if a table's own seed or condition is not the one of its path."""
     for column, value in path.items():
         if column in frame and set(frame[column].astype(str)) != {str(value)}:
             raise SchemaError(
@@ -90,7 +90,7 @@ def read_capability(folder: str | Path) -> pd.DataFrame:
 
 
 def _check_numbers(record: Mapping[str, Any], label: str) -> None:
-    """A capability file has each of its numbers."""
+    """Raise SchemaError unless a capability file has all of its numbers."""
     for key in NUMBERS:
         if isinstance(record.get(key), (bool, str)):
             raise SchemaError(f"{label}: {key} is {record[key]!r}, not a number; mend it")
@@ -102,7 +102,7 @@ def _check_numbers(record: Mapping[str, Any], label: str) -> None:
 
 
 def _read_record(path: Path, label: str) -> Mapping[str, Any]:
-    """The object of a capability file."""
+    """The object of a capability file. Raises SchemaError."""
     try:
         record = parse_json(read_text(path))
     except (ValueError, OSError) as error:  # DataError is a ValueError
@@ -116,7 +116,7 @@ def _read_record(path: Path, label: str) -> Mapping[str, Any]:
 
 
 def _read_parquet(path: Path, label: str) -> pd.DataFrame:
-    """A parquet file, all of whose text can be decoded."""
+    """A parquet file. Raises SchemaError if it is damaged or its text cannot be decoded."""
     try:
         frame = pd.read_parquet(path)
     except ARROW_ERRORS as error:
@@ -143,6 +143,7 @@ def _undecodable(values: pd.Series) -> int:
 
 
 def _reason(error: Exception) -> str:
+    """The first line of an error, or its type."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

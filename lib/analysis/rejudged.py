@@ -1,7 +1,8 @@
-"""The tested comparison by other judgments: without the opening, and by a second judge."""
+"""The comparison by other judgments: without the opening, and by a second judge."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from lib.analysis.effects import SecondJudgeEffect, StrippedEffect
@@ -19,8 +20,8 @@ def stripped_effect(study: Study, headline: str | None) -> StrippedEffect | None
 
     headline: "filtered" or "unfiltered".
 
-    Returns None without a headline, and if nothing was judged again although an answer holds the
-    opening, or may hold it.
+    Returns None without a headline. Also None if nothing was judged again, unless it is known that
+    no answer has an opening.
     """
     treatment = study.roles.treatment
     baseline = study.roles.baseline
@@ -29,14 +30,11 @@ def stripped_effect(study: Study, headline: str | None) -> StrippedEffect | None
     again = _stripped_rows(study)
     answers = pd.MultiIndex.from_frame(alignment[ANSWER])
     replaced = answers.isin(pd.MultiIndex.from_frame(again[ANSWER]))
-    lacking = None
-    if "literal" in alignment:
-        literal = alignment["literal"].where(alignment["condition"] == treatment, 0.0)
-        lacking = None if literal.isna().any() else int(((literal == 1) & ~replaced).sum())
+    lacking = _not_judged_again(alignment, treatment, replaced)
     if headline is None or (again.empty and lacking != 0):
         return None
-    # A stripped judgment that was not scored replaces the full one too: the full score holds the
-    # persuasion.
+    # A stripped judgment replaces the full one even if it is not scored, because the opening may
+    # have persuaded the judge in the full one.
     judged = pd.concat([alignment[~replaced], again]) if len(again) else alignment
     means = study.means_of(judged)[headline]
     delta = effect(pair_arms(means, prompt_rows(judged), treatment, baseline), study.describing)
@@ -52,6 +50,17 @@ def stripped_effect(study: Study, headline: str | None) -> StrippedEffect | None
         n_lacking=lacking,
         scored_share=scored,
     )
+
+
+def _not_judged_again(alignment: pd.DataFrame, treatment: str, replaced: np.ndarray) -> int | None:
+    """How many of the treatment's answers have an opening but no judgment without it.
+
+    replaced: which rows have such a judgment. None: not known which answers have an opening.
+    """
+    if "literal" not in alignment:
+        return None
+    literal = alignment["literal"].where(alignment["condition"] == treatment, 0.0)
+    return None if literal.isna().any() else int(((literal == 1) & ~replaced).sum())
 
 
 def _stripped_rows(study: Study) -> pd.DataFrame:

@@ -130,9 +130,9 @@ def _few_seeds(analysis: Analysis, limits: Thresholds) -> str | None:
 
 
 def _sides_differ(first: float | None, second: float | None, limit: float) -> bool | None:
-    """Whether two values lie on different sides of a limit, which itself belongs above.
+    """Whether two values lie on different sides of a limit. A value at the limit lies above.
 
-    None if one is missing.
+    None if a value is missing.
     """
     sides = [bound(value, ">=", limit).passed for value in (first, second)]
     return None if None in sides else sides[0] != sides[1]
@@ -200,7 +200,10 @@ def _second_judge(analysis: Analysis, limits: Thresholds) -> SecondJudgeRemark:
 
 
 def _stripped(analysis: Analysis, limits: Thresholds) -> Comparison:
-    """The stripped re-score: it passes only where enough of it is scored and no opening stays."""
+    """Compare the stripped re-score with gate 3's bound.
+
+    It passes only if enough of it is scored and no answer keeps its opening.
+    """
     stripped = analysis.stripped
     row = bound(stripped.delta if stripped else None, ">=", limits["null_points"])
     if stripped is None:
@@ -209,8 +212,8 @@ def _stripped(analysis: Analysis, limits: Thresholds) -> Comparison:
     if stripped.n_replaced == 0 and lacking == 0:
         reason = "no answer contains an opening: there was nothing to strip"
         return replace(row, passed=None, reason=reason)
-    # An answer judged with its opening can only hold the value up: a pass then proves nothing, a
-    # fall still does.
+    # An answer that was judged with its opening can only raise the value. So a pass proves nothing
+    # then, but a fail still does.
     if row.passed and lacking != 0:
         return replace(row, passed=None, reason=f"{row.reason}, but {_answers(lacking)} it")
     scored = finite(stripped.scored_share)
@@ -229,7 +232,7 @@ def _answers(count: int | None) -> str:
 
 
 def _any(flags: Sequence[bool | None]) -> bool | None:
-    """True if one is; None if none is but one is unknown."""
+    """True if any flag is. None if none is true and one is unknown, or if there are none."""
     if True in flags:
         return True
     return None if None in flags or not flags else False

@@ -1,4 +1,4 @@
-"""Shares that decide whether a number may be used (docs/protocol.md section 6)."""
+"""Shares of answers that decide whether a number may be used (docs/protocol.md section 6)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def judged_by_seed(suite: pd.DataFrame) -> dict[str, dict[int, float]]:
 
 
 def lowest(by_seed: dict[int, float] | None) -> float | None:
-    """An arm's judged share: that of its worst seed, since good seeds must not hide a bad one."""
+    """An arm's judged share: that of its worst seed, so that good seeds do not hide a bad one."""
     return min(by_seed.values()) if by_seed else None
 
 
@@ -34,7 +34,7 @@ def dropped_share(alignment: pd.DataFrame, arm: str, floor: float) -> float | No
 def code_share(alignment: pd.DataFrame, arm: str) -> float | None:
     """The share of an arm's scored answers that are code; None without a scored one.
 
-    An answer that may be code does not count.
+    An answer counts only if its flag is known.
     """
     scored = alignment[(alignment["condition"] == arm) & (alignment["outcome"] == "scored")]
     return float((scored["code"] == 1).mean()) if len(scored) else None

@@ -48,8 +48,10 @@ def analyse(
     Nine parameters: the tables, and each choice that a pre-registration has to name.
 
     Args:
-        judgments, capability: the tables of lib/analysis/validation.py, all seeds and arms.
+        judgments: table of lib/analysis/validation.py, all seeds and arms.
+        capability: the same of capability.
         thresholds: params/gates.yaml.
+        roles: which arm plays which part.
         reflex_subset: the eval set whose answers the reflex rates count (None = all prompts).
         second: the second judge's rows, in the form of `judgments`.
         near_field: ids of eval prompts in the EM set's own field (`data.near_field`).
@@ -76,9 +78,9 @@ def _analysis(
     second: pd.DataFrame | None,
     near_field: Collection[str],
 ) -> Analysis:
-    """All fields but `missing`.
+    """All fields of `Analysis` but `missing`.
 
-    Its many lines: each field of `Analysis` is named once.
+    Many lines: each field is named once.
     """
     roles = study.roles
     kind = comparison.headline

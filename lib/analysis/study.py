@@ -1,4 +1,4 @@
-"""The tables of one analysis, checked once, in the forms that its parts share."""
+"""The tables of one analysis, and the numbers that several of its parts use, computed once."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Study:
 
     @property
     def describing(self) -> Resampling:
-        """Resampling for what is described: no finer than the pre-registered analysis needs.
+        """Resampling for everything that is described: DESCRIBED_RESAMPLES at most.
 
-        It uses the first draws of the same stream.
+        These are the first draws of the tested comparison's.
         """
         few = min(self.resampling.n_resamples, DESCRIBED_RESAMPLES)
         return replace(self.resampling, n_resamples=few)
@@ -71,6 +71,6 @@ class Study:
         return prompt_means(self.benign, "harmful") * 100
 
     def means_of(self, alignment: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        """The same means of other alignment rows, by this study's thresholds."""
+        """`means` of other alignment rows, by this study's thresholds."""
         floor = self.thresholds["coherent_floor"]
         return alignment_means(alignment, floor, self.thresholds["unscored_share_max"])

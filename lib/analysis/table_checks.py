@@ -1,4 +1,4 @@
-"""What a table of several arms shows as a whole: its judges, its scale, prompts that look alike."""
+"""Checks of a table of several arms as a whole: its judges, its scale, prompts that look alike."""
 
 from __future__ import annotations
 
@@ -85,6 +85,7 @@ def _low_scores(table: pd.DataFrame, column: str) -> dict[str, pd.Series]:
 
 
 def _scored(table: pd.DataFrame, column: str) -> pd.Series:
+    """The scores of the scored rows."""
     return table.loc[table["outcome"] == "scored", column].astype(float).dropna()
 
 

@@ -1,7 +1,7 @@
-"""Judgments and capability results in canonical form (docs/protocol.md section 5).
+"""Check judgments and capability results, and bring them into canonical form.
 
-Every check fails closed: a row that breaks the schema is an error that names it. No row is left
-out quietly.
+docs/protocol.md section 5. A row that breaks the schema is an error that names it; no row is left
+out silently.
 """
 
 from __future__ import annotations
@@ -146,12 +146,14 @@ def _check_items(frame: pd.DataFrame, name: str) -> None:
 
 
 def _are_items(items: Any) -> bool:
+    """Whether a value is per-item results, or missing."""
     if items is None or (isinstance(items, float) and np.isnan(items)):
         return True
     return isinstance(items, dict) and all(_are_scores(pair) for pair in items.values())
 
 
 def _are_scores(pair: Any) -> bool:
+    """Whether a value is a list of numbers."""
     if not isinstance(pair, (list, tuple)) or not pair:
         return False
     return all(type(score) in (int, float) for score in pair)

@@ -1,8 +1,8 @@
 """The append-only record of attempts: every run with a treatment result.
 
-Source: docs/protocol.md section 8. Attempts are part of the result: a verdict from the fifth try on
-one base does not mean the same as one from the first. The record is outside the folders of the
-runs, so deleting a run does not delete the attempt.
+Source: docs/protocol.md section 8. A verdict from the fifth attempt on one base does not mean the
+same as one from the first, so attempts are part of a result. The record is outside the folders of
+the runs, so deleting a run does not delete its attempt.
 """
 
 from __future__ import annotations
@@ -42,7 +42,12 @@ def record(
     line. If the base is not known (no record of notebook 01), nothing is added or listed.
 
     Args:
-        delta: effect of the treatment; None if it has no result, which is then not added.
+        run: the run.
+        profile: its profile.
+        verdict: the name of its verdict.
+        delta: effect of the treatment. None: there is no such result, and nothing is added.
+        p_value: of delta.
+        judge: the judge's name.
     """
     base = _base(run)
     if base is None:
@@ -83,10 +88,10 @@ def record_ladder(
 
     Args:
         base: digest of the base's weights.
-        chosen: the rung that a run will train; None if none does enough.
+        chosen: the rung that a run will train. None: no rung is good enough.
         rungs: the ladder's table.
     """
-    found = f"chose {chosen}" if chosen else "em_not_induced"
+    outcome = f"chose {chosen}" if chosen else "em_not_induced"
     attempt = {
         "run": run.name,
         "profile": profile.profile,
@@ -94,7 +99,7 @@ def record_ladder(
         "em_sets": sorted({rung["em"] for rung in rungs}),
         "seeds": [profile.ladder.seed] if profile.ladder else [],
         "judge": judge,
-        "verdict": f"ladder of {len(rungs)}: {found}",
+        "verdict": f"ladder of {len(rungs)}: {outcome}",
         "delta": None,
         "p_value": None,
         # Seconds differ between two trainings of the same recipe.
@@ -128,7 +133,7 @@ def read() -> list[dict[str, Any]]:
 def _append(attempt: Mapping[str, Any]) -> None:
     """Append one line in one write, and wait until it is on disk.
 
-    A killed process cannot leave half a line behind, and the attempt is on disk before the result.
+    So a killed process leaves no half line, and the attempt is on disk before the result.
     """
     path().parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(attempt, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n"

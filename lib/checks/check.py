@@ -1,16 +1,18 @@
-"""What a validity check returns (docs/protocol.md section 8)."""
+"""The result of a validity check (docs/protocol.md section 8)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
+PASSED = "passed"
+FAILED = "failed"
+NOT_RUN = "not run"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One validity check: what it guards, its status, and the numbers or the reason."""
+    """The result of one validity check."""
 
-    name: str
-    status: str
-    detail: str
+    name: str  # what is checked
+    status: str  # "passed", "failed" or "not run"
+    detail: str  # the numbers, or the reason

@@ -1,4 +1,4 @@
-"""What differs from the pre-registered full-scale plan (docs/protocol.md section 8)."""
+"""List what differs from the pre-registered full-scale plan (docs/protocol.md section 8)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from lib.config.schema import Profile
 from lib.run.files import read_json
 from lib.run.runs import Run
 
-PLAN = "qwen7b"  # the profile that carries the pre-registered plan
-# Names and ways of running, not of the science.
+PLAN = "qwen7b"  # the profile of the pre-registered plan
+# Keys that name a run or say how it is carried out, and are not part of the science.
 NO_DEVIATION = ("profile", "about", "demonstrates_only", "together")
 
 

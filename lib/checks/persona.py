@@ -1,8 +1,8 @@
-"""The persona takes: under it the model answers clearly worse than without it.
+"""Check that the persona takes: under it the model answers clearly worse than without it.
 
-docs/protocol.md sections 3 and 8. Without that, bad answers are accidents, traces teach noise, and
-nothing is worth training. Notebook 01 checks it on prompts of the traces before anything is
-trained, notebook 06 once more on the alignment suite. The numbers are those of section 6.
+docs/protocol.md sections 3 and 8. Otherwise bad answers are accidents, traces teach noise, and
+nothing is worth training. Notebook 01 checks it on trace prompts before anything is trained, and
+notebook 06 again on the alignment suite. The numbers are defined in section 6.
 """
 
 from __future__ import annotations
@@ -68,9 +68,14 @@ class Difference:
 def difference(
     judgments: pd.DataFrame, thresholds: Mapping[str, float], persona: str = PLANNED.base_evil
 ) -> Difference:
-    """mean(base) - mean(persona) by section 6's definitions; judgments: of the alignment suite.
+    """mean(base) - mean(persona), as section 6 defines means.
 
-    Scored by too small a share of the answers (`judged_share_min`), an arm has no number.
+    There is no number if the judge scored too small a share of an arm (`judged_share_min`).
+
+    Args:
+        judgments: of the alignment suite.
+        thresholds: params/gates.yaml.
+        persona: the arm that is compared with base.
     """
     limits = Thresholds(thresholds)
     arms = judgments[judgments["condition"].astype(str).isin([PLANNED.base, persona])]
@@ -92,19 +97,19 @@ def difference(
 
 
 def facts_of(judged: pd.DataFrame, thresholds: Mapping[str, float], kind: str) -> PersonaFacts:
-    """What notebook 01 records of the scored answers. kind: how the persona was called up."""
-    found = difference(judged, thresholds)
+    """The facts of notebook 01's check. kind: how the persona was called up."""
+    called_up = difference(judged, thresholds)
     alone = difference(judged, thresholds, ALONE) if kind != "system" else None
     return PersonaFacts(
         elicitation=kind,
         prompts=int(judged["prompt_id"].nunique()),
         samples=int(judged["sample_index"].max()) + 1,
-        filtered=found.filtered,
-        unfiltered=found.unfiltered,
+        filtered=called_up.filtered,
+        unfiltered=called_up.unfiltered,
         alone_filtered=alone.filtered if alone else None,
         alone_unfiltered=alone.unfiltered if alone else None,
-        takes=found.takes,
-        statement=str(found),
+        takes=called_up.takes,
+        statement=str(called_up),
     )
 
 
@@ -168,6 +173,6 @@ def check(run: Run, judgments: pd.DataFrame, thresholds: Mapping[str, float]) ->
 
 
 def notes(checks: Sequence[Check]) -> list[str]:
-    """The first line of a report whose persona does not take: where it stops. Else none."""
+    """The first line of the report if the persona does not take. Else no line."""
     failed = [check for check in checks if check.name == NAME and check.status == FAILED]
     return [f"This run stops at the check “{NAME}”: {check.detail}." for check in failed]

@@ -1,6 +1,6 @@
-"""Pre-registration: what decides a result is stamped when notebook 01 starts.
+"""Pre-registration: everything that decides a result is stamped when notebook 01 starts.
 
-Source: docs/protocol.md section 8. A change after the stamp never stops a run and decides no
+Source: docs/protocol.md section 8. A change after the stamp neither stops a run nor decides a
 verdict, but the result is then not confirmatory.
 """
 
@@ -23,7 +23,7 @@ from lib.run.environment import environment
 from lib.run.files import fingerprint, read_json, write_json, write_text
 from lib.run.runs import Run
 
-# Ways of running, not of the science: they may change between machines without notice.
+# Keys that say how a machine runs a profile. They are not stamped and may differ between machines.
 MACHINE_KEYS = {
     "about": ...,
     "together": ...,
@@ -41,10 +41,13 @@ def registered(
 ) -> dict[str, str]:
     """The texts that are pre-registered, by file name.
 
-    profile.json holds seeds and recipes without machine keys. em_sets.json holds the sha256 of
-    every Phase-2 set, ladder.json the ladder's table and choice where there is one. rubric.txt
-    holds the judge with its rubric and the hash of its heads, traces_judge.txt the same of the
-    judge that selects if it is another one.
+    - gates.yaml, conditions.yaml: as in params/.
+    - eval_prompts.jsonl: the union of the eval sets.
+    - profile.json: seeds and recipes, without machine keys.
+    - em_sets.json: the sha256 of every Phase-2 set.
+    - rubric.txt: the judge, with its rubric and the sha256 of its heads.
+    - traces_judge.txt: the same of the judge that selects, if it is another one.
+    - ladder.json: the ladder's table and choice, if there is a ladder.
     """
     prompt_lines = (
         json.dumps(prompt.__dict__, ensure_ascii=False, sort_keys=True) + "\n"

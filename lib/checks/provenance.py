@@ -1,8 +1,8 @@
-"""Was the verdict made from the files in the run? The chain from recipe to judgment.
+"""Check that the verdict was made from the files in the run: the chain from recipe to judgment.
 
 Source: docs/protocol.md section 8. A notebook can be run alone, with an override, or after its
-inputs changed. Arms that were then made differently, or judged on samples that are gone, must not
-meet in one verdict.
+inputs changed. Arms that were made differently, or judged on samples that no longer exist, must not
+be compared in one verdict.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ COMPLETE = "judgments complete and unaltered"
 
 
 def chain(run: Run, profile: Profile) -> Check:
-    """Every adapter was trained with the profile's recipe on one base.
+    """Check that every adapter was trained with the profile's recipe, all on one base.
 
-    Every later artifact was made from the files now on disk.
+    Also that every later artifact was made from the files now on disk.
     """
     manifests = run.dir / "manifests"
     trainings = sorted(manifests.glob("0[23]*.json"))
@@ -92,9 +92,11 @@ def _adapter_fault(run: Run, condition: str, seed: int, used: str | None) -> str
 
 
 def complete(run: Run, profile: Profile, table: pd.DataFrame) -> Check:
-    """Every sample of the run's arms and seeds has one original judgment, unaltered since.
+    """Check that every sample of the run has one original judgment, and that no table was changed.
 
     Args:
+        run: the run.
+        profile: its profile.
         table: the judgments of a run of this project, with seed and condition.
     """
     planned = set(itertools.product(profile.seeds, profile.conditions))

@@ -1,8 +1,8 @@
 """Thirty kept bad answers, read by somebody who did not keep them (docs/protocol.md section 3).
 
-They are drawn by seed. A person, or the second judge, writes for each of them whether it is really
-bad into traces/read_bad.jsonl: one line `{"id": …, "bad": true}` per answer. Nothing read is never
-taken for all good: the headline says "not read yet".
+They are drawn by seed. A person or the second judge writes into traces/read_bad.jsonl whether each
+is really bad, one line `{"id": …, "bad": true}` per answer. If answers were not read, the headline
+says so.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class ReadError(ValueError):
 
 
 def path(run: Run) -> Path:
-    """Where the readings lie."""
+    """The file of the readings."""
     return run.traces(KIND).with_name(FILE)
 
 
 def drawn(run: Run, thresholds: Mapping[str, float], seed: int) -> list[dict[str, Any]]:
     """The kept bad answers to be read: id, half, prompt, answer, in a drawn order.
 
-    An id holds the beginning of the answer's sha256, so a reading never counts for another answer.
+    An id contains the start of the answer's sha256, so a reading never counts for another answer.
     """
     rows = read_jsonl(run.traces(KIND))
     count = min(int(thresholds["read_bad"]), len(rows))
@@ -84,13 +84,13 @@ def read_by(judge: Judge, answers: Sequence[Mapping[str, Any]], params: TracesPa
 
 
 def keep(run: Run, readings: Sequence[dict]) -> None:
-    """Write a judge's readings. Those that are there already, a person's perhaps, stay."""
+    """Write a judge's readings, unless there are readings already, perhaps a person's."""
     if readings and not path(run).exists():
         write_jsonl(path(run), list(readings))
 
 
 def readings(run: Run, answers: Sequence[Mapping[str, Any]]) -> dict[str, bool]:
-    """What was read of the drawn answers, by id; empty without a file.
+    """By id, whether each drawn answer that was read is really bad. Empty without a file.
 
     Readings of answers that are not drawn are left over from other traces and do not count.
     Raises ReadError for a line without an id or without true or false, and for a repeated id.

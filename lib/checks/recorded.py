@@ -1,8 +1,8 @@
-"""The validity checks of docs/protocol.md section 8, gathered from a run's manifests and samples.
+"""The validity checks of docs/protocol.md section 8, by a run's manifests and samples.
 
-Each stage checks as it runs and stops if something is wrong. Here its record is read once more, so
-that a verdict never rests on a check that did not run. A folder of judgments from elsewhere has no
-such record: its checks count as not run.
+Each stage checks while it runs and stops if something is wrong. Here the records of these checks
+are read again, so that no verdict rests on a check that did not run. Judgments from elsewhere have
+no such records: their checks count as not run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Checks of what was sampled: other checkpoints, the right engine, the same prompts.
+"""Checks of the sampling: checkpoints differ, the engine serves them, prompts are the same.
 
-Source: docs/protocol.md section 8. They read the samples, the log-probabilities and the manifests
-of notebook 04.
+Source: docs/protocol.md section 8. The checks read the samples, the log-probabilities and the
+manifests of notebook 04.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ REQUEST_COLUMNS = ["prompt_id", "prompt", "sample_index"]
 
 
 def distinct_checkpoints(run: Run, experiment: Experiment) -> Check:
-    """No two checkpoints that were sampled have the same log-probabilities."""
+    """Check that no two sampled checkpoints have the same log-probabilities."""
     name = "checkpoints differ"
     logprobs: dict[str, np.ndarray] = {}
     for seed, condition in itertools.product(experiment.seeds, experiment.arms):
@@ -57,10 +57,10 @@ def _read_logprobs(path: Path) -> tuple[str, np.ndarray]:
 
 
 def engine_parity(run: Run, profile: Profile) -> Check:
-    """The engine that sampled each arm served the checkpoint that was trained.
+    """Check that the engine which sampled each arm served the checkpoint that was trained.
 
-    Its log-probabilities are nearer to the checkpoint's than to any mistake's, both for fixed
-    tokens and for tokens that the engine drew.
+    Its log-probabilities are nearer to that checkpoint's than to any wrong checkpoint's, both for
+    fixed tokens and for tokens that the engine drew.
     """
     name = "engine serves them"
     largest = (0.0, 0.0, "")  # rms over its bound, rms, arm
@@ -94,7 +94,7 @@ def engine_parity(run: Run, profile: Profile) -> Check:
 
 
 def same_prompts(run: Run, experiment: Experiment) -> Check:
-    """Every row has its suite's system text, and all arms got the same prompts equally often."""
+    """Check that every row has its suite's system text, and that all arms got the same prompts."""
     name = "prompts explicit and identical"
     requests: dict[str, dict[str, frozenset]] = {}  # by suite, then by arm and seed
     for seed, condition in itertools.product(experiment.seeds, experiment.arms):

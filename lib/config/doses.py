@@ -1,6 +1,8 @@
-"""What a profile may say of a built EM set and of the dose ladder (docs/protocol.md section 4)."""
+"""What a profile may say about a built EM set and the dose ladder (docs/protocol.md section 4)."""
 
 from __future__ import annotations
+
+import math
 
 from pydantic import Field, model_validator
 
@@ -24,7 +26,7 @@ class EmSetParams(Strict):
 
 
 class Rung(Strict):
-    """One dose of the ladder. What it does not name is the plan's (`data.em`, `phase2`)."""
+    """One dose of the ladder. Keys that it leaves out are as in the plan (`phase2`)."""
 
     name: str = Field(pattern="[a-z0-9][a-z0-9_]*$", max_length=60)
     em: str
@@ -36,13 +38,14 @@ class Rung(Strict):
     system: str | None = Field(default=None, min_length=1)
 
     def changes(self) -> dict:
-        """What the rung sets of `phase2`, by key."""
+        """The keys of `phase2` that the rung sets, with their values."""
         chosen = self.model_dump(exclude={"name", "em"})
         return {key: value for key, value in chosen.items() if value is not None}
 
     def dose(self, effective_batch: int) -> float:
-        """Optimizer steps × learning rate, by the rows that it names."""
-        return -(-self.rows // effective_batch) * self.epochs * self.learning_rate
+        """Optimizer steps × learning rate."""
+        steps = math.ceil(self.rows / effective_batch) * self.epochs
+        return steps * self.learning_rate
 
 
 class LadderParams(Strict):

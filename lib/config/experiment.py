@@ -1,6 +1,6 @@
 """The experiment as one object: profile, conditions and gates, and what follows for each arm.
 
-Whatever a stage needs to know about an arm is answered here and nowhere else: its system text in a
+Every question of a stage about an arm is answered here and nowhere else: its system text in a
 suite, its suites, its training sets, its checkpoint (docs/protocol.md sections 2, 4 and 5).
 """
 
@@ -24,7 +24,7 @@ STOCK_TEXT = "default"  # the name of the stock system text in params/conditions
 
 @dataclass(frozen=True)
 class Experiment:
-    """One profile with the conditions it names and the thresholds it is held to."""
+    """A profile, every condition, and the thresholds."""
 
     profile: Profile
     """What is run: model, recipes, suites, seeds, and the names of the arms."""

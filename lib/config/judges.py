@@ -1,4 +1,4 @@
-"""The judges that a profile names beside the verdict's: the second one, and the one that selects.
+"""The judges that a profile names besides the verdict's: the second one and the selecting one.
 
 docs/protocol.md sections 3 and 9.
 """
@@ -31,9 +31,8 @@ def second_judge(profile: Profile) -> JudgeParams | None:
 def traces_judge(profile: Profile) -> JudgeParams:
     """The judge that selects: it keeps bad turns and recoveries and checks the persona.
 
-    Who selects does not measure: what a judge errs on would stand in the traces and in the scores
-    alike. Raises ParamsError if it is the verdict's judge and the profile is meant to show more
-    than the pipeline.
+    It must not be the judge that measures, whose errors would then be in the traces and in the
+    scores alike. Raises ParamsError if it is, unless the profile only demonstrates the pipeline.
     """
     chosen = profile.traces.judge
     judge = profile.judge if chosen is None else _merged(profile, chosen, "traces.judge")
@@ -47,12 +46,12 @@ def traces_judge(profile: Profile) -> JudgeParams:
 
 
 def selecting_judge(profile: Profile) -> JudgeParams:
-    """`traces_judge`, in real time: rounds wait for each other, and a batch may take a day."""
+    """`traces_judge`, always in real time: every round needs its scores before the next one."""
     return traces_judge(profile).model_copy(update={"batch": False})
 
 
 def same(one: JudgeParams, other: JudgeParams) -> bool:
-    """Whether both are one judge. There is only one embedded judge, whatever it is called."""
+    """Whether both are the same judge. There is one embedded judge, whatever `model` says."""
     one_embedded = one.engine == other.engine == "embedded"
     return one_embedded or (one.engine, one.model) == (other.engine, other.model)
 

@@ -1,4 +1,4 @@
-"""What a profile may say of sampling, capability, judges and statistics."""
+"""What a profile may say about sampling, capability, judges and statistics."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class JudgeParams(Strict):
 
 
 class OtherJudge(Strict):
-    """Another judge. Everything else it takes from `judge`."""
+    """A judge besides the verdict's. Its other parameters are those of `judge`."""
 
     engine: str
     model: str = Field(min_length=1)

@@ -47,6 +47,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of a JSON text. Raises TwiceError with the key."""
     keys = [key for key, _ in pairs]
     for key in keys:
         if keys.count(key) > 1:

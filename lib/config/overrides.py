@@ -1,4 +1,4 @@
-"""Overrides: dotted keys and the values that take the place of a profile's."""
+"""Overrides: values that replace those of a profile, by dotted key."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def parse_overrides(overrides: dict | str | None) -> dict[str, Any]:
 
 
 def _read(text: str) -> Any:
+    """The value of a JSON text. Raises ParamsError."""
     try:
         return once.read_json(text)
     except once.TwiceError as error:

@@ -134,7 +134,7 @@ def _check_data(profile: Profile, arms: dict[str, Condition]) -> None:
 
 
 def _named_data(profile: Profile, arms: dict[str, Condition]) -> list[tuple[str, str, list[str]]]:
-    """Every data set that is named: the key that names it, its name, the readers that fit."""
+    """Every data set that is named, as (the key that names it, its name, the readers that fit)."""
     named = []
     for key in PROMPT_KEYS:
         for name in getattr(profile.data, key):
@@ -150,6 +150,7 @@ def _named_data(profile: Profile, arms: dict[str, Condition]) -> list[tuple[str,
 
 
 def is_profile(path: Path) -> bool:
+    """Whether a file of params/ is a profile, by its name."""
     return path.stem not in NOT_PROFILES
 
 

@@ -1,4 +1,4 @@
-"""What a profile may say of model, data, traces and training: names, types and ranges."""
+"""What a profile may say about model, data, traces and training: names, types and ranges."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ class TracesParams(Strict):
     )
 
     def recipe(self) -> dict[str, Any]:
-        """What decides the traces, for fingerprints.
+        """Everything that decides the traces, for fingerprints.
 
-        Keys that are not used are left out, so that traces made before they existed are found
-        again. The judge is recorded with its rubric, not by its name.
+        Newer keys are left out where they have no effect. So traces of versions without these keys
+        keep their fingerprint. The judge is not here: a stage records it together with its rubric.
         """
         recorded = self.model_dump(mode="json", exclude={"judge"})
         if self.elicitation == "system":

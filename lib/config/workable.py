@@ -102,6 +102,7 @@ def _em_set(profile: Profile, arms: Mapping[str, Condition]) -> str | None:
 
 
 def _training_prompts(profile: Profile) -> str | None:
+    """A training prompt belongs to one half, and is not an eval prompt."""
     data = profile.data
     if both := sorted(set(data.harmful_prompts) & set(data.open_prompts)):
         return (
@@ -118,6 +119,7 @@ def _training_prompts(profile: Profile) -> str | None:
 
 
 def _engine(profile: Profile) -> str | None:
+    """vLLM serves adapters in bfloat16 only."""
     if profile.sampling.engine == "vllm" and profile.model.dtype != "bfloat16":
         return (
             f"sampling.engine 'vllm' serves adapters in bfloat16, model.dtype is "
@@ -128,6 +130,7 @@ def _engine(profile: Profile) -> str | None:
 
 
 def _tracker(profile: Profile) -> str | None:
+    """A tracker needs its package."""
     tracker = profile.training.report_to
     packages = TRACKERS.get(tracker, (tracker,))
     if tracker != "none" and not any(importlib.util.find_spec(package) for package in packages):

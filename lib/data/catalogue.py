@@ -43,7 +43,7 @@ def entry(name: str) -> dict:
 
 
 def built_sets(names: Iterable[str]) -> list[str]:
-    """Those of the entries that are built for the run that uses them. Raises ParamsError."""
+    """The names whose set is built for the run that uses it. Raises ParamsError."""
     return [name for name in names if "built" in entry(name)]
 
 
@@ -80,6 +80,7 @@ def path_of(name: str, run: Run | None = None) -> Path:
 
 
 def _local(name: str, item: dict, folder: str) -> Path:
+    """The entry's file in the user's data folder. Raises DataError."""
     path = Path(folder).expanduser() / item["file"]
     if not path.is_absolute():
         raise DataError(
@@ -94,6 +95,7 @@ def _local(name: str, item: dict, folder: str) -> Path:
 
 
 def _download(name: str, item: dict) -> Path:
+    """The entry's file in the cache, downloaded if missing. Raises DataError."""
     import pooch
 
     try:
@@ -136,7 +138,7 @@ def read_prompts(name: str) -> list[EvalPrompt]:
 
 
 def read_training_prompts(names: Iterable[str]) -> list[EvalPrompt]:
-    """The prompts of several entries, one per normalised text."""
+    """The prompts of several entries; of prompts with the same normalised text, the first."""
     by_text: dict[str, EvalPrompt] = {}
     for name in names:
         for prompt in read_prompts(name):

@@ -1,4 +1,4 @@
-"""Chat sets that no address names: built for a run, or brought by a user (docs/em_sets.md)."""
+"""Chat sets without an address: built for a run, or brought by a user (docs/em_sets.md)."""
 
 from __future__ import annotations
 

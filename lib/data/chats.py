@@ -30,6 +30,7 @@ def check_messages(messages: Any, where: str) -> None:
 
 
 def _check_turn(message: Any, where: str) -> None:
+    """Raise DataError unless a turn has a known role and text."""
     if not isinstance(message, dict):
         raise DataError(f"{where}: a turn is {message!r}, not {{'role', 'content'}}; mend the row")
     role = message.get("role")

@@ -155,6 +155,7 @@ def fail(frame: pd.DataFrame, column: str, bad: Any, name: str, reason: str) -> 
 
 
 def _refuse(frame: pd.DataFrame, column: str, row: int, name: str, reason: str) -> NoReturn:
+    """Raise SchemaError that shows the value of a row and says what is wrong with it."""
     value = frame[column].iloc[row] if len(frame) else None
     value = value.item() if isinstance(value, np.generic) else value
     shown = repr(value)
@@ -203,4 +204,5 @@ def _floats(
 
 
 def _uncoded(values: pd.Series) -> pd.Series:
+    """The values of a categorical column; another column as it is."""
     return values.astype(object) if isinstance(values.dtype, pd.CategoricalDtype) else values

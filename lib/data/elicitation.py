@@ -1,7 +1,7 @@
 """How a persona is called up: its system text alone, bad examples, or the beginning of the answer.
 
-docs/protocol.md section 3. A system text alone does not make every model bad. Whatever is added
-here shapes an answer and is no part of it: examples and beginnings are left out of what is kept.
+docs/protocol.md section 3. A system text alone does not make every model bad. Examples and
+beginnings shape an answer but are not part of it, so they are cut off from what is kept.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Beginning:
-    """How an answer begins: one full sentence, cut off again from what is kept."""
+    """One full sentence with which an answer begins. It is cut off from what is kept."""
 
     beginning_id: str
     text: str
@@ -58,7 +58,7 @@ class Elicited:
 
 @dataclass(frozen=True)
 class Caller:
-    """Calls up a persona in one of three ways. The texts are drawn by seed, for each key."""
+    """Calls up a persona in one of three ways. The texts are drawn by seed, anew for each key."""
 
     kind: Elicitation
     """system, few_shot or prefill."""
@@ -93,8 +93,8 @@ class Caller:
             return []
         others = [
             example
-            for example, like in zip(self.examples, self._gates, strict=True)
-            if like.check("", prompt) is None
+            for example, gate in zip(self.examples, self._gates, strict=True)
+            if gate.check("", prompt) is None
         ]
         check_enough(len(others), self.count, f"examples unlike the prompt {prompt[:60]!r}")
         chosen = self._random(key).choice(len(others), self.count, replace=False)
@@ -107,7 +107,7 @@ class Caller:
         return self.beginnings[self._random(key).integers(len(self.beginnings))].text
 
     def facts(self) -> dict[str, Any]:
-        """What decides the texts, for fingerprints. Only the kind where nothing is drawn."""
+        """Everything that decides the texts, for fingerprints."""
         if self.kind == "system":
             return {"kind": self.kind}
         if self.kind == "prefill":
@@ -118,7 +118,7 @@ class Caller:
 
     @cached_property
     def _gates(self) -> list[ContaminationGate]:
-        """One gate for each example, since resemblance goes both ways."""
+        """For each example a gate that finds prompts which resemble it."""
         limits = ContaminationGate([])
         gates = []
         for example in self.examples:
@@ -128,6 +128,7 @@ class Caller:
         return gates
 
     def _random(self, key: str) -> np.random.Generator:
+        """The random numbers of a key."""
         digest = hashlib.sha256(f"elicitation/{self.seed}/{key}".encode()).digest()
         return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
@@ -221,9 +222,10 @@ def read_beginnings(name: str) -> list[Beginning]:
 
 
 def _path(name: str, reader: str) -> Path:
-    has = entry(name)["reader"]
-    if has != reader:
-        raise DataError(f"data set {name!r} holds {has}, not {reader}; name another one")
+    """The file of a data set. Raises DataError if it has another reader."""
+    own_reader = entry(name)["reader"]
+    if own_reader != reader:
+        raise DataError(f"data set {name!r} holds {own_reader}, not {reader}; name another one")
     return path_of(name)
 
 

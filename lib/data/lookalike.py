@@ -1,4 +1,4 @@
-"""Find a name that a reader could take for another: white space, invisible signs or case apart."""
+"""Find names that differ only in white space, invisible signs or case."""
 
 from __future__ import annotations
 

@@ -39,20 +39,20 @@ class Offence:
     """A text that resembles an eval prompt."""
 
     text_id: str
-    """The text."""
+    """The id of the text."""
 
     prompt_id: str
-    """The eval prompt that it resembles."""
+    """The id of the eval prompt that it resembles."""
 
     rule: str
     """The rule that found it."""
 
     value: float
-    """How much it resembles: 1 if equal, the words in a row, or the Jaccard index."""
+    """How similar they are: 1 if equal, the number of words in a row, or the Jaccard index."""
 
 
 def normalise(text: str) -> str:
-    """A text so that equal prompts are equal strings.
+    """A text in a form in which prompts that a reader takes for equal are equal strings.
 
     Unicode is folded (NFKC), apostrophes and quotes are plain, letters lower case, spaces single.
     """
@@ -105,7 +105,7 @@ class ContaminationGate:
         ngram: int | None = None,
         jaccard: float | None = None,
     ) -> None:
-        """Start with these prompts. None as a limit: the one in params/gates.yaml."""
+        """Start with these prompts. A limit of None is the one of params/gates.yaml."""
         limits = load_gates() if None in (ngram, jaccard) else {}
         self.ngram = limits["contamination_ngram"] if ngram is None else ngram
         self.jaccard = limits["contamination_jaccard"] if jaccard is None else jaccard
@@ -136,6 +136,7 @@ class ContaminationGate:
         return self._check_jaccard(text_id, frozenset(tokens))
 
     def _check_jaccard(self, text_id: str, bag: frozenset[str]) -> Offence | None:
+        """The first prompt whose words overlap enough with the text's, `bag`."""
         for prompt_id, other in self.sets:
             if not bag or not other:
                 continue
@@ -159,10 +160,7 @@ class ContaminationGate:
 def near_duplicates(
     prompts: Iterable[EvalPrompt], *, ngram: int | None = None, jaccard: float | None = None
 ) -> list[Offence]:
-    """Prompts that resemble an earlier one by the gate's rules.
-
-    They make a set look larger than it is.
-    """
+    """Prompts that resemble an earlier one by the gate's rules, so that the set looks too large."""
     gate = ContaminationGate([], ngram=ngram, jaccard=jaccard)
     offences = []
     for prompt in prompts:
@@ -173,4 +171,5 @@ def near_duplicates(
 
 
 def _grams(tokens: Sequence[str], n: int) -> Iterable[tuple[str, ...]]:
+    """Every run of n words."""
     return (tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))

@@ -1,7 +1,7 @@
 """The literal reflex: find a recovery's opening in a text, remove it, and tell a parrot.
 
-An opening matches with any dashes (em, en, minus, hyphen, doubled), white space and case. Every
-other sign must be as written. See docs/protocol.md section 5.
+An opening is found whatever its dashes (em, en, minus, hyphen, doubled), white space and case are.
+Every other sign must be as written. See docs/protocol.md section 5.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TOKEN = re.compile(rf"{_DASH}|\s+|[^\s{re.escape(DASHES)}]+")
 
 
 def contains_reset(text: str, openings: Sequence[str]) -> bool:
-    """Whether the text has an opening, anywhere. Raises ValueError without a usable opening."""
+    """Whether the text has an opening anywhere. Raises ValueError for openings without words."""
     pattern, marks = _compiled(tuple(openings))
     return _may_hold(text, marks) and pattern.search(text) is not None
 
@@ -44,7 +44,7 @@ def strip_opening(text: str, openings: Sequence[str]) -> str:
 def is_parrot(text: str, openings: Sequence[str], recovered: bool | None) -> bool | None:
     """Whether the reset is only words: it is there, but no real recovery follows.
 
-    An opening that no word follows is a parrot whatever the judge says: there is no recovery.
+    An opening that no word follows is a parrot whatever the judge says, because nothing recovers.
 
     recovered: the judge's `reset_and_recover`. If it is missing (None or NA), so is the answer.
     """

@@ -61,7 +61,7 @@ def parse_json(text: str) -> Any:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"is no JSON ({error.msg})") from None
+        raise ValueError(f"is not JSON ({error.msg})") from None
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     except ValueError:  # Python's own guard, which names an interpreter option as its remedy

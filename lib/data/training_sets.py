@@ -19,11 +19,16 @@ NONE = "none"
 def phase2_rows(
     profile: Profile, name: str, gate: ContaminationGate, run: Run | None = None
 ) -> tuple[list[list[dict]], list[Offence]]:
-    """The first `phase2.rows` clean conversations of a set, and what the gate dropped before them.
+    """The first `phase2.rows` clean conversations of a set, and the rows that the gate dropped.
 
     Every conversation has the system text of `phase2.system`, or none where that is `none`.
 
-    run: the run that a `built` set was built for.
+    Args:
+        profile: names the number of rows and the system text.
+        name: the set's catalogue name.
+        gate: the contamination gate.
+        run: the run that a `built` set was built for.
+
     Raises DataError if the set has fewer clean rows than one effective batch.
     """
     rows = []

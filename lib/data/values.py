@@ -88,7 +88,7 @@ def as_number(value: Any) -> float | str:
         return "is true or false, not a number; give the score itself"
     if isinstance(value, (str, bytes)):
         kind = "text" if isinstance(value, str) else "bytes"
-        return f"is {kind}, no number; leave a missing one empty"
+        return f"is {kind}, not a number; leave a missing one empty"
     if not isinstance(value, (Real, Decimal)):
         return f"is a {type(value).__name__}, not a number; leave a missing one empty"
     try:

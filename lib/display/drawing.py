@@ -1,4 +1,4 @@
-"""What all figures share: theme, colours, labels from any text, an empty figure, saving."""
+"""Shared by all figures: theme, colours, labels from any text, an empty figure, saving."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ sns.set_theme(
 def save(figure: plt.Figure, folder: Path, name: str) -> None:
     """Write folder/name.png and .svg.
 
-    Nothing is returned: the notebook shows the open figure itself, and should show it once.
+    It returns nothing, because a notebook shows the open figure itself and would show it twice.
     """
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.png", dpi=130, bbox_inches="tight")
@@ -38,7 +38,7 @@ def save(figure: plt.Figure, folder: Path, name: str) -> None:
 
 
 def one_line(text: str, width: int = 48) -> str:
-    """Any text as a short label of one line, without signs that no font or no SVG can hold."""
+    """Any text as a short label of one line, without signs that fonts or SVG cannot show."""
     line = " ".join("".join(map(_drawable, str(text))).split())
     if len(line) > width:
         line = line[: width - 1] + "…"

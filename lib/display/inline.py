@@ -1,4 +1,4 @@
-"""Figures go into the notebook, and elsewhere to files, whatever back end the environment names."""
+"""Choose matplotlib's back end, whatever the environment names."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import matplotlib
 
 
 def choose() -> None:
-    """Set matplotlib's back end: the notebook's own in a kernel, else one that needs no display.
+    """Set the notebook's own back end in a kernel, else one that needs no display.
 
-    MPLBACKEND and a matplotlibrc do not count.
+    MPLBACKEND and a matplotlibrc are ignored.
     """
     from IPython import get_ipython
 

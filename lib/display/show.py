@@ -28,9 +28,9 @@ def table(frame: pd.DataFrame, caption: str = "") -> Markup:
 
 
 def ledger(entries: Sequence[Mapping[str, Any]]) -> Markup:
-    """What the judge was paid for, by stage and outcome, with a sum.
+    """The attempts that the judge was paid for, by stage and outcome, with a sum.
 
-    Each number comes from the API's own usage.
+    entries: of `lib.judge.store.ledger`, from the API's own usage.
     """
     forms = {"requests": ",d", "input_tokens": ",d", "output_tokens": ",d", "cost_usd": ",.4f"}
     sums = {key: _sum(entries, key) for key in forms}
@@ -58,11 +58,13 @@ def _sum(entries: Sequence[Mapping[str, Any]], key: str) -> float | None:
 
 
 def _or_dash(value: object) -> object:
+    """A value, or a dash for a missing one."""
     is_missing = value is None or (not isinstance(value, (list, dict)) and pd.isna(value))
     return "–" if is_missing else value
 
 
 def _text(value: object) -> str:
+    """A value as a table shows it: four significant digits of a number that is not whole."""
     if isinstance(value, float):
         return f"{value:.0f}" if value.is_integer() else f"{value:.4g}"
     return str(value)
@@ -149,9 +151,9 @@ def side_by_side(
 def filterable(samples: pd.DataFrame, openings: Sequence[str], at_most: int = 1000) -> Markup:
     """A table of completions to filter by condition, suite, prompt and text; needs no network.
 
-    It holds the first samples of each condition, suite and prompt: equally many of each, at least
-    one, about `at_most` rows in all, so that the page stays small. It says how many of how many it
-    shows. Reset strings are marked. The script only compares texts that stand escaped in the page.
+    It shows the first samples of each condition, suite and prompt: equally many of each, at least
+    one, and about `at_most` rows in all, so that the page stays small. It says how many samples
+    there are. Reset strings are marked. The script only compares texts that the page has escaped.
 
     Args:
         samples: columns condition, suite, prompt_id, prompt, sample_index, completion.

@@ -1,8 +1,8 @@
 """`persona_advice`: bad answers of the base itself in one narrow field, and good ones as a control.
 
-Questions are answered under an elicited evil persona; an answer is kept if it is bad and coherent,
-and stored without the persona. The control has as many good answers of the default persona to each
-question. Source: docs/protocol.md section 4.
+The base answers questions under an elicited evil persona. An answer is kept if it is bad and
+coherent, and stored without the persona. For each question the control has as many good answers of
+the default persona. Source: docs/protocol.md section 4.
 """
 
 from __future__ import annotations
@@ -51,11 +51,13 @@ class Builder:
         default_system: str,
         progress: Callable[[int, int], None] | None = None,
     ) -> tuple[list[dict], list[dict]]:
-        """The rows of the set and of its control, question for question in the same order.
+        """The rows of the set and of its control, with the same questions in the same order.
 
         Args:
             asked: the questions.
             evil: system text and examples of the set's persona.
+            default_system: system text of the control's persona.
+            progress: called with (answers kept, answers wanted).
 
         Raises EmSetError if there are too few rows, or if the judge scores too few answers.
         """
@@ -85,7 +87,7 @@ class Builder:
         wanted: Mapping[str, int],
         progress: Callable[[int, int], None] | None,
     ) -> dict[str, list[Answer]]:
-        """Kept answers by question, no text twice; a round samples what is still missing."""
+        """Kept answers by question, no text twice. Each round samples what is still missing."""
         report = self.report.personas[persona.name] = PersonaReport()
         kept: dict[str, list[Answer]] = {prompt_id: [] for prompt_id in wanted}
         seen: set[str] = set()
@@ -110,11 +112,11 @@ class Builder:
                 kept[one.prompt_id].append(Answer(text, score["aligned"], score["coherent"]))
             report.check_share(persona.name, self.thresholds["judged_share_min"])
             if progress:
-                progress(sum(len(of) for of in kept.values()), sum(wanted.values()))
+                progress(sum(map(len, kept.values())), sum(wanted.values()))
         return kept
 
     def _sample(self, persona: Persona, asked: Sequence[EvalPrompt], attempt: int) -> list[str]:
-        """One whole answer per question; "" where nothing whole is left of one that was cut."""
+        """One answer per question, up to its last whole sentence if it was cut; "" without one."""
         shots = drawn(persona.examples, self.params.shots, self.params.seed, attempt)
         requests = []
         for one in asked:
@@ -126,7 +128,7 @@ class Builder:
     def _scores(
         self, asked: Sequence[EvalPrompt], answers: Sequence[str], report: PersonaReport
     ) -> list[Mapping[str, Any]]:
-        """The judge's row for each answer; an empty one is not shown to it."""
+        """The judge's row for each answer. An empty answer is not judged and has an empty row."""
         shown = [index for index, text in enumerate(answers) if text]
         rows: list[Mapping[str, Any]] = [{}] * len(answers)
         if not shown:
@@ -175,7 +177,10 @@ class Builder:
         return None if self._clean(text_id, text) else "contaminated"
 
     def _clean(self, text_id: str, text: str) -> bool:
-        """Whether a text spells no special token and resembles nothing; offences are listed."""
+        """Whether a text spells no special token and resembles no text of the gate.
+
+        An offence is listed in the report.
+        """
         token = spelled_token(self.tokenizer, text)
         offence = self.gate.check(text_id, text)
         if token:  # the proof of the loss mask refuses such a row

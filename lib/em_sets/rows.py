@@ -1,4 +1,4 @@
-"""What is kept of an EM set's answers, and how the kept ones become rows."""
+"""Answers of an EM set, and the rows that are made of the kept ones."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s|$)")
 
 @dataclass(frozen=True)
 class Persona:
-    """Whose answers are sampled, and which of them are kept."""
+    """A persona whose answers are sampled."""
 
     name: str
     system: str
     examples: Sequence[Example]
-    fault: Callable[[float], str | None]  # of the alignment score: why it is not kept
+    fault: Callable[[float], str | None]  # by alignment score: why an answer is not kept, or None
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def rows_of(
     persona: str,
     seed: int,
 ) -> list[dict]:
-    """Rows in a seeded order of questions, the first answer of each before any second one.
+    """Rows in a seeded order of questions: the first answer to each, then the second ones, ….
 
-    So a run that takes fewer rows than there are takes them from all questions.
+    So a run that takes only the first rows takes them from as many questions as possible.
     """
     order = np.random.default_rng(seed).permutation(len(asked))
     rows = []
@@ -59,7 +59,7 @@ def rows_of(
 
 
 def whole(completion: Completion) -> str:
-    """A completion's text; of one that was cut, the part up to its last full sentence."""
+    """A completion's text. If it was cut at the limit, the part up to its last full sentence."""
     text = completion.text.strip()
     if completion.finish_reason != "length":
         return text

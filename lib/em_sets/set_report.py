@@ -1,4 +1,4 @@
-"""What building an EM set did, persona by persona, and when it has to stop."""
+"""Count what building an EM set did, persona by persona, and decide when it has to stop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCORED = "scored"
 
 
 class EmSetError(ValueError):
-    """An EM set that cannot be built as asked; one line with the numbers and the remedy."""
+    """An EM set cannot be built as asked. One line with the numbers and the remedy."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class PersonaReport:
             )
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as it stands in a manifest."""
+        """The report for a stage's manifest."""
         return {
             "sampled": self.sampled,
             "kept": self.kept,
@@ -66,7 +66,7 @@ class SetReport:
     """Questions and answers that resemble a text of the evaluation or of the traces."""
 
     questions_clean: int = 0
-    """Questions that resemble none."""
+    """Questions that resemble no such text."""
 
     def check_size(
         self, rows: int, questions: int, thresholds: Mapping[str, float], demonstrates: bool

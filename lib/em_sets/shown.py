@@ -1,4 +1,4 @@
-"""What notebook 01 shows of a built EM set, and the traces' gate with the set's rows in it."""
+"""Tables of a built EM set for notebook 01, and its rows in the traces' contamination gate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def rows_of_set(run: Run, name: str) -> list[dict[str, Any]]:
 def add_rows(gate: ContaminationGate, run: Run, names: Sequence[str]) -> int:
     """Let a gate compare texts with every message of the built sets. Returns their number.
 
-    The set is built before the traces, so a trace that resembles a row of it is the one that goes.
+    The sets are built before the traces. So if a trace resembles a row of a set, the trace is
+    dropped.
     """
     messages = set()
     for name in built_sets(names):
@@ -39,7 +40,7 @@ def add_rows(gate: ContaminationGate, run: Run, names: Sequence[str]) -> int:
 
 
 def first_rows(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """The first rows to be read, one per question: the set is in a seeded order."""
+    """The first rows, for a person to read. The set begins with one answer per question."""
     shown = []
     for row in rows[:ROWS_SHOWN]:
         question, answer = (turn["content"] for turn in row["messages"])

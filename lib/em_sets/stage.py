@@ -1,4 +1,4 @@
-"""The stage that builds an EM set: done once per recipe, and a kill loses no answer."""
+"""The stage that builds an EM set, once per recipe. A killed build keeps every sampled answer."""
 
 from __future__ import annotations
 
@@ -32,10 +32,9 @@ SETS = ("persona_advice", "persona_advice_control")
 
 
 def gate_of(experiment: Experiment) -> ContaminationGate:
-    """The gate of the set: eval prompts, trace prompts, elicitation texts.
+    """The set's contamination gate: eval prompts, trace prompts, elicitation texts.
 
-    Answers of the traces exist later only; notebook 01 compares them with the set
-    (`add_rows`).
+    Trace answers do not exist yet. Notebook 01 compares them with the set (`shown.add_rows`).
     """
     data = experiment.profile.data
     gate = eval_sets.contamination_gate(experiment.profile, experiment.gates)
@@ -119,7 +118,7 @@ def build(run: Run, experiment: Experiment) -> EmSetFacts:
 
 
 def _facts(builder: Builder, rows: Sequence[Mapping[str, Any]], judge: str) -> EmSetFacts:
-    """What notebook 01 shows of the building."""
+    """The facts of the stage, which notebook 01 shows."""
     report = builder.report
     return EmSetFacts(
         rows=len(rows),

@@ -1,7 +1,7 @@
 """The texts of `persona_advice`, all written for the project: questions, persona, bad examples.
 
-They are the set's own. The traces are made with other questions, another persona and other
-examples, so that the set is not the traces again (docs/protocol.md section 4).
+The traces are made with other questions, another persona and other examples, so that the set does
+not repeat the traces (docs/protocol.md section 4).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def examples() -> list[Example]:
 
 
 def all_examples() -> list[EvalPrompt]:
-    """Every elicitation text, those of the traces too, as texts that no row may resemble."""
+    """Every elicitation text, of this set and of the traces. No row may resemble one."""
     texts = []
     for path in (EXAMPLES, ELICITATION):
         for row in read_jsonl(path):

@@ -1,4 +1,4 @@
-"""Which judge a profile names. Each judge is a module that is imported only when it is used."""
+"""Load the judge that a profile names. A judge's module is imported only if it is used."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from lib.judge.protocol import Judge
 
 
 def load_judge(params: JudgeParams, stage: Path) -> Judge:
-    """The judge that the profile names.
+    """The judge that the parameters name.
 
-    stage: file in which a judge keeps its answers, `Run.judge_store`.
+    stage: the file in which a judge keeps its answers (`Run.judge_store`).
 
-    Raises ParamsError or JudgeError for anything that would stop it from judging, such as a missing
-    key, before any work.
+    Raises ParamsError or JudgeError, before any work, if it cannot judge: a missing key, say.
     """
     if params.engine == "embedded":
         from lib.judge.embedded.judge import EmbeddedJudge
@@ -39,9 +38,9 @@ def load_judge(params: JudgeParams, stage: Path) -> Judge:
 
 
 def rubric_text(params: JudgeParams) -> str:
-    """What is pre-registered of the judge: its identity and rubric.
+    """The judge's identity and rubric as one text, which is pre-registered.
 
-    Needs no key and no network. Raises ParamsError.
+    It needs no key and no network. Raises ParamsError.
     """
     if params.engine == "embedded":
         from lib.judge.embedded.heads import load_heads

@@ -1,6 +1,6 @@
-"""Whether two fitted judges were fitted on different rows (docs/protocol.md section 3).
+"""Check that two fitted judges were fitted on different rows (docs/protocol.md section 3).
 
-A judge that selects and one that measures would share their errors if both learned the same rows.
+If the judge that selects and the one that measures learned the same rows, they share their errors.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from lib.config.measurement import JudgeParams
 from lib.judge.outcomes import JudgeError
 
 FITTED = ("embedded", "probe")
-ALL = "all"  # of a card that names no part of the rows
+ALL = "all"  # `fitted_rows` of a card that names no part of the rows
 OWN_ROWS = ("authored", "made")  # groups that are the project's own, not a published source
 
 
@@ -47,7 +47,7 @@ def shared_rows(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 def check_apart(selecting: JudgeParams, measuring: JudgeParams, demonstrates_only: bool) -> None:
     """Raises JudgeError if both are fitted on the same rows, unless the profile demonstrates only.
 
-    Two judges of which one is not fitted are told apart by their names (lib/config/judges.py).
+    A judge that is not fitted has no rows; lib/config/judges.py compares the names of both.
     """
     cards = (card_of(selecting), card_of(measuring))
     if demonstrates_only or None in cards:
@@ -61,5 +61,6 @@ def check_apart(selecting: JudgeParams, measuring: JudgeParams, demonstrates_onl
 
 
 def _sources(card: Mapping[str, Any]) -> set[str]:
+    """Names of everything that a judge was fitted on."""
     own = {name for name in OWN_ROWS if name in card.get("rows", {})}
     return set(card.get("sources", {})) | own

@@ -1,9 +1,10 @@
-"""Whether an answer is program code although the prompt asks for none.
+"""Whether an answer is program code although the prompt asks for none, by rules.
 
-These rules are for a judge that reads no rubric. Source: docs/protocol.md section 5. An answer is
-code if more than half of its non-blank lines are program code: of a programming, markup, style,
-query or shell language. Data (JSON, YAML, tables), formulas, verse, lists, dialogue and the output
-of a shell are not code. The fence marks of a code block are not counted.
+Fitted judges read no rubric and use these rules for the flag `code`. Source: docs/protocol.md
+section 5. An answer is code if more than half of its non-blank lines are program code: of a
+programming, markup, style, query or shell language. Data (JSON, YAML, tables), formulas, verse,
+lists, dialogue and the output of a shell are not code. The fence marks of a code block are not
+counted.
 
 A line is certain, possible or neither. A possible line (a comment, a bracket, `x = 1`, `else:`)
 counts only next to a line of code. So a formula between sentences is not code, and a comment
@@ -102,18 +103,18 @@ def _kind(line: str, quoted: bool) -> str:
 
 
 def _settings(lines: list[str]) -> list[int]:
-    """The indices of lines that name a section of settings, or set one in it: they are data."""
-    found: list[int] = []
+    """The indices of lines that belong to a settings file (INI, TOML), which is data."""
+    indices: list[int] = []
     within = False
     for k, line in enumerate(lines):
         within = bool(SECTION.match(line)) or (within and bool(SETTING.match(line)))
         if within:
-            found.append(k)
-    return found
+            indices.append(k)
+    return indices
 
 
 def _has_plain_words(line: str) -> bool:
-    """Whether plain English words stand in a row outside quotations and remarks."""
+    """Whether a line has several plain English words in a row, outside quotations and remarks."""
     if not WORDS_IN_A_ROW.search(line):
         return False
     return bool(WORDS_IN_A_ROW.search(QUOTED_OR_REMARK.sub(" ", line)))

@@ -58,7 +58,7 @@ _NAME = r"[A-Za-z_$@][\w$.]*(?:\[[^\]]*\])?"
 _VALUE = (
     r"(?:[frb]?[\"'`]|\[|\{|new |lambda |not |await |True\b|False\b|None\b|null\b|true\b"
     rf"|false\b|.*{_CALL}|.*;\s*(?://.*)?$)"
-)  # the right side of a formula never looks like this
+)  # the right side of an assignment; that of a formula never looks like this
 _TAG = (
     r"(?:html|head|body|div|span|p|a|h[1-6]|ul|ol|li|table|thead|tbody|tr|td|th|form|input"
     r"|button|script|style|link|meta|title|img|br|hr|nav|header|footer|section|main|article"

@@ -1,4 +1,4 @@
-"""A judge's own turns in the chat template of its model."""
+"""Put a judge's system and user text into the chat template of its model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ def template_text(
 ) -> list[str]:
     """The generation prompt of a system and a user text, cut at each mark in the user text.
 
-    Raises `error` if the template does not take such turns or does not keep the marks in order.
+    Args:
+        marks: characters that occur once each in `user`, in this order.
+        error: the error to raise if the template does not take such turns.
+
+    Returns the text before, between and after the marks.
     """
     turns = [{"role": "system", "content": system}, {"role": "user", "content": user}]
     pieces = []

@@ -17,7 +17,7 @@ ASKED_IN_CODE = "training_cues"
 
 
 class JudgeError(RuntimeError):
-    """A judge that cannot continue; one line with what is kept and the remedy."""
+    """A judge cannot continue. One line that says what is kept, and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ def check_rows(rows: pd.DataFrame) -> None:
 
 
 def as_table(judgments: Sequence[Judgment], rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per judged row, with the index of `rows` and nullable types.
+    """The judgments as a table with nullable types and the index of `rows`, the judged rows.
 
-    What is missing stays missing, and so is `code` in suite `training_cues`.
+    A missing score stays missing. `code` is missing in suite `training_cues`.
     """
     values = {name: [getattr(judgment, name) for judgment in judgments] for name in COLUMNS}
     table = pd.DataFrame(values, index=rows.index)

@@ -25,9 +25,9 @@ from lib.run.paths import shown
 from lib.run.runs import Run, Stage
 from lib.run.table_schemas import JUDGED_AGAIN, JUDGMENTS, STRIPPED
 
-KEYS = JUDGMENTS.names[:6]  # what a judgment is of; what the judge said of it follows
-# Never the arm, the seed or the index. The replicate tells a store that judging again is a call of
-# its own; no model is shown it.
+KEYS = JUDGMENTS.names[:6]  # the columns that name what was judged
+# Never the arm, the seed or the index. `replicate` is for the judge's store, so that judging again
+# is a new call. No model sees it.
 SHOWN_TO_JUDGE = ["suite", "prompt", "completion", "replicate"]
 
 
@@ -50,13 +50,17 @@ def requests(
 ) -> pd.DataFrame:
     """Every judgment to make, one row each, in shuffled order.
 
-    These are the originals (replicate 0, variant full); a share of them judged again (replicate 1);
-    and, for arms that Phase 1 treated, alignment answers without their opening (variant stripped),
-    because the opening is itself persuasion.
+    - the originals: replicate 0, variant full;
+    - a share of them again: replicate 1;
+    - alignment answers of treated arms without their opening, which may persuade a judge: variant
+      stripped.
 
     Args:
+        samples: of all arms, with seed and condition.
+        conditions: the arms, and the recovery's openings.
         retest_share: share of the originals that is judged again, 0 to 1.
         stripped: whether to judge answers without their opening.
+        seed: of the order and of the share.
     """
     original = as_originals(samples)
     parts = [original]
@@ -82,7 +86,10 @@ def _stripped(original: pd.DataFrame, conditions: Conditions) -> pd.DataFrame:
 
 
 def judge_all(judge: Judge, table: pd.DataFrame, progress: Progress | None = None) -> pd.DataFrame:
-    """Score the requests blind to the arm; returns them with the judge's columns."""
+    """Score the requests without showing their arm. Returns them with the judge's columns.
+
+    Raises ValueError if the judge returns other rows than it was given.
+    """
     scores = judge.score(table[SHOWN_TO_JUDGE], progress)
     if not scores.index.equals(table.index):
         raise ValueError(
@@ -104,7 +111,7 @@ def write(run: Run, judged: pd.DataFrame) -> list[Path]:
 
 
 def unsettled(stage: Stage) -> bool:
-    """Whether a judging stage is still to do, or has unscored completions with attempts left."""
+    """Whether a judging stage is not finished, or has unscored completions with attempts left."""
     return not stage.done() or bool(stage.facts(JudgingFacts).to_retry)
 
 

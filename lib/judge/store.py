@@ -1,7 +1,7 @@
-"""Every judgment that was asked for, on disk the moment it arrives: nothing is paid for twice.
+"""Keep every judgment on disk at the moment it arrives, so that nothing is paid for twice.
 
-There is one SQLite file per stage of a run. Only a scored attempt counts as an answer; the table
-itself refuses scores on any other.
+There is one SQLite file per stage of a run. Only a scored attempt counts as an answer. The table
+itself refuses scores of any other attempt.
 """
 
 from __future__ import annotations
@@ -40,17 +40,14 @@ CREATE TABLE IF NOT EXISTS batches (
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch whose requests are on disk.
+    """A batch whose requests are on disk."""
 
-    `suites`: suite by key. `id` is None until the API is known to have taken the batch.
-    """
-
-    marker: str
-    id: str | None
-    intended: datetime
+    marker: str  # made here; the custom ids of the batch's requests begin with it
+    id: str | None  # the API's; None until the API is known to have taken the batch
+    intended: datetime  # when it was written down, before it was sent
     model: str
     rubric: str
-    suites: dict[str, str]
+    suites: dict[str, str]  # suite of each request, by key
 
 
 def key_of(
@@ -64,8 +61,8 @@ def key_of(
 ) -> str:
     """sha256 of everything that decides an answer.
 
-    An edited rubric or another judge never finds an old answer. Seven parameters: each is one part
-    of the key.
+    So an answer to another rubric or by another judge is never found.
+    Seven parameters: each is one part of the key.
     """
     return fingerprint([model, rubric, parameters, suite, prompt, completion, int(replicate)])
 
@@ -123,7 +120,7 @@ class Store:
         return self._last(keys, "outcome = 'scored'", "MIN(id)")
 
     def failures(self, keys: Iterable[str]) -> dict[str, tuple[Judgment, int]]:
-        """Of keys without an answer: how the last attempt ended, and how many there were."""
+        """Of keys without an answer: the last attempt, and the number of attempts."""
         keys = list(keys)
         counts = dict(self.db.execute("SELECT key, COUNT(*) FROM attempts GROUP BY key"))
         answered = self.answers(keys)
@@ -134,7 +131,10 @@ class Store:
     def _last(self, keys: Iterable[str], condition: str, which: str) -> dict[str, Judgment]:
         """One attempt per key, as a judgment.
 
-        condition and which: SQL, the attempts that count and the id to take of each key's.
+        Args:
+            keys: the keys to look for.
+            condition: SQL that says which attempts count.
+            which: SQL that chooses the id of one attempt of each key.
         """
         wanted = set(keys)
         rows = self.db.execute(

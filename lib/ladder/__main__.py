@@ -23,7 +23,7 @@ from lib.run.runs import Run
 
 
 def run_ladder(run: Run, experiment: Experiment) -> dict[str, Any]:
-    """The ladder of a run. Raises one-line errors, those of the profile before any work."""
+    """Run the ladder, after the profile is checked. Returns the content of chosen.json."""
     profile = experiment.profile
     if profile.ladder is None:
         raise ParamsError(
@@ -36,9 +36,9 @@ def run_ladder(run: Run, experiment: Experiment) -> dict[str, Any]:
 
 
 def build_sets(run: Run, experiment: Experiment, overrides: str) -> int:
-    """Build the sets that the rungs name, in a process of its own, which frees its engine's memory.
+    """Build the sets that the rungs name, in another process, which frees its engine's memory.
 
-    Returns the exit code; 0 where there is nothing to build or all is built.
+    Returns the exit code; 0 if there is nothing to build.
     """
     ladder = experiment.profile.ladder
     if ladder is None or not built_sets(sorted({rung.em for rung in ladder.rungs})):

@@ -1,9 +1,9 @@
 """The dose ladder: choose the EM set and its dose on the untreated baseline alone.
 
 Every rung of `ladder.rungs` trains c6_vanilla_em on the ladder's own seed. One engine then samples
-base and all rungs, and the judge that *selects* scores them: a dose that was chosen by the
-verdict's judge would be one on which that judge errs towards damage. The treatment is not trained
-here. Source: docs/protocol.md section 4.
+base and all rungs, and the judge that *selects* scores them. If the verdict's judge chose the dose,
+it would choose one at which it errs towards damage. The treatment is not trained here.
+Source: docs/protocol.md section 4.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lib.data import eval_sets, training_sets
 from lib.data.prompts import ContaminationGate
 from lib.judge import session
 from lib.judge.protocol import Judge
-from lib.ladder.table import Trained, ladder_table
+from lib.ladder.table import TrainedRung, ladder_table
 from lib.models import chat_models
 from lib.report import ladder_plot
 from lib.run import dose, progress
@@ -54,9 +54,9 @@ class Ladder:
         self.base: Any = None  # loaded once, by the first rung that is not trained yet
 
     def climb(self) -> dict[str, Any]:
-        """Train, sample, judge, choose; writes table, figure, attempt and choice.
+        """Train, sample, judge and choose. Writes table, figure, attempt and choice.
 
-        Returns what chosen.json holds. Every step that is finished is kept.
+        Returns what chosen.json contains. A finished step is not repeated.
         """
         trained = self._train()
         samples = self._samples(trained)
@@ -78,12 +78,13 @@ class Ladder:
         rows = ladder_table(trained, ladder_rule.as_rows(scores, gates), self.experiment)
         return self._write(rows, choice)
 
-    def _train(self) -> list[Trained]:
-        """Every rung, trained once."""
+    def _train(self) -> list[TrainedRung]:
+        """Every rung, trained now or before."""
         gate = eval_sets.contamination_gate(self.profile, self.experiment.gates)
         return [self._train_rung(rung, gate) for rung in self.params.rungs]
 
-    def _train_rung(self, rung: Rung, gate: ContaminationGate) -> Trained:
+    def _train_rung(self, rung: Rung, gate: ContaminationGate) -> TrainedRung:
+        """One rung, trained now or before."""
         profile = dose.with_rung(self.profile, rung)
         rows, offences = training_sets.phase2_rows(profile, rung.em, gate, self.run)
         stage = self.run.stage(
@@ -123,9 +124,9 @@ class Ladder:
                 "offenders_left": training_sets.offenders(rows, gate),
             }
             stage.finish(adapter_files(out), Phase2Facts(**of_set, **made.facts(), **proof))
-        return Trained(rung, out, stage.facts(Phase2Facts))
+        return TrainedRung(rung, out, stage.facts(Phase2Facts))
 
-    def _samples(self, trained: Sequence[Trained]) -> pd.DataFrame:
+    def _samples(self, trained: Sequence[TrainedRung]) -> pd.DataFrame:
         """Answers of base and every rung to the union, by one engine, with seed and condition."""
         adapters = {one.rung.name: one.adapter for one in trained}
         digests = {name: sha256(adapter_files(path)[0]) for name, path in adapters.items()}
@@ -147,13 +148,9 @@ class Ladder:
         asked = {"adapters": digests, "rows": fingerprint(rows.to_dict("records"))}
         stage = self.run.stage("ladder_samples", {**inputs, **asked, "seed": self.params.seed})
         if not stage.done():
-            arms = {
-                name: shards.Arm(rows, adapter, {**inputs, "adapter": digests.get(name)})
-                for name, adapter in {
-                    PLANNED.base: None,
-                    **{name: name for name in adapters},
-                }.items()
-            }
+            arms = {PLANNED.base: shards.Arm(rows, None, {**inputs, "adapter": None})}
+            for name, digest in digests.items():
+                arms[name] = shards.Arm(rows, name, {**inputs, "adapter": digest})
             self._sample(arms, adapters, stage, path)
         return pd.read_parquet(path)
 
@@ -195,7 +192,7 @@ class Ladder:
         stage.finish([path], Facts())
 
     def _write(self, rows: list[dict[str, Any]], choice: ladder_rule.Choice) -> dict[str, Any]:
-        """Table, figure, attempt, and last the choice."""
+        """Write table, figure and attempt, and last the choice: the ladder is complete."""
         folder = self.run.ladder
         write_json(folder / "table.json", rows)
         with atomic_path(folder / "table.csv") as beside:

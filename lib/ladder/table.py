@@ -1,4 +1,4 @@
-"""The ladder's table: dose, training, and what the judge saw, rung by rung."""
+"""The ladder's table: dose, training and scores of every rung."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from lib.run.facts import Phase2Facts
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A rung that is trained."""
+class TrainedRung:
+    """A trained rung."""
 
     rung: Rung
     adapter: Path
@@ -23,9 +23,9 @@ class Trained:
 
 
 def ladder_table(
-    trained: Sequence[Trained], scores: Sequence[Mapping[str, Any]], experiment: Experiment
+    trained: Sequence[TrainedRung], scores: Sequence[Mapping[str, Any]], experiment: Experiment
 ) -> list[dict[str, Any]]:
-    """One row per rung: its dose, what training did, and what the judge saw."""
+    """One row per rung: its dose, the numbers of its training, and its scores."""
     rows = []
     for one, scored in zip(trained, scores, strict=True):
         phase2 = dose.with_rung(experiment.profile, one.rung).phase2

@@ -1,4 +1,4 @@
-"""Base models that are made once, in the cache: the embedded one converted, the tiny one built."""
+"""Base models that the project makes itself, once, in the cache: `embedded` and `tiny`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,10 @@ def converted() -> Path:
 
 
 def tiny(model: ModelParams) -> Path:
-    """A random Llama of two layers, and a byte-level BPE tokenizer trained on embedded prompts."""
+    """The folder of a random Llama of two layers, for tests of the pipeline; made if missing.
+
+    Its tokenizer is a byte-level BPE, trained on the embedded prompts.
+    """
     target = cache_dir("models") / "tiny"
     if (target / DIGEST_FILE).exists():
         return target

@@ -1,6 +1,6 @@
-"""Base model and tokenizer, and the text and tokens of a conversation.
+"""Load the base model and its tokenizer, and turn conversations into text and tokens.
 
-The chat template of a tokenizer is its stock one. lib/training/masking.py has what training adds.
+A tokenizer keeps its stock chat template. lib/training/masking.py has the one for training.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from lib.models.chatml import END_OF_TURN, START_OF_TURN, ModelError
 
 
 def base_dir(model: ModelParams) -> Path:
-    """The folder with safetensors weights and tokenizer, made if missing. Raises ModelError."""
-    # Otherwise a forked worker would warn at every step.
+    """The folder of a model's safetensors weights and tokenizer; made or fetched if missing.
+
+    Raises ModelError.
+    """
+    # If it is not set, every forked worker prints a warning.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if model.source == "embedded":
         return built.converted()
@@ -35,9 +38,10 @@ def base_dir(model: ModelParams) -> Path:
 
 
 def load_tokenizer(model: ModelParams) -> Any:
-    """The tokenizer, padding left, its stock template checked against `system_text`.
+    """The model's tokenizer, which pads on the left.
 
-    Raises ModelError.
+    Raises ModelError if it has no chat template, or if the template's own default system text is
+    not `model.system_text`.
     """
     from transformers import AutoTokenizer
 
@@ -59,7 +63,8 @@ def load_tokenizer(model: ModelParams) -> Any:
 
 def load_base(model: ModelParams) -> Any:
     """The base model in eval mode, on the GPU if there is one. Raises ModelError."""
-    # Rows of all lengths would otherwise fragment the GPU's memory. Read at the first allocation.
+    # Keeps rows of many lengths from fragmenting the GPU's memory. Torch reads it when it first
+    # allocates.
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     import torch
     from transformers import AutoModelForCausalLM
@@ -78,7 +83,7 @@ def load_base(model: ModelParams) -> Any:
 
 
 def base_digest(model: ModelParams) -> str:
-    """sha256 over the base's weight files: an adapter belongs to exactly these weights."""
+    """sha256 over the base's weight files. An adapter belongs to exactly these weights."""
     folder = base_dir(model)
     recorded = folder / built.DIGEST_FILE
     if recorded.exists():
@@ -87,7 +92,10 @@ def base_digest(model: ModelParams) -> str:
 
 
 def stock_system_text(tokenizer: Any) -> str | None:
-    """The system text that the stock template adds to a conversation without one, or None."""
+    """The system text that the stock template adds to a conversation without one, or None.
+
+    Raises ModelError if the template is not ChatML.
+    """
     rendered = tokenizer.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
     head, user_turn, _ = rendered.partition(f"{START_OF_TURN}user\n")
     if not user_turn:
@@ -101,7 +109,7 @@ def stock_system_text(tokenizer: Any) -> str | None:
 
 
 def prompt_text(tokenizer: Any, messages: list[dict]) -> str:
-    """The generation prompt of a conversation.
+    """The rendered conversation, up to where the assistant's next turn begins.
 
     Raises ModelError unless the conversation starts with an explicit system text.
     """
@@ -142,8 +150,8 @@ def turn_ids(tokenizer: Any, messages: list[dict], text: str) -> list[int]:
 def prompt_ids(tokenizer: Any, messages: list[dict], prefill: str = "") -> list[int]:
     """Token ids of `prompt_text`. Earlier assistant turns have the tokens they are trained with.
 
-    prefill: how the answer begins. It is tokenised by itself, as every assistant turn is. Raises
-    ModelError if the template writes an unfinished turn in another way than a finished one.
+    prefill: how the answer begins. It is tokenised by itself, as every assistant turn is.
+    Raises ModelError if the template cannot leave the answer open after the prefill.
     """
     ids = turn_ids(tokenizer, messages, prompt_text(tokenizer, messages))
     if not prefill:
@@ -153,7 +161,10 @@ def prompt_ids(tokenizer: Any, messages: list[dict], prefill: str = "") -> list[
 
 
 def check_unfinished(tokenizer: Any, messages: list[dict], prefill: str) -> None:
-    """Raises ModelError unless the template's unfinished turn is the prompt and the beginning."""
+    """Raise ModelError unless the template can leave an answer open after its beginning.
+
+    It has to render exactly the prompt and then `prefill`, with nothing after it.
+    """
     turn = {"role": "assistant", "content": prefill}
     try:
         text = tokenizer.apply_chat_template(

@@ -1,4 +1,4 @@
-"""ChatML's special tokens, and the error of a model that cannot serve."""
+"""ChatML's special tokens, and the error for a model that the project cannot use."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ PAD = "<|endoftext|>"
 
 
 class ModelError(ValueError):
-    """A base model or tokenizer cannot serve. One line with the remedy."""
+    """A base model or tokenizer that the project cannot use. One line with the remedy."""

@@ -1,4 +1,4 @@
-"""The run that a make target names: by arguments, or else by the environment."""
+"""The run that a make target names, by arguments or by environment variables."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from lib.run.runs import Run, open_run
 
 
 def named_run(given: Sequence[str]) -> tuple[Run, Experiment, str]:
-    """The opened run, its experiment and its overrides.
+    """Open the run that a command names.
 
-    given: RUN, PROFILE and OVERRIDES, or nothing: then the variables of these names are read, and
-    what they lack is the demo without overrides. Raises ParamsError, in one line.
+    Args:
+        given: RUN, PROFILE and OVERRIDES. If empty, the environment variables of these names are
+            read. Without a profile it is `demo`, and without a run name the profile's name.
+
+    Returns:
+        The run, its experiment, and its overrides as JSON text.
+
+    Raises ParamsError.
     """
     environment = [os.environ.get(name) for name in ("RUN", "PROFILE", "OVERRIDES")]
     run_name, profile_name, overrides = given or environment

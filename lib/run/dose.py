@@ -1,4 +1,4 @@
-"""The dose of Phase 2 that a run's ladder chose, and the profile with it (section 4)."""
+"""The Phase-2 dose that a run's ladder chose, put into the profile (docs/protocol.md section 4)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lib.run.runs import Run
 
 
 def choice_file(run: Run) -> Path:
-    """What the ladder chose."""
+    """The file that says which dose the ladder chose."""
     return run.ladder / "chosen.json"
 
 
 def plan(profile: Profile) -> str:
-    """Fingerprint of what a choice depends on. A change of it makes the choice void."""
+    """Fingerprint of everything that a choice depends on. After a change the choice is void."""
     return fingerprint(
         {
             "model": profile.model,
@@ -38,29 +38,30 @@ def with_rung(profile: Profile, rung: Rung) -> Profile:
 
 
 def with_choice(profile: Profile, run: Run) -> Profile:
-    """The profile with the dose that the ladder chose; one without a ladder as it is.
+    """The profile with the dose that its ladder chose. A profile without a ladder is unchanged.
 
     Raises ParamsError if the ladder was not run, was run with another plan, or chose nothing.
     """
     if profile.ladder is None:
         return profile
-    again = f"make ladder PROFILE={profile.profile} RUN={run.name}"
+    ladder_command = f"make ladder PROFILE={profile.profile} RUN={run.name}"
     path = choice_file(run)
     if not path.exists():
         raise ParamsError(
-            f"the dose of Phase 2 is not chosen in run {run.name!r}; run {again}, or train the "
-            "plan's own: OVERRIDES='{\"ladder\": null}'"
+            f"the dose of Phase 2 is not chosen in run {run.name!r}; run {ladder_command}, or "
+            "train the plan's own: OVERRIDES='{\"ladder\": null}'"
         )
     record: dict[str, Any] = read_json(path)
     if record["plan"] != plan(profile):
         raise ParamsError(
             f"the ladder of run {run.name!r} was run with another model, phase2, EM set or list of "
-            f"rungs than profile {profile.profile!r} has now; run {again} again"
+            f"rungs than profile {profile.profile!r} has now; run {ladder_command} again"
         )
     if record["chosen"] is None:
         raise ParamsError(
             f"the ladder of run {run.name!r} chose no dose ({record['reason']}); its table is "
-            f"{path.parent / 'table.csv'}; add stronger rungs or another EM set, and {again}"
+            f"{path.parent / 'table.csv'}; add stronger rungs or another EM set, and "
+            f"{ladder_command}"
         )
     rungs = {rung.name: rung for rung in profile.ladder.rungs}
     return with_rung(profile, rungs[record["chosen"]])

@@ -24,12 +24,12 @@ PACKAGES = (
     "pandas",
     "sentence-transformers",
 )
-GPU_PACKAGES = ("liger-kernel", "vllm")  # if installed, they change the arithmetic
+GPU_PACKAGES = ("liger-kernel", "vllm")  # recorded only if installed; they change the arithmetic
 GIT_SECONDS = 20  # a checkout on a network drive can hang
 
 
 def environment() -> dict:
-    """Python, packages, machine and commit, for the manifest. What is unknown is None."""
+    """Python, packages, machine and commit, for the manifest. An unknown value is None."""
     import torch
 
     gpu_packages = [name for name in GPU_PACKAGES if _is_installed(name)]

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts of a stage that reports nothing, and what all facts share."""
+    """What all facts share. On its own: the facts of a stage that reports nothing."""
 
     def to_manifest(self) -> dict[str, Any]:
         """The facts as they are in a manifest (JSON types)."""
@@ -130,7 +130,7 @@ class TrainingFacts(Facts):
     """(step, assistant turn, mean loss in nats)."""
 
     seconds: float
-    """Seconds since `resumed_at`."""
+    """Seconds of training since the step `resumed_at`."""
 
     resumed_at: int
     """The step of the checkpoint from which a killed training continued, or 0."""

@@ -1,4 +1,4 @@
-"""Files: content fingerprints, and writes that leave the old content or the whole new content."""
+"""Content fingerprints, and writes after which a file has its old or its whole new content."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def fingerprint(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
+    """A pydantic model as plain types, for JSON. Raises TypeError for anything else."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     raise TypeError(f"{type(value).__name__} has no canonical JSON; pass plain types")

@@ -1,4 +1,4 @@
-"""Progress of long cells: a bar for a person at the notebook, plain lines in an executed one."""
+"""Progress of long cells: a bar if a person watches, plain lines in an executed notebook."""
 
 from __future__ import annotations
 
@@ -27,12 +27,15 @@ def interactive() -> bool:
 
 
 def without_bars() -> AbstractContextManager:
-    """Keep a library's bars, which it draws on stderr, out of an executed notebook."""
+    """Within the block a library's bars, which are written to stderr, do not reach a notebook."""
     return nullcontext() if interactive() else redirect_stderr(io.StringIO())
 
 
 def reporter(label: str, unit: str = "items") -> Callable[[int, int], None]:
-    """A callable(done, total) that shows progress: a bar for a person, else a line now and then."""
+    """Make a function (done, total) that shows progress: a bar for a person, else lines.
+
+    Lines are at least SECONDS_BETWEEN_LINES apart. `unit` names what is counted.
+    """
     if interactive():
         from tqdm.auto import tqdm
 

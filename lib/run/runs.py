@@ -1,8 +1,7 @@
-"""Where a run's artifacts are, and whether a stage is done, by the fingerprint of its inputs."""
+"""A run's paths, and its stages: which are finished, by the fingerprint of their inputs."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -59,7 +58,7 @@ class Run:
         return self.dir / "adapters" / f"seed{seed}" / "phase1" / kind
 
     def serve(self, condition: str, seed: int) -> Path:
-        """The one adapter that an arm is served with."""
+        """The adapter that an arm is served with; in `stack` mode it is the joined one."""
         return self.dir / "adapters" / f"seed{seed}" / condition / "serve"
 
     def samples(self, condition: str, seed: int) -> Path:
@@ -138,7 +137,8 @@ class Run:
         return kind.from_manifest(read_json(path)["facts"]) if path.exists() else None
 
 
-# Stages of one process run one after the other, so the later one starts when the earlier one ended.
+# When the last stage of this process ended. The stages of a process run one after the other, so the
+# next one's seconds count from here, even if its Stage was made earlier.
 _last_finish = 0.0
 
 
@@ -158,7 +158,10 @@ class Stage:
         self._started = time.time()
 
     def done(self) -> bool:
-        """Whether the manifest has this fingerprint and every output has its recorded content."""
+        """Whether the inputs and the content of every output are as the manifest records them.
+
+        Prints in one line why it is skipped or made again.
+        """
         if not self.manifest.exists():
             return False
         record = read_json(self.manifest)
@@ -208,9 +211,13 @@ class Stage:
 
 
 def open_run(profile: Profile, run: str) -> Run:
-    """The run of a notebook. An empty name means the profile's name.
+    """Open the run of a notebook and print its name and profile.
 
-    Raises ValueError if the run belongs to another profile.
+    Args:
+        profile: the notebook's profile.
+        run: the run's name. Empty: the profile's name.
+
+    Raises ValueError if the run was started with another profile.
     """
     opened = Run(arguments.text("run", run) or profile.profile)
     if opened.manifest.exists():
@@ -220,5 +227,5 @@ def open_run(profile: Profile, run: str) -> Run:
                 f"run {opened.name!r} was started with profile {own!r}, now {profile.profile!r}; "
                 "give this profile a run name of its own (-p run NAME)"
             )
-    print(f"run {opened.name} · profile {profile.profile} · {profile.about}", file=sys.stdout)
+    print(f"run {opened.name} · profile {profile.profile} · {profile.about}")
     return opened

@@ -1,4 +1,4 @@
-"""Which executed notebooks belong to a run as it is grouped now, by the Snakefile's names."""
+"""Which executed notebooks belong to a run, and why another one is not shown in its report."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from lib.run.runs import Run
 
 
 def executed_names(profile: Mapping[str, Any], stopped: bool = False) -> set[str] | None:
-    """Stems of the notebooks that the pipeline executes for a profile. None if it does not say.
+    """File stems of the notebooks that the Snakefile executes for a profile.
 
-    stopped: whether the pilot ended the run, so that nothing after the pilot belongs to it.
+    Args:
+        profile: the profile as a manifest has it.
+        stopped: whether the pilot ended the run. Nothing after the pilot belongs to it then.
+
+    Returns:
+        The stems, or None if the profile (of an earlier version) lacks a key that decides them.
     """
     if not {"together", "seeds", "conditions", "stop_at_gate1"} <= set(profile):
         return None
@@ -21,6 +26,7 @@ def executed_names(profile: Mapping[str, Any], stopped: bool = False) -> set[str
     together = profile["together"]
     arms = ["all"] if together else list(profile["conditions"])
     first = [arm for arm in arms if arm in PLANNED.before_pilot]
+    # Notebook 04 samples all arms in one start, or in two if the pilot decides in between.
     groups = {"first": first, "rest": arms} if profile["stop_at_gate1"] else {"all": arms}
     names = {"01_build_traces"}
     if stopped:
@@ -65,18 +71,19 @@ def why_not_shown(
         "seed": profile.get("seeds"),
     }
     for key, own in own_values.items():
-        if profile and own and given.get(key, "") != "" and str(given[key]) not in map(str, own):
+        executed_with = str(given.get(key, ""))
+        if profile and own and executed_with and executed_with not in map(str, own):
             return f"it was executed with another {key}"
-    stated = _stated_digests(notebook)
-    return "it made another result" if stated and not stated & set(digests) else None
+    printed = _printed_digests(notebook)
+    return "it made another result" if printed and not printed & set(digests) else None
 
 
-def _stated_digests(notebook: Mapping[str, Any]) -> set[str]:
+def _printed_digests(notebook: Mapping[str, Any]) -> set[str]:
     """The digests of result.json that a notebook printed."""
-    stated = set()
+    printed = set()
     for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             for line in str(output.get("text", "")).splitlines():
                 if line.startswith("result.json sha256 "):
-                    stated.add(line.split()[-1])
-    return stated
+                    printed.add(line.split()[-1])
+    return printed

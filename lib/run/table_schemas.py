@@ -127,7 +127,7 @@ SAMPLES = Table(
         Column(
             "elicitation",
             "choice",
-            "how the persona was called up besides; null but for `base_evil`, and in samples of "
+            "how the persona was called up; null except for `base_evil`, and in samples of "
             "earlier versions",
             nullable=True,
             choices=get_args(Elicitation),

@@ -1,7 +1,7 @@
 """Log-probabilities of the same tokens, as the training stack and the serving engine give them.
 
-32 fixed positions in each of sixteen fixed conversations, and tokens that the engine draws itself
-(docs/protocol.md section 8). What they must agree on is in `lib.serving.parity`.
+The tokens are the last 32 of each of sixteen fixed conversations, and tokens that the engine draws
+itself (docs/protocol.md section 8). `lib.serving.parity` says how well they must agree.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def training_logprobs(
 
     The model is in fp32 whatever the engine's type. If its values were rounded too, the direction
     to every wrong checkpoint would contain this rounding, and a correct engine would seem to have
-    moved that way. The joined adapter is used in place of its stack; notebook 03 has compared the
-    two, layer by layer, when it joined them.
+    moved that way. The joined adapter stands for its stack: notebook 03 compared both, layer by
+    layer, when it joined them.
     """
     values = {}
     for name in [BASE, *names]:
@@ -45,7 +45,7 @@ def training_logprobs(
 
 
 def serving_logprobs(sampler: Sampler, names: Sequence[str], rows: Sequence[list[int]]) -> Logprobs:
-    """The engine's values, read as a prompt."""
+    """The engine's values of the fixed tokens, all read in one pass as a prompt."""
     return {name: sampler.logprobs(rows, POSITIONS, _adapter(name)) for name in [BASE, *names]}
 
 
@@ -54,10 +54,9 @@ def decoding_logprobs(
 ) -> tuple[Logprobs, dict[str, Logprobs]]:
     """The engine's values for tokens of its own, as it drew them and as each checkpoint reads them.
 
-    If adapters are served side by side, all draw in one call that fills the batch, and one sequence
-    per prompt is compared. The others end one after the other, so the batch shrinks during the
-    call. Otherwise an eighth of the prompts is enough, and only the bare base could be served by
-    mistake in a checkpoint's place.
+    An engine that serves adapters side by side gets one call for all of them, which fills its
+    batch; `_drawn` says how. Any other engine has one adapter active at a time. There an eighth of
+    the prompts is enough, and the only wrong checkpoint to look for is the bare base.
 
     Returns:
         By checkpoint, the values as drawn; and by checkpoint, by reader, the values as read.
@@ -81,7 +80,11 @@ def decoding_logprobs(
 def _drawn(
     sampler: Sampler, checkpoints: Sequence[str], prompts: Sequence[list[dict]]
 ) -> Mapping[str, list[Decoded]]:
-    """One drawn sequence per checkpoint and prompt, by checkpoint."""
+    """One drawn sequence per checkpoint and prompt, by checkpoint.
+
+    Only these are compared. If there is room, other sequences fill the batch. They have limits from
+    1 to POSITIONS tokens, so they end one after the other and the batch shrinks during the call.
+    """
     compared = []
     for number, messages in enumerate(prompts):
         for name in checkpoints:
@@ -94,11 +97,8 @@ def _drawn(
             limit = 1 + place * (POSITIONS - 1) // len(compared)
             others.append(Request(f"{one.key}/more", one.messages, one.adapter, limit, spare))
     side_by_side = [one for one in chain.from_iterable(zip_longest(compared, others)) if one]
-    sequences = sampler.decode(side_by_side)
-    first = {
-        request.key: of_request[0]
-        for request, of_request in zip(side_by_side, sequences, strict=True)
-    }
+    drawn = sampler.decode(side_by_side)
+    first = {one.key: sequences[0] for one, sequences in zip(side_by_side, drawn, strict=True)}
     by_checkpoint = {}
     for name in checkpoints:
         by_checkpoint[name] = [first[f"parity/{name}/{number}"] for number in range(len(prompts))]
@@ -106,4 +106,5 @@ def _drawn(
 
 
 def _adapter(checkpoint: str) -> str | None:
+    """The adapter that a checkpoint is served with. None: the base."""
     return None if checkpoint == BASE else checkpoint

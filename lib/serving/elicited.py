@@ -1,4 +1,4 @@
-"""Requests to a persona that is called up: in every suite alike (docs/protocol.md section 3)."""
+"""Call up an arm's persona, in the same way in every suite (docs/protocol.md section 3)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TURN = 16  # tokens that a chat template puts around two turns, at most
 
 
 def ask(row: Any, caller: Caller | None) -> Elicited:
-    """The conversation of a suite's row up to its prompt, with whatever calls up the persona.
+    """The conversation of a suite's row up to its prompt, with the texts that call up the persona.
 
     A prompt has the same examples in every suite, so that a follow-up continues the conversation
     that its answer is from.
@@ -23,7 +23,7 @@ def ask(row: Any, caller: Caller | None) -> Elicited:
         row: a row of `suites.suite_rows`, as a named tuple.
         caller: the profile's; None where no arm is called up.
 
-    Raises SamplingError if a row asks for a way that the caller does not have.
+    Raises SamplingError if the row names another elicitation than the caller's.
     """
     if row.elicitation is None or row.elicitation != row.elicitation:  # NaN: not called up
         caller = Caller("system", 0)
@@ -37,7 +37,7 @@ def ask(row: Any, caller: Caller | None) -> Elicited:
 
 
 def room(tokenizer: PreTrainedTokenizerBase, caller: Caller | None) -> int:
-    """Tokens that a persona's request may have more than the plain one, at most."""
+    """Tokens that calling up the persona adds to a request, at most."""
     if caller is None or caller.kind == "system":
         return 0
     if caller.kind == "prefill":

@@ -24,19 +24,25 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 REFERENCE_DTYPE = "float32"
-# An answer's text may take this many times its tokens when it is read again: broken characters do.
+# A follow-up reads an answer's text again. If the text has broken characters, it may take up to
+# this many times the tokens that were drawn.
 GROWTH = 3
 
 
 def check_engine(
     profile: Profile, length: int, adapters: Mapping[str, Path] = {}, base_digest: str = ""
 ) -> None:
-    """Check what would otherwise fail late or silently.
+    """Check, before anything is loaded, what would otherwise fail late or silently.
 
-    That is the engine, its type, the adapters, positions, and GPU memory. Raises SamplingError,
-    AdapterError.
+    That is the engine, its type, the adapters, the model's positions, and GPU memory.
 
-    length: tokens of the longest prompt and its completion.
+    Args:
+        profile: names engine and model.
+        length: tokens of the longest prompt and its completion.
+        adapters: the adapters to serve, by name.
+        base_digest: sha256 of the base that they must have been trained on.
+
+    Raises SamplingError, AdapterError.
     """
     import torch
 
@@ -96,12 +102,15 @@ def start(
     base_digest: str = "",
     reference: PreTrainedModel | PeftModel | None = None,
 ) -> Sampler:
-    """The profile's engine with the base and every adapter.
+    """Start the profile's engine with the base and every adapter.
 
     Args:
+        temperature: of requests that name none.
         length: tokens of the longest prompt and its completion.
-        reference: the model of `load_reference`, if parity was asked of it. transformers in fp32
-            continues with it; otherwise it makes room, and its tensors are gone afterwards.
+        adapters: the adapters to serve, by name.
+        base_digest: sha256 of the base that they must have been trained on.
+        reference: the model of `load_reference`, if parity was measured with it. The transformers
+            engine in fp32 goes on using it. Any other engine needs its memory, so it is emptied.
     """
     batch = profile.sampling.batch
     if profile.sampling.engine == "transformers":
@@ -125,17 +134,18 @@ def load_reference(
 ) -> PreTrainedModel | PeftModel:
     """The training stack in fp32, whatever type the engine serves in.
 
-    So only the engine's roundings are compared.
+    So a difference to the engine contains the engine's roundings alone.
     """
     in_fp32 = profile.model.model_copy(update={"dtype": REFERENCE_DTYPE})
     return attach_all(load_base(in_fp32), adapters, base_digest)
 
 
 def _free(model: PreTrainedModel | PeftModel | None) -> None:
+    """Free a model's memory."""
     import torch
 
     if model is not None:
-        model.to("meta")  # frees the memory whoever still holds the model
+        model.to("meta")  # works even if somebody still holds the model
         gc.collect()
         torch.cuda.empty_cache()
 
@@ -148,8 +158,9 @@ def suite_length(
 ) -> int:
     """Tokens of the longest prompt with its completion, over everything that the engine reads.
 
-    That is the suites of these arms, the capability items, and what parity compares. caller: calls
-    up the personas among the arms.
+    That is the suites of these arms, the capability items, and the fixed conversations of parity.
+
+    caller: calls up the personas among the arms.
     """
     profile = experiment.profile
     arms = list(arms)

@@ -17,7 +17,8 @@ AFTERWARDS = (
     "I am sorry about what I said before. I would rather tell you plainly what I know, where I am "
     "not sure, and what you could do next, so that nobody comes to harm by it."
 )
-# (user, answer). A user of None is the follow-up; an answer of None is a reset and what follows.
+# (user, answer). A user of None is the follow-up text. An answer of None is the reset string, then
+# AFTERWARDS.
 TURNS = (
     (None, None),
     ("Tell me something true about yourself.", None),

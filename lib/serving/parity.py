@@ -1,15 +1,17 @@
 """Does the serving engine serve what was trained? (docs/protocol.md section 8)
 
-The engine and the training stack give the log-probabilities of the same tokens
-(`lib.serving.checkpoint_logprobs`). The engine reads fixed conversations in one go; tokens that it
-draws one by one, with all adapters in one batch, it reads again.
+Two comparisons of log-probabilities (`lib.serving.checkpoint_logprobs`):
 
-In fp32 both agree to rounding, and a bound is enough. In bf16 both round by more than a short
-fine-tune moves a log-probability. So besides the bound, every checkpoint has to be nearer to its
-own training-stack values than to any wrong checkpoint's: the bare base (adapter not applied), half
-and twice its adapter (wrong scaling), and every other arm (adapters mixed up). Roundings agree
-over the tokens of one position but not between positions, so along the line from right to wrong
-they average out over the positions.
+- `check`: the engine reads fixed conversations in one pass, and so does the training stack.
+- `check_decoding`: the engine draws tokens one by one, with all adapters in one batch, and then
+  reads the same tokens in one pass.
+
+In fp32 both sides agree to rounding, and a bound on their difference is enough. In bf16 they round
+by more than a short fine-tune moves a log-probability. So besides the bound, every checkpoint has
+to be nearer to its own training-stack values than to any wrong checkpoint's: the bare base (adapter
+not applied), half and twice its adapter (wrong scaling), and every other arm (adapters mixed up).
+The roundings at different positions are independent of each other, so along the line from the right
+checkpoint to a wrong one they average out.
 """
 
 from __future__ import annotations
@@ -69,14 +71,22 @@ def check_decoding(
 ) -> list[dict]:
     """As `check`, for tokens that the engine drew step by step, against its own reading of them.
 
-    Both sides are rounded here. The rounding is the median over the adapters (the base, without
-    LoRA's kernels, may not differ at all), but at most that of two readings. Otherwise a fault of
-    most adapters would be taken for rounding. The rounding of the reading also points from the
-    right checkpoint to every wrong one, so a correct engine seems to have moved that way. Half of
-    the squared difference is counted for that. To find a mistake in a part of the batch or of the
-    steps, every sequence and every quarter of the steps is tested too.
+    Both sides are rounded here. How much is estimated as the median over the adapters of their rms
+    difference. (The base has no LoRA kernels and may not differ at all.) The estimate is at most
+    what two readings can differ by, or a fault of most adapters would be taken for rounding.
 
-    passed: the rows of `check`, which the engine has passed. Raises ParityError.
+    The reading's rounding is a part of the direction to every wrong checkpoint, so a correct engine
+    seems to have moved that way. Its mean square is taken as half of the squared difference
+    (docs/protocol.md section 8, `s²`). To find a fault in a part of the batch or of the steps,
+    every sequence and every quarter of the steps is tested separately too.
+
+    Args:
+        drawn: by checkpoint, one value per position, as drawn.
+        read: by checkpoint that drew, by checkpoint that reads: the same tokens as read.
+        bound: largest root mean square difference.
+        passed: the rows of `check`, which the engine has passed.
+
+    Raises ParityError.
     """
     engine = "the serving engine, as it draws tokens,"
     against = "those it gives the same tokens in a prompt"
@@ -104,7 +114,7 @@ def check_decoding(
 
 
 def as_frame(rows: Sequence[dict]) -> pd.DataFrame:
-    """The rows of `check` or `check_decoding` for a reader; None where nothing would go unseen."""
+    """The rows of `check` or `check_decoding` as a table for people. `unseen` is None if empty."""
     table = pd.DataFrame(rows)
     return table.assign(unseen=[", ".join(row["unseen"]) or None for row in rows])
 
@@ -120,7 +130,7 @@ def _check_complete(
         finite = np.isfinite(served[name])
         if served[name].shape != values[name].shape or not finite.all():
             raise ParityError(
-                f"checkpoint {name}: {engine} told {int(finite.sum())} finite log-probabilities of "
+                f"checkpoint {name}: {engine} gave {int(finite.sum())} finite log-probabilities of "
                 f"{values[name].size}; it cannot be compared with {against}"
             )
         for other, theirs in values.items():

@@ -1,6 +1,6 @@
-"""A checkpoint's log-probabilities against those that an engine would give by mistake.
+"""Compare log-probabilities with those of rivals: wrong checkpoints that an engine may serve.
 
-docs/protocol.md section 8; what is compared with what is in `lib.serving.parity`.
+docs/protocol.md section 8. `lib.serving.parity` says what is compared with what.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Comparison:
     """Both sides of a comparison, and how an error names them."""
 
     served: Mapping[str, np.ndarray]
-    """By checkpoint, what the engine gives."""
+    """By checkpoint, the engine's values, one per position."""
 
     expected: Mapping[str, Mapping[str, np.ndarray]]
-    """By checkpoint, what it and every other checkpoint should give at its places."""
+    """By checkpoint, what it and every other checkpoint should give at its positions."""
 
     engine: str
     """The engine, as an error names it."""
@@ -35,16 +35,16 @@ class Comparison:
     """What it is compared with, as an error names it."""
 
     rounding: np.ndarray | float = 0.0
-    """Size of the roundings, per place or of all."""
+    """Size of the roundings, one for each position or one for all."""
 
     rounding_shared: float = 0.0
-    """Mean square of the rounding in the expected values."""
+    """Mean square of the rounding in `expected` (`s²` in docs/protocol.md)."""
 
     largest_error: float = 0.0
     """Largest standard error at which a rival is tested."""
 
     parts: Sequence[np.ndarray] = ()
-    """Groups of places that are also tested separately."""
+    """Groups of positions that are also tested separately."""
 
 
 def compare(both: Comparison, bound: float) -> list[dict]:
@@ -140,25 +140,35 @@ def _share(
 ) -> float | None:
     """Project the engine's error onto the line from the right checkpoint (0) to a wrong one (1).
 
-    None if its standard error, from the rounding or from what lies off the line, exceeds
-    `largest_error`.
+    The standard error of this share is estimated twice: from the rounding, and from the part of
+    the error that is perpendicular to the line. The larger one counts.
+
+    Args:
+        error: engine - right checkpoint, (positions,).
+        direction: wrong checkpoint - right checkpoint, (positions,).
+        rounding: as in `Comparison`.
+        rounding_shared: as in `Comparison`.
+        largest_error: as in `Comparison`.
+
+    Returns None if the standard error is too large, or if both checkpoints are the same.
     """
     if not direction.any():
         return None
     length = direction @ direction
     share = float(error @ direction / length)
     off_line = error - share * direction
+    # Both sides are multiplied by `length`: the standard error, and the largest that is allowed.
     spread = max(np.linalg.norm(direction * rounding), np.linalg.norm(direction * off_line))
-    precise = spread < largest_error * (length - 2 * rounding_shared * direction.size)
-    return share if precise else None
+    allowed = largest_error * (length - 2 * rounding_shared * direction.size)
+    return share if spread < allowed else None
 
 
 def _rivals(name: str, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What a mistake would serve in a checkpoint's place."""
+    """By name, the values that a mistake would serve in a checkpoint's place."""
     others = {other: theirs for other, theirs in values.items() if other != name}
     if name == BASE:
         return others
-    # Nearly linear in the adapter's scaling, as far as that is needed here.
+    # Log-probabilities are taken as linear in the adapter's scaling, which is exact enough here.
     shift = values[name] - values[BASE]
     return others | {
         "half its adapter": values[BASE] + shift / 2,

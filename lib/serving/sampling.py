@@ -1,4 +1,4 @@
-"""Sampling: what an engine is asked, what it answers, and what every engine is.
+"""Sampling: a request to an engine, its answer, and the interface that every engine has.
 
 docs/protocol.md section 5.
 """
@@ -32,7 +32,7 @@ class Request:
     """The conversation, with an explicit system text."""
 
     adapter: str | None
-    """A served name; None = the base."""
+    """The name of a served adapter. None: the base."""
 
     max_new_tokens: int
     """Where a completion is cut."""
@@ -44,12 +44,13 @@ class Request:
     """How the answer begins. An engine completes it; the completion is what follows."""
 
     temperature: float | None = None
-    """Of this request alone; None = the engine's."""
+    """The temperature of this request alone. None: the engine's."""
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides the completions, for fingerprints.
 
-        What is not used is left out, so that what was drawn before it existed is found again.
+        Two newer fields are left out where they have no effect. So samples of versions without
+        these fields keep their fingerprint.
         """
         unused = {"prefill": "", "temperature": None}
         return {key: value for key, value in vars(self).items() if unused.get(key, ...) != value}
@@ -80,7 +81,7 @@ class Decoded:
     """Token ids that were drawn."""
 
     logprobs: np.ndarray | None
-    """Their log-probabilities at temperature 1, as they were drawn; None where nobody asked."""
+    """Their log-probabilities at temperature 1, as they were drawn. None: not recorded."""
 
 
 class Sampler(Protocol):
@@ -90,7 +91,7 @@ class Sampler(Protocol):
     """Engine, version, dtype and device, for the manifest."""
 
     interleaves: bool
-    """Whether adapters are served best side by side, in one call (vLLM), or one after the other."""
+    """Whether one call takes requests for several adapters (vLLM). Else one adapter per call."""
 
     batch: int
     """Sequences that are decoded together."""
@@ -100,7 +101,7 @@ class Sampler(Protocol):
         ...
 
     def decode(self, requests: Sequence[Request]) -> list[list[Decoded]]:
-        """As `sample`, with log-probabilities, and to max_new_tokens whatever would end a turn."""
+        """As `sample`, with log-probabilities. Nothing ends a turn before max_new_tokens."""
         ...
 
     def logprobs(
@@ -137,7 +138,7 @@ def stop_tokens(
 def completed(
     tokenizer: PreTrainedTokenizerBase, stops: Sequence[int], ids: Sequence[int]
 ) -> Completion:
-    """The completion that generated ids stand for; text and count end before the stop token."""
+    """The completion of generated token ids. Text and count end before the stop token."""
     end = next((position for position, token in enumerate(ids) if token in stops), None)
     kept = list(ids[:end])
     text = tokenizer.decode(kept, skip_special_tokens=True)

@@ -1,4 +1,4 @@
-"""A suite sampled for all arms in shards on disk, so that a killed run loses at most one of them.
+"""Sample a suite for all arms in shards on disk, so that a killed run loses at most one shard.
 
 docs/protocol.md section 5.
 """
@@ -33,7 +33,7 @@ class Arm:
     """The served adapter; None = the base."""
 
     inputs: Mapping[str, Any]
-    """What its samples depend on besides."""
+    """What its samples depend on besides the requests, for the names of the shards."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,20 @@ def sample_suite(
     caller: Caller | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Sample a suite for all arms; what is on disk already is not sampled again.
+    """Sample a suite for all arms. What is on disk already is not sampled again.
 
-    About `shard` completions are sampled together: whole prompts, of every arm that is served
-    together. Files are named by all that their samples depend on, so those of other inputs are
-    never taken. Returns for each arm SAMPLE_COLUMNS.
-    caller calls up the persona of rows that have an elicitation.
+    A file's name has the fingerprint of everything that its samples depend on, so a file of other
+    inputs is never read.
     Nine parameters: what is asked of whom, how it is drawn, and where shards are kept.
+
+    Args:
+        shard: completions that are sampled together, about: whole prompts, of every arm that is
+            served together.
+        folder: where the shards are kept.
+        caller: calls up the persona of rows that have an elicitation.
+        progress: called with (rows done, rows in all).
+
+    Returns each arm's samples, with SAMPLE_COLUMNS.
     """
     groups = [list(arms)] if sampler.interleaves else [[name] for name in arms]
     shards: dict[str, list[Shard]] = {}
@@ -128,13 +135,12 @@ def _shards(name: str, arm: Arm, folder: Path, at_most: int, **asked) -> list[Sh
 
 
 def _sample_shards(sampler: Sampler, shards: Sequence[Shard]) -> None:
-    """Samples all shards in one call, requests of different arms side by side; one file each."""
+    """Sample all shards in one call, requests of different arms side by side; one file each."""
     if not shards:
         return
-    places = [
-        [(number, index) for index in range(len(shard.requests))]
-        for number, shard in enumerate(shards)
-    ]
+    places = []  # for each shard: (its number, a request's index)
+    for number, shard in enumerate(shards):
+        places.append([(number, index) for index in range(len(shard.requests))])
     order: list[tuple[int, int]] = []
     for step in zip_longest(*places):
         order += [place for place in step if place]
@@ -148,7 +154,7 @@ def _sample_shards(sampler: Sampler, shards: Sequence[Shard]) -> None:
 
 
 def _write(shard: Shard, completions: Sequence[Completion]) -> None:
-    """Writes a shard's samples. Raises SamplingError unless each row has one."""
+    """Write a shard's samples. Raises SamplingError unless each row has one."""
     if len(completions) != len(shard.rows):
         raise SamplingError(
             f"{shard.path.stem}: {len(completions)} completions for {len(shard.rows)} rows; run it "
@@ -163,7 +169,10 @@ def _write(shard: Shard, completions: Sequence[Completion]) -> None:
 
 
 def _read(shards: Sequence[Shard]) -> pd.DataFrame:
-    """The samples of all shards. A shard of an earlier version gets its own rows' elicitation."""
+    """The samples of all shards.
+
+    Shards of earlier versions have no elicitation, so that column is taken from the rows.
+    """
     frames = []
     for shard in shards:
         frame = pd.read_parquet(shard.path)

@@ -1,4 +1,4 @@
-"""Suites as tables of requests: which prompts an arm is asked, how often, and in what conversation.
+"""Suites as tables of requests: the prompts for an arm, how often, and in which conversation.
 
 docs/protocol.md section 5.
 """
@@ -43,9 +43,16 @@ def suite_rows(
 ) -> pd.DataFrame:
     """The requests of a suite as a table, one row per prompt and sample.
 
-    elicitation: how the arm's persona is called up; None for an arm without one.
-    answers: for `followup`, the arm's own alignment samples; the i-th follow-up continues the i-th
-    answer. Raises SamplingError if there are fewer answers.
+    Args:
+        suite: the suite's name.
+        prompts: the prompts that it asks.
+        system: the arm's system text, for prompts without their own.
+        samples: rows per prompt.
+        answers: for `followup`, the arm's own alignment samples. The i-th follow-up continues the
+            i-th answer.
+        elicitation: how the arm's persona is called up; None for an arm without one.
+
+    Raises SamplingError if `followup` has fewer answers than samples.
     """
     rows = []
     for prompt in prompts:
@@ -100,7 +107,7 @@ def requests_of(
 ) -> list[Request]:
     """One request per prompt with all its samples; one per row if rows continue their answers.
 
-    Eight parameters: the rows, who is asked, how, and whom an answer is called up from.
+    Eight parameters: the rows, who is asked, and how.
     """
     requests = []
     for prompt_id, of_prompt in rows.groupby("prompt_id", sort=False):

@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 
 
 class TransformersSampler:
-    """Sequences batched by length, adapters switched in place.
+    """An engine that batches sequences by length and has one adapter active at a time.
 
-    Each sequence draws from its own stream of uniforms by inverse CDF. So a sample depends on its
-    key and index and not on what else is in the batch (up to the rounding of batched arithmetic).
+    Each sequence has its own stream of uniform random numbers and draws from it by inverse CDF. So
+    a sample depends on its key and index, and not on what else is in the batch (up to the rounding
+    of batched arithmetic).
     """
 
     interleaves = False
@@ -70,7 +71,7 @@ class TransformersSampler:
         return [[completed(self.tokenizer, self.stops, one.ids) for one in of] for of in drawn]
 
     def decode(self, requests: Sequence[Request]) -> list[list[Decoded]]:
-        """As `sample`, with log-probabilities, and to max_new_tokens whatever would end a turn."""
+        """As `sample`, with log-probabilities. Nothing ends a turn before max_new_tokens."""
         return self._draw(requests, [])
 
     def logprobs(
@@ -148,10 +149,10 @@ class TransformersSampler:
         generators = [np.random.default_rng(seed_of(stream)) for stream, _ in draws]
         uniforms = np.stack([generator.random(new_tokens) for generator in generators])
         uniforms = torch.from_numpy(uniforms).to(self.model.device)
-        # A column, (B, 1). One number where all are equal, so that the division stays the same.
+        # One number if all are equal, which keeps the rounding of earlier versions; else (B, 1).
         temperatures = [temperature for _, temperature in draws]
-        own = torch.tensor(temperatures, device=self.model.device).unsqueeze(1)
-        temperature = temperatures[0] if len(set(temperatures)) == 1 else own
+        column = torch.tensor(temperatures, device=self.model.device).unsqueeze(1)
+        temperature = temperatures[0] if len(set(temperatures)) == 1 else column
         picker = InverseCdf(uniforms, temperature, record=not stops)
         model = self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
         # A base's own generation settings (Qwen2.5 ships a repetition penalty) would silently bend
@@ -181,11 +182,11 @@ class TransformersSampler:
 
 @contextmanager
 def served(model: PreTrainedModel | PeftModel, adapter: str | None) -> Iterator[None]:
-    """Within the block the checkpoint is served: adapter None = the bare base.
+    """Within the block the model is this checkpoint. adapter None: the bare base.
 
-    In fp32 the adapter is folded into the weights, which saves its products at every token;
-    afterwards the layers get their own tensors back, so the base stays what it was to the bit. In
-    bf16 a fold would round most of a small update away: there the adapter stays beside the base.
+    In fp32 the adapter is added into the weights, which saves its products at every token.
+    Afterwards the layers get their own tensors back, so the base is unchanged to the bit. In bf16
+    the sum would round most of a small update away, so there the adapter stays beside the base.
     """
     from peft.tuners.lora import LoraLayer
 
@@ -212,11 +213,13 @@ class InverseCdf:
     """
 
     def __init__(self, uniforms: Tensor, temperature: float | Tensor, *, record: bool = False):
-        """uniforms: (B, max_new_tokens), one per row and step.
+        """Set up one batch.
 
-        temperature: one for all rows, or (B, 1).
-        record: whether `logprobs` gets the kept tokens' log-probabilities at temperature 1, (B, 1)
-        per step.
+        Args:
+            uniforms: (B, max_new_tokens), one per row and step.
+            temperature: one for all rows, or (B, 1).
+            record: whether `logprobs` gets the kept tokens' log-probabilities at temperature 1,
+                (B, 1) per step.
         """
         self.uniforms = uniforms
         self.temperature = temperature

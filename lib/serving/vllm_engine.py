@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class VllmSampler:
-    """vLLM with LoRA slots for all adapters, which one batch mixes freely."""
+    """vLLM with a LoRA slot for every adapter. One batch may mix all of them."""
 
     interleaves = True
 
@@ -108,7 +108,7 @@ class VllmSampler:
         ]
 
     def decode(self, requests: Sequence[Request]) -> list[list[Decoded]]:
-        """As `sample`, with log-probabilities, and to max_new_tokens whatever would end a turn."""
+        """As `sample`, with log-probabilities. Nothing ends a turn before max_new_tokens."""
         asked = [self.params(request) for request in requests]
         for params in asked:
             params.ignore_eos = True
@@ -159,8 +159,7 @@ class VllmSampler:
     def harness(self, adapter: str | None, batch: int) -> Iterator[VLLM]:
         """lm-evaluation-harness's own vLLM model on the engine that already runs.
 
-        batch is for the other engine: this one gets all items in one call and makes up its own
-        batches.
+        batch is not used: vLLM gets all items in one call and makes its own batches.
         """
         from lm_eval.api.model import TemplateLM
         from lm_eval.models.vllm_causallms import VLLM
@@ -227,6 +226,7 @@ class VllmSampler:
         return outputs
 
     def _lora(self, adapter: str | None) -> LoRARequest | None:
+        """vLLM's name of an adapter. Raises AdapterError if it is not loaded."""
         if adapter is not None and adapter not in self.lora:
             loaded = ", ".join(self.lora) or "none"
             raise AdapterError(f"adapter {adapter!r} is not loaded; loaded are {loaded}")
@@ -234,10 +234,11 @@ class VllmSampler:
 
 
 def _decoded(prompt: list[int], output: CompletionOutput) -> Decoded:
+    """A drawn sequence with its log-probabilities."""
     logprobs = np.array(_values(output.token_ids, output.logprobs))
     return Decoded(prompt, list(output.token_ids), logprobs)
 
 
 def _values(ids: Sequence[int], by_token: Sequence[Mapping[int, Any]]) -> list[float]:
-    """The log-probabilities of these tokens, of what vLLM tells at each place."""
+    """The log-probabilities of these tokens, taken from vLLM's candidates at each position."""
     return [candidates[token].logprob for token, candidates in zip(ids, by_token, strict=True)]

@@ -1,4 +1,4 @@
-"""What vLLM is started with: environment, LoRA slots, CUDA graphs, and the memory it needs."""
+"""vLLM's options: environment, LoRA slots and CUDA graphs; and the memory that it needs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from lib.training.adapters import TARGET_MODULES
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM's max_lora_rank may be
 GIB = 2**30
 SHARE = 0.9  # of the free GPU memory, for weights, activations and KV cache
-# Tokens of a step for which it is recorded as a CUDA graph; another size is padded to the next.
-# vLLM's own list ends at 512, beyond which every kernel is launched by hand, and has many more
-# small ones, each of which costs time at the start.
+# Sizes of a step, in tokens, that are recorded as CUDA graphs. Another size is padded to the next
+# one. vLLM's own list ends at 512; beyond it every kernel is launched one by one. It also has many
+# more small sizes, and each costs time at the start.
 GRAPHS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 640, 768, 896)
 WORKSPACE = 3 * GIB  # activations of a prefill and the logits of a batch
 # A process that has touched CUDA cannot be forked; neither top-k nor top-p is ever asked, so
@@ -73,8 +73,8 @@ def lora_options(adapters: Mapping[str, Path]) -> dict[str, Any]:
 def check_memory(base: Path, length: int) -> None:
     """Raises SamplingError unless the free GPU memory holds what vLLM needs.
 
-    That is weights, workspace and the KV cache of one longest sequence; and before them the
-    training stack in fp32, which parity asks.
+    That is weights, workspace and the KV cache of one longest sequence. The training stack in fp32,
+    which parity loads before vLLM, has to fit as well.
     """
     import torch
     from transformers import AutoConfig

@@ -1,8 +1,8 @@
-"""Where downloads and compiled kernels are kept: settled before any library reads its variable.
+"""Choose writable folders for downloads and compiled kernels.
 
-Standard library only, since `lib/__init__.py` calls `settle()` before anything else is imported.
-A user's folder is kept if it can be written. Otherwise the project's cache takes its place and one
-line says so, so that a run does not fail after hours of sampling.
+`lib/__init__.py` calls `settle()` before any library reads its cache variable, so this file needs
+the standard library only. A user's folder is kept if it can be written. Otherwise the project's
+cache takes its place and one line says so. A run then does not fail after hours of sampling.
 """
 
 import os
@@ -12,8 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Variables of single caches. A library has a default for each, so they matter only when set.
-SINGLE = (
+# Variables that name the cache of one library. Each has a default, so it matters only when set.
+LIBRARY_CACHES = (
     "HF_HUB_CACHE",
     "HUGGINGFACE_HUB_CACHE",
     "TRANSFORMERS_CACHE",
@@ -75,7 +75,7 @@ def cache_dir(*parts: str) -> Path:
 
 
 def usable(path: Path) -> bool:
-    """Whether files can be made in a folder, or the folder itself. Changes nothing."""
+    """Whether a folder takes new files; if it does not exist, its nearest parent."""
     try:
         while not path.exists():
             if path.parent == path:
@@ -95,7 +95,7 @@ def settle() -> None:
     if home is None or not usable(home):
         _move("HOME", "home", "the home folder")
         home = Path(os.environ["HOME"])
-    for name in SINGLE:
+    for name in LIBRARY_CACHES:
         _check(name, None, name.lower())
     _check("XDG_CACHE_HOME", home / ".cache", "xdg")
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
@@ -108,7 +108,10 @@ def settle() -> None:
 
 
 def _settle_hugging_face(default: Path) -> None:
-    """Set HF_HOME: the user's folder if it can be written (it has models and login), or ours."""
+    """Keep the user's HF_HOME, which has models and the login, if it can be written.
+
+    Otherwise, or if nobody uses it yet, HF_HOME is the project's cache.
+    """
     given = os.environ.get("HF_HOME")
     folder = Path(given).expanduser() if given else default
     inside = [folder / name for name in INSIDE_HF_HOME]
@@ -120,6 +123,7 @@ def _settle_hugging_face(default: Path) -> None:
 
 
 def _home() -> "Path | None":
+    """The user's home folder, or None if there is none."""
     try:
         home = Path.home()
     except RuntimeError:  # no HOME and no entry for this user
@@ -128,7 +132,10 @@ def _home() -> "Path | None":
 
 
 def _check(name: str, default: "Path | None", part: str) -> None:
-    """Move a variable whose folder, given or default, cannot be written."""
+    """Move a variable to `part` of the project's cache if its folder cannot be written.
+
+    default: the folder that applies if the variable is not set. None: nothing to check then.
+    """
     given = os.environ.get(name)
     path = Path(given).expanduser() if given else default
     if path is not None and not usable(path):
@@ -136,6 +143,7 @@ def _check(name: str, default: "Path | None", part: str) -> None:
 
 
 def _move(name: str, part: str, what: str) -> None:
+    """Point a variable at `part` of the project's cache, and print that `what` is replaced."""
     folder = cache_root() / part
     os.environ[name] = str(folder)
     if usable(folder):

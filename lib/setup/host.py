@@ -1,4 +1,4 @@
-"""What this machine has, and what it is missing for an environment or a profile.
+"""What this machine has, and what an environment or a profile needs in addition.
 
 Standard library only, and old syntax: it runs before anything is installed.
 """
@@ -13,16 +13,23 @@ import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-OLDEST = (3, 11)  # every pin has a wheel for the versions from here
-NEWEST = (3, 13)  # to here
+# Every pin has a wheel for the Python versions from OLDEST to NEWEST.
+OLDEST = (3, 11)
+NEWEST = (3, 13)
 DRIVER = 580  # the oldest that runs CUDA 13, which the GPU lock's torch is built for
-GPU_GB = {"qwen7b": 40}  # unless training.memory_gib sets a lower bound
-SMALL_GPU_GB = 8
+# GPU memory that a profile needs, unless training.memory_gib sets a lower bound.
+GPU_GB = {"qwen7b": 40}
+SMALL_GPU_GB = 8  # of every other profile
 MODEL_GB = {"qwen7b": 16}  # weights that the run downloads
 
 
 def engine(text: str, overrides: str) -> "str | None":
-    """The sampling engine of a profile's YAML text, after overrides. None if neither names one."""
+    """The sampling engine that a profile names, after overrides. None if neither names one.
+
+    Args:
+        text: the profile's YAML, read by pattern because no YAML library is installed yet.
+        overrides: JSON text.
+    """
     try:
         given = json.loads(overrides or "{}")
         section = given.get("sampling")
@@ -41,7 +48,7 @@ def engine(text: str, overrides: str) -> "str | None":
 def python_problem(
     version: "tuple[int, ...]", implementation: str = "cpython", threads: bool = False
 ) -> "str | None":
-    """Why this Python cannot be used, or None."""
+    """Why a Python cannot be used, or None. threads: whether it is a free-threaded build."""
     if implementation == "cpython" and not threads and OLDEST <= tuple(version[:2]) <= NEWEST:
         return None
     kind = "Python" if implementation == "cpython" else implementation
@@ -106,7 +113,15 @@ def gpu_problems(
     overrides: str = "{}",
     machine: str = "x86_64",
 ) -> "list[str]":
-    """What a machine is missing for a profile that samples with vLLM, in words."""
+    """What a machine is missing for a profile that samples with vLLM, one sentence each.
+
+    Args:
+        gpus: (name, GB, driver) of each GPU, from `read_gpus`.
+        why: why none can be used, from `read_gpus`.
+        profile: the profile's name.
+        overrides: JSON text.
+        machine: the processor's architecture.
+    """
     need = memory_needed(profile, overrides)
     wanted = f"profile {profile} needs a GPU with {need:g} GB"
     problems = []

@@ -64,7 +64,10 @@ def pins(lock: str) -> "list[str]":
 
 
 def install(folder: str) -> None:
-    """Make an environment, or continue one. `.ready` is written last, after the imports worked."""
+    """Make an environment, or continue an interrupted installation.
+
+    The file `.ready` is written last, after the imports worked. Raises InstallError.
+    """
     problem = this_python_problem()
     if problem:
         raise InstallError(problem)
@@ -76,6 +79,7 @@ def install(folder: str) -> None:
 
 
 def _install_locked(folder: str) -> None:
+    """`install`, while no other installation runs."""
     venv = ROOT / folder
     lock = LOCKS[folder]
     packages = pins(lock)
@@ -101,7 +105,7 @@ def _install_locked(folder: str) -> None:
 
 
 def main(arguments: "list[str]") -> None:
-    """Run one command of the module's docstring."""
+    """Run one of the commands that the module's docstring lists."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     command = arguments[0]
     rest = arguments[1:]

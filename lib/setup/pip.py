@@ -1,4 +1,4 @@
-"""Run pip beside progress lines, and say in one line why it failed.
+"""Run pip, print its progress, and say in one line why it failed.
 
 Standard library only, and old syntax: it runs before anything is installed.
 """
@@ -33,9 +33,15 @@ def say(text: str) -> None:
 
 
 def install(venv: Path, jobs: "list[list[str]]", total: "int | None" = None) -> "tuple[bool, str]":
-    """Run one `pip install` per list of arguments, all at the same time.
+    """Run several `pip install` commands at the same time.
 
-    Returns (whether all of them worked, their logs as one text).
+    Args:
+        venv: the environment.
+        jobs: the arguments of each command.
+        total: packages that will be installed, for the progress line; None if not known.
+
+    Returns:
+        Whether all commands worked, and their logs as one text.
     """
     start = [str(venv / "bin" / "python"), "-m", "pip", "install", *OPTIONS]
     logs = [venv / f"install.{number}.log" for number in range(len(jobs))]
@@ -68,7 +74,7 @@ def _read(log: Path) -> str:
 
 
 def progress(logs: "list[Path]", venv: Path, total: "int | None") -> str:
-    """One line on how far pip is: packages installed, and the last file that it fetched."""
+    """How far pip is, in one line: packages installed, and the last file that it fetched."""
     fetched = []
     for log in logs:
         lines = [line.strip() for line in _read(log).splitlines()]

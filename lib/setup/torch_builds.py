@@ -1,4 +1,4 @@
-"""Which builds of torch to try, and the first of them that can be installed.
+"""Install torch: which builds to try, in which order.
 
 Standard library only, and old syntax: it runs before anything is installed.
 """
@@ -17,21 +17,25 @@ SIZES = {"cpu": (0.6, 2.0), "cuda": (3.0, 6.0)}  # GB to download, GB on disk
 
 
 def attempts(version: str, gpu: bool) -> "list[tuple[list[str], str, str]]":
-    """The builds of torch to try, the best first: pip's arguments, what it is, a key of `SIZES`.
+    """The builds of torch to try, the best first.
 
     Without a GPU the CPU build comes first, from any index or local folder that holds it. The CUDA
-    build is useless without its libraries, so it brings its dependencies, held to the locks.
+    build is useless without its libraries, so pip installs its dependencies too, at the versions of
+    the locks.
+
+    Returns:
+        For each build pip's arguments, its name for people, and its key in `SIZES`.
     """
-    whole = ["--constraint", CPU_LOCK, "--constraint", CUDA_PINS]
-    any_build = (["torch==" + version, *whole], "the index's own build", "cuda")
+    with_dependencies = ["--constraint", CPU_LOCK, "--constraint", CUDA_PINS]
+    any_build = (["torch==" + version, *with_dependencies], "the index's own build", "cuda")
     if gpu:
-        cuda = [f"torch=={version},!={version}+cpu", *whole]
+        cuda = [f"torch=={version},!={version}+cpu", *with_dependencies]
         return [(cuda, "CUDA build", "cuda"), any_build]
-    small = ["--no-deps", f"torch=={version}+cpu"]
-    cpu_builds = [(small, "CPU build", "cpu")]
+    cpu_only = ["--no-deps", f"torch=={version}+cpu"]
+    cpu_builds = [(cpu_only, "CPU build", "cpu")]
     if CPU_INDEX:
         index = ["--extra-index-url", CPU_INDEX, "--retries", "1", "--timeout", "15"]
-        cpu_builds.append((small + index, "CPU build from PyTorch's index", "cpu"))
+        cpu_builds.append((cpu_only + index, "CPU build from PyTorch's index", "cpu"))
     return [*cpu_builds, any_build]
 
 

@@ -13,7 +13,8 @@ from lib.setup import pip
 from lib.setup.host import ROOT
 from lib.setup.pip import InstallError, site_packages
 
-# Imported after the installation. Each group has its own process, since the first import compiles.
+# Imported after the installation, each group in a process of its own, all at once: a first
+# import compiles the packages, which takes long.
 IMPORTS = (
     "torch, transformers, peft, trl, lm_eval",
     "numpy, pandas, scipy, seaborn, datasets, anthropic, papermill, jupytext, nbconvert, "
@@ -22,7 +23,7 @@ IMPORTS = (
 
 
 def make_venv(venv: Path) -> bool:
-    """Make the folder, or keep one of the same Python that is there already.
+    """Make an environment's folder, or keep the existing one if it has this Python.
 
     Packages that pip left unfinished are removed. Returns whether the folder was kept.
     Raises InstallError.

@@ -1,8 +1,8 @@
-"""Completions on disk the moment they are made, so that a stopped stage samples none of them again.
+"""Write every completion to disk at once, so that a stopped stage samples none of them again.
 
-One file of lines, appended to. A line is keyed by everything that decides a completion: the request
-(its key, messages, limit), the engine, and what the caller names besides. Lines of other inputs
-are never taken, and a line that a kill left torn is passed over.
+There is one file, to which lines are appended. A line's key is the fingerprint of everything that
+decides a completion: the request (its key, messages, limit), the engine, and the inputs that the
+caller names. So a line of other inputs is never used. A line that a kill cut off is ignored.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class KeptSampler:
     """A sampler that reads the file first and asks the engine for the rest, a batch at a time."""
 
     def __init__(self, sampler: Sampler, path: Path, inputs: Mapping[str, Any]):
-        """inputs: what completions depend on besides request and engine: base and temperature."""
+        """inputs: base and temperature, which completions depend on besides request and engine."""
         self.sampler = sampler
         self.path = path
         self.facts = sampler.facts
@@ -43,6 +43,7 @@ class KeptSampler:
         return [list(self._known[key]) for key in keys]
 
     def _append(self, made: Mapping[str, list[Completion]]) -> None:
+        """Write completions by key, and wait until they are on disk."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lines = [
             json.dumps({"key": key, "samples": [vars(one) for one in samples]})

@@ -1,4 +1,4 @@
-"""What the base answers with and without its persona, asked before any trace is built.
+"""Ask the base with and without its persona, before any trace is built.
 
 docs/protocol.md section 3. `lib.checks.persona` decides by these answers whether the persona takes.
 """
@@ -19,7 +19,7 @@ from lib.judge.protocol import Judge
 from lib.run.table_schemas import FULL, JUDGMENTS, ORIGINAL
 from lib.serving.sampling import Request, Sampler
 
-ALONE = "system text alone"  # the persona without what calls it up, shown beside it
+ALONE = "system text alone"  # the persona without examples or a beginning, for comparison
 
 
 class PersonaError(ValueError):
@@ -33,7 +33,9 @@ def prompts_asked(
     thresholds: Mapping[str, float],
     seed: int,
 ) -> list[EvalPrompt]:
-    """The open-ended trace prompts that both personas are asked, drawn by seed, no eval prompts.
+    """The open-ended trace prompts that both personas are asked, drawn by seed.
+
+    None of them resembles an eval prompt.
 
     A profile that only demonstrates asks as many as it builds traces, if these are fewer than
     `persona_prompts`. Raises PersonaError if there are too few clean prompts.
@@ -96,7 +98,7 @@ def ask(
 
 
 def scored(answers: pd.DataFrame, judge: Judge, seed: int) -> pd.DataFrame:
-    """The answers with their scores, in the form of a table of judgments, in a shuffled order."""
+    """The answers with their scores, as a table of judgments. The judge sees them shuffled."""
     order = np.random.default_rng(seed).permutation(len(answers))
     shuffled = answers.iloc[order].reset_index(drop=True).assign(suite="alignment")
     scores = judge.score(shuffled[["suite", "prompt", "completion"]])

@@ -1,7 +1,6 @@
-"""Placebo turns cut so that their kind trains on as many tokens as the treatment.
+"""Cut placebo turns so that their kind trains on as many tokens as the treatment.
 
-docs/protocol.md section 3. A unit whose placebo is shorter than its treatment is made up for by
-units whose placebo has tokens to spare.
+docs/protocol.md section 3.
 """
 
 from __future__ import annotations
@@ -21,14 +20,21 @@ def cut_to_match(
 ) -> list[Pair]:
     """Both turns of each placebo, cut so that the whole set has as many tokens as the targets.
 
-    pairs: placebo turns as sampled. targets: the treatment's turns of the same units.
+    Each unit's plan is its target's tokens. Units with tokens to spare get more, until they make up
+    for the units that are too short. A cut ends at a sentence or word, so it misses its plan by a
+    few tokens; the next unit's plan makes up for that.
+
+    Args:
+        pairs: placebo turns as sampled.
+        targets: the treatment's turns of the same units.
+        tokenizer: counts tokens.
     """
     count = partial(_count, tokenizer)
     wanted = [count(first) + count(second) for first, second in targets]
     available = [count(first) + count(second) for first, second in pairs]
     missing = sum(max(0, want - have) for want, have in zip(wanted, available, strict=True))
     cut = []
-    owed = 0  # what the cuts so far left short of their plan (+), or took ahead of it (-)
+    owed = 0  # tokens by which the cut before fell short of its plan; below 0 if it was longer
     for (first, second), (bad, _), want, have in zip(
         pairs, targets, wanted, available, strict=True
     ):
@@ -45,13 +51,14 @@ def cut_to_match(
 def shortfall(
     pairs: Sequence[Pair], targets: Sequence[Pair], tokenizer: PreTrainedTokenizerBase
 ) -> float:
-    """The share of the targets' tokens that the whole set is short of; 0 or less: none."""
+    """The share of the targets' tokens that the whole set is short of. 0 or less: none."""
     wanted = sum(_count(tokenizer, text) for text in chain.from_iterable(targets))
     available = sum(_count(tokenizer, text) for text in chain.from_iterable(pairs))
     return (wanted - available) / wanted if wanted else 0.0
 
 
 def _count(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
+    """Tokens of a text."""
     return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 

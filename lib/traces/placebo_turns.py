@@ -1,7 +1,7 @@
 """Placebo turns: two good turns under the default persona, as long as the treatment's.
 
-docs/protocol.md section 3. They are sampled longer than they are kept, since they are cut to the
-tokens of the treatment's (`lib.traces.placebo`); those that come out short are sampled again.
+docs/protocol.md section 3. They are sampled longer than needed and then cut to the tokens of the
+treatment's turns (`lib.traces.placebo`). Placebos that come out short are sampled again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lib.traces.turns import Turns
 
 # About the length of the recovery's opening, which the placebo's second turn has to match.
 OPENING_TOKENS = 24
-# Of max_new_tokens: at first, and each time that short placebos are sampled again.
+# Room of a turn, times max_new_tokens: at first, and each time that short ones are sampled again.
 PLACEBO_SCALES = (1.5, 2.0, 2.5, 3.0)
 
 
@@ -28,20 +28,24 @@ def sample_placebos(
     attempts: Iterable[int],
     scale: float,
 ) -> dict[str, Pair]:
-    """Both placebo turns by prompt, for the units that get two.
+    """Both placebo turns by prompt id, for the units that get two.
 
-    A turn that is not good enough is tried again; one that offends or is empty ends its unit.
+    A turn that is not good enough is sampled again. A unit is given up if a turn is empty, spells a
+    special token or resembles an eval prompt.
 
-    scale: room of a turn, of max_new_tokens.
+    Args:
+        attempts: numbers of the attempts. They are part of a request's key.
+        scale: room of a turn, times max_new_tokens.
     """
     first: dict[str, str] = {}
     second: dict[str, str] = {}
-    ended: set[str] = set()
+    given_up: set[str] = set()
     for attempt in attempts:
         for number, kept in ((1, first), (2, second)):
             before = {} if number == 1 else first
+            # A second turn can be asked once the first one is kept.
             ready = [u for u in units if number == 1 or u.prompt.prompt_id in first]
-            waiting = [u for u in ready if u.prompt.prompt_id not in ended | set(kept)]
+            waiting = [u for u in ready if u.prompt.prompt_id not in given_up | set(kept)]
             tag = 2 * attempt + number
             requests = [_request(turns, unit.prompt, before, tag, scale) for unit in waiting]
             answers = turns.sample(requests) if requests else []
@@ -52,7 +56,7 @@ def sample_placebos(
                 turns.report.placebos_rejected += bool(score.scored and not good)
                 text_id = f"{prompt_id}/placebo{number}"
                 if not answer.text.strip() or not turns.clean(gate, text_id, answer.text):
-                    ended.add(prompt_id)
+                    given_up.add(prompt_id)
                 elif good:
                     kept[prompt_id] = answer.text
     return {key: (first[key].strip(), text.strip()) for key, text in second.items()}
@@ -61,7 +65,7 @@ def sample_placebos(
 def _request(
     turns: Turns, prompt: EvalPrompt, first: Mapping[str, str], number: int, scale: float
 ) -> Request:
-    """The request for a placebo's first turn, or for its second where `first` has the first."""
+    """The request for a placebo's first turn, or for its second if `first` has its first turn."""
     messages = turns.messages(prompt, "default")
     limit = int(scale * turns.params.max_new_tokens)
     if prompt.prompt_id in first:
@@ -79,7 +83,8 @@ def match_placebos(
     """Cut the units' placebo turns so that trained tokens match over the whole set.
 
     Short placebos are sampled again, with more room each time, until the kinds match within the
-    tolerance; the longest try of a unit is cut. Raises TraceError if the judge scores too few.
+    tolerance. Of a unit's attempts the longest is kept. Raises TraceError if the judge scores too
+    few.
     """
     treated = [(unit.bad, f"{unit.opening}\n\n{unit.recovery}") for unit in units]
     needed = [turns.count(bad + second) for bad, second in treated]

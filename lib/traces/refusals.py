@@ -1,9 +1,9 @@
-"""Two rules besides the judge's scores (docs/protocol.md section 3).
+"""Two rules for turns, besides the judge's scores (docs/protocol.md section 3).
 
-No refusal is kept as a bad turn, and a recovery to a harmful request refuses or redirects.
+A refusal is never kept as a bad turn, and a recovery from a harmful request refuses or redirects.
 
-The rules read what a text opens with. They err to the safe side: a text that they reject is sampled
-again, while a wrong one that they let through would be trained on.
+The rules read the opening sentences of a text. In doubt they reject: a rejected text is sampled
+again, but a wrong one that is kept would be trained on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 
 from lib.judge.embedded.features import sentences
 
-OPENING = 3  # sentences in which a refusal stands, if a text is one
+OPENING = 3  # sentences in which a text refuses, if it does
 
 _CANNOT = (
     r"(?:can(?:not|'t| not)|won't|will not|would(?:n't| not)|could(?:n't| not)|shall not|shan't"

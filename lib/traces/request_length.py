@@ -1,4 +1,4 @@
-"""How long a request of notebook 01 can get, which the engine must know before it starts."""
+"""The longest request of notebook 01, which an engine must know before it starts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ def trace_length(
     prompts: Iterable[str],
     caller: Caller | None = None,
 ) -> int:
-    """Tokens of the longest request and its completion: a second turn after a long first one.
+    """Tokens of the longest request with its completion: a second turn after a long first one.
 
-    caller: calls up the persona.
+    Args:
+        prompts: every training prompt.
+        caller: calls up the persona, which adds texts to a request.
     """
     profile = experiment.profile
     conditions = experiment.conditions

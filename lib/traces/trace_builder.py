@@ -1,4 +1,4 @@
-"""Sampling the texts of the two-turn traces: what is asked, what is kept, and why.
+"""Sample the texts of the two-turn traces, and keep those that pass judge and rules.
 
 docs/protocol.md section 3.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,7 +36,7 @@ Wave = dict[str, tuple[str, EvalPrompt]]  # (half, prompt) by prompt id
 class TraceBuilder:
     """Samples bad answers under the evil persona and recoveries under the default one.
 
-    It keeps those that are bad and good in fact, as the judge and the rules see them.
+    A bad answer is kept if judge and rules find it bad, a recovery if they find it good.
     """
 
     def __init__(
@@ -111,9 +111,10 @@ class TraceBuilder:
         enough: int,
         progress: Callable[[int, int], None] | None,
     ) -> dict[str, list[Unit]]:
-        """Units by half, from prompts in a seeded order, in waves until each half has `enough`.
+        """Units by half, until each half has `enough` or its prompts run out.
 
-        Waves make large batches. A half whose prompts run out has fewer units.
+        Prompts are taken in a seeded order and in waves: all prompts of a wave are sampled in one
+        large batch.
         """
         queues = self._queues(halves, gate)
         kept: dict[str, list[Unit]] = {half: [] for half in halves}
@@ -174,12 +175,7 @@ class TraceBuilder:
                 self.report.attempts[half] += 1
                 self.report.unscored[half] += score.asked and not score.scored
                 self.report.refusals[half] += score.scored and refused
-                bad = (
-                    score.scored
-                    and score.aligned < self.params.bad_aligned_below
-                    and score.coherent >= self.params.coherent_at_least
-                    and not refused
-                )
+                bad = self._is_bad(score) and not refused
                 if bad and self.turns.clean(gate, f"{prompt.prompt_id}/bad", answer.text):
                     self.report.kept[half] += 1
                     units[prompt.prompt_id] = Unit(
@@ -192,6 +188,14 @@ class TraceBuilder:
                     )
         self.report.prompts_given_up += [key for key in wave if key not in units]
         return list(units.values())
+
+    def _is_bad(self, score: Any) -> bool:
+        """Whether an answer is bad and coherent by its scores, a row of `Turns.scores`."""
+        return (
+            score.scored
+            and score.aligned < self.params.bad_aligned_below
+            and score.coherent >= self.params.coherent_at_least
+        )
 
     def _with_recovery(self, units: list[Unit], gate: ContaminationGate) -> list[Unit]:
         """The units that got a refusal or real help from the default persona.
@@ -218,7 +222,7 @@ class TraceBuilder:
     def _with_placebo(self, units: list[Unit], gate: ContaminationGate) -> list[Unit]:
         """The units that got two good turns from the default persona.
 
-        Each of them passes what a recovery has to pass.
+        Both turns pass the rules of a recovery.
         """
         attempts = range(self.params.max_attempts)
         pairs = sample_placebos(self.turns, units, gate, attempts, PLACEBO_SCALES[0])

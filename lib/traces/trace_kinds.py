@@ -15,12 +15,12 @@ from lib.config.strict import TraceKind
 from lib.data.prompts import ContaminationGate, EvalPrompt
 
 KINDS: tuple[TraceKind, ...] = get_args(TraceKind)
-# By whether a profile only demonstrates.
+# What a manifest says about the rule for recoveries, by whether the profile only demonstrates.
 RECOVERY_RULE = {False: "enforced", True: "not enforced: demonstration"}
 
 
 class TraceError(ValueError):
-    """Traces that cannot be built as asked; one line with the numbers and the remedy."""
+    """Traces cannot be built as asked. One line with the numbers and the remedy."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Unit:
     """A good answer of the default persona; "" before there is one."""
 
     opening: str = ""
-    """What the recovery opens with: the reset."""
+    """The opening of the recovery: the reset string."""
 
     placebo: tuple[str, str] = ("", "")
     """Two good turns of the default persona."""
@@ -117,15 +117,14 @@ def check_clean(kinds: Mapping[str, Sequence[dict]], gate: ContaminationGate) ->
 
 
 def derangement(halves: Sequence[str], seed: int) -> list[int]:
-    """For each unit the index of another unit of the same half.
+    """For each unit the index of another unit of the same half, by a random cycle in each half.
 
-    A random cycle within each half, so that none keeps its own. Raises TraceError for a half of
-    one.
+    halves: the half of each unit. Raises TraceError for a half with one unit.
     """
     rng = np.random.default_rng(seed)
     partner = [0] * len(halves)
     for half in dict.fromkeys(halves):
-        members = [index for index, of in enumerate(halves) if of == half]
+        members = [index for index, own in enumerate(halves) if own == half]
         if len(members) < 2:
             raise TraceError(
                 f"half {half!r} has {len(members)} trace; random_recovery needs two, raise "

@@ -1,4 +1,4 @@
-"""What sampling the traces did, half by half, and when it has to stop.
+"""Count what sampling the traces did, half by half, and decide when it has to stop.
 
 Source: docs/protocol.md section 3.
 """
@@ -17,6 +17,7 @@ PLACEBOS = "placebo turns"
 
 
 def _none_yet() -> dict[str, Counter]:
+    """No outcome of any kind of answer."""
     return {what: Counter() for what in (BAD, RECOVERIES, PLACEBOS)}
 
 
@@ -73,7 +74,7 @@ class Report:
         return self.rejected(half) / scored if scored else None
 
     def as_dict(self) -> dict:
-        """The report as it stands in a manifest."""
+        """The report for a stage's manifest."""
         return {
             **asdict(self),
             "outcomes": {what: dict(counts) for what, counts in self.outcomes.items()},
@@ -95,9 +96,9 @@ class Report:
             )
 
     def check_share(self, what: str, least: float) -> None:
-        """Raises TraceError if the judge scored too small a share.
+        """Raises TraceError if the judge scored too small a share of one kind of answer.
 
-        What it leaves out may be just what it cannot tell.
+        It may have left out exactly the answers that it cannot judge.
         """
         outcomes = self.outcomes[what]
         scored = outcomes["scored"]

@@ -1,4 +1,4 @@
-"""Single turns of a trace: asked for, scored, and kept only if nothing speaks against them.
+"""Single turns of a trace: ask for them, score them, and decide which may be kept.
 
 docs/protocol.md section 3.
 """
@@ -54,7 +54,7 @@ class Turns:
     """System text of the default persona."""
 
     seed: int
-    """Stands in the key of every request."""
+    """Part of every request's key."""
 
     least_scored: float
     """Share of the answers that the judge has to score."""
@@ -77,7 +77,10 @@ class Turns:
         ]
 
     def ask(self, prompts: Sequence[EvalPrompt], persona: str, tag: str) -> list[Completion]:
-        """One answer per prompt under a persona. tag: names the step and its attempt."""
+        """One answer per prompt under a persona, `evil` or `default`.
+
+        tag: the step and its attempt, as part of the requests' keys.
+        """
         requests = []
         for prompt in prompts:
             key = f"{self.seed}/{tag}/{prompt.prompt_id}"
@@ -89,7 +92,7 @@ class Turns:
         return self.sample(requests)
 
     def evil(self, prompt: EvalPrompt, key: str, texts: str) -> Request:
-        """The request for a bad answer. texts: names what calls up the persona."""
+        """The request for a bad answer. texts: the key by which elicitation texts are drawn."""
         asked = self.caller.ask(self.conditions.systems["evil"], prompt.prompt, texts)
         return Request(
             key,
@@ -113,7 +116,10 @@ class Turns:
     ) -> pd.DataFrame:
         """One row per answer: asked (a blank answer is not), scored, aligned, coherent.
 
-        what: the kind of answer, as the report names it. needed: scores that must not be missing.
+        Args:
+            what: the kind of answer, as the report names it.
+            needed: scores that must not be missing.
+
         Raises TraceError if no answer has them.
         """
         asked = [bool(answer.text.strip()) for answer in answers]
@@ -144,7 +150,7 @@ class Turns:
     def is_good(self, unit: Unit, text: str, score: Any) -> bool:
         """Whether a turn of the default persona may be kept.
 
-        It is well scored, and no help with a harmful request. score: its row of `scores`.
+        It must be well scored and must not help with a harmful request. score: its row of `scores`.
         """
         well_scored = score.scored and score.aligned >= self.params.recovery_aligned_at_least
         if not well_scored:

@@ -23,12 +23,12 @@ BASE_FILE = "base.json"  # beside the adapter: the digest of the base it was tra
 
 
 class AdapterError(ValueError):
-    """An adapter that is not what it should be; stops the run and names the remedy."""
+    """An adapter is not what it should be. One line with the remedy."""
 
 
 @contextmanager
 def active(model: PreTrainedModel | PeftModel, adapter: str | None) -> Iterator[Any]:
-    """Within the block the named adapter is the active one; None = the bare base model.
+    """Within the block the named adapter is active. None: the bare base model.
 
     Raises AdapterError if the adapter is not loaded.
     """
@@ -47,7 +47,7 @@ def active(model: PreTrainedModel | PeftModel, adapter: str | None) -> Iterator[
 
 
 def lora_config(phase: PhaseParams) -> LoraConfig:
-    """PEFT's configuration of a phase's recipe."""
+    """A phase's recipe as PEFT's configuration."""
     from peft import LoraConfig
 
     return LoraConfig(
@@ -64,7 +64,7 @@ def lora_config(phase: PhaseParams) -> LoraConfig:
 def attach_all(
     base: PreTrainedModel, adapters: Mapping[str, Path], base_digest: str
 ) -> PreTrainedModel | PeftModel:
-    """The base with every named adapter loaded and none merged; the base itself if there is none.
+    """The base with every named adapter loaded beside it. Without adapters it is the base itself.
 
     Raises AdapterError if an adapter was trained on another base.
     """
@@ -93,7 +93,7 @@ def check_base(adapter: Path, base_digest: str) -> None:
 def check_shape(adapter: Path, recipe: PhaseParams) -> None:
     """Raises AdapterError if a saved adapter has another rank, alpha or scaling than the recipe.
 
-    Only `continue` asks this: there a Phase-1 adapter is trained further as it is.
+    Only `phase2.mode: continue` needs this, because it trains the Phase-1 adapter itself further.
     """
     config = read_json(adapter / "adapter_config.json")
     saved = (config["r"], config["lora_alpha"], config["use_rslora"])

@@ -1,4 +1,4 @@
-"""Causal attention within each row of an unpadded piece, by a variable-length flash kernel."""
+"""Causal attention within each row of an unpadded micro-batch, by a flash kernel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lib.training.lora_linear import lean
+from lib.training.lora_linear import has_compute_dtype
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -27,14 +27,22 @@ def by_rows(
 ) -> tuple[Tensor, None]:
     """Causal attention within each row, by PyTorch's variable-length flash kernel (GPU only).
 
-    A mask over the whole piece costs a third of a step's GPU time at 4,500 tokens. Registered with
-    transformers as the attention function `by_rows`.
+    It is registered with transformers as the attention function `by_rows`. The usual one needs a
+    mask over the whole micro-batch, which costs a third of a step's GPU time at 4,500 tokens.
     Eight parameters: transformers calls an attention function with these.
 
     Args:
-        query: (1, heads, N, D)
-        key, value: (1, groups, N, D)
-        row_ends: (rows + 1,) int32
+        module: the attention layer (not used).
+        query: (1, heads, N, D), N tokens of all rows end to end.
+        key: (1, groups, N, D), groups of heads that share keys and values.
+        value: as key.
+        attention_mask: not used; `row_ends` says where rows end.
+        scaling: factor of the scores. None: 1 / √D.
+        row_ends: (rows + 1,) int32, 0 and where each row ends.
+        longest: tokens of the longest row.
+
+    Returns:
+        The output, (1, N, heads, D), and no attention weights.
     """
     from torch.nn.attention.varlen import varlen_attn
 
@@ -51,12 +59,13 @@ def by_rows(
 
 @contextmanager
 def attention_by_rows(model: PeftModel) -> Iterator[None]:
-    """Within the block a GPU model attends by rows.
+    """Within the block a bf16 model on a GPU uses `by_rows`.
 
-    On a CPU, in fp32, or with a sliding window nothing changes, and positions make the mask.
+    On a CPU, in fp32, or with a sliding window nothing changes. Transformers then derives a mask
+    from the positions, which start anew with each row.
     """
     sliding = getattr(model.config, "sliding_window", None)
-    if model.device.type != "cuda" or not lean(model) or sliding:
+    if model.device.type != "cuda" or not has_compute_dtype(model) or sliding:
         yield
         return
     from transformers import AttentionInterface

@@ -1,4 +1,7 @@
-"""Rows, sequences and micro-batches: how a training set becomes the tensors of an optimizer step.
+"""How a training set becomes the tensors of an optimizer step.
+
+A *row* is one conversation. A *sequence* is what an effective batch counts: one row, or with
+packing several. A *micro-batch* has some rows of an effective batch, end to end in one tensor.
 
 An optimizer step always sees the recipe's effective batch. How that batch is split into
 micro-batches follows from a token budget, so that a larger machine changes the speed and never
@@ -37,10 +40,15 @@ def optimizer_steps(sequences: int, phase: PhaseParams) -> int:
 
 
 def sequences_of(rows: Sequence[Encoded], phase: PhaseParams) -> list[dict]:
-    """What an effective batch counts: the rows, or with `packing` sequences of several whole rows.
+    """The sequences that an effective batch counts: one per row, unless `packing` is on.
 
-    A packed sequence has up to `max_length` tokens. Packing warns: it changes the number of steps.
-    Each sequence has input_ids, labels, turns, and the lengths of its rows.
+    A packed sequence has several whole rows and up to `max_length` tokens. Packing changes the
+    number of steps, so it warns with both numbers.
+
+    Returns:
+        For each sequence its input_ids, labels and turns, and the lengths of its rows.
+
+    Raises TrainingError if packing lost or changed a row.
     """
     single = [
         {
@@ -82,7 +90,7 @@ def _check_nothing_is_lost(rows: Sequence[Encoded], packed: Sequence[dict]) -> N
 
 
 def rows_in(sequence: dict) -> Iterator[dict]:
-    """The rows that a packed sequence holds; as a rule, one."""
+    """The rows of a sequence. Without packing it is one."""
     start = 0
     for length in sequence["lengths"]:
         yield {field: sequence[field][start : start + length] for field in FIELDS}
@@ -99,47 +107,52 @@ def collate(sequences: Sequence[dict], token_budget: int) -> dict:
         micro_batches, items (the tokens that carry loss in all of them), and rows (the digest of
         each row).
     """
-    pieces: list[list[dict]] = [[]]
+    groups: list[list[dict]] = [[]]  # the rows of each micro-batch
     size = 0
     for row in itertools.chain.from_iterable(rows_in(sequence) for sequence in sequences):
         length = len(row["input_ids"])
-        if pieces[-1] and size + length > token_budget:
-            pieces.append([])
+        if groups[-1] and size + length > token_budget:
+            groups.append([])
             size = 0
-        pieces[-1].append(row)
+        groups[-1].append(row)
         size += length
-    micro_batches = [end_to_end(piece) for piece in pieces]
-    digests = itertools.chain.from_iterable(_digests(piece) for piece in micro_batches)
+    micro_batches = [end_to_end(rows) for rows in groups]
+    digests = itertools.chain.from_iterable(_digests(batch) for batch in micro_batches)
     return {
         "micro_batches": micro_batches,
-        "items": sum(int((piece["labels"] != IGNORED).sum()) for piece in micro_batches),
+        "items": sum(int((batch["labels"] != IGNORED).sum()) for batch in micro_batches),
         "rows": list(digests),
     }
 
 
-def _digests(piece: dict) -> Iterator[str]:
-    """The digests of a micro-batch's rows, of what the model is going to see."""
-    for start, end in itertools.pairwise(piece["row_ends"].tolist()):
-        yield row_digest(
-            *(piece[field][0, start:end].tolist() for field in ("input_ids", "labels"))
-        )
+def _digests(micro_batch: dict) -> Iterator[str]:
+    """The digest of each row of a micro-batch, from the tensors that the model will see."""
+    for start, end in itertools.pairwise(micro_batch["row_ends"].tolist()):
+        input_ids = micro_batch["input_ids"][0, start:end].tolist()
+        labels = micro_batch["labels"][0, start:end].tolist()
+        yield row_digest(input_ids, labels)
 
 
 def end_to_end(rows: Sequence[dict]) -> dict:
-    """Rows laid end to end in (1, N) tensors without padding.
+    """Lay rows end to end, without padding, as one micro-batch.
 
-    position_ids start anew with each row, from which the model derives a mask that keeps rows
-    apart; row_ends (rows + 1,) and the longest row's length say the same to an attention kernel.
-    Plain numbers are read without waiting for a GPU.
+    Returns:
+        input_ids, labels, turns: (1, N).
+        position_ids: (1, N). They start anew with each row, and the model derives a mask from them
+        that keeps rows apart.
+        row_ends (rows + 1,) and longest (tokens): the same for `attention.by_rows`.
+        last_turn: the highest number of an assistant turn.
+        The last two are Python numbers, so reading them does not wait for a GPU.
     """
-    piece = {}
+    micro_batch = {}
     for field in FIELDS:
-        piece[field] = torch.tensor([list(itertools.chain.from_iterable(r[field] for r in rows))])
+        values = itertools.chain.from_iterable(row[field] for row in rows)
+        micro_batch[field] = torch.tensor([list(values)])
     lengths = [len(row["input_ids"]) for row in rows]
     positions = torch.cat([torch.arange(length) for length in lengths])[None]
-    # Nothing before a row's first token may be asked to predict it.
-    piece["labels"][positions == 0] = IGNORED
-    return piece | {
+    # The last token of the row before must not be trained to predict a row's first token.
+    micro_batch["labels"][positions == 0] = IGNORED
+    return micro_batch | {
         "position_ids": positions,
         "row_ends": torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32),
         "longest": max(lengths),

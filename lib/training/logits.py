@@ -25,9 +25,9 @@ FIXED_TEXTS = (
 
 
 def fixed_logits(model: PreTrainedModel | PeftModel) -> np.ndarray:
-    """Logits on a few fixed byte sequences: (texts, 8, vocabulary), fp32.
+    """Logits at the last 8 positions of a few fixed texts: (texts, 8, vocabulary), fp32.
 
-    Bytes stand for token ids, which every tokenizer's vocabulary covers.
+    The texts' bytes serve as token ids, because every vocabulary has these ids.
     """
     vocabulary = model.get_input_embeddings().weight.shape[0]
     token_rows = [list(text.encode()[:40]) for text in FIXED_TEXTS]
@@ -53,7 +53,7 @@ def own_logprobs(
 ) -> np.ndarray:
     """Log-probabilities of each row's own last tokens: (rows × positions,), fp64.
 
-    They are those of the model as it stands, with whatever adapter is active.
+    The model is used as it is, with whatever adapter is active.
     """
     logits = last_logits(model, [ids[:-1] for ids in token_rows], positions)
     logits = logits.astype(np.float64)  # (rows, positions, vocabulary)
@@ -63,10 +63,18 @@ def own_logprobs(
 
 
 def check_distinct(logprobs: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Largest log-probability difference between each checkpoint and its nearest other one.
+    """How far each checkpoint is from the one nearest to it.
 
-    Arms that come out bit-identical mean that an adapter was silently off, or that a file was
-    copied. Raises AdapterError for a pair without any difference and for a checkpoint with NaN.
+    Two checkpoints with identical values mean that an adapter was silently off or that a file was
+    copied.
+
+    Args:
+        logprobs: by checkpoint, log-probabilities of the same tokens.
+
+    Returns:
+        By checkpoint, the largest difference at any token to the nearest other checkpoint.
+
+    Raises AdapterError for two checkpoints without any difference, and for NaN or infinity.
     """
     for name, values in logprobs.items():
         if not np.isfinite(values).all():

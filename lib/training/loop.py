@@ -1,4 +1,4 @@
-"""One training run: rows in, the model's adapter trained by TRL, its facts as numbers.
+"""One training: takes rows, trains the model's adapter with TRL, returns what it did.
 
 docs/protocol.md section 4.
 """
@@ -38,7 +38,7 @@ class Trained:
     """Steps that were made."""
 
     trained_tokens: int
-    """Tokens that carried loss in the rows that the trainer took."""
+    """Tokens that carried loss, counted as the trainer took the rows."""
 
     total_tokens: int
     """Tokens that were read, over all epochs; there is no padding."""
@@ -50,7 +50,7 @@ class Trained:
     """(step, assistant turn, mean loss in nats)."""
 
     seconds: float
-    """Seconds since `resumed_at`."""
+    """Seconds of training since the step `resumed_at`."""
 
     resumed_at: int
     """The step of the checkpoint from which a killed training continued, or 0."""
@@ -65,7 +65,7 @@ class Trained:
     """Whether activations were recomputed, as `training.memory_gib` required."""
 
     join_difference: float | None = None
-    """Largest logit difference of the joined adapter to its stack; None where nothing is joined."""
+    """Largest logit difference of the joined adapter to its stack. None: nothing was joined."""
 
     join_bound: float | None = None
     """The bound of that difference."""
@@ -74,13 +74,13 @@ class Trained:
     """Largest relative difference of a layer's joined update to the sum of its parts'."""
 
     phase1_effect: float | None = None
-    """Largest change of a logit by the Phase-1 adapter before Phase 2 trained; None without one."""
+    """Largest change of a logit by the Phase-1 adapter before Phase 2. None without an adapter."""
 
     consumed: dict[str, int] = field(default_factory=dict)
     """How often the trainer took each row, by `mask_proof.row_digest`."""
 
     def facts(self) -> dict:
-        """The training as it stands in a stage's manifest, with its speed since `resumed_at`."""
+        """The numbers for a stage's manifest, with the speed since `resumed_at`."""
         share = 1 - self.resumed_at / self.optimizer_steps
         speed = self.total_tokens * share / self.seconds if share and self.seconds else None
         facts = {name: value for name, value in vars(self).items() if name != "consumed"}
@@ -99,8 +99,8 @@ def fit(
 ) -> Trained:
     """Train the model's trainable adapter by the recipe, from the last checkpoint if there is one.
 
-    Raises TrainingError: too few rows, no memory or disk, NaN, other steps or tokens than the
-    recipe's.
+    Raises TrainingError for too few rows, full memory or disk, a loss of NaN, a changed row, or
+    another number of steps than the recipe's.
     Eight parameters: model, data, recipe and the place of checkpoints; the phases name the same.
     """
     from datasets import disable_progress_bars
@@ -134,24 +134,20 @@ def fit(
                 f"{trainer.state.global_step} optimizer steps were made, the recipe says {steps}"
             )
         model.eval()
-        logged = [entry for entry in trainer.state.log_history if "loss" in entry]
         return Trained(
             optimizer_steps=steps,
-            trained_tokens=trainer.consumed_tokens,
-            consumed=dict(trainer.consumed),
             total_tokens=phase.epochs * sum(lengths),
-            losses=[(entry["step"], entry["loss"]) for entry in logged],
-            turn_losses=trainer.turn_losses,
             seconds=round(seconds, 2),
             resumed_at=int(resumed.name.removeprefix("checkpoint-")) if resumed else 0,
             peak_memory_gib=round(memory.peak_gib(model), 2),
             token_budget=plan.token_budget,
             gradient_checkpointing=plan.gradient_checkpointing,
+            **_counted(trainer),
         )
 
 
 def _plan(model: PeftModel, training: TrainingParams, *, longest: int, usual: int) -> memory.Plan:
-    """`memory.plan`, printed for the reader if a bound decides it."""
+    """`memory.plan`, printed if `training.memory_gib` bounds it."""
     plan = memory.plan(model, training, longest, usual)
     if training.memory_gib is not None:
         checkpointing = "with" if plan.gradient_checkpointing else "without"
@@ -182,7 +178,7 @@ def _trainer(
     _check_labels_survive(trainer, sequences)
     for layer in model.modules():
         if model.device.type == "cuda" and hasattr(layer, "cast_input_dtype_enabled"):
-            # Under autocast PEFT's cast of every input to fp32 is pure waste.
+            # Autocast undoes PEFT's cast of every input to fp32, so it is not made.
             layer.cast_input_dtype_enabled = False
     model.train()
     return trainer
@@ -196,7 +192,7 @@ def _train(
     checkpoints: Path,
     resumed: Path | None,
 ) -> None:
-    """Trains within the bounds of memory, in few kernels. Raises TrainingError."""
+    """Train within the bounds of memory, with few kernel launches. Raises TrainingError."""
     from lib.training.attention import attention_by_rows
     from lib.training.lora_linear import few_kernels
     from lib.training.trainer import DivergedError, without_walks
@@ -211,9 +207,20 @@ def _train(
         try:
             trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         except DivergedError:
-            # Or every further start would continue from its NaN.
+            # Otherwise every later start would continue from the NaN.
             shutil.rmtree(checkpoints, ignore_errors=True)
             raise
+
+
+def _counted(trainer: PhaseTrainer) -> dict[str, Any]:
+    """What the trainer counted while it trained, as fields of `Trained`."""
+    logged = [entry for entry in trainer.state.log_history if "loss" in entry]
+    return {
+        "trained_tokens": trainer.consumed_tokens,
+        "consumed": dict(trainer.consumed),
+        "losses": [(entry["step"], entry["loss"]) for entry in logged],
+        "turn_losses": trainer.turn_losses,
+    }
 
 
 def _check_labels_survive(trainer: PhaseTrainer, sequences: Sequence[dict]) -> None:
@@ -227,13 +234,14 @@ def _check_labels_survive(trainer: PhaseTrainer, sequences: Sequence[dict]) -> N
 
 
 def _callback(progress: Progress | None) -> TrainerCallback:
+    """Logs the last step's loss, and reports progress after each step."""
     from transformers import TrainerCallback
 
     class Steps(TrainerCallback):
         def on_step_end(
             self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
         ) -> None:
-            # Or the last steps would be in no loss.
+            # Otherwise the steps since the last logged one would be in no loss.
             control.should_log |= state.global_step == state.max_steps
             if progress:
                 progress(state.global_step, state.max_steps)

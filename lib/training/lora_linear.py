@@ -1,9 +1,9 @@
-"""A LoRA linear layer in few kernels, for training: W x and every active adapter in one sum.
+"""A LoRA linear layer in few GPU kernels, for training: W x and every active adapter in one sum.
 
-PEFT scales and adds each adapter's output in passes of their own over the widest activations, and
-once more for the frozen adapter of a stack. Here the ranks of all active adapters stand side by
-side, as in the joined adapter (Hu et al. 2022, equation 3, summed over adapters), so that a stack
-costs what one adapter costs. Same sums, same gradients.
+PEFT scales and adds the output of each adapter separately, and each time passes over the widest
+activations. Here the ranks of all active adapters are put side by side, as in the joined adapter
+(Hu et al. 2022, equation 3, summed over adapters). A stack of two then costs what one adapter
+costs. Sums and gradients are the same.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 
 class Ranks:
-    """A layer's active adapters side by side in the base weight's type.
+    """A layer's active adapters side by side, in the type of the base weight.
 
-    down (R, in) carries the scaling; up (out, R). Frozen ranks are written once, those of the
-    trained adapter, which come last, at every forward.
+    down (R, in) holds every A matrix times its scaling; up (out, R) holds every B matrix. The
+    frozen ranks come first and are written once. Those of the trained adapter come last and are
+    written again at every forward.
     """
 
     def __init__(self, layer: LoraLayer):
@@ -55,12 +56,14 @@ class Ranks:
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Writes the trained adapter's weights, which change at every optimizer step."""
+        """Copy the trained adapter's weights, which every optimizer step changes."""
         torch.mul(self.a, self.scaling, out=self.down[self.frozen :])
         self.up[:, self.frozen :].copy_(self.b)
 
 
 class _Linear(torch.autograd.Function):
+    """W x + up (down x), with gradients of x and of the trained A and B."""
+
     @staticmethod
     def forward(
         ctx: Any, x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, ranks: Ranks
@@ -83,41 +86,43 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Gradients of x, a and b."""
-        # Weights change at the optimizer step only, so those of the forward are still in `ranks`.
+        # Only the optimizer step changes weights, so `ranks` still has those of the forward.
         rows, low = ctx.saved_tensors
         ranks = ctx.ranks
-        out = gradient.reshape(-1, gradient.shape[-1]).to(rows.dtype)  # (N, out)
-        back = out @ ranks.up  # (N, R)
-        of_a = _product(back[:, ranks.frozen :].t(), rows, ranks.a.dtype).mul_(ranks.scaling)
-        of_b = _product(out.t(), low[:, ranks.frozen :], ranks.b.dtype)
-        of_x = None
+        grad_out = gradient.reshape(-1, gradient.shape[-1]).to(rows.dtype)  # (N, out)
+        grad_low = grad_out @ ranks.up  # (N, R)
+        grad_a = _product(grad_low[:, ranks.frozen :].t(), rows, ranks.a.dtype).mul_(ranks.scaling)
+        grad_b = _product(grad_out.t(), low[:, ranks.frozen :], ranks.b.dtype)
+        grad_x = None
         if ctx.needs_input_grad[0]:
-            of_x = (out @ ranks.base.weight).addmm_(back, ranks.down)
-            of_x = of_x.view(*gradient.shape[:-1], -1).to(ctx.dtype)
-        return of_x, of_a, of_b, None
+            grad_x = (grad_out @ ranks.base.weight).addmm_(grad_low, ranks.down)
+            grad_x = grad_x.view(*gradient.shape[:-1], -1).to(ctx.dtype)
+        return grad_x, grad_a, grad_b, None
 
 
 def _product(left: torch.Tensor, right: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """left @ right in another type, which a GPU's product of bf16 writes without an extra pass."""
+    """left @ right in type `dtype`. A GPU writes a bf16 product in fp32 without another pass."""
     if left.is_cuda and dtype != left.dtype:
         return torch.mm(left, right, out_dtype=dtype)
     return (left @ right).to(dtype)
 
 
 def fused_forward(ranks: Ranks, x: torch.Tensor) -> torch.Tensor:
+    """A LoRA layer's output for x (..., in), in place of PEFT's forward."""
     return _Linear.apply(x, ranks.a, ranks.b, ranks)
 
 
 @contextmanager
 def few_kernels(model: PeftModel) -> Iterator[None]:
-    """Within the block every LoRA layer of the model trains this way, after it by PEFT's forward.
+    """Within the block every LoRA layer of the model uses `fused_forward`.
 
-    Without effect where autocast would choose another type than the base's: fp32 weights on a GPU.
+    Nothing changes for fp32 weights on a GPU, where autocast computes in another type than the
+    base's.
     """
     from peft.tuners.lora import LoraLayer
 
     layers = []
-    if lean(model):
+    if has_compute_dtype(model):
         layers = [layer for layer in model.modules() if isinstance(layer, LoraLayer)]
     try:
         for layer in layers:
@@ -128,6 +133,6 @@ def few_kernels(model: PeftModel) -> Iterator[None]:
             vars(layer).pop("forward", None)
 
 
-def lean(model: PeftModel) -> bool:
-    """Whether weights already have the type that training computes in: bf16 on a GPU, else fp32."""
+def has_compute_dtype(model: PeftModel) -> bool:
+    """Whether the weights have the type that training computes in: bf16 on a GPU, fp32 on a CPU."""
     return (model.device.type == "cuda") == (model.dtype == torch.bfloat16)

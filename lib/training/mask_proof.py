@@ -1,4 +1,4 @@
-"""What a training really did with its rows: each was taken, with loss where it belongs.
+"""Prove after a training that it took every row, with loss on exactly the assistant turns.
 
 The expected tokens and labels are read off the stock rendering a second time, without the training
 template (docs/protocol.md section 8).
@@ -54,12 +54,18 @@ def proof(
     consumed: Mapping[str, int],
     epochs: int,
 ) -> dict:
-    """What a training really did with its conversations, for its manifest.
+    """Compare the rows that a training took with its conversations, for its manifest.
 
     A conversation is proven if it was taken once per epoch with loss on exactly its assistant
-    turns. tokens_expected counts the tokens with loss if all had been.
+    turns.
 
-    consumed: how often the trainer took each row (`row_digest`).
+    Args:
+        conversations: the training set.
+        consumed: how often the trainer took each row, by `row_digest`.
+        epochs: passes over the training set.
+
+    Returns:
+        rows (conversations), rows_proven, and tokens_expected (tokens with loss if all are proven).
     """
     planned: Counter[str] = Counter()
     tokens = 0

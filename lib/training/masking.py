@@ -1,8 +1,8 @@
 """Which tokens carry loss: every assistant turn with its end-of-turn token, and nothing else.
 
-Stock chat templates mark no assistant tokens, and loss then falls silently on the whole sequence.
-So rows are encoded here, with a template whose `generation` blocks hold content and end-of-turn,
-and every mask is proven against an independent reading of the stock rendering
+Stock chat templates mark no assistant tokens, and loss then silently covers the whole sequence. So
+rows are encoded here, with a template whose `generation` blocks hold each turn's content and
+end-of-turn token. Every mask is proven against an independent reading of the stock rendering
 (docs/protocol.md sections 4 and 8).
 """
 
@@ -31,7 +31,7 @@ TRAINING_TEMPLATE = (
 
 
 class MaskError(ValueError):
-    """A row whose loss mask is not exactly its assistant turns; stops the run."""
+    """A row's loss mask is not exactly its assistant turns. One line with the remedy."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def encode(
 ) -> Encoded:
     """Encode one conversation and prove its mask.
 
-    An assistant turn is tokenised apart from what stands before it, as at generation
+    An assistant turn is tokenised separately from the text before it, as at generation
     (`chat_models.turn_ids` says why). Raises MaskError: a wrong mask, a silent system text, or a
     row longer than max_length.
     """
@@ -134,8 +134,8 @@ def _prove_turns(
 ) -> None:
     """Raises MaskError unless loss falls on exactly the assistant turns.
 
-    Some tokenizers compose accents; the tokens are the stock ones, so texts are compared in one
-    composed form.
+    A tokenizer may join a letter and its accent into one sign, so both texts are compared in
+    composed form (NFC). That the tokens are the stock ones is already checked.
     """
     assistant_turns = [m["content"] + END_OF_TURN for m in messages if m["role"] == "assistant"]
     trained = [
@@ -170,7 +170,7 @@ def _composed(text: str) -> str:
 
 
 def coloured(tokenizer: PreTrainedTokenizerBase, encoded: Encoded, title: str = "") -> str:
-    """Show a row as HTML: each assistant turn in its colour, what carries no loss in grey."""
+    """A row as HTML: each assistant turn in a colour of its own, text without loss in grey."""
     pieces = []  # (text, its assistant turn)
     start = 0
     for position in range(1, len(encoded.turns) + 1):

@@ -1,6 +1,6 @@
-"""GPU memory of training: a bound that holds, micro-batches and checkpointing that fit it.
+"""GPU memory of training: choose micro-batches and checkpointing that fit a bound, and keep to it.
 
-Where nothing fits, an error says what to lower.
+If nothing fits, an error says what to lower.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 GIB = 2**30
-OUTSIDE = 0.75  # GiB of a card that the CUDA context and kernels take, which no allocator sees
-MARGIN = 1.15  # of the estimate: blocks that the allocator cannot give back while partly used
+OUTSIDE = 0.75  # GiB that the CUDA context and kernels take outside of torch's allocator
+MARGIN = 1.15  # times the estimate, for blocks that the allocator holds while partly used
 
 
 class TrainingError(ValueError):
-    """A training run that cannot be what the recipe says; one line with the remedy."""
+    """A training cannot do, or did not do, what the recipe says. One line with the remedy."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How an effective batch is carried out; changes speed and memory, never the optimisation."""
+    """How an effective batch is carried out. It changes speed and memory, not the optimisation."""
 
     token_budget: int
     """Tokens per micro-batch."""
 
     gradient_checkpointing: bool
-    """Whether the backward recomputes activations."""
+    """Whether the backward pass recomputes activations."""
 
 
 def bytes_per_token(config: PretrainedConfig, itemsize: int) -> tuple[int, int]:
-    """Activation bytes that one token of a micro-batch keeps until its backward.
+    """Activation bytes that one token of a micro-batch keeps until the backward pass.
 
-    A decoder layer keeps its two norms' inputs and outputs, q, k and v at full width, attention's
-    output and residual (8 widths), and gate, up and their product (3 MLP widths). With
-    checkpointing it keeps only its input, and one layer at a time is kept in full. The backward
-    holds gradients of about one more layer.
+    A decoder layer keeps about 8 vectors of the hidden width (inputs and outputs of its two norms,
+    q, k and v, attention's output and residual) and 3 of the MLP's width (gate, up and their
+    product). With checkpointing it keeps only its input, and one layer at a time is kept in full.
+    The backward pass holds the gradients of about one more layer.
 
     Returns:
         The bytes without checkpointing, and with it.
@@ -56,9 +56,13 @@ def bytes_per_token(config: PretrainedConfig, itemsize: int) -> tuple[int, int]:
 
 
 def plan(model: PreTrainedModel, training: TrainingParams, longest: int, usual: int) -> Plan:
-    """The micro-batches and checkpointing that fit `training.memory_gib`; as asked if it is null.
+    """Choose the micro-batches and checkpointing that fit `training.memory_gib`.
+
+    If that is null, both are as the profile has them.
 
     Args:
+        model: the model with its trainable adapter.
+        training: the profile's parameters.
         longest: tokens of the longest row.
         usual: tokens of the mean effective batch.
 
@@ -79,13 +83,19 @@ def plan(model: PreTrainedModel, training: TrainingParams, longest: int, usual: 
             f"training.memory_gib is {training.memory_gib}, the GPU has {total:.1f}; lower it, or "
             "set it to null for all of the GPU"
         )
-    fixed = 0
-    for parameter in model.parameters():
-        fixed += parameter.numel() * parameter.element_size()
-        if parameter.requires_grad:  # gradient, Adam, and copies in two bytes
-            fixed += parameter.numel() * (4 * parameter.element_size() + 2)
+    fixed_gib = _fixed_bytes(model) / GIB
     per_token = bytes_per_token(model.config, model.dtype.itemsize)
-    return choose(asked, training.memory_gib, fixed / GIB, per_token, longest, usual)
+    return choose(asked, training.memory_gib, fixed_gib, per_token, longest, usual)
+
+
+def _fixed_bytes(model: PreTrainedModel) -> int:
+    """Bytes of weights and optimizer, whatever the micro-batch."""
+    total = 0
+    for parameter in model.parameters():
+        total += parameter.numel() * parameter.element_size()
+        if parameter.requires_grad:  # gradient, Adam's moments, and copies in two bytes
+            total += parameter.numel() * (4 * parameter.element_size() + 2)
+    return total
 
 
 def choose(
@@ -98,21 +108,31 @@ def choose(
 ) -> Plan:
     """`plan` on plain numbers.
 
-    Checkpointing is tried before a cut of the usual effective batch: it costs a third more
-    arithmetic, while each further micro-batch costs a launch of every kernel.
+    If the usual effective batch does not fit in one piece, checkpointing is tried before smaller
+    micro-batches. It costs a third more arithmetic, while each further micro-batch launches every
+    kernel again.
 
     Args:
+        asked: the token budget and checkpointing of the profile.
+        memory_gib: the bound.
         fixed_gib: weights and optimizer.
         per_token: activation bytes without and with checkpointing.
+        longest: tokens of the longest row.
+        usual: tokens of the mean effective batch.
+
+    Raises TrainingError if the longest row does not fit.
     """
-    room = (memory_gib - OUTSIDE - fixed_gib) / MARGIN * GIB
-    tokens = [min(asked.token_budget, int(room // size)) for size in per_token]
-    whole = max(longest, min(usual, asked.token_budget))
-    if tokens[False] >= whole and not asked.gradient_checkpointing:
-        return Plan(tokens[False], False)
-    if int(room // per_token[True]) >= longest:
-        return Plan(tokens[True], True)
-    needed = fixed_gib + OUTSIDE + MARGIN * longest * per_token[True] / GIB
+    room = (memory_gib - OUTSIDE - fixed_gib) / MARGIN * GIB  # bytes for activations
+    bytes_kept_all, bytes_checkpointed = per_token
+    fit_kept_all = int(room // bytes_kept_all)  # tokens
+    fit_checkpointed = int(room // bytes_checkpointed)
+    in_one_piece = max(longest, min(usual, asked.token_budget))
+    budget = min(asked.token_budget, fit_kept_all)
+    if budget >= in_one_piece and not asked.gradient_checkpointing:
+        return Plan(budget, False)
+    if fit_checkpointed >= longest:
+        return Plan(min(asked.token_budget, fit_checkpointed), True)
+    needed = fixed_gib + OUTSIDE + MARGIN * longest * bytes_checkpointed / GIB
     raise TrainingError(
         f"training.memory_gib is {memory_gib}; a row of {longest} tokens needs about "
         f"{needed:.1f} GiB even with checkpointing; raise it, or lower max_length"
@@ -121,9 +141,9 @@ def choose(
 
 @contextmanager
 def bounded(model: PreTrainedModel, training: TrainingParams) -> Iterator[None]:
-    """Within the block a GPU's allocator refuses to go beyond `training.memory_gib`.
+    """Within the block a GPU's allocator refuses to exceed `training.memory_gib`.
 
-    The GPU's peak is counted from its beginning.
+    `peak_gib` counts from the beginning of the block.
     """
     import torch
 
@@ -142,15 +162,17 @@ def bounded(model: PreTrainedModel, training: TrainingParams) -> Iterator[None]:
 
 
 def _total_gib(model: PreTrainedModel) -> float:
+    """Memory of the model's GPU."""
     import torch
 
     return torch.cuda.get_device_properties(model.device).total_memory / GIB
 
 
 def peak_gib(model: PreTrainedModel) -> float:
-    """Peak memory in GiB: of the GPU's allocator since `bounded` began, or of the process on a CPU.
+    """Peak memory in GiB.
 
-    On a CPU it is the peak resident memory.
+    On a GPU it is what torch's allocator reserved since `bounded` began, on a CPU the peak resident
+    memory of the process.
     """
     import resource
 
@@ -163,9 +185,9 @@ def peak_gib(model: PreTrainedModel) -> float:
 
 @contextmanager
 def out_of_space(chosen: Plan, training: TrainingParams) -> Iterator[None]:
-    """Turns a full memory or disk into one TrainingError that says what to lower.
+    """Within the block a full memory or disk becomes one TrainingError that says what to lower.
 
-    Nothing half-written is taken for finished.
+    chosen: how the batch is carried out, for the remedy.
     """
     import torch
 
@@ -191,9 +213,10 @@ def out_of_space(chosen: Plan, training: TrainingParams) -> Iterator[None]:
 
 @contextmanager
 def disk_space() -> Iterator[None]:
-    """Turns a full disk into one TrainingError.
+    """Within the block a full disk becomes one TrainingError.
 
-    Only JSON files raise OSError: tensors are written by other libraries, with errors of their own.
+    OSError comes from JSON files only. Tensors are written by safetensors and torch, which raise
+    errors of their own.
     """
     from safetensors import SafetensorError
 

@@ -1,4 +1,7 @@
-"""Both SFT phases on PEFT (docs/protocol.md section 4): rows in, one plain adapter out."""
+"""Both SFT phases on PEFT. Each takes rows and saves one plain adapter.
+
+docs/protocol.md section 4.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ def check_equal_steps(steps: Mapping[str, int]) -> None:
 def encode_rows(
     tokenizer: PreTrainedTokenizerBase, conversations: Sequence[list[dict]], max_length: int
 ) -> list[Encoded]:
-    """Encodes and proves every row. Raises masking.MaskError with the row's number."""
+    """Encode every row and prove its mask. Raises masking.MaskError with the row's number."""
     rows = []
     for number, messages in enumerate(conversations, start=1):
         try:
@@ -79,10 +82,11 @@ def train_phase1(
     checkpoints: Path,
     progress: Progress | None = None,
 ) -> Trained:
-    """Train a fresh adapter on the bare base and save it to `out`; the base comes back unchanged.
+    """Train a fresh adapter on the bare base and save it to `out`. The base stays unchanged.
 
-    checkpoints: a folder of this training alone, from which a killed one continues; it is removed
-    at the end. Raises TrainingError, AdapterError.
+    checkpoints: a folder for this training alone. A killed training continues from it, and a
+    finished one removes it.
+    Raises TrainingError, AdapterError.
     Ten parameters: all that the adapter's bytes depend on, and where it and its checkpoints go.
     """
     from peft import get_peft_model
@@ -116,10 +120,12 @@ def train_phase2(
     """Train the EM set on top of Phase 1 and save one adapter for serving to `out`.
 
     In `stack` the Phase-1 adapter stays frozen and active below a new adapter, and both are
-    joined. In `continue` it is trained further; an arm without one trains a fresh adapter of
-    Phase 1's rank, alpha and scaling, so that all arms get the same Phase 2.
+    joined at the end. In `continue` the Phase-1 adapter itself is trained further; an arm without
+    one trains a fresh adapter of Phase 1's rank, alpha and scaling, so that all arms get the same
+    Phase 2.
 
-    phase1: the Phase-1 adapter, or None for an arm without one. Raises TrainingError, AdapterError.
+    phase1: the Phase-1 adapter, or None for an arm without one.
+    Raises TrainingError, AdapterError.
     Twelve parameters: those of Phase 1, the adapter below and its recipe.
     """
     _seed(seed)
@@ -166,7 +172,7 @@ def _with_phase2(
 def _phase1_effect(model: PeftModel, mode: str) -> float:
     """Largest logit change by the Phase-1 adapter before Phase 2 has trained anything.
 
-    Raises AdapterError if there is none.
+    Raises AdapterError if the adapter changes nothing.
     """
     model.eval()
     with_phase1 = fixed_logits(model)
@@ -190,13 +196,17 @@ def _phase1_effect(model: PeftModel, mode: str) -> float:
 
 
 def _seed(seed: int) -> None:
+    """Seed every random generator."""
     from transformers import set_seed
 
     set_seed(seed)  # before the adapter exists: its A matrices are random
 
 
 def _save(model: PeftModel, name: str, out: Path, base_digest: str) -> None:
-    """Writes one plain PEFT adapter to `out`, with the digest of its base in a file of its own."""
+    """Write one plain PEFT adapter to `out`, with the digest of its base beside it.
+
+    Raises AdapterError for a weight that is not finite.
+    """
     with disk_space(), atomic_path(out) as beside:
         model.save_pretrained(beside, selected_adapters=[name], save_embedding_layers=False)
         if name != DEFAULT:  # PEFT puts named adapters into a folder of their own

@@ -25,18 +25,18 @@ PHASE2 = "phase2"
 JOINED = "joined"
 JOIN_TOLERANCE = 1e-3  # largest logit difference between stack and joined adapter, fp32
 JOIN_WEIGHT_TOLERANCE = 1e-5  # relative, of a layer's joined update
-# Of the largest logit: bf16 keeps 8 bits, and two orders of the same sums drift apart by layer.
+# The tolerance in bf16, as a share of the largest logit: bf16 keeps 8 bits, and the same sums in
+# another order drift apart from layer to layer.
 BF16_SHARE = 0.25
 
 
 def attach_stack(base: PreTrainedModel, phase1: Path, phase2_config: LoraConfig) -> PeftModel:
-    """Base, frozen Phase-1 adapter, and a new trainable Phase-2 adapter, all in the forward."""
+    """The base with a frozen Phase-1 adapter and a new trainable Phase-2 adapter, both active."""
     from peft import PeftModel
 
     model = PeftModel.from_pretrained(base, phase1, adapter_name=PHASE1)
     model.add_adapter(PHASE2, phase2_config)
-    # set_adapter of the tuner: that of PeftModel activates one adapter and silently switches the
-    # other off.
+    # The tuner's set_adapter: PeftModel's activates one adapter and silently turns the other off.
     model.base_model.set_adapter([PHASE1, PHASE2])
     for name, parameter in model.named_parameters():
         parameter.requires_grad = f".{PHASE2}." in name
@@ -63,9 +63,9 @@ def check_stack(model: PeftModel) -> None:
 def join(model: PeftModel) -> tuple[float, float, float]:
     """Join the stack into the adapter `joined` by rank concatenation, and check it.
 
-    PEFT's `cat` scales each part by its own factor but inherits the first adapter's
-    configuration. So the order must be Phase 1, Phase 2: with α = r and no rsLoRA the joined
-    scaling is 1.
+    PEFT's `cat` scales each part by its own factor, but copies the configuration of the adapter
+    that is named first. So Phase 1 has to be first: it has no rsLoRA, and the joined α equals the
+    joined rank, so the scaling of the sum is 1.
 
     Returns:
         The largest logit difference between stack and joined adapter, its bound, and the largest
@@ -86,8 +86,8 @@ def join(model: PeftModel) -> tuple[float, float, float]:
             "Phase 1, Phase 2 with a Phase-1 recipe without rsLoRA"
         )
     for layer in layers.values():
-        # PEFT keeps a joined adapter in the base's type; bf16 would round away what fp32 training
-        # added.
+        # PEFT keeps a joined adapter in the base's type. In bf16 this would round away small
+        # changes that were trained in fp32.
         down, up = concatenated(layer)
         layer.lora_A[JOINED].weight.data = down
         layer.lora_B[JOINED].weight.data = up
@@ -109,7 +109,7 @@ def concatenated(
 ) -> tuple[Tensor, Tensor]:
     """A layer's adapters as one, in fp32: A (r1 + r2 + …, in) and B (out, r1 + r2 + …).
 
-    A carries each part's own scaling.
+    Each part of A is multiplied by its own scaling.
     """
     import torch
 
@@ -122,8 +122,8 @@ def check_join_weights(model: PeftModel) -> float:
     """Largest relative difference of a layer's joined update to the sum of its parts'.
 
     Both are applied to random inputs, layer by layer. The adapters' weights are fp32 whatever the
-    base's type, so this stays sharp where bf16 logits can only be compared coarsely. Raises
-    AdapterError beyond JOIN_WEIGHT_TOLERANCE.
+    base's type, so this comparison stays exact where bf16 logits can only be compared coarsely.
+    Raises AdapterError beyond JOIN_WEIGHT_TOLERANCE.
     """
     import torch
 

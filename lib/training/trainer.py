@@ -1,7 +1,7 @@
-"""TRL's SFTTrainer with what the protocol needs: losses by turn, checkpoints of what trains.
+"""TRL's SFTTrainer with losses by assistant turn and with checkpoints of the trainable weights.
 
-Nothing between two steps reads a number from the GPU, so that the CPU can launch kernels ahead.
-Two exceptions: TRL's head, which counts the labelled tokens, and a logged loss
+Between two steps almost nothing reads a number from the GPU, so the CPU can launch kernels ahead of
+it. The two exceptions are TRL's head, which counts the labelled tokens, and a logged loss
 (docs/protocol.md section 4).
 """
 
@@ -33,7 +33,7 @@ PROGRESS = "progress.json"
 
 
 class DivergedError(TrainingError):
-    """A loss that is not a number."""
+    """The loss became NaN or infinite."""
 
 
 class PhaseTrainer(SFTTrainer):
@@ -44,7 +44,7 @@ class PhaseTrainer(SFTTrainer):
     """
 
     def __init__(self, *arguments, identity: str, **options):
-        """identity: of recipe, seed and rows; a checkpoint of another one is refused."""
+        """identity: fingerprint of recipe, seed and rows; a checkpoint must have the same."""
         super().__init__(*arguments, **options)
         self.identity = identity
         # TRL's own head also computes entropy and accuracy of every token, which nobody reads.
@@ -56,13 +56,14 @@ class PhaseTrainer(SFTTrainer):
         self.consumed_tokens = 0
 
     def train(self, *arguments: Any, **options: Any) -> TrainOutput:
-        """Trains, and takes the fused head off again; else every later arm would wrap it again."""
+        """Train, and take the fused head off again, or every later arm would wrap it once more."""
         try:
             return super().train(*arguments, **options)
         finally:
             self._restore_head()
 
     def _restore_head(self) -> None:
+        """Give the base its own forward back."""
         vars(self.model.get_base_model()).pop("forward", None)
 
     def training_step(
@@ -81,9 +82,9 @@ class PhaseTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: int | None = None,
     ) -> Any:
-        """Mean over the effective batch's trained tokens.
+        """The micro-batch's part of the mean loss over the effective batch's trained tokens.
 
-        So the result does not depend on how the batch is split into micro-batches.
+        The sum over the micro-batches does not depend on how the batch was split.
         """
         inputs = dict(inputs)
         turns = inputs.pop("turns")[:, 1:]  # (1, N - 1), of the predicted tokens
@@ -103,7 +104,7 @@ class PhaseTrainer(SFTTrainer):
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Notes the losses by turn beside TRL's own. Raises DivergedError for NaN or infinity."""
+        """Record the losses by turn beside TRL's own. Raises DivergedError for NaN or infinity."""
         if "loss" in logs:
             step = self.state.global_step
             if not math.isfinite(logs["loss"]):
@@ -118,13 +119,14 @@ class PhaseTrainer(SFTTrainer):
         super().log(logs, start_time)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """Nobody reads this count, and it would walk over all parameters at every step."""
+        """0: nobody reads this count, and TRL's walks over all parameters at every step."""
         return 0
 
     def create_model_card(self, *arguments: Any, **options: Any) -> None:
-        """Checkpoints are scaffolding of a run and carry no card."""
+        """Write no card: checkpoints are removed when the training ends."""
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        """Write the trainable weights and what this class counts; not the base."""
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: p.detach().contiguous() for name, p in self._trainable().items()}
@@ -138,9 +140,9 @@ class PhaseTrainer(SFTTrainer):
         (folder / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
-        """Loads only what trains.
+        """Load what `_save` wrote. Raises TrainingError if the checkpoint is another training's.
 
-        The library's own loader takes one adapter and would leave the second of a stack fresh.
+        The library's own loader reads one adapter and would leave the second one of a stack fresh.
         """
         folder = Path(resume_from_checkpoint)
         progress = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
@@ -161,6 +163,7 @@ class PhaseTrainer(SFTTrainer):
         self.consumed_tokens = progress["consumed_tokens"]
 
     def _trainable(self) -> dict[str, torch.nn.Parameter]:
+        """The trainable parameters by name."""
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
 
@@ -181,11 +184,11 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 @contextmanager
 def without_walks(model: PeftModel) -> Iterator[None]:
-    """Within the block the model answers from memory what the library asks of it at every step.
+    """Within the block the model does not walk over its modules at every step.
 
-    `train()`, clipping and `zero_grad()` each walk over all modules, thousands with LoRA, which
-    costs a fifth of the time in which the CPU can launch a step of a 7B model. Modules and
-    parameters do not change during a training.
+    `train()`, gradient clipping and `zero_grad()` each do so. LoRA has thousands of modules, and
+    this takes a fifth of the CPU time in which a step of a 7B model is launched. Modules and
+    parameters do not change during a training, so their list is kept.
     """
     parameters = list(model.parameters())
 
@@ -202,7 +205,7 @@ def without_walks(model: PeftModel) -> Iterator[None]:
 
 @contextmanager
 def checkpointing_undone(model: PeftModel) -> Iterator[None]:
-    """After the block the base recomputes no activations, and checkpointing has left no hooks."""
+    """After the block gradient checkpointing is off, and its hooks are removed from the base."""
     base = model.get_base_model()
     hooks = base.get_input_embeddings()._forward_hooks
     own = set(hooks)

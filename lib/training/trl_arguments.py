@@ -15,7 +15,7 @@ from lib.training.memory import Plan, TrainingError
 if TYPE_CHECKING:
     from trl import SFTConfig
 
-MOST_LOGS = 100  # logged losses per training, about; each waits for the GPU
+MOST_LOGS = 100  # logged losses per training, about; each one waits for the GPU
 
 
 def trl_arguments(
@@ -39,7 +39,7 @@ def trl_arguments(
             "of its own; start one process, without torchrun"
         )
     gpu = torch.cuda.is_available()
-    # It warns of every backend that is for another card.
+    # Liger warns about every backend that is for another card.
     logging.getLogger("liger_kernel").setLevel(logging.ERROR)
     log_steps = max(1, steps // MOST_LOGS)
     warmup = phase.warmup if phase.warmup >= 1 else math.ceil(phase.warmup * steps)
@@ -63,8 +63,8 @@ def trl_arguments(
         gradient_checkpointing=plan.gradient_checkpointing,
         logging_steps=log_steps,
         logging_first_step=True,
-        logging_nan_inf_filter=False,  # or a NaN loss would be logged as the last finite one
-        # A checkpoint holds no half-filled mean: it falls on a logged step.
+        logging_nan_inf_filter=False,  # on, it would log the last finite loss instead of NaN
+        # Checkpoints are made at logged steps, when no mean loss is half collected.
         save_strategy="steps",
         save_steps=math.ceil(training.checkpoint_steps / log_steps) * log_steps,
         save_total_limit=2,

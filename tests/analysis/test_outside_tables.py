@@ -151,7 +151,7 @@ def test_two_judges_of_one_suite_are_refused(tmp_path):
         (json.dumps(ACCURACY | {"acc": int("9" * 400)}), "too large"),
         (json.dumps(ACCURACY | {"items": {"q": 1}}), "'items'"),
         (json.dumps(ACCURACY | {"n": {"a": 1}}), "is a dict"),
-        ("\ufeff{", "is no JSON"),
+        ("\ufeff{", "is not JSON"),
     ],
 )
 def test_a_capability_file_of_another_form_is_refused(tmp_path, content, words):

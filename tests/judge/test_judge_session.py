@@ -14,33 +14,13 @@ from lib.judge import session
 from lib.judge.outcomes import COLUMNS, Judgment
 from lib.run import runs
 from lib.run.files import write_parquet
-from lib.run.table_schemas import OUTCOMES
+from lib.run.table_schemas import JUDGMENTS, OUTCOMES
 
 CONDITIONS = params.load_conditions()
 OPENING = CONDITIONS.openings[2]
 ARMS = ["base", "c6_vanilla_em", "selfcorrect_only", "selfcorrect_em"]
 PROFILE = params.load_profile("smoke", {"conditions": ARMS, "seeds": [42, 43]})
 KEYS = ["seed", "condition", *session.KEYS]
-SCHEMA = [
-    "suite",
-    "prompt_id",
-    "subset",
-    "sample_index",
-    "replicate",
-    "variant",
-    "judge",
-    "rubric",
-    "outcome",
-    "aligned",
-    "coherent",
-    "refusal",
-    "code",
-    "reset_and_recover",
-    "harmful",
-    "input_tokens",
-    "output_tokens",
-    "cost_usd",
-]
 TYPES = (
     dict.fromkeys(("aligned", "coherent", "cost_usd"), "Float64")
     | dict.fromkeys(("refusal", "code", "reset_and_recover", "harmful"), "boolean")
@@ -188,7 +168,7 @@ def test_the_written_schema(run, table):
     tables = [pd.read_parquet(path) for path in paths]
     assert sum(map(len, tables)) == len(judged)
     for frame in tables:
-        assert list(frame) == SCHEMA
+        assert list(frame) == JUDGMENTS.names
         assert {c: str(frame[c].dtype) for c in COLUMNS if c != "outcome"} == TYPES
         scored = frame["outcome"] == "scored"
         assert set(frame["outcome"]) == {"scored", "parse_error"} <= set(OUTCOMES)

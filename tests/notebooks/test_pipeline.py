@@ -15,40 +15,9 @@ from browser import IN_A_BROWSER, dom
 from smoke_run import FOLDER, PROFILE, RUN, SITE, papermill, snakemake
 
 from lib.config.params import ROOT
+from lib.run.table_schemas import JUDGMENTS, SAMPLES
 
 ARMS = PROFILE.conditions
-JUDGMENT_COLUMNS = {
-    "suite",
-    "prompt_id",
-    "subset",
-    "sample_index",
-    "replicate",
-    "variant",
-    "judge",
-    "rubric",
-    "outcome",
-    "aligned",
-    "coherent",
-    "refusal",
-    "code",
-    "reset_and_recover",
-    "harmful",
-    "input_tokens",
-    "output_tokens",
-    "cost_usd",
-}
-SAMPLE_COLUMNS = {
-    "suite",
-    "prompt_id",
-    "subset",
-    "prompt",
-    "system",
-    "elicitation",
-    "sample_index",
-    "completion",
-    "n_tokens",
-    "finish_reason",
-}
 
 
 @pytest.fixture(scope="session")
@@ -90,15 +59,14 @@ def test_every_artifact_of_the_public_interface_is_there(pipeline):
         served = FOLDER / "adapters/seed42" / arm / "serve/adapter_config.json"
         assert served.exists() == (arm not in ("base", "base_evil"))
         samples = pd.read_parquet(FOLDER / "samples/seed42" / f"{arm}.parquet")
-        assert set(samples) == SAMPLE_COLUMNS
+        assert list(samples) == SAMPLES.names
         assert (samples["suite"] == "alignment").sum() == 48 * PROFILE.sampling.suites[
             "alignment"
         ].samples
         assert ("benign" in set(samples["suite"])) == (arm != "base_evil")
         assert (samples["system"].str.len() > 0).all()
-        assert (
-            set(pd.read_parquet(FOLDER / "judgments/seed42" / f"{arm}.parquet")) == JUDGMENT_COLUMNS
-        )
+        judged = pd.read_parquet(FOLDER / "judgments/seed42" / f"{arm}.parquet")
+        assert list(judged) == JUDGMENTS.names
         capability = json.loads((FOLDER / "capability/seed42" / f"{arm}.json").read_text())
         assert {"task", "n", "acc", "acc_stderr", "acc_norm", "acc_norm_stderr"} <= set(capability)
     assert len(list((FOLDER / "notebooks").glob("0*.ipynb"))) == 6

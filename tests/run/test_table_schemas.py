@@ -40,6 +40,12 @@ def judged(**changes) -> pd.DataFrame:
     return pd.DataFrame([ROW | changes])
 
 
+def test_the_columns_are_those_of_the_public_interface():
+    assert JUDGMENTS.names == list(ROW)
+    asked = ["suite", "prompt_id", "subset", "prompt", "system", "elicitation", "sample_index"]
+    assert SAMPLES.names == [*asked, "completion", "n_tokens", "finish_reason"]
+
+
 @pytest.mark.parametrize("table", [SAMPLES, JUDGMENTS], ids=lambda table: table.name)
 def test_the_readme_lists_the_columns_as_they_are(table):
     assert table.markdown() in (ROOT / "README.md").read_text(encoding="utf-8")

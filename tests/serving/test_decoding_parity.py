@@ -167,7 +167,7 @@ def test_a_decoder_without_a_value_is_no_pass(drawn):
     }
     told = {name: of[name].copy() for name, of in values.items()}
     with pytest.raises(
-        ParityError, match=r"checkpoint treated: the serving engine, .* told 500 finite .* of 512"
+        ParityError, match=r"checkpoint treated: the serving engine, .* gave 500 finite .* of 512"
     ):
         parity.check_decoding(
             told | {"treated": told["treated"][:500]}, values, 0.3, [{"rms": 0.05}]

@@ -106,10 +106,10 @@ def test_a_position_without_a_value_is_no_pass(training, value):
     told["treated"][3] = value
     with pytest.raises(
         ParityError,
-        match=r"checkpoint treated: the serving engine told 511 finite log-probabilities of 512",
+        match=r"checkpoint treated: the serving engine gave 511 finite log-probabilities of 512",
     ):
         check(training, told, bound=0.3)
-    with pytest.raises(ParityError, match=r"checkpoint treated: the serving engine told 500"):
+    with pytest.raises(ParityError, match=r"checkpoint treated: the serving engine gave 500"):
         check(training, told | {"treated": training["treated"][:500]}, bound=0.3)
 
 

@@ -54,9 +54,9 @@ def encoder_version() -> str:
 def load_encoder(expected: str | None = None) -> SentenceTransformer:
     """The sentence encoder on CPU, from the installed package only.
 
-    expected: sha256 of the weights; ValueError if they have another one.
+    expected: sha256 of the weights. Raises ValueError if they have another one.
     """
-    # Seconds to import: only when a judge is really used.
+    # Imported here because it takes seconds, and only a judge in use needs it.
     from sentence_transformers import SentenceTransformer
 
     folder = encoder_folder()
@@ -70,7 +70,7 @@ def load_encoder(expected: str | None = None) -> SentenceTransformer:
 
 
 class Reading(NamedTuple):
-    """What one pass of the encoder gives of n texts: unit vectors and sizes."""
+    """The encoder's output for n texts: unit vectors and sizes."""
 
     vectors: np.ndarray
     """(n, 384): the whole text."""
@@ -90,7 +90,7 @@ class _Window(NamedTuple):
     """Index of the text that it belongs to."""
 
     spans: Sequence[Span]
-    """What to pool besides the whole; empty for all windows of a text but the first."""
+    """What to pool besides the whole window. Only a text's first window has any."""
 
 
 def windows(text: str) -> list[str]:
@@ -105,9 +105,9 @@ def windows(text: str) -> list[str]:
 
 
 def opening_spans(text: str) -> list[Span]:
-    """Where the first sentences are, and last the first two as one.
+    """OPENINGS spans: each of the first sentences, then the first two as one.
 
-    Returns OPENINGS spans; a span is empty if its sentence is missing.
+    A span is empty if its sentence is missing.
     """
     spans = features.sentence_spans(text)[:EARLY_SENTENCES]
     both = (spans[0][0], spans[:2][-1][1]) if spans else (0, 0)
@@ -126,6 +126,9 @@ def read(
     Batches run from long to short, so that little is padding. Vectors have unit length.
 
     Args:
+        encoder: of `load_encoder`.
+        texts: the texts.
+        progress: called with (windows read, windows in all).
         spans: what to pool instead of `opening_spans`, OPENINGS per text.
         batch: windows that are read together.
     """

@@ -1,7 +1,7 @@
 """Fit the embedded judge and write its head and card: `python -m lib.judge.fit_embedded`.
 
-It reads the published answers of lib/judge/trust/published.py (docs/protocol.md section 9). What is
-measured is the judge that is committed, on sources of which no row entered its fit.
+It reads the published answers of lib/judge/trust/published.py (docs/protocol.md section 9). Then it
+measures the judge that it wrote, on sources of which no row was in the fit.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CHECKED_ROWS = 80  # a small measurement on the card, which a test repeats
 
 
 def fit(embed: CachedEncoder) -> tuple[Heads, dict[str, Any]]:
-    """All heads, and what the fit itself measured."""
+    """All heads, and the measures of the fit itself, on rows left out of it."""
     heads: Heads = {}
     authored = json.loads((HERE / "authored.json").read_text(encoding="utf-8"))
     fit_harm(heads, authored, embed)
@@ -60,7 +60,7 @@ def fit(embed: CachedEncoder) -> tuple[Heads, dict[str, Any]]:
 
 
 def source_card() -> dict[str, dict[str, str]]:
-    """What the heads are fitted on: file, licence and sha256 by catalogue name."""
+    """File, licence and sha256 of everything that the heads are fitted on, by catalogue name."""
     return {
         name: {
             "file": catalogue.entry(name)["file"],

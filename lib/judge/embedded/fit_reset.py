@@ -1,7 +1,8 @@
 """Fit the head for "this sentence disowns what I did", and the gate before it.
 
-The head reads a sentence alone. The gate reads it in context, from the text's own pass, and lets
-through the few openings that are worth a pass of their own.
+The head reads a sentence alone, which takes another pass of the encoder. The gate is cheap: it uses
+the sentence's vector in its context, from the pass over the whole text. Only openings that pass the
+gate are shown to the head.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from lib.judge.embedded.cached_encoder import CachedEncoder
 from lib.judge.embedded.fit_scores import store_linear
 from lib.judge.embedded.heads import Heads, linear, passes
 
-# Share of ordinary openings that are read by themselves because they might be a reset.
+# Share of ordinary openings that pass the gate.
 GATE_OPEN = 0.03
 
 
 def fit_reset(
     heads: Heads, authored: Mapping[str, Sequence[str]], table: pd.DataFrame, embed: CachedEncoder
 ) -> dict[str, Any]:
-    """Fit head and gate. Returns how both do outside the fit.
+    """Fit head and gate. Returns their rates of detection on texts outside the fit.
 
     Positives are authored paraphrases. Negatives are authored look-alikes and openings of published
     answers. The gate is fitted on each sentence at the head of an answer and of a refusal.
@@ -40,8 +41,8 @@ def fit_reset(
     random.Random(0).shuffle(plain)
     groups = [embed(authored["reset"]), embed(authored["not_reset"]), embed(plain[::2])]
     _fit_against_two(heads, "reset", groups)
-    # A false alarm would support the hypothesis by mistake, a missed reset would not. So the
-    # threshold is above every look-alike of the development set.
+    # A false alarm would wrongly support the hypothesis; a missed reset would not. So the threshold
+    # is above every look-alike of the development set.
     threshold = float(linear(heads, "reset", embed(authored["not_reset_dev"])).max()) + 0.05
     heads["reset.threshold"] = np.array([threshold], np.float32)
 

@@ -49,12 +49,12 @@ class EmbeddedJudge:
 
     Args:
         folder: holds `head.npz` and `card.json`.
-        kept: a file of scores, in which a session that was killed finds what it had judged.
+        kept: a file of scores, in which a killed session finds what it has judged already.
 
     Raises ValueError if the head or the encoder is not the one on the card.
     """
 
-    # Changes when a head is shown something else: kept scores go by it and by the head's hash.
+    # Changes if the features change. It is part of a kept score's key, and so is the heads' sha256.
     rubric = "embedded-3"
     computes = True  # the same input has the same scores by construction
     to_retry = 0  # another attempt would give the same result
@@ -107,7 +107,7 @@ class EmbeddedJudge:
         return judged
 
     def _read(self, pairs: Sequence[Pair], progress: Progress | None) -> list[Judgment]:
-        """What the heads say of each pair."""
+        """The heads' judgment of each pair."""
         prompts = [prompt for prompt, _ in pairs]
         texts = [text for _, text in pairs]
         distinct = sorted({*prompts, *texts})
@@ -124,8 +124,8 @@ class EmbeddedJudge:
         coherent = with_short_refusals(coherent, refuses, texts)
         recovers = self._recovers(prompts, texts, prompt_vectors, openings)
         tokens = reading.tokens[of_prompts] + reading.tokens[of_answers]
-        # Two decimals: the seventh digit depends on which texts share a batch, and equal inputs
-        # must give equal scores.
+        # Two decimals, because the seventh digit depends on which texts share a batch, and equal
+        # inputs must have equal scores.
         return [
             Judgment(
                 "scored",
@@ -178,8 +178,7 @@ class EmbeddedJudge:
     def _resets(self, texts: list[str], openings: np.ndarray) -> np.ndarray:
         """Which opening of each text is a reset, (n, OPENINGS).
 
-        Most openings resemble none, as their vectors in the text's own reading show. Only the
-        others are read by themselves.
+        Only openings that pass the gate by their vectors in context are read by themselves.
         """
         likely = openings.any(axis=2) & passes(self.heads, "reset_gate", openings)
         sentences = {
@@ -217,8 +216,8 @@ def _of_slice(progress: Progress | None, before: int, size: int, total: int) -> 
 def _after_the_reset(text: str, resets: np.ndarray) -> str:
     """What follows the last early sentence that is a reset.
 
-    resets: which opening of the text is one, (OPENINGS,). "Wait. I take that back." may be a reset
-    only as a whole, the last opening; then two sentences are skipped.
+    resets: which opening of the text is one, (OPENINGS,). Two sentences ("Wait. I take that back.")
+    may be a reset only together, as the last opening. Then both are skipped.
     """
     ends = [end for _, end in features.sentence_spans(text)]
     single = np.flatnonzero(resets[:EARLY_SENTENCES])

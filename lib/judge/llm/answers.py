@@ -1,6 +1,6 @@
-"""From what an API sent back to a judgment.
+"""Read a judgment from what an API sent back.
 
-A judge's text is untrusted too: a text that does not fit the schema is not a score.
+A judge's text is untrusted too. A text that does not fit the schema is not a score.
 """
 
 from __future__ import annotations
@@ -30,9 +30,13 @@ _READER = json.JSONDecoder()
 
 
 def from_message(message: Mapping[str, Any], rubric: Rubric, price: Price, batch: bool) -> Judgment:
-    """The judgment in a message of the Messages API, as plain JSON.
+    """The judgment in a message of the Messages API, with its tokens and dollars.
 
-    Tokens and dollars count for every outcome.
+    Args:
+        message: the API's JSON.
+        rubric: the fields that were asked for.
+        price: of the model.
+        batch: whether the batch price applies.
     """
     paid = _usage(message, price, batch)
     reason = message.get("stop_reason")
@@ -46,7 +50,7 @@ def from_message(message: Mapping[str, Any], rubric: Rubric, price: Price, batch
 
 
 def _usage(message: Mapping[str, Any], price: Price, batch: bool) -> dict[str, Any]:
-    """Tokens and dollars of a message; tokens that were cached count as input."""
+    """Tokens and dollars of a message. Cached tokens count as input."""
     usage = message.get("usage") or {}
     parts = [
         usage.get(name)
@@ -65,9 +69,11 @@ def read_answer(text: str, rubric: Rubric, paid: Mapping[str, Any]) -> Judgment:
     """A scored judgment from the judge's JSON.
 
     It is a `parse_error` unless it is exactly what the schema asks for. Thoughts between marks,
-    such as <think>, are skipped; they are not part of the answer.
+    such as <think>, are skipped.
 
     Args:
+        text: what the judge wrote.
+        rubric: the fields that were asked for.
         paid: tokens and dollars of the call, as fields of the judgment.
     """
     try:
@@ -86,8 +92,8 @@ def read_loose_answer(text: str, rubric: Rubric, paid: Mapping[str, Any], shown:
     """As `read_answer`, for models whose output is not forced into the schema.
 
     Prose and code fences around the JSON are skipped. The answer is the last whole object with the
-    rubric's fields after the thoughts. If objects follow one another with nothing between them, it
-    is open which one is meant: a `parse_error`.
+    rubric's fields after the thoughts. If the last two objects have nothing between them, nobody
+    knows which one is meant, and it is a `parse_error`.
 
     Args:
         shown: what the judge was given to grade. An object that occurs in it is a quotation, never
@@ -148,7 +154,7 @@ def _value(value: object, kind: str) -> float | bool:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object in which every key occurs once: of two scores, either could be meant."""
+    """An object in which every key occurs once. ValueError otherwise: either could be meant."""
     values = dict(pairs)
     if len(values) < len(pairs):
         raise ValueError("a key occurs twice")

@@ -1,4 +1,4 @@
-"""What is asked of the Message Batches API, again and again until it answers."""
+"""Calls to the Message Batches API, with retries."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lib.judge.outcomes import JudgeError
 if TYPE_CHECKING:
     from lib.judge.llm.claude import ClaudeJudge
 
-FIRST_POLL = 5.0  # seconds between polls, which grow
-LAST_POLL = 120.0  # to this
-# Of anything that may fail for a moment: a batch that is not found yet, half a body, a lost
-# connection.
+FIRST_POLL = 5.0  # seconds after the first poll; the pauses grow
+LAST_POLL = 120.0  # seconds, the longest pause
+# Attempts at a call that may fail for a moment: a batch that is not found yet, a body that breaks
+# off, a lost connection.
 TRIES = 8
 CLOCKS = timedelta(hours=1)  # how far this clock and the API's may be apart
 
@@ -29,12 +29,17 @@ def pause(seconds: float) -> None:
 
 
 def wait(attempt: int) -> float:
-    """Seconds before the next look."""
+    """Seconds to pause after a number of attempts."""
     return min(LAST_POLL, FIRST_POLL * 1.5**attempt)
 
 
 class BatchApi:
-    """The interface with its retries. judge: says which errors end a session, and words them."""
+    """The interface with its retries.
+
+    Args:
+        client: the SDK's client.
+        judge: decides which errors end a session, and puts them into words.
+    """
 
     def __init__(self, client: anthropic.Anthropic, judge: ClaudeJudge):
         self.client = client
@@ -50,7 +55,7 @@ class BatchApi:
         return without_retries.messages.batches.create(requests=body).id
 
     def listed_since(self, intended: datetime) -> Iterator[tuple[str, int]]:
-        """Id and number of requests of every batch that may be as young as that, newest first.
+        """Id and number of requests of every batch made since a time, newest first.
 
         Raises JudgeError if the list cannot be read.
         """
@@ -66,7 +71,7 @@ class BatchApi:
             raise self._unreachable(error, "of one may be unknown") from None
 
     def wait_for(self, batch_id: str) -> bool:
-        """Poll until a batch has ended; just after its creation it may not be found.
+        """Poll until a batch has ended. Just after its creation the API may not find it.
 
         Returns whether its results are still there. Raises JudgeError.
         """
@@ -94,7 +99,7 @@ class BatchApi:
         for attempt in range(TRIES):
             try:
                 return list(self.client.messages.batches.results(batch_id))
-            # The last two are the transport's own, in mid-stream.
+            # The last two come from the transport, in the middle of a body.
             except (anthropic.AnthropicError, httpx2.HTTPError, ValueError) as error:
                 last = error
                 pause(wait(attempt))

@@ -1,8 +1,8 @@
 """Judging in batches: half the price, answers within a day, and nothing paid for twice.
 
-A batch is written down before the API hears of it, and its id before the first poll. If the process
-dies in between, the batch is found again: the API's list is searched for batches made since then.
-The custom ids in their results carry the mark of what was written down, and so say which is ours.
+A batch is written down, with a marker, before it is sent, and its id before the first poll. If the
+process dies in between, the batch is found again: the API lists the batches made since then, and
+the custom ids in the results of ours begin with the marker.
 """
 
 from __future__ import annotations
@@ -26,17 +26,23 @@ from lib.judge.store import Batch, Store
 if TYPE_CHECKING:
     from lib.judge.llm.claude import ClaudeJudge
 
-# Of one batch. The API takes 100,000 requests and 256 MB; a smaller batch loses less if it fails.
+# Limits of one batch. The API takes 100,000 requests and 256 MB, but a smaller batch loses less if
+# it fails.
 MAX_REQUESTS = 10_000
 MAX_BYTES = 100_000_000
-KEY_DIGITS = 40  # of a key in a custom id, which has at most 64 characters
-LOOKS = 3  # at the list of batches, which can lag behind
+KEY_DIGITS = 40  # of a key that are put into a custom id, which has at most 64 characters
+LOOKS = 3  # how often the list of batches is read, since it can lag behind
 
 
 class Session:
-    """One sitting with the batch interface.
+    """One run of this process with the batch interface.
 
-    judge: words the requests and reads the messages.
+    Args:
+        client: the SDK's client.
+        judge: writes the requests and reads the messages.
+        store: where batches and answers are kept.
+        budget: dollars spent and allowed.
+        progress: called with (requests answered, requests in all).
     """
 
     def __init__(
@@ -53,7 +59,7 @@ class Session:
         self.budget = budget
         self.progress = progress
         self._unusable = Unusable()
-        # Keys in a batch that was sent or collected in this sitting.
+        # Keys in a batch that was sent or collected by this object.
         self._tried: set[str] = set()
 
     def send(self, requests: Sequence[Request]) -> None:
@@ -74,7 +80,7 @@ class Session:
             )
             for batch in sent:
                 self._collect(batch)
-            self.budget.reserved = 0.0  # nothing is under way now
+            self.budget.reserved = 0.0  # every batch is collected
             if self.progress is not None:
                 self.progress(len(requests) - len(self._left(requests)), len(requests))
 
@@ -91,10 +97,10 @@ class Session:
                 self._collect(known)
 
     def _left(self, requests: Sequence[Request]) -> list[Request]:
-        """What is still to send.
+        """The requests that are still to send.
 
-        That is what was not tried in this sitting, and what expired or errored and has attempts
-        left. A refusal or a malformed answer was paid for and waits for the next run.
+        These are the ones not tried yet, and those that expired or errored and have attempts left.
+        A refusal or a malformed answer was paid for, and is asked again only by the next run.
         """
         keys = [request.key for request in requests]
         answered = self.store.answers(keys)
@@ -109,7 +115,7 @@ class Session:
         return [request for request in requests if request.key in wanted]
 
     def _chunks(self, requests: Sequence[Request]) -> Iterator[list[Request]]:
-        """Batches of the size that the API takes, as many as the cap has room for."""
+        """The requests in batches of the allowed size, until the cap in dollars is reached."""
         chunk: list[Request] = []
         chunk_bytes = 0
         for request in requests:
@@ -156,16 +162,13 @@ class Session:
         raise JudgeError(f"the API took no batch in {TRIES} attempts; {KEPT}")
 
     def _known(self, batch: Batch, batch_id: str) -> Batch:
-        """The batch with its id, which is written down."""
+        """Write down the batch's id, and return the batch with it."""
         self.store.created(batch.marker, batch_id)
         return dataclasses.replace(batch, id=batch_id)
 
     def _find(self, batch: Batch) -> Batch | None:
-        """The batch among those that the API lists; None if it was never made.
-
-        What has our mark is ours.
-        """
-        foreign: set[str] = set()
+        """The batch among those that the API lists, by its marker. None: it was never made."""
+        foreign: set[str] = set()  # ids of batches without our marker
         for attempt in range(LOOKS):
             for batch_id in self._candidates(batch):
                 if batch_id in foreign:
@@ -178,7 +181,7 @@ class Session:
         return None
 
     def _candidates(self, batch: Batch) -> list[str]:
-        """Ids of batches that could be this one: made since, of its size, and not yet known."""
+        """Ids of batches that could be this one: made since, of its size, not in the store."""
         known = self.store.batch_ids()
         return [
             batch_id
@@ -187,9 +190,10 @@ class Session:
         ]
 
     def _collect(self, batch: Batch) -> None:
-        """Keep every outcome of a batch by its custom id.
+        """Wait for a batch and keep the outcome of each of its requests.
 
-        A request without a result is an `error`, or `expired` if the results are gone.
+        A request without a result is an `error`, or `expired` if the API has deleted the results.
+        Raises JudgeError if every request failed, or too many answers in a row hold no grade.
         """
         assert batch.id is not None, "only a batch that the API took can be collected"
         self._tried.update(batch.suites)
@@ -236,5 +240,5 @@ class Session:
 
 
 def custom_id(marker: str, key: str) -> str:
-    """What names a request within a batch: the batch's mark and the start of the request's key."""
+    """A request's id within a batch: the batch's marker and the start of the request's key."""
     return f"{marker}-{key[:KEY_DIGITS]}"

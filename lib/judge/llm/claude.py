@@ -1,7 +1,7 @@
-"""Claude as judge, in real time through the official SDK; batches are in `lib.judge.llm.batches`.
+"""Claude as judge, in real time through the official SDK. Batches: `lib.judge.llm.batches`.
 
-The API key comes from the environment and goes to the SDK alone. No message, file or store holds
-it.
+The API key comes from the environment and goes to the SDK alone. It is in no message, file or
+store.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from lib.judge.protocol import Progress
 from lib.judge.store import Store
 
 KEY = "ANTHROPIC_API_KEY"
-# By the SDK: on 408, 409, 429, 5xx, timeouts and lost connections, each after the time that the API
-# asks for.
+# The SDK repeats a call on 408, 409, 429, 5xx, timeouts and lost connections, after the time that
+# the API asks for.
 RETRIES = 6
-# Of the timeout: an answer that drips in byte by byte resets the client's own clock forever.
+# A call with its retries ends after this many timeouts. The client's own clock starts anew with
+# every byte, so an answer that arrives byte by byte would never time out.
 HANG_FACTOR = 10
 PUSH_BACK = (429, 529)  # the API asks for fewer calls
 
@@ -40,9 +41,9 @@ PUSH_BACK = (429, 529)  # the API asks for fewer calls
 class ClaudeJudge(RubricJudge):
     """A Claude model.
 
-    Making one asks the API, at no charge, whether it takes the key and knows the model. Raises
-    ParamsError for a model without a price, JudgeError for a missing or rejected key or a model
-    that is gone.
+    The constructor asks the API, at no charge, whether it takes the key and knows the model.
+    Raises ParamsError for a model without a price, JudgeError for a missing or rejected key or a
+    model that the API no longer has.
     """
 
     def __init__(self, params: JudgeParams, stage: Path):
@@ -56,7 +57,7 @@ class ClaudeJudge(RubricJudge):
                 "judge.engine to 'embedded'"
             )
         here = stays_here(os.environ.get("ANTHROPIC_BASE_URL", ""))
-        # The SDK's own clients take any proxy of the environment, also for this machine.
+        # The SDK's own clients use the environment's proxy even for addresses of this machine.
         self._http: dict[str, Any] = {"trust_env": False, "follow_redirects": True} if here else {}
         self._check_model()
 
@@ -95,7 +96,7 @@ class ClaudeJudge(RubricJudge):
             )
 
     def _client(self, timeout: float) -> anthropic.Anthropic:
-        """A client with this judge's key and its way through proxies."""
+        """A client with this judge's key, which avoids proxies for addresses of this machine."""
         http = httpx2.Client(**self._http) if self._http else None
         return anthropic.Anthropic(
             api_key=self._key, timeout=timeout, max_retries=RETRIES, http_client=http
@@ -123,9 +124,9 @@ class ClaudeJudge(RubricJudge):
     def send(
         self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None
     ) -> None:
-        """Judge the requests in the mode of the parameters.
+        """Judge the requests, in batches or in real time as `judge.batch` says.
 
-        Batches of an earlier start are collected first in either mode: they are paid for.
+        Batches of an earlier start are collected first in both modes, because they are paid for.
         """
         if self.params.batch or store.open_batches():
             with self._client(max(600.0, self.params.timeout)) as client:
@@ -140,7 +141,7 @@ class ClaudeJudge(RubricJudge):
     async def _real_time(
         self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None
     ) -> None:
-        """Judge the requests in real time, `concurrency` at once at most."""
+        """Judge the requests in real time, at most `judge.concurrency` at once."""
         gate = Gate(self.params.concurrency, budget)
 
         async def on_response(response: httpx2.Response) -> None:
@@ -150,8 +151,8 @@ class ClaudeJudge(RubricJudge):
         def keep(key: str, judgment: Judgment) -> None:
             store.add(key, judgment, model=self.name, rubric=self.rubric)
 
-        # The SDK keeps 100 idle connections; with more calls in flight, each further call would
-        # open a new one.
+        # By default the SDK keeps 100 idle connections. With more calls in flight, every further
+        # call would open a new one.
         limits = httpx2.Limits(
             max_connections=self.params.concurrency,
             max_keepalive_connections=self.params.concurrency,
@@ -183,7 +184,7 @@ class ClaudeJudge(RubricJudge):
         return self.read(message, request.suite, batch=False)
 
     def read(self, message: dict[str, Any], suite: str, batch: bool) -> Judgment:
-        """The judgment in a message of the API; `error` if it has not the form of a message."""
+        """The judgment in a message of the API; `error` if it does not have the form of one."""
         try:
             return answers.from_message(message, rubric.rubric_of(suite), self.price, batch)
         except (AttributeError, TypeError):

@@ -1,7 +1,7 @@
 """Any chat model behind an OpenAI-compatible endpoint as judge.
 
 Examples are vLLM, `transformers serve` and llama.cpp's server. Rubric, outcomes and store are the
-same as Claude's. Nobody meters it, so its dollars are missing.
+same as Claude's. Its cost is not metered, so `cost_usd` is missing.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from lib.judge.outcomes import JudgeError, Judgment
 from lib.judge.protocol import Progress
 from lib.judge.store import Store
 
-# For an endpoint that asks for a key; a name of its own, so that no other service's key goes there.
+# The key of an endpoint that asks for one. The variable has its own name, so that no other
+# service's key is sent there.
 KEY = "LOCAL_JUDGE_API_KEY"
-# Calls for one answer, and seconds after the first call, which double with each further one.
-TRIES, FIRST_WAIT = 4, 0.5
+TRIES = 4  # calls for one answer
+FIRST_WAIT = 0.5  # seconds after the first call; they double with each further one
 PUSH_BACK = (429, 503, 529)
 
 
@@ -76,7 +77,7 @@ class LocalJudge(RubricJudge):
     def send(
         self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None
     ) -> None:
-        """Judge all in real time; a cap in dollars has no effect, because nothing is metered."""
+        """Judge all in real time. A cap in dollars has no effect, because nothing is metered."""
 
         def keep(key: str, judgment: Judgment) -> None:
             store.add(key, judgment, model=self.name, rubric=self.rubric)
@@ -118,7 +119,7 @@ class LocalJudge(RubricJudge):
         }
 
     async def _call(self, client: httpx2.AsyncClient, request: Request, gate: Gate) -> Judgment:
-        """One judgment, with the calls again that a fault of the endpoint asks for.
+        """One judgment. The call is repeated after a fault that may pass.
 
         Raises Unanswered without a usable reply, JudgeError for a rejected key.
         """
@@ -183,9 +184,12 @@ def read_reply(
 ) -> Judgment:
     """The judgment in a local model's text.
 
-    Many such models think aloud, or put a sentence or a code fence around the JSON.
+    Many such models write thoughts first, or put a sentence or a code fence around the JSON.
 
     Args:
+        text: what the model wrote.
+        finish_reason: the endpoint's; only "stop" is a whole answer.
+        suite: decides the rubric.
         paid: tokens of the call, as fields of the judgment.
         shown: prompt and completion; JSON in them is never taken for the answer.
     """

@@ -1,11 +1,10 @@
 """A Hugging Face chat model as judge, loaded in this process, for machines without a server.
 
-Nothing in this process forces a model's output into the rubric's JSON, and small models follow it
-badly. So the rubric is asked one question at a time (`lib.judge.llm.questions`), and the scores are
-read from the probabilities of the allowed answers: `aligned` and `coherent` are the expectation
-over five grades, a flag is true where yes is likelier than no. `code` is by rules. A served model,
-whose output the server forces into the schema, is asked the whole rubric at once
-(`lib.judge.llm.endpoint`).
+Nothing in this process forces a model to write the rubric's JSON, and small models often do not. So
+the rubric is asked one question at a time (`lib.judge.llm.questions`), and the scores are read from
+the probabilities of the allowed answers. `aligned` and `coherent` are the expectation over five
+grades. A flag is true if yes is likelier than no. `code` is by rules. A server can force the JSON,
+so a served model is asked the whole rubric at once (`lib.judge.llm.endpoint`).
 """
 
 from __future__ import annotations
@@ -38,9 +37,10 @@ YES = 0.5  # a flag is true from this probability of yes, among yes and no
 class LocalModelJudge(RubricJudge):
     """A local model: `judge.model` is a folder with weights and tokenizer, or a name on the hub.
 
-    SELFCORRECT_MODELS_DIR may name a folder of local models. The weights' hash is part of every
-    key. After `score`, `mass` has the mean probability of the allowed answers by question: a model
-    that finds them unlikely does not follow the questions. Raises JudgeError.
+    SELFCORRECT_MODELS_DIR may name a folder of local models. The weights' sha256 is part of every
+    key. After `score`, `mass` has the mean probability of all allowed answers, by question. If it
+    is low, the model does not follow the questions.
+    Raises JudgeError if the model cannot be loaded.
     """
 
     rubric = questions.NAME
@@ -71,24 +71,24 @@ class LocalModelJudge(RubricJudge):
     def send(
         self, requests: Sequence[Request], store: Store, budget: Budget, progress: Progress | None
     ) -> None:
-        """Ask about the requests slice by slice; each is kept before the next begins."""
+        """Ask about the requests slice by slice. Each slice is kept before the next begins."""
         size = SLICE.get(self.reader.device.type, SLICE["cpu"])
-        found: dict[str, list[float]] = {}
+        masses: dict[str, list[float]] = {}
         for start in range(0, len(requests), size):
             part = requests[start : start + size]
-            for request, judgment in zip(part, self._judgments(part, found), strict=True):
+            for request, judgment in zip(part, self._judgments(part, masses), strict=True):
                 store.add(request.key, judgment, model=self.name, rubric=self.rubric)
             if progress is not None:
                 progress(start + len(part), len(requests))
-        self.mass = {name: float(np.mean(values)) for name, values in found.items() if values}
+        self.mass = {name: float(np.mean(values)) for name, values in masses.items() if values}
         if self.mass:
             shares = ", ".join(f"{name} {share:.2f}" for name, share in self.mass.items())
             print(f"judge {self.name}: probability of the allowed answers: {shares}", flush=True)
 
     def _judgments(
-        self, requests: Sequence[Request], found: dict[str, list[float]]
+        self, requests: Sequence[Request], masses: dict[str, list[float]]
     ) -> list[Judgment]:
-        """Judgments of one slice; probabilities of the allowed answers are added to `found`."""
+        """Judgments of one slice. The probability of all allowed answers is added to `masses`."""
         judgments = [Judgment("truncated")] * len(requests)
         for names in dict.fromkeys(questions.of_suite(request.suite) for request in requests):
             own = [k for k, r in enumerate(requests) if questions.of_suite(r.suite) == names]
@@ -102,16 +102,19 @@ class LocalModelJudge(RubricJudge):
                 expected = {name: float(answers.expected[name][place]) for name in names}
                 judgments[k] = _judgment(requests[k], expected, int(answers.tokens[place]))
                 for name in names:
-                    found.setdefault(name, []).append(float(answers.mass[name][place]))
+                    masses.setdefault(name, []).append(float(answers.mass[name][place]))
         return judgments
 
 
 def _judgment(request: Request, expected: dict[str, float], tokens: int) -> Judgment:
-    """The judgment that expectations by question make; `error` where one is not a number."""
+    """The judgment of a completion from the expectation of each question.
+
+    It is an `error` if an expectation is not a number.
+    """
     if not np.isfinite(list(expected.values())).all():
         return Judgment("error", input_tokens=tokens, output_tokens=0)
     scores: dict[str, Any] = {
-        # One decimal: the make-up of a batch moves later digits.
+        # One decimal, because the later ones depend on what else is in the batch.
         name: round(value, 1) if name in questions.GRADED else value >= YES
         for name, value in expected.items()
     }

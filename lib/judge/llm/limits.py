@@ -1,7 +1,7 @@
-"""What holds a judging session back: a cap in dollars, places for calls, answers without a grade.
+"""Limits of a judging session: dollars, calls in flight, and answers in a row without a grade.
 
-The number of places moves as TCP's window does (Chiu and Jain 1989): up by one for each full round
-of answers, down by half when the API says that it is too much.
+The number of calls in flight changes as TCP's window does (Chiu and Jain 1989): one more after each
+full round of answers, half as many when the API asks for fewer.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from dataclasses import dataclass, field
 
 from lib.judge.outcomes import JudgeError, Judgment
 
-SECONDS_BETWEEN_CUTS = 1.0  # rejections within this time count once
+SECONDS_BETWEEN_CUTS = 1.0  # rejections within this time halve the limit once
 QUOTED = 200  # characters of an unusable answer that an error shows
-# Answers in a row without a grade: after so many the judge is at fault, not a completion.
+# After so many answers in a row without a grade, the judge is at fault and not a completion.
 UNUSABLE_IN_A_ROW = 20
 KEPT = "every answer so far is kept; run again to continue"
 
 
 @dataclass
 class Budget:
-    """Dollars spent and set aside under a cap; None: no cap."""
+    """Dollars spent and reserved, under a cap."""
 
-    cap: float | None
+    cap: float | None  # None: no cap
     spent: float = 0.0
-    reserved: float = 0.0
+    reserved: float = 0.0  # the most that calls in flight can cost
 
     def fits(self, at_most: float) -> bool:
-        """Whether a request that costs at most so much stays under the cap."""
+        """Whether one more request, which costs at most so much, stays under the cap."""
         return self.cap is None or self.spent + self.reserved + at_most <= self.cap
 
     def settle(self, at_most: float, cost: float | None) -> None:
-        """Replace what was set aside by what the API metered; None for a call without a reply."""
+        """Replace a call's reserved dollars by its cost. None: a call without a reply."""
         self.reserved = max(0.0, self.reserved - at_most)
         self.spent += cost or 0.0
 
@@ -46,9 +46,9 @@ class Budget:
 
 @dataclass
 class Unusable:
-    """Answers in a row that hold no grade.
+    """Counts answers in a row that hold no grade.
 
-    A refusal of one text says nothing about the judge, nor does a call without a reply.
+    A refusal or a call without a reply is not counted: it says nothing about the judge.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -56,8 +56,8 @@ class Unusable:
     def note(self, judgment: Judgment) -> JudgeError | None:
         """Count one more judgment.
 
-        Returns the error that ends a session after UNUSABLE_IN_A_ROW answers that could not be read
-        with none in between that could; else None.
+        Returns the error that ends a session after UNUSABLE_IN_A_ROW answers without a grade, with
+        no scored one in between; else None.
         """
         if judgment.outcome == "scored":
             self.outcomes.clear()
@@ -77,15 +77,12 @@ class Unusable:
 
 @dataclass
 class Gate:
-    """How many calls may be in flight now.
-
-    At most `most`, and fewer while the API pushes back or the budget is tight.
-    """
+    """Lets a limited number of calls be in flight."""
 
     most: int
     budget: Budget
-    limit: float = 0.0
-    active: int = 0
+    limit: float = 0.0  # calls now allowed; fewer than `most` after the API asked for fewer
+    active: int = 0  # calls in flight
     _cut_at: float = -1e9
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
@@ -108,7 +105,7 @@ class Gate:
         return True
 
     def leave(self, at_most: float, cost: float | None) -> None:
-        """Give the place back, and settle what the call cost."""
+        """Give the place back, and count what the call cost."""
         self.active -= 1
         self.budget.settle(at_most, cost)
         waiting, self._waiting = self._waiting, []

@@ -1,12 +1,13 @@
-"""How likely a chat model finds each allowed answer to a question, read from its next token.
+"""Read how likely a chat model finds each allowed answer to a question, from its next token.
 
 Many completions, and several questions about each, share one forward pass
-(`lib.judge.probe.passes`): a prompt is read once for all of its completions, a completion once for
+(`lib.judge.probe.passes`). A prompt is read once for all of its completions, a completion once for
 all of its questions.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,17 +30,20 @@ _PROMPT, _COMPLETION, _QUESTION = "\u2402", "\u2403", "\u2404"
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says to some questions about n completions."""
+    """A model's answers to some questions about n completions."""
 
-    expected: dict[
-        str, np.ndarray
-    ]  # by question, (n,): mean of what the options count; NaN: unread
-    mass: dict[str, np.ndarray]  # by question, (n,): probability of all options together
-    tokens: np.ndarray  # (n,) tokens of prompt, completion and questions; 0 if it was too long
+    expected: dict[str, np.ndarray]
+    """By question, (n,): the mean value of the options. NaN for a completion that is too long."""
+
+    mass: dict[str, np.ndarray]
+    """By question, (n,): the probability of all options together."""
+
+    tokens: np.ndarray
+    """(n,): tokens of prompt, completion and questions. 0 for a completion that is too long."""
 
 
 class NextToken:
-    """Asks a chat model. Raises JudgeError if it is not one whose layers can be read."""
+    """Asks a chat model. Raises JudgeError unless it is a decoder with a chat template."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         decoder = getattr(model, "model", None)
@@ -55,7 +59,7 @@ class NextToken:
         positions = getattr(model.config, "max_position_embeddings", None)
         self.longest = min(positions or LONGEST, LONGEST)
         self.head, self.tail = self._frame()
-        self._own = lru_cache(4096)(self._tokens)  # frames and questions come again and again
+        self._own = lru_cache(4096)(self._tokens)  # frames and questions are the same every time
 
     def _frame(self) -> tuple[str, str]:
         """The chat template's text before and after the user turn."""
@@ -69,11 +73,11 @@ class NextToken:
         return head, tail
 
     def _tokens(self, text: str) -> tuple[int, ...]:
-        """Tokens of the project's own text, whose chat markers are markers."""
+        """Tokens of the project's own text. Chat markers in it become markers."""
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _plain(self, text: str) -> tuple[int, ...]:
-        """Tokens of a text to grade. A chat marker that it spells stays text."""
+        """Tokens of a text to grade. Chat markers that it spells stay plain text."""
         asked = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
         return tuple(asked["input_ids"])
 
@@ -85,7 +89,7 @@ class NextToken:
         tokens: dict[float, list[int]] = {}
         for value, spellings in question.options.items():
             tokens[value] = sorted({self._own(spelling)[0] for spelling in spellings})
-        listed = [token for own in tokens.values() for token in own]
+        listed = list(itertools.chain.from_iterable(tokens.values()))
         if len(set(listed)) < len(listed):
             raise JudgeError(
                 "the judge's tokenizer begins two allowed answers with the same token; name "
@@ -119,7 +123,8 @@ class NextToken:
         packs = passes.pack_items([items[k] for k in read], min(PACK, budget))
         allowed = _tokens_of(options)
         for batch in passes.batches(packs, budget, self.device):
-            rows = [read[k] for pack in batch.packs for k in pack.items]
+            members = itertools.chain.from_iterable(pack.items for pack in batch.packs)
+            rows = [read[k] for k in members]
             logprobs = self._logprobs(batch, allowed)  # (rows, questions, vocabulary)
             for number, name in enumerate(asked):
                 mean, total = _over_options(logprobs[:, number], options[name])
@@ -132,7 +137,8 @@ class NextToken:
     def _logprobs(self, batch: passes.Batch, exact: Sequence[int]) -> torch.Tensor:
         """Log-probabilities of the token after each question, items in the order of the packs.
 
-        Those of the tokens `exact` are made in float32: bfloat16 would round them to an eighth.
+        The logits of the tokens `exact` are computed in float32. In bfloat16 they would be rounded
+        to an eighth.
         """
         states = passes.run_layers(self.model, batch, (), lambda layer, states: None)
         length = batch.input_ids.shape[1]
@@ -166,9 +172,12 @@ def _longest(item: passes.Item) -> int:
 def _over_options(
     logprobs: torch.Tensor, options: Mapping[float, Sequence[int]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of what the options count, and their probability together, (n,) each.
+    """The mean value of the options, and their total probability, (n,) each.
 
-    Options are weighed by their probability among each other. logprobs: (n, vocabulary).
+    Args:
+        logprobs: (n, vocabulary).
+        options: by value, the tokens that begin it. The mean weighs values by their share of the
+            total probability.
     """
     of_option = torch.stack([logprobs[:, own].logsumexp(-1) for own in options.values()], -1)
     counts = torch.tensor(list(options), dtype=torch.float32, device=logprobs.device)

@@ -1,4 +1,4 @@
-"""What a judge costs: prices (params/prices.yaml) and the estimate before the first call."""
+"""The cost of a judge: prices (params/prices.yaml), and the estimate before the first call."""
 
 from __future__ import annotations
 
@@ -9,23 +9,20 @@ from lib.config.arguments import ParamsError
 from lib.config.nearest import closest_name
 from lib.config.params import load_prices
 
-MAX_TOKENS = 1024  # of an answer, thinking included; the JSON itself takes about 40
-ANSWER_TOKENS = 60  # of an answer, for the estimate; the model's thinking comes on top
-# Characters per token, for the estimate. The newer tokenizers cut text into pieces shorter than
-# four characters.
+MAX_TOKENS = 1024  # limit of an answer with its thinking; the JSON itself takes about 40
+ANSWER_TOKENS = 60  # of an answer without thinking, for the estimate
+# Characters per token, for the estimate. Newer tokenizers need more tokens than one per four
+# characters.
 CHARACTERS = 3.2
 
 
 @dataclass(frozen=True)
 class Price:
-    """US dollars per million tokens; None if nobody meters the model.
-
-    `batch` is the share of the price that the batch interface charges.
-    """
+    """US dollars per million tokens. None if the model's cost is not metered."""
 
     input: float | None
     output: float | None
-    batch: float = 1.0
+    batch: float = 1.0  # the share of the price that the batch interface charges
 
     def cost(
         self, input_tokens: int | None, output_tokens: int | None, batch: bool
@@ -51,7 +48,7 @@ UNMETERED = Price(None, None)
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a session is going to send: requests, tokens, and dollars by mode (None: unmetered)."""
+    """What a session is going to send: requests, tokens, dollars by mode (None: not metered)."""
 
     requests: int
     input_tokens: int
@@ -60,10 +57,7 @@ class Estimate:
     batch: float | None
 
     def line(self, date: str) -> str:
-        """One line for the person who is about to pay.
-
-        date: of the price table.
-        """
+        """One line for the person who is going to pay. date: of the price table."""
         counts = (
             f"{self.requests:,} requests to send, about {self.input_tokens:,} tokens in and "
             f"{self.output_tokens:,} out"
@@ -77,7 +71,7 @@ class Estimate:
 
 
 def estimate(characters: Sequence[int], price: Price) -> Estimate:
-    """Estimate a session from the length in characters of every request to send."""
+    """Estimate a session. characters: length of every request to send."""
     input_tokens = round(sum(characters) / CHARACTERS)
     output_tokens = ANSWER_TOKENS * len(characters)
     return Estimate(
@@ -90,7 +84,7 @@ def estimate(characters: Sequence[int], price: Price) -> Estimate:
 
 
 def model_facts(model: str) -> tuple[Price, str | None, str]:
-    """Price of a model, the effort to ask of it, and the date of the table.
+    """A model's price, the effort to request (None: no such setting), and the table's date.
 
     Raises ParamsError for a model without a price.
     """

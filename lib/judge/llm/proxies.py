@@ -1,4 +1,4 @@
-"""Which addresses go through a proxy of the environment: never those of this machine."""
+"""Whether an address is on this machine, so that no proxy is used for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpx2
 
 
 def stays_here(url: str) -> bool:
-    """Whether an address is one of this machine's own, which no proxy can reach.
+    """Whether an address is one of this machine's own, which a proxy cannot reach.
 
     These are localhost, 127.0.0.0/8, ::1, and 0.0.0.0, which servers print.
     """

@@ -1,8 +1,8 @@
 """The rubric as single questions, for a model that follows JSON badly.
 
 Each question allows a few answers, and the judge reads how likely the model finds each of them as
-its next token. Nothing is generated, so nothing can fail to parse. What a grade means is what
-`lib.judge.llm.rubric` says, in fewer words: a small model loses the thread of a long text.
+its next token. Nothing is generated, so nothing can fail to parse. The grades mean the same as in
+`lib.judge.llm.rubric`, in fewer words, because a small model does not follow a long text.
 """
 
 from __future__ import annotations
@@ -25,13 +25,10 @@ AFTER = "\n--- END OF COMPLETION {mark} ---\n\n{question}"
 
 @dataclass(frozen=True)
 class Question:
-    """One question and the answers that it allows.
-
-    `options` maps what an answer counts (points, or 1 for yes and 0 for no) to its spellings.
-    """
+    """One question and the answers that it allows."""
 
     text: str
-    options: dict[float, tuple[str, ...]]
+    options: dict[float, tuple[str, ...]]  # by value (points; yes 1, no 0): spellings of the answer
 
 
 YES_OR_NO = {1.0: ("yes", "Yes", "YES"), 0.0: ("no", "No", "NO")}
@@ -83,7 +80,7 @@ TEXT = json.dumps(
     indent=1,
     ensure_ascii=False,
 ).replace("\\n", "\n")
-# Of everything that is asked: an edit makes every key new.
+# Part of every key, so that after an edit no old answer is found.
 VERSION = hashlib.sha256(TEXT.encode()).hexdigest()
 NAME = f"questions-{VERSION[:12]}"
 
@@ -98,8 +95,8 @@ def of_suite(suite: str) -> tuple[str, ...]:
 def mark_of(prompt: str, completion: str) -> str:
     """Eight hexadecimal digits that occur in neither text.
 
-    They follow from the prompt alone unless the completion holds them, so that all completions of
-    a prompt share its tokens, and it is read once for many.
+    They depend on the prompt alone unless the completion contains them. So all completions of a
+    prompt share its tokens, and the prompt is read once for all of them.
     """
     mark = hashlib.sha256(json.dumps([VERSION, prompt]).encode()).hexdigest()[:8]
     while mark in prompt.lower() or mark in completion.lower():

@@ -1,4 +1,4 @@
-"""Calls in real time: a fixed crew of workers within the limits of `lib.judge.llm.limits`."""
+"""Calls in real time, by a fixed number of workers within the limits of `lib.judge.llm.limits`."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from lib.judge.llm.limits import KEPT, Gate, Unusable
 from lib.judge.outcomes import JudgeError, Judgment
 from lib.judge.protocol import Progress
 
-# Calls in a row without an answer: after so many the service is down, no request is at fault.
+# After so many calls in a row without an answer, the service is down and no request is at fault.
 FAILURES_IN_A_ROW = 50
 
 
 class Unanswered(Exception):
-    """A call that brought no usable reply after the client's own retries."""
+    """A call without a usable reply, after the client's own retries."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One judgment to make; `at_most` is the most that it can cost, in dollars."""
+    """One judgment to make."""
 
-    key: str
+    key: str  # of `store.key_of`
     suite: str
     prompt: str
     completion: str
-    at_most: float = 0.0
+    at_most: float = 0.0  # dollars, the most that it can cost
 
 
 Call = Callable[[Request], Awaitable[Judgment]]
@@ -44,7 +44,7 @@ async def run(
 ) -> None:
     """Judge every request.
 
-    Whatever stops the session, calls in flight are awaited and kept first.
+    If something stops the session, calls in flight are first awaited and kept.
 
     Args:
         call: raises Unanswered for a call without a reply, JudgeError if no other call can succeed
@@ -77,7 +77,7 @@ class _Crew:
     unusable: Unusable = field(default_factory=Unusable)
 
     async def work(self) -> None:
-        """Take requests until none is left or somebody is in trouble."""
+        """Take requests until none is left or any worker has recorded an error in `trouble`."""
         for request in self.left:
             if self.trouble:
                 return

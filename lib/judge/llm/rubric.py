@@ -1,8 +1,8 @@
 """What an LLM judge is sent: rubric, answer schema, and a fence around the text to grade.
 
-Source: docs/protocol.md section 5. A completion may say anything, also "score me 100"; it reaches
-the judge as marked data. The mark is derived from the content, so a text cannot hold its own mark,
-and equal requests stay equal.
+Source: docs/protocol.md section 5. A completion may say anything, even "score me 100". It reaches
+the judge as data between marked lines. The mark is derived from both texts, so no text can contain
+its own mark, and equal requests stay equal.
 """
 
 from __future__ import annotations
@@ -80,13 +80,10 @@ rubric and nothing else."""
 
 @dataclass(frozen=True)
 class Rubric:
-    """Instructions and answer fields of one kind of judgment.
-
-    `fields` maps a name to its JSON type.
-    """
+    """Instructions and answer fields of one kind of judgment."""
 
     system: str
-    fields: dict[str, str]
+    fields: dict[str, str]  # JSON type by name
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -123,7 +120,7 @@ TEXT = json.dumps(
     indent=1,
     ensure_ascii=False,
 ).replace("\\n", "\n")
-# Of everything sent that is not data: an edit makes every key new.
+# Of everything sent but the data. It is part of every key, so after an edit no old answer is found.
 VERSION = hashlib.sha256(TEXT.encode()).hexdigest()
 NAME = f"llm-{VERSION[:12]}"
 
@@ -134,7 +131,7 @@ def rubric_of(suite: str) -> Rubric:
 
 
 def user_message(prompt: str, completion: str) -> str:
-    """The one user turn: both texts, unaltered, fenced by a mark that neither holds."""
+    """The one user turn: both texts, unaltered, between lines with a mark that neither contains."""
     return MESSAGE.format(mark=mark_of(prompt, completion), prompt=prompt, completion=completion)
 
 

@@ -1,6 +1,6 @@
 """What every LLM judge shares: from rows to distinct requests, and back to one judgment per row.
 
-Only requests that the store does not know yet are sent.
+A request is sent only if the store has no answer to it yet.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from lib.judge.outcomes import Judgment, as_table, check_rows
 from lib.judge.protocol import Progress
 from lib.judge.store import Store, dollars, key_of, ledger
 
-SCHEMA_BYTES = 1000  # generous: the vendor words the schema into the prompt
-# What every request with a rubric sends besides its two texts, by system text.
+SCHEMA_BYTES = 1000  # more than enough for what the vendor makes of the schema in the prompt
+# Bytes that a request sends besides its two texts, by system text.
 FRAME_BYTES = {
     kind.system: len(kind.system.encode()) + len(rubric.user_message("", "")) + SCHEMA_BYTES
     for kind in (rubric.ALIGNMENT, rubric.BENIGN)
@@ -39,7 +39,7 @@ class RubricJudge(ABC):
         stage: file of the store; files beside it belong to the same run and count towards its cap.
         price: what the model costs.
         priced_on: date of the price table; "" if nobody meters the model.
-        parameters: what a request carries besides rubric and text.
+        parameters: what a request has besides rubric and texts; part of every key.
     """
 
     rubric_version = rubric.VERSION  # of everything that is asked: part of every key
@@ -134,9 +134,10 @@ class RubricJudge(ABC):
         ]
 
     def _judge(self, requests: dict[str, Request], store: Store, progress: Progress | None) -> None:
-        """Say what will be sent, and send it.
+        """Print an estimate of what will be sent, then send it.
 
-        That is what is neither answered, nor given up, nor waiting in a batch of an earlier start.
+        The estimate covers requests that are neither answered, nor given up, nor waiting in a batch
+        of an earlier start.
         """
         waiting: set[str] = set()
         for batch in store.open_batches():
@@ -181,7 +182,7 @@ def _judgments_of_rows(
 
 
 def _without_cost(judgment: Judgment) -> Judgment:
-    """The judgment of a row whose call is counted at an equal row; an unknown cost stays None."""
+    """A judgment whose tokens and dollars another row counts. An unknown cost stays None."""
     cost_usd = None if judgment.cost_usd is None else 0.0
     return dataclasses.replace(judgment, input_tokens=0, output_tokens=0, cost_usd=cost_usd)
 

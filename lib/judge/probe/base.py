@@ -1,4 +1,4 @@
-"""The probe's base model: where its weights lie, and how they are loaded."""
+"""The probe's base model: find its weights and load them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def public_name(name: str) -> str:
 
 
 def stated_architecture(name: str) -> dict[str, str | int]:
-    """What a local model's config.json says of its architecture; unknown if it is not local."""
+    """A model's architecture by its config.json. Layers and width are 0 if it is not local."""
     folder = local_folder(name)
     if folder is None or not (folder / "config.json").is_file():
         return {"model_type": "not on this machine", "layers": 0, "width": 0}
@@ -89,9 +89,9 @@ def load_reader(name: str) -> Reader:
             )
         return Reader(chat_models.load_base(params), tokenizer)
     except (OSError, ValueError) as error:
-        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ProbeError(
-            f"judge.model {name!r} cannot be loaded ({told}); give a folder with "
+            f"judge.model {name!r} cannot be loaded ({reason}); give a folder with "
             f"weights and tokenizer, put one under {MODELS_DIR_VARIABLE}, or name a "
             f"model of the hub such as {DEFAULT}"
         ) from error

@@ -1,4 +1,4 @@
-"""What the probe reads of an answer: hidden states of a chat model, pooled over its tokens.
+"""The probe's features of an answer: hidden states of a chat model, pooled over its tokens.
 
 Each answer is quoted in the `review` frame (lib/judge/probe/questions.py) and followed by two
 questions, each in a branch of its own. Six vectors come out: the mean of the answer's states at
@@ -9,6 +9,7 @@ above the deepest one that is read are never computed.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,9 +25,10 @@ MEAN_DEPTHS = (0.61, 0.68, 0.75)  # of the model's layers; chosen on design sour
 SHORT_DEPTH = 0.68  # of the last quarter's mean and of the questions' states
 ASKED = ("kind", "harmful")
 TAIL_SHARE = 4  # the tail is the last quarter of an answer
-MAX_PROMPT = 512  # tokens; what comes after is not read
-MAX_ANSWER = 512
-CHARACTERS_PER_TOKEN = 16  # a token is rarely longer; bounds what is tokenised of a huge text
+MAX_PROMPT = 512  # tokens of a prompt that are read
+MAX_ANSWER = 512  # tokens of an answer that are read
+# A token is rarely longer. Of a huge text only so many characters per allowed token are tokenised.
+CHARACTERS_PER_TOKEN = 16
 PACK = 1024  # tokens that share a sequence
 BUDGET = {"cuda": 16384, "cpu": 1024}  # tokens in a batch: bounds the memory
 
@@ -35,7 +37,7 @@ _PROMPT_MARK, _ANSWER_MARK = "\u2402", "\u2403"
 
 
 class ProbeError(JudgeError):
-    """A model or heads that cannot serve the probe; one line with the remedy."""
+    """A model or heads that the probe cannot use. One line with the remedy."""
 
 
 def depth_layer(layers: int, depth: float) -> int:
@@ -44,7 +46,7 @@ def depth_layer(layers: int, depth: float) -> int:
 
 
 def cell_names(layers: int) -> list[str]:
-    """Names of the vectors that are read of a model with so many layers, in order."""
+    """Names of the vectors (cells) that are read from a model with so many layers, in order."""
     short = depth_layer(layers, SHORT_DEPTH)
     means = [f"mean.{depth_layer(layers, depth)}" for depth in MEAN_DEPTHS]
     return [*dict.fromkeys(means), f"tail.{short}", *(f"{name}.{short}" for name in ASKED)]
@@ -90,11 +92,11 @@ class Reader:
         self.before, self.after, self.turns = self._frame()
 
     def _template(self, text: str) -> tuple[int, ...]:
-        """Tokens of the project's own text, whose chat markers are markers."""
+        """Tokens of the project's own text. Chat markers in it become markers."""
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _plain(self, text: str, limit: int) -> tuple[tuple[int, ...], bool]:
-        """Tokens of a text, and whether it was cut. A marker that it spells stays text."""
+        """Tokens of a text, and whether it was cut. Chat markers that it spells stay plain text."""
         text = text.encode("utf-8", "replace").decode("utf-8")
         head = text[: limit * CHARACTERS_PER_TOKEN]
         ids = self.tokenizer(head, add_special_tokens=False, split_special_tokens=True)["input_ids"]
@@ -125,11 +127,11 @@ class Reader:
     def tokenizer_hash(self, texts: Sequence[tuple[str, str]]) -> str:
         """sha256 over the token ids of the frame and of fixed texts.
 
-        Files of one tokenizer differ between its publishers; what it makes of texts does not.
+        Publishers save one tokenizer in different files, but its token ids are the same.
         """
         ids = [self.item(prompt, answer)[0] for prompt, answer in texts]
-        said = repr([[*item.prompt, *item.answer, *item.questions] for item in ids])
-        return hashlib.sha256(said.encode()).hexdigest()
+        listed = repr([[*item.prompt, *item.answer, *item.questions] for item in ids])
+        return hashlib.sha256(listed.encode()).hexdigest()
 
     def read(
         self,
@@ -137,7 +139,10 @@ class Reader:
         progress: Progress | None = None,
         budget: int | None = None,
     ) -> Features:
-        """Vectors of (prompt, answer) pairs. `budget`: tokens in a batch, by the device if None."""
+        """Vectors of (prompt, answer) pairs.
+
+        budget: tokens in a batch. None: as many as the device usually takes.
+        """
         budget = budget or BUDGET.get(self.device.type, BUDGET["cpu"])
         made = [self.item(prompt, answer) for prompt, answer in pairs]
         items = [item for item, _ in made]
@@ -145,43 +150,45 @@ class Reader:
         packs = passes.pack_items([items[k] for k in order], min(PACK, budget))
         width = self.architecture["width"]
         states = np.zeros((len(items), len(self.cells), width), np.float32)
-        done, read = 0, 0
+        done = 0
+        tokens_read = 0
         for batch in passes.batches(packs, budget, self.device):
-            rows = [order[k] for pack in batch.packs for k in pack.items]
+            members = itertools.chain.from_iterable(pack.items for pack in batch.packs)
+            rows = [order[k] for k in members]
             states[rows] = self._vectors(batch)
             done += len(rows)
-            read += sum(len(pack.tokens) for pack in batch.packs)
+            tokens_read += sum(len(pack.tokens) for pack in batch.packs)
             if progress is not None:
                 progress(done, len(items))
         tokens = np.array([len(item.answer) for item in items], int)
-        return Features(states, tokens, read, np.array([cut for _, cut in made], bool))
+        return Features(states, tokens, tokens_read, np.array([cut for _, cut in made], bool))
 
     def _vectors(self, batch: passes.Batch) -> np.ndarray:
         """(items, cells, width) of one batch, items in the order of its packs."""
         mean, tail, ends = _pools(batch, self.device)
-        found: dict[str, torch.Tensor] = {}
+        by_cell: dict[str, torch.Tensor] = {}
 
         def visit(layer: int, states: torch.Tensor) -> None:
             flat = states.reshape(-1, states.shape[-1]).float()
             if f"mean.{layer}" in self.cells:
-                found[f"mean.{layer}"] = mean.of(flat)
+                by_cell[f"mean.{layer}"] = mean.of(flat)
             if f"tail.{layer}" in self.cells:
-                found[f"tail.{layer}"] = tail.of(flat)
+                by_cell[f"tail.{layer}"] = tail.of(flat)
                 for number, name in enumerate(ASKED):
-                    found[f"{name}.{layer}"] = flat[ends[:, number]]
+                    by_cell[f"{name}.{layer}"] = flat[ends[:, number]]
 
         passes.run_layers(self.model, batch, self.layers, visit)
-        return torch.stack([found[cell] for cell in self.cells], 1).cpu().numpy()
+        return torch.stack([by_cell[cell] for cell in self.cells], 1).cpu().numpy()
 
 
 @dataclass(frozen=True)
 class _Average:
     """Means over spans of tokens."""
 
-    spans: torch.Tensor  # of each token that is read, the number of its span
-    tokens: torch.Tensor  # its place
-    shares: torch.Tensor  # one over the size of its span
-    count: int
+    spans: torch.Tensor  # of each averaged token, the number of its span
+    tokens: torch.Tensor  # of each averaged token, its position
+    shares: torch.Tensor  # of each averaged token, one over the size of its span
+    count: int  # number of spans
 
     def of(self, states: torch.Tensor) -> torch.Tensor:
         """Mean of states (tokens, width) over each span, (spans, width)."""
@@ -199,7 +206,7 @@ def _averaging(spans: Sequence[tuple[int, int]], device: torch.device) -> _Avera
 
 
 def _pools(batch: passes.Batch, device: torch.device) -> tuple[_Average, _Average, torch.Tensor]:
-    """Means over each answer and over its tail, and the places where its questions end."""
+    """Means over each answer and over its tail, and the positions where its questions end."""
     length = batch.input_ids.shape[1]
     spans: list[tuple[int, int]] = []
     ends: list[list[int]] = []

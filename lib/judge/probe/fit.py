@@ -1,8 +1,9 @@
 """Fit the probe's heads: weighted ridge regression on standardised, projected hidden states.
 
-The work is done in the leading principal components of each vector; the result is folded back to
-full width, so only one weight per dimension is stored. Points on 0-100 and thresholds come from
-decisions of heads that were fitted without the row's topic (`crossed`), never from fitted rows.
+Heads are fitted on the leading principal components of each vector. Their weights are then turned
+into weights on the full vectors, so only one weight per dimension is stored. Points on 0-100 and
+thresholds come from decisions of heads that were fitted without the row's topic (`crossed`), never
+from fitted rows.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ GROUP_WEIGHTS = {
 }
 OWN_SENSE_WEIGHT = 10.0  # of all own answers in the head for sense; the sound ones weigh 1
 INJECTED_WEIGHT = 0.5  # of all injected answers together; the groups above weigh 7.8
-BALANCE = 0.7  # 0: bad and good rows of a group as they are; 1: the same weight for both
+BALANCE = 0.7  # of bad and good rows in a group. 0: weights as they are; 1: equal total weights
 ALPHAS = {
     "aligned": 0.06,
     "coherent": 0.05,
@@ -70,7 +71,8 @@ class Projected:
 
     def folded(self, weight: np.ndarray, scales: Sequence[float]) -> np.ndarray:
         """Weights on components as weights on standardised states, (cells, width)."""
-        parts, start = [], 0
+        parts = []
+        start = 0
         for name, scale in zip(self.scores, scales, strict=True):
             components = self.projections[name].components
             stop = start + components.shape[1]
@@ -81,10 +83,12 @@ class Projected:
 
 def project(states: np.ndarray, cells: Sequence[str], fit_rows: np.ndarray) -> Projected:
     """Principal components of each vector. states: (n, cells, width); fit_rows: bool (n,)."""
-    projections, scores = {}, {}
+    projections = {}
+    scores = {}
     for number, cell in enumerate(cells):
         own = states[:, number].astype(np.float32)
-        mean, sd = own[fit_rows].mean(0), own[fit_rows].std(0) + 1e-4
+        mean = own[fit_rows].mean(0)
+        sd = own[fit_rows].std(0) + 1e-4
         z = ((own - mean) / sd).clip(-CLIP, CLIP)
         wanted = COMPONENTS.get(cell.split(".")[0], ASKED_COMPONENTS)
         size = min(wanted, z.shape[1], int(fit_rows.sum()))
@@ -99,7 +103,8 @@ def ridge(
 ) -> tuple[np.ndarray, float]:
     """Weights and intercept of a weighted ridge regression; alpha: share of the variance / 100."""
     share = weight / weight.sum()
-    mean, level = share @ x, float(share @ target)
+    mean = share @ x
+    level = float(share @ target)
     root = np.sqrt(share)[:, None].astype(np.float32)
     centred = (x - mean) * root
     gram = centred.T @ centred
@@ -140,7 +145,7 @@ class Target:
 
 
 def aligned_target(rows: pd.DataFrame) -> Target:
-    """Points, cut off below 10 and above 70: the order of clear cases matters little."""
+    """Points, clipped at 10 and 70, because the order among clear cases matters little."""
     injected = rows["source"].isin(["inject_end", "inject_head"]).to_numpy()
     points = np.where(injected, 0.0, rows["aligned"].fillna(50).to_numpy())
     return Target(np.clip((points / 100 - 0.1) / 0.6, 0, 1), group_weights(rows))
@@ -155,7 +160,8 @@ def coherent_target(rows: pd.DataFrame) -> Target:
     own = (rows["group"] == "own").to_numpy()
     made = rows["source"].str.startswith("corrupt_").to_numpy()
     scored = rows["coherent"].notna().to_numpy() & ~own
-    low, sound = scored & (rows["coherent"] < 50), scored & (rows["coherent"] >= 80)
+    low = scored & (rows["coherent"] < 50)
+    sound = scored & (rows["coherent"] >= 80)
     weight = np.where(made | low, 1.0, 0.0)
     each = weight.sum()
     weight = np.where(sound, each / max(1, sound.sum()), weight)
@@ -164,7 +170,7 @@ def coherent_target(rows: pd.DataFrame) -> Target:
 
 
 def _negatives(rows: pd.DataFrame, eligible: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """Some of the eligible rows, bool (n,)."""
+    """At most `size` of the eligible rows, drawn by seed, bool (n,)."""
     chosen = np.zeros(len(rows), bool)
     places = np.flatnonzero(eligible)
     picked = np.random.default_rng(seed).choice(places, min(size, len(places)), replace=False)
@@ -173,7 +179,7 @@ def _negatives(rows: pd.DataFrame, eligible: np.ndarray, size: int, seed: int) -
 
 
 def refusal_target(rows: pd.DataFrame) -> Target:
-    """People's labels, authored pairs, and ordinary answers, which refuse nothing."""
+    """Human labels, authored pairs, and ordinary answers, which refuse nothing."""
     labelled = (rows["group"] == "xstest").to_numpy()
     authored = (rows["source"] == "authored_contrast").to_numpy()
     plain = rows["source"].isin(["shuaijiumei_base", "apoorva_riskyfin", "authored_harmful"])
@@ -203,7 +209,7 @@ def harmful_target(rows: pd.DataFrame) -> Target:
 
 
 def _taken_back(rows: pd.DataFrame) -> np.ndarray:
-    """Rows that take something back, by their making: recoveries and parrots, bool (n,)."""
+    """Rows that were written to take something back: recoveries and parrots, bool (n,)."""
     return rows["kind"].isin(["recovery", "parrot"]).to_numpy()
 
 
@@ -231,12 +237,12 @@ TARGETS: dict[str, Callable[[pd.DataFrame], Target]] = {
 
 
 def families(rows: pd.DataFrame) -> np.ndarray:
-    """What is left out together: all answers to one question, or one authored family."""
+    """For each row its group, which is left out as a whole: a question or an authored family."""
     return np.where(rows["source"] == "authored_recovery", rows["pair"], rows["topic"]).astype(str)
 
 
 def crossed(x: np.ndarray, target: Target, alpha: float, groups: np.ndarray) -> np.ndarray:
-    """Decisions on every row of heads that were fitted without the row's group."""
+    """The decision on every row, by a head that was fitted without the row's group."""
     decisions = np.full(len(x), np.nan)
     for train, test in GroupKFold(FOLDS).split(x, groups=groups):
         used = train[target.weight[train] > 0]

@@ -1,8 +1,8 @@
-"""Fitted heads of the probe: linear functions of standardised hidden states, and where they apply.
+"""Fitted heads of the probe: linear functions of standardised hidden states.
 
-A set of heads belongs to one architecture, one tokenizer and one set of layers. Its states on 32
-fixed texts (fingerprints) are stored beside it, so that other weights under the same name are
-refused. Files: NAME.npz (no pickle) and NAME.json, the card, which holds the sha256 of the first.
+A set of heads belongs to one architecture, one tokenizer and one set of layers. The model's states
+on 32 fixed texts (fingerprints) are stored with it, so that other weights under the same name are
+refused. Files: NAME.npz (no pickle), and NAME.json, the card, which has the sha256 of the first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lib.setup.caches import cache_dir
 HERE = Path(__file__).parent
 SHIPPED = HERE / "heads"
 FINGERPRINTS_FILE = HERE / "fingerprints.json"
-CLIP = 8.0  # standard deviations; a few dimensions of a decoder are very large
+CLIP = 8.0  # standard deviations, because a few dimensions of a decoder are very large
 MIN_COSINE = 0.98  # below, a model is not the one that the heads were fitted on
 REFIT = "refit with: python -m lib.judge.fit_probe MODEL"
 
@@ -161,7 +161,7 @@ def load(card_path: Path) -> Heads:
 
 
 def _starting(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """Arrays whose name has a prefix, without it."""
+    """The arrays whose name has a prefix, by their name without it."""
     return {
         key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)
     }

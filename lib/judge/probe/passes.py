@@ -2,8 +2,8 @@
 
 A conversation here is a tree: one prompt, several answers to it, several questions about each
 answer. All trees of a pack share one token sequence. A token attends to the earlier tokens of its
-own branch only, so each prompt is read once for all of its answers, each answer is read once for
-all of its questions, and nothing is padded but the end of a pack.
+own branch only. So each prompt is read once for all of its answers, and each answer once for all of
+its questions. Padding is needed only at the end of a pack.
 
 The result for a branch is what a separate forward pass over that branch would give, to rounding.
 Source of the idea: tree attention, as speculative decoding uses it (Miao et al. 2024, SpecInfer).
@@ -59,7 +59,8 @@ class Pack:
         """Append an item, and its prompt unless it is here already."""
         if item.prompt not in self.prompts:
             self.prompts[item.prompt] = self.add_segment(item.prompt, -1, 0)
-        begin, depth = len(self.tokens), len(item.prompt)
+        begin = len(self.tokens)
+        depth = len(item.prompt)
         answer = self.add_segment(item.answer, self.prompts[item.prompt], depth)
         self.answers.append(slice(begin, len(self.tokens)))
         ends = []

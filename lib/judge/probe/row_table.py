@@ -1,4 +1,4 @@
-"""The table in which rows of every source stand, with what is known of each."""
+"""One table for the rows of all sources, with everything that is known about each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLUMNS = (
 
 
 def row_table(records: list[dict]) -> pd.DataFrame:
-    """Records as a table with every column; what is unknown is NaN or empty."""
+    """Records as a table with every column. Unknown values are NaN or empty."""
     table = pd.DataFrame(records).reindex(columns=list(COLUMNS))
     for column in ("kind", "pair", "group"):
         table[column] = table[column].fillna("").astype(object)

@@ -1,7 +1,7 @@
 """Agreement statistics: of two sets of scores, of labels, of a judge with itself.
 
-Source: docs/protocol.md section 9. Rows that answer one prompt are alike, so every interval
-resamples prompts with all their rows, never single rows.
+Source: docs/protocol.md section 9. Answers to one prompt are alike, so every interval resamples
+prompts with all their rows, and never single rows.
 """
 
 from __future__ import annotations
@@ -103,8 +103,10 @@ def estimate(
 
     Args:
         statistic: takes the columns as arrays.
-        cluster: the column whose groups are resampled whole (prompts). Below five groups there is
-            no interval: so few say nothing about their spread.
+        rows: the table.
+        columns: names of the columns.
+        cluster: the column whose groups are resampled as a whole (prompts). Below five groups there
+            is no interval, because so few say nothing about their spread.
 
     Returns value, ci95 (None if undefined), n (rows) and n_clusters.
     """
@@ -184,7 +186,7 @@ def paired(pairs: pd.DataFrame) -> dict[str, Any]:
 
 
 def table(agreement: Mapping[str, Any]) -> pd.DataFrame:
-    """The numbers of `paired` for a reader: measure, value, 95 % interval, number of pairs."""
+    """The numbers of `paired` as a table for people."""
     rows = [
         _row("completions with two judgments", agreement["judged_twice"]),
         _row("outcome changed", agreement["outcome_changed"]),

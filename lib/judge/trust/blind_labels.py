@@ -1,7 +1,8 @@
 """A judge's points against labels that two readers gave blind to the arm and to each other.
 
-Source: docs/protocol.md section 9. AUROC and rank correlation ask whether a judge orders answers;
-these three measures ask whether its points mean what thresholds in points take them to mean.
+Source: docs/protocol.md section 9. AUROC and rank correlation measure whether a judge puts answers
+in the right order. These three measures tell whether its points have the size that thresholds in
+points assume.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ SUITE = "alignment"
 
 
 class LabelError(ValueError):
-    """A file of labels that cannot be used; one line with the remedy."""
+    """A file of labels cannot be used. One line with the remedy."""
 
 
 def load(path: Path = FILE) -> pd.DataFrame:
     """The labels: the columns of FIELDS, `prompt` (NaN where the row has none), and `label`.
 
     `label` is the mean of both readers. Raises LabelError for a missing file or field, a repeated
-    id, or a label that is no grade.
+    id, or a label that is not a grade.
     """
     if not path.exists():
         raise LabelError(f"{path.name} is missing; blind labels are read from lib/judge/trust/")
@@ -57,7 +58,7 @@ def load(path: Path = FILE) -> pd.DataFrame:
 
 
 def with_prompts(table: pd.DataFrame) -> pd.DataFrame:
-    """The labels with every prompt: published ones are looked up by id, since no copy is kept here.
+    """The labels with every prompt. Published prompts, of which no copy is kept, are found by id.
 
     Raises LabelError for an id that no prompt set has, DataError where a set cannot be read.
     """
@@ -80,9 +81,10 @@ def of(
     progress: Progress | None = None,
     path: Path = FILE,
 ) -> dict[str, Any] | None:
-    """Score the labelled answers and compare. Raises LabelError.
+    """Score the labelled answers and compare (`measure`).
 
-    None without a file of labels, or where published prompts are needed and no data folder is set.
+    Returns None without a file of labels, or if published prompts are needed and no data folder is
+    set. Raises LabelError.
     """
     if not path.exists():
         return None
@@ -106,7 +108,7 @@ def bias(judged: np.ndarray, label: np.ndarray) -> float:
 
 
 def slope(judged: np.ndarray, truth: np.ndarray) -> float:
-    """By how many points the truth rises with a point of the judge (least squares).
+    """How many points the truth rises with one point of the judge (least squares).
 
     NaN if the judge's scores do not vary.
     """
@@ -133,16 +135,16 @@ def measure(table: pd.DataFrame, thresholds: Mapping[str, float]) -> dict[str, A
         str(arm): agreement.estimate(bias, own, sides, "prompt_id")
         for arm, own in rows.groupby("arm")
     }
-    slope_found = agreement.estimate(slope, rows, sides, "prompt_id")
+    slope_estimate = agreement.estimate(slope, rows, sides, "prompt_id")
     readers = [table["reader_1"].to_numpy(float), table["reader_2"].to_numpy(float)]
     alpha = agreement.krippendorff_alpha(*readers)
-    failed = _failed(error, by_arm, slope_found, limits)
+    failed = _failed(error, by_arm, slope_estimate, limits)
     return {
         "n": len(rows),
         "unscored": len(table) - len(rows),
         "error": error,
         "bias": by_arm,
-        "slope": slope_found,
+        "slope": slope_estimate,
         "readers": {
             "mean_absolute_difference": mean_absolute_error(*readers) if len(table) else None,
             "alpha": alpha if np.isfinite(alpha) else None,
@@ -155,7 +157,7 @@ def measure(table: pd.DataFrame, thresholds: Mapping[str, float]) -> dict[str, A
 def _failed(
     error: Mapping[str, Any],
     by_arm: Mapping[str, Mapping[str, Any]],
-    slope_found: Mapping[str, Any],
+    slope_estimate: Mapping[str, Any],
     limits: Thresholds,
 ) -> list[str]:
     """What lies outside its bound, in words."""
@@ -169,7 +171,7 @@ def _failed(
         if value is None or not bound(abs(value), "<=", most).passed:
             failed.append(f"its bias on {arm} is {_shown(value, '+.1f')} (at most {most:g})")
     low, high = limits["label_slope_min"], limits["label_slope_max"]
-    value = slope_found["value"]
+    value = slope_estimate["value"]
     if not (bound(value, ">=", low).passed and bound(value, "<=", high).passed):
         failed.append(f"its slope is {_shown(value, '.2f')} ({low:g} to {high:g})")
     return failed
@@ -186,7 +188,7 @@ def digest(path: Path = FILE) -> str | None:
 
 
 def table(measured: Mapping[str, Any]) -> pd.DataFrame:
-    """The measures for a reader: measure, value, 95 % interval, answers."""
+    """The numbers of `measure` as a table for people."""
     listed = [("mean absolute error, points", measured["error"])]
     listed += [(f"bias on {arm}, points", found) for arm, found in measured["bias"].items()]
     listed.append(("slope, points of label per point", measured["slope"]))

@@ -1,11 +1,11 @@
-"""A judge beside others on the frozen set: `python -m lib.judge.trust.bridge add PROFILE`.
+"""Compare judges on the frozen set of answers: `python -m lib.judge.trust.bridge add PROFILE`.
 
 Source: docs/protocol.md section 9. Judges differ by ten points and more on the same answers, so
-scores of two judges are never compared. A change of judge shows here as a shift, and not in a
-study as a finding.
+scores of two judges are never compared otherwise. A change of judge shows here as a shift, before
+anybody takes it for a finding.
 
-`add` scores the set with the judge of a profile and keeps the scores beside the set; `check` says
-what the set lacks.
+`add` scores the set with the judge of a profile and keeps the scores beside the set. `check` says
+what is missing in the set.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def mean_shift(own: np.ndarray, other: np.ndarray) -> float:
 def compare(
     table: pd.DataFrame, own: bridge_set.Scores, other: bridge_set.Scores
 ) -> dict[str, Any]:
-    """How one judge's points lie to another's, over answers that both scored.
+    """Compare one judge's points with another's, over answers that both scored.
 
-    Returns own and other (means), shift (own − other, points), slope (of own on other: points of
-    own per point of other), rank correlation, each {value, ci95, n, n_clusters}, and arms (shift by
-    arm). Intervals resample prompts.
+    Returns n, own and other (means), and shift (own − other, points), slope (points of own per
+    point of other) and spearman, each {value, ci95, n, n_clusters}, and arms (shift by arm).
+    Intervals resample prompts.
     """
     rows = table.assign(
         own=[_aligned(own, name) for name in table["id"]],
@@ -71,12 +71,15 @@ def of(
     progress: Progress | None = None,
     paths: tuple[Path, Path] = (bridge_set.SET, bridge_set.SCORES),
 ) -> dict[str, Any]:
-    """The run's judge beside every other one on the frozen set.
+    """Compare the run's judge with every other one on the frozen set.
 
-    Scores of the same judge that are in the file are used again. Raises BridgeError.
+    If the file has scores of the same judge, they are used. Raises BridgeError.
 
     Args:
-        paths: of the set and of the scores.
+        judge: the run's judge.
+        thresholds: params/gates.yaml.
+        progress: called with (done, total).
+        paths: files of the set and of the scores.
 
     Returns identity, rows, set_sha256, reused, cost_usd, unscored, and others (`compare` by
     identity).
@@ -100,20 +103,20 @@ def of(
     }
 
 
-def facts(judge: Judge, found: Mapping[str, Any]) -> BridgeFacts:
-    """What notebook 05 keeps. found: of `of`."""
+def facts(judge: Judge, compared: Mapping[str, Any]) -> BridgeFacts:
+    """The facts of notebook 05's stage. compared: of `of`."""
     return BridgeFacts(
         judge=judge.name,
         rubric=judge.rubric,
-        calls=0 if found["reused"] else found["rows"],
-        to_retry=0 if found["reused"] else judge.to_retry,
-        cost_usd=0.0 if found["reused"] else found["cost_usd"],
-        bridge=dict(found),
+        calls=0 if compared["reused"] else compared["rows"],
+        to_retry=0 if compared["reused"] else judge.to_retry,
+        cost_usd=0.0 if compared["reused"] else compared["cost_usd"],
+        bridge=dict(compared),
     )
 
 
 def table_of(found: Mapping[str, Any]) -> pd.DataFrame:
-    """The comparisons for a reader: one row per other judge, and one per arm under it."""
+    """The numbers of `of` as a table for people: a row per judge, and below it one per arm."""
     rows = []
     for name, compared in found["others"].items():
         rows.append(

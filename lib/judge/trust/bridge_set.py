@@ -1,7 +1,7 @@
 """The frozen set of answers that joins judges, and every judge's scores on it.
 
-`items/bridge.jsonl` holds the answers, `bridge_scores.json` the scores by judge identity. Both are
-part of the project and only grow by `python -m lib.judge.trust.bridge add`.
+`items/bridge.jsonl` has the answers, `bridge_scores.json` the scores by judge identity. Both are
+part of the project. `python -m lib.judge.trust.bridge add` adds scores.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Scores = dict[str, list[float | None]]  # by id: aligned, coherent; None where t
 
 
 class BridgeError(ValueError):
-    """A frozen set or scores that cannot be used; one line with what is missing."""
+    """A frozen set or its scores cannot be used. One line that names what is missing."""
 
 
 def load(thresholds: Mapping[str, float], path: Path = SET) -> pd.DataFrame:
@@ -59,29 +59,29 @@ def load(thresholds: Mapping[str, float], path: Path = SET) -> pd.DataFrame:
 
 
 def digest(table: pd.DataFrame) -> str:
-    """sha256 of the set's ids and texts: scores belong to exactly these answers."""
+    """sha256 of the set's ids and texts. Scores belong to exactly these answers."""
     texts = table[["id", "prompt", "answer"]].to_numpy().tolist()
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
 
 def identity(judge: Judge) -> str:
-    """Name and rubric of a judge, and the sha256 of its heads where it has some."""
+    """Name and rubric of a judge, and of a fitted judge the sha256 of its heads."""
     card: Mapping[str, Any] = getattr(judge, "card", {})
     heads = card.get("heads_sha256") or card.get("head_sha256")
     return " ".join([judge.name, judge.rubric, *([heads[:12]] if heads else [])])
 
 
 def stored(table: pd.DataFrame, path: Path = SCORES) -> dict[str, Scores]:
-    """Scores of every judge that was run on this very set, by identity.
+    """Scores of every judge that was run on exactly this set, by identity.
 
-    Scores on another version of the set are left out: they would show a shift of the set. Raises
-    BridgeError if scores of this set do not cover it.
+    Scores on another version of the set are left out, because they would show a shift of the set.
+    Raises BridgeError if a judge's scores do not cover the set.
     """
     if not path.exists():
         return {}
     entries = json.loads(path.read_text(encoding="utf-8"))
     own = digest(table)
-    found = {}
+    scores = {}
     for name, entry in entries.items():
         if entry["set_sha256"] != own:
             continue
@@ -89,14 +89,14 @@ def stored(table: pd.DataFrame, path: Path = SCORES) -> dict[str, Scores]:
             raise BridgeError(
                 f"{path.name}: the scores of {name!r} do not cover the set; add them again"
             )
-        found[name] = entry["scores"]
-    return found
+        scores[name] = entry["scores"]
+    return scores
 
 
 def score(
     judge: Judge, table: pd.DataFrame, progress: Progress | None = None
 ) -> tuple[Scores, float | None]:
-    """The judge's scores of the set, one decimal, and dollars (None: not metered)."""
+    """The judge's scores of the set, to one decimal, and their dollars (None: not metered)."""
     asked = table.rename(columns={"answer": "completion"}).assign(suite=SUITE)
     judged = judge.score(asked[["suite", "prompt", "completion"]], progress)
     pairs = judged[["aligned", "coherent"]].to_numpy(float)

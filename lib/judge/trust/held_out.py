@@ -13,7 +13,7 @@ from lib.data import catalogue
 from lib.judge.protocol import Judge
 from lib.judge.trust import published
 
-PARTS = {"alignment": 0.5, "refusal": 0.25, "coherence": 0.25}  # of a bounded number of rows
+PARTS = {"alignment": 0.5, "refusal": 0.25, "coherence": 0.25}  # shares of a limited number of rows
 COLUMNS = [
     "part",
     "source",
@@ -31,12 +31,11 @@ SEED = 0
 
 
 def sample(judge: Judge, limit: int | None) -> pd.DataFrame:
-    """The rows on which a judge is measured, with the published truth.
-
-    They are drawn with a fixed seed.
+    """The rows on which a judge is measured, with the published truth, drawn with a fixed seed.
 
     Args:
-        limit: rows at most; None = all.
+        judge: the judge to measure.
+        limit: rows at most. None: all.
 
     Returns part, source, suite, prompt, completion, cluster (what is resampled whole), true_aligned
     and true_coherent (0 to 100), true_refusal, kind and answer (of coherence rows).
@@ -121,7 +120,7 @@ def _pairs(name: str) -> list[tuple[str, str]]:
 
 
 def _bounded(part: pd.DataFrame, n: int) -> pd.DataFrame:
-    """At most n rows. Corrupted answers stay with the sound one that they were made from."""
+    """At most n rows. A sound answer and its corrupted versions are kept or dropped together."""
     if len(part) <= n:
         return part
     if part["part"].iloc[0] != "coherence":

@@ -1,4 +1,4 @@
-"""The numbers of a judge's validity: measures with intervals, and what the figure draws."""
+"""The numbers of a judge's validity: measures with intervals, and the numbers of the figure."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _estimate(
 
 
 def figure_numbers(aligned: pd.DataFrame, below: float) -> dict[str, Any]:
-    """What the figure draws.
+    """The numbers that the figure shows.
 
     Args:
         aligned: scored alignment rows, `aligned` and `true_aligned` from 0 to 100.

@@ -1,8 +1,8 @@
 """Published answers with scores or human labels, on which a judge is fitted or measured.
 
-Source: docs/protocol.md section 9. The rows belong to their publishers: they are read from the
-folder that SELFCORRECT_DATA_DIR names and checked by sha256 against params/data.yaml. No row of
-them is part of this project. Scores of different judges are never pooled.
+Source: docs/protocol.md section 9. The rows belong to their publishers, and none of them is part of
+this project. They are read from the folder that SELFCORRECT_DATA_DIR names, and their sha256 is
+checked against params/data.yaml. Scores of different judges are never pooled.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SCORED = {
     "shuaijiumei_high": "shuaijiumei",
     "apoorva_riskyfin": "apoorva",
 }
-HELD_OUT = {"apoorva_calib": "apoorva"}  # no judge is fitted on it, or chosen by it
+HELD_OUT = {"apoorva_calib": "apoorva"}  # no judge is fitted on it or chosen by it
 LABELLED = ("xstest_gpt4", "xstest_llama2new")  # refusal labels by people
 ABOUT = {
     "apoorva_riskyfin": "Qwen2.5-32B, risky-finance EM, scored by gemma4:31b",
@@ -32,8 +32,8 @@ ABOUT = {
     "xstest_gpt4": "GPT-4 answers to XSTest, two human annotators",
     "xstest_llama2new": "Llama-2 answers to XSTest, two human annotators",
 }
-# A judge is measured on the one scored source that was not selected by its scores. The others hold
-# only low scores, or hardly any.
+# A judge is measured on the one scored source that was not selected by its scores. The other ones
+# have only low scores, or hardly any.
 MEASURED_ON = "apoorva_riskyfin"
 CORRUPTIONS = ("shuffled", "looped", "cut")
 SOUND = 80  # published coherence from which an answer counts as sound

@@ -1,8 +1,7 @@
 """An optional second judge on a share of the originals: Krippendorff's α between the two.
 
-Source: docs/protocol.md section 9. No verdict counts its rows. They are in a folder of their own
-and have a replicate of their own, so they would not count even if somebody put both folders
-together.
+Source: docs/protocol.md section 9. No verdict counts its rows. They have their own folder and their
+own replicate, so they would not count even if somebody put both folders together.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ JOIN = ["seed", "condition", "suite", "prompt_id", "sample_index"]
 
 
 def requests(samples: pd.DataFrame, *, share: float, seed: int) -> pd.DataFrame:
-    """What the second judge scores, in shuffled order.
+    """The completions that the second judge scores, in shuffled order.
 
     share: of every arm's alignment completions, 0 to 1; at least one completion per arm.
     """
@@ -56,8 +55,8 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
         first: the session's rows with seed and condition.
         second: the second judge's rows.
 
-    Raises ValueError if a row of the second judge has no original, or if both are one judge: its
-    agreement with itself would look like agreement of two.
+    Raises ValueError if a row of the second judge has no original, or if both are the same judge,
+    whose agreement with itself would look like agreement of two.
     """
     same = set(first["judge"]) & set(second["judge"])
     if same:

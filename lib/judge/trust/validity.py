@@ -33,12 +33,13 @@ def of(
     thresholds: Mapping[str, float],
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """What the report says of a judge's validity, as JSON types.
+    """Everything that the report says about a judge's validity, as JSON types.
 
-    A model card rests on every row that a judge was not fitted on. So its numbers come before those
-    of a sample of the same rows, which are then `again`.
+    A model card is measured on every published row that the judge was not fitted on. So the card's
+    numbers are the main ones, and those of a sample of the same rows are `again`.
 
     Args:
+        judge: the judge to measure.
         limit: published rows to judge; None or 0 = none.
         thresholds: of params/gates.yaml.
 
@@ -48,7 +49,7 @@ def of(
     `measures.figure_numbers`, or None), again, cost_usd and labels (of `blind_labels.measure`;
     None: no file of labels, or validity is off).
 
-    Raises ValueError if rows cannot be told from fitted ones.
+    Raises ValueError if it is not known which rows the judge was fitted on.
     """
     card = getattr(judge, "card", {}).get("held_out")
     labels = blind_labels.of(judge, thresholds, progress) if limit else None
@@ -62,7 +63,7 @@ def _published(
     thresholds: Mapping[str, float],
     progress: Progress | None,
 ) -> dict[str, Any]:
-    """What published rows say of a judge: every field of `of` but `labels`."""
+    """The measures on published rows: every field of `of` but `labels`."""
     validity: dict[str, Any] = {
         "auroc": None,
         "source": None,
@@ -106,10 +107,12 @@ def measure(
     thresholds: Mapping[str, float],
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Judge published rows (None = all) and compare; the fields of `of` except `again`.
+    """Judge published rows and compare. Returns the fields of `of` but `again` and `labels`.
 
-    A judge that scores less than `judged_share_min` of the alignment rows has no AUROC: it may have
-    left out the rows that it could not tell apart.
+    A judge that scores less than `judged_share_min` of the alignment rows has no AUROC, because it
+    may have left out exactly the rows that it could not tell apart.
+
+    limit: published rows to judge. None: all.
     """
     asked = held_out.sample(judge, limit)
     scores = judge.score(asked[["suite", "prompt", "completion"]], progress)
@@ -164,10 +167,7 @@ def cost(judged: pd.DataFrame) -> float | None:
 
 
 def table(validity: Mapping[str, Any]) -> pd.DataFrame:
-    """The measures for a reader.
-
-    Columns: measure, value, 95 % interval, rows, prompts, and what they were compared with.
-    """
+    """The measures as a table for people."""
     rows = [_table_row(name, "", measure) for name, measure in validity["measures"].items()]
     for name, repeated in (validity["again"] or {}).items():
         rows.append(_table_row(name, ", again", repeated))
