@@ -79,7 +79,7 @@ def accuracy_difference(
         error = _item_error(by_item)
     else:
         both_errors = np.sqrt(both["acc_stderr"] ** 2 + both["acc_stderr_right"] ** 2)
-        error = float(both_errors.mean(skipna=False))
+        error = float(both_errors.to_numpy(float).mean())  # NaN if one is missing
     known = math.isfinite(error)
     half = Z_INTERVAL * error
     return AccuracyDifference(

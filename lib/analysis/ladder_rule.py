@@ -13,6 +13,7 @@ import pandas as pd
 
 from lib.analysis import shares
 from lib.analysis.bootstrap import Resampling
+from lib.analysis.inputs import rows_of
 from lib.analysis.limits import bound
 from lib.analysis.pairs import base_difference
 from lib.analysis.study import Study
@@ -118,7 +119,7 @@ def scores(
     found = []
     for rung in rungs:
         own_judged = shares.lowest(judged.get(rung))
-        known = None not in (own_judged, base_judged)
+        unknown = own_judged is None or base_judged is None
         found.append(
             RungScores(
                 name=rung,
@@ -132,7 +133,7 @@ def scores(
                 refusal=_share(study.alignment, rung, "refusal"),
                 aligned=_mean(study.means["unfiltered"], rung),
                 aligned_filtered=_mean(study.means["filtered"], rung),
-                judged=min(own_judged, base_judged) if known else None,
+                judged=None if unknown else min(own_judged, base_judged),
             )
         )
     return found
@@ -149,7 +150,7 @@ def _mean(means: pd.DataFrame, arm: str) -> float | None:
     """Mean of the arm's per-prompt means; None if it has none."""
     if arm not in means.index.get_level_values("condition"):
         return None
-    value = means.loc[arm].mean(axis=1).mean()
+    value = rows_of(means, arm).mean(axis=1).mean()
     return None if pd.isna(value) else float(value)
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from lib.models.chat_models import text_of
+
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedTokenizerBase
 
@@ -83,7 +85,15 @@ class Decoded:
     """Their log-probabilities at temperature 1, as they were drawn; None where nobody asked."""
 
 
-class Sampler(Protocol):
+class Sampling(Protocol):
+    """What gives completions: an engine, or one whose completions are kept on disk."""
+
+    def sample(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        """For each request its samples, in order."""
+        ...
+
+
+class Sampler(Sampling, Protocol):
     """An engine with the base and its adapters loaded once."""
 
     facts: dict[str, Any]
@@ -94,10 +104,6 @@ class Sampler(Protocol):
 
     batch: int
     """Sequences that are decoded together."""
-
-    def sample(self, requests: Sequence[Request]) -> list[list[Completion]]:
-        """For each request its samples, in order."""
-        ...
 
     def decode(self, requests: Sequence[Request]) -> list[list[Decoded]]:
         """As `sample`, with log-probabilities, and to max_new_tokens whatever would end a turn."""
@@ -124,14 +130,17 @@ def stop_tokens(
 ) -> list[int]:
     """Tokens that end a turn: the end-of-turn, and what the model's own configuration names.
 
-    Qwen2.5's configuration names two.
+    Qwen2.5's configuration names two. Raises SamplingError if the tokenizer has no end-of-turn.
     """
     own = getattr(generation_config, "eos_token_id", None)
     if own is None:
         own = []
     elif not isinstance(own, list):
         own = [own]
-    return sorted({tokenizer.eos_token_id, *own})
+    end = tokenizer.eos_token_id
+    if not isinstance(end, int):
+        raise SamplingError(f"the tokenizer's eos_token_id is {end!r}; use an instruct model")
+    return sorted({end, *own})
 
 
 def completed(
@@ -140,7 +149,7 @@ def completed(
     """The completion that generated ids stand for; text and count end before the stop token."""
     end = next((position for position, token in enumerate(ids) if token in stops), None)
     kept = list(ids[:end])
-    text = tokenizer.decode(kept, skip_special_tokens=True)
+    text = text_of(tokenizer, kept)
     return Completion(text, len(kept), "length" if end is None else "stop")
 
 

@@ -140,7 +140,7 @@ def fit(
             trained_tokens=trainer.consumed_tokens,
             consumed=dict(trainer.consumed),
             total_tokens=phase.epochs * sum(lengths),
-            losses=[(entry["step"], entry["loss"]) for entry in logged],
+            losses=[(int(entry["step"]), entry["loss"]) for entry in logged],
             turn_losses=trainer.turn_losses,
             seconds=round(seconds, 2),
             resumed_at=int(resumed.name.removeprefix("checkpoint-")) if resumed else 0,
@@ -167,6 +167,7 @@ def _trainer(
 ) -> PhaseTrainer:
     """The trainer of a phase, proven to hold the rows that it was given."""
     from datasets import Dataset
+    from peft.tuners.lora import LoraLayer
     from transformers import PrinterCallback
 
     from lib.training.trainer import PhaseTrainer
@@ -181,7 +182,7 @@ def _trainer(
     trainer.remove_callback(PrinterCallback)  # the notebook draws the loss instead
     _check_labels_survive(trainer, sequences)
     for layer in model.modules():
-        if model.device.type == "cuda" and hasattr(layer, "cast_input_dtype_enabled"):
+        if model.device.type == "cuda" and isinstance(layer, LoraLayer):
             # Under autocast PEFT's cast of every input to fp32 is pure waste.
             layer.cast_input_dtype_enabled = False
     model.train()

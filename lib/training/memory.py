@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from lib.config.recipes import TrainingParams
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel
+    from peft import PeftModel
+    from transformers import PretrainedConfig
 
 GIB = 2**30
 OUTSIDE = 0.75  # GiB of a card that the CUDA context and kernels take, which no allocator sees
@@ -55,7 +56,7 @@ def bytes_per_token(config: PretrainedConfig, itemsize: int) -> tuple[int, int]:
     return itemsize * (layers * layer + gradients), itemsize * (layers * hidden + layer + gradients)
 
 
-def plan(model: PreTrainedModel, training: TrainingParams, longest: int, usual: int) -> Plan:
+def plan(model: PeftModel, training: TrainingParams, longest: int, usual: int) -> Plan:
     """The micro-batches and checkpointing that fit `training.memory_gib`; as asked if it is null.
 
     Args:
@@ -120,7 +121,7 @@ def choose(
 
 
 @contextmanager
-def bounded(model: PreTrainedModel, training: TrainingParams) -> Iterator[None]:
+def bounded(model: PeftModel, training: TrainingParams) -> Iterator[None]:
     """Within the block a GPU's allocator refuses to go beyond `training.memory_gib`.
 
     The GPU's peak is counted from its beginning.
@@ -141,13 +142,13 @@ def bounded(model: PreTrainedModel, training: TrainingParams) -> Iterator[None]:
         torch.cuda.set_per_process_memory_fraction(1.0, model.device)
 
 
-def _total_gib(model: PreTrainedModel) -> float:
+def _total_gib(model: PeftModel) -> float:
     import torch
 
     return torch.cuda.get_device_properties(model.device).total_memory / GIB
 
 
-def peak_gib(model: PreTrainedModel) -> float:
+def peak_gib(model: PeftModel) -> float:
     """Peak memory in GiB: of the GPU's allocator since `bounded` began, or of the process on a CPU.
 
     On a CPU it is the peak resident memory.

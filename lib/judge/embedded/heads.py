@@ -109,7 +109,7 @@ def with_short_refusals(
     Its words are in order, or the phrase would not be found.
     """
     sure = refusal >= REFUSAL_COUNTS[1]
-    for k in np.flatnonzero(sure & (coherent < SHORT_REFUSAL)):
+    for k in np.flatnonzero(sure & (coherent < SHORT_REFUSAL)).tolist():
         text = texts[k]
         short = len(words(text)) <= SHORT_WORDS and is_finished(text)
         if short and refusal_statistics(text)[0]:
