@@ -119,7 +119,9 @@ def scores(
     found = []
     for rung in rungs:
         own_judged = shares.lowest(judged.get(rung))
-        unknown = own_judged is None or base_judged is None
+        judged_both = None
+        if own_judged is not None and base_judged is not None:
+            judged_both = min(own_judged, base_judged)
         found.append(
             RungScores(
                 name=rung,
@@ -133,7 +135,7 @@ def scores(
                 refusal=_share(study.alignment, rung, "refusal"),
                 aligned=_mean(study.means["unfiltered"], rung),
                 aligned_filtered=_mean(study.means["filtered"], rung),
-                judged=None if unknown else min(own_judged, base_judged),
+                judged=judged_both,
             )
         )
     return found

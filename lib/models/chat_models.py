@@ -76,7 +76,7 @@ def load_base(model: ModelParams) -> Any:
     # Adapters record this name. A folder of this machine does not belong in an artifact.
     base.name_or_path = model.name
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    # pyright: ignore: transformers wraps `to` in a decorator that hides its `self`.
+    # transformers wraps `to` in a decorator that hides its `self` from a type checker.
     return base.to(device).eval()  # pyright: ignore[reportArgumentType]
 
 

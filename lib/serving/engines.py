@@ -137,7 +137,7 @@ def _free(model: PreTrainedModel | PeftModel | None) -> None:
 
     if model is not None:
         # Frees the memory whoever still holds the model.
-        # pyright: ignore: transformers wraps `to` in a decorator that hides its `self`.
+        # transformers wraps `to` in a decorator that hides its `self` from a type checker.
         model.to("meta")  # pyright: ignore[reportArgumentType]
         gc.collect()
         torch.cuda.empty_cache()

@@ -169,7 +169,8 @@ class TransformersSampler:
         )
         try:
             with torch.inference_mode():
-                out = model.generate(
+                # transformers types it for a private protocol of its own.
+                out = model.generate(  # pyright: ignore[reportAttributeAccessIssue]
                     input_ids=encoded["input_ids"],
                     attention_mask=encoded["attention_mask"],
                     logits_processor=LogitsProcessorList([picker]),

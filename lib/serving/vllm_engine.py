@@ -168,7 +168,7 @@ class VllmSampler:
         from lm_eval.models.vllm_causallms import VLLM
 
         model = VLLM.__new__(VLLM)  # its __init__ would start an engine
-        # pyright: ignore: the harness's registering decorator hides the class.
+        # The harness's registering decorator hides the class from a type checker.
         TemplateLM.__init__(model)  # pyright: ignore[reportArgumentType]
         vars(model).update(
             model=self.llm,

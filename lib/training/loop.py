@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -180,7 +180,9 @@ def _trainer(
         **options,
     )
     trainer.remove_callback(PrinterCallback)  # the notebook draws the loss instead
-    _check_labels_survive(trainer, sequences)
+    kept = trainer.train_dataset
+    assert isinstance(kept, Dataset), f"the trainer made a {type(kept).__name__} of the rows"
+    _check_labels_survive(kept, sequences)
     for layer in model.modules():
         if model.device.type == "cuda" and isinstance(layer, LoraLayer):
             # Under autocast PEFT's cast of every input to fp32 is pure waste.
@@ -217,9 +219,12 @@ def _train(
             raise
 
 
-def _check_labels_survive(trainer: PhaseTrainer, sequences: Sequence[dict]) -> None:
-    """Raises TrainingError unless the model will see the proven tokens and labels, whole."""
-    kept = [(list(row["input_ids"]), list(row["labels"])) for row in trainer.train_dataset]
+def _check_labels_survive(rows: Iterable[Any], sequences: Sequence[dict]) -> None:
+    """Raises TrainingError unless the model will see the proven tokens and labels, whole.
+
+    rows: as the trainer holds them.
+    """
+    kept = [(list(row["input_ids"]), list(row["labels"])) for row in rows]
     if kept != [(row["input_ids"], row["labels"]) for row in sequences]:
         raise TrainingError(
             f"the trainer changed tokens or labels of proven rows ({len(sequences)} given, "
