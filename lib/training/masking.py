@@ -19,8 +19,10 @@ from lib.display import html
 from lib.models.chat_models import rendered, spelled_token, text_of, turn_ids
 from lib.models.chatml import END_OF_TURN, START_OF_TURN
 
-# It returns a pair, by `return_assistant_tokens_mask`; transformers annotates the text alone.
-_render: Callable[..., tuple[list[str], list[list[tuple[int, int]]]]] = render_jinja_template  # pyright: ignore[reportAssignmentType]
+# With `return_assistant_tokens_mask`: each text, and where its assistant turns begin and end.
+# transformers annotates what comes back without it.
+Rendered = tuple[list[str], list[list[tuple[int, int]]]]
+_render: Callable[..., Rendered] = render_jinja_template  # pyright: ignore[reportAssignmentType]
 IGNORED = -100  # the label of a token without loss, PyTorch's convention
 TRAINING_TEMPLATE = (
     "{% for message in messages %}"
