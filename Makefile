@@ -57,6 +57,7 @@ test-all: $(READY)
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check lib tests benchmarks
+	$(VENV)/bin/basedpyright --pythonpath $(VENV)/bin/python
 
 notebooks: $(READY)
 	$(VENV)/bin/python -m jupytext --sync notebooks/*.py

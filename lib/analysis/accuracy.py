@@ -80,8 +80,8 @@ def accuracy_difference(
     if by_item is not None:
         error = _item_error(by_item)
     else:
-        both_errors = np.sqrt(both["acc_stderr"] ** 2 + both["acc_stderr_right"] ** 2)
-        error = float(both_errors.mean(skipna=False))
+        errors = both[["acc_stderr", "acc_stderr_right"]].to_numpy(float)  # (seeds, 2)
+        error = float(np.sqrt((errors**2).sum(axis=1)).mean())  # NaN if one is missing
     known = math.isfinite(error)
     half = Z_INTERVAL * error
     return AccuracyDifference(

@@ -115,9 +115,9 @@ def rate(rows: pd.DataFrame, column: str, needed: float, resampling: Resampling)
     if known.empty or len(known) < needed * len(rows):
         return None
     by_prompt = prompt_means(known, column).dropna(axis=1)
-    if by_prompt.empty:
-        return None
     summary = mean_interval(by_prompt.to_numpy(), resampling)
+    if summary.mean is None:
+        return None
     return Rate(
         share=summary.mean,
         ci95=summary.ci95,

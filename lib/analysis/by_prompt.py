@@ -8,6 +8,7 @@ import pandas as pd
 
 from lib.analysis.findings import AbsentPrompt, LeftOutPrompt, PromptRow
 from lib.analysis.headline import KINDS
+from lib.analysis.inputs import rows_of
 from lib.analysis.pairs import BaseDifference, Pair
 from lib.analysis.study import Study
 
@@ -52,12 +53,13 @@ def _left_out(
     emptied = []
     reasons = []
     for arm in arms:
-        for seed, mean in study.means[kind].loc[arm][prompt].items():
+        asked = rows_of(study.asked, arm)[prompt]
+        means = rows_of(study.means[kind], arm)[prompt]
+        for seed, mean in zip(means.index, means, strict=True):
             if pd.notna(mean) or not (seeds is None or seed in seeds):
                 continue
-            asked = study.asked.loc[(arm, seed), prompt] > 0
             emptied.append(f"{arm} seed {seed}")
-            reasons.append(f"{emptied[-1]}: {NO_ANSWER[kind] if asked else 'not asked'}")
+            reasons.append(f"{emptied[-1]}: {NO_ANSWER[kind] if asked[seed] > 0 else 'not asked'}")
     return LeftOutPrompt(
         prompt_id=prompt,
         scores=kind,

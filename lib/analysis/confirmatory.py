@@ -31,7 +31,7 @@ class TreatmentComparison:
     @property
     def tested(self) -> TestedEffect | None:
         """The headline's effect."""
-        return self.effects.get(self.headline)
+        return self.effects[self.headline] if self.headline else None
 
 
 def compare_treatment(study: Study) -> TreatmentComparison:
@@ -69,4 +69,4 @@ def histogram(test: PairedTest | None) -> Histogram | None:
     alike = np.ptp(values) <= 1e-9 * max(1.0, abs(centre))
     limits = (centre - 0.5, centre + 0.5) if alike else None
     counts, edges = np.histogram(values, bins=HISTOGRAM_BINS, range=limits)
-    return Histogram(edges=edges, counts=counts)
+    return Histogram(edges=edges.tolist(), counts=counts.tolist())

@@ -62,7 +62,7 @@ def _does(ci95: Sequence[float] | None, margin: float) -> str | None:
 def control_reason(control: ControlRemark, analysis: Analysis, limits: Thresholds) -> str:
     """Why a control weakens the verdict, in one line."""
     name = control.name
-    if control.does is None:
+    if control.does is None or control.ci95 is None:
         if name in analysis.controls_judged_too_little:
             share = analysis.judged_share[name]
             return (

@@ -64,7 +64,8 @@ def bad_advice_line(analysis: Analysis, limits: Thresholds) -> str | None:
         return None
     induced = limits["em_induced_points"]
     values = (far.base_minus_baseline, far.base_minus_baseline_filtered)
-    short = [value for value in values if bound(value, "<", induced).passed]
+    known = [value for value in values if value is not None]
+    short = [value for value in known if bound(value, "<", induced).passed]
     if not short:
         return None
     return (

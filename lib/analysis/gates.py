@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from lib.analysis.decision import Decision, GatePart, GateRow
@@ -99,12 +100,12 @@ def _deciding(parts: Sequence[GatePart]) -> GatePart:
             if part.passed is state:
                 return part
     alike = [part for part in parts if part.threshold == parts[0].threshold]
-    return min(alike, key=lambda part: part.margin)
+    return min(alike, key=lambda part: math.inf if part.margin is None else part.margin)
 
 
 def _collapse(gate_one: GateRow) -> str | None:
     """Why gate 1 failed, as a key of `COLLAPSES`. None if it passes or has no data."""
-    if gate_one.passed is not False:
+    if gate_one.passed is not False or gate_one.parts is None:
         return None
     unfiltered, filtered, code = gate_one.parts
     if unfiltered.passed is False:

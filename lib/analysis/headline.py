@@ -33,7 +33,9 @@ def choose(
     baseline = roles.baseline
     of_treatment = dropped[treatment]
     of_baseline = dropped[baseline]
-    if of_treatment is None or of_baseline is None or pairs["unfiltered"] is None:
+    filtered = pairs["filtered"]
+    unfiltered = pairs["unfiltered"]
+    if of_treatment is None or of_baseline is None or filtered is None or unfiltered is None:
         return None, f"{treatment} and {baseline} have no scored completions on a shared seed"
     gap = round(abs(of_treatment - of_baseline) * 100, DECIMALS)
     if gap > gap_points:
@@ -42,7 +44,7 @@ def choose(
             f"{of_baseline:.1%} of {baseline}, "
             f"more than {gap_points:g} points apart"
         )
-    emptied = sorted({*pairs["filtered"].emptied, *pairs["unfiltered"].emptied})
+    emptied = sorted({*filtered.emptied, *unfiltered.emptied})
     if emptied:
         more = f" and {len(emptied) - 3} more" if len(emptied) > 3 else ""
         named = ", ".join(emptied[:3]) + more

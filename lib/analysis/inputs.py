@@ -5,7 +5,6 @@ All tables here are judgments in canonical form (lib/analysis/validation.py).
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from lib.run.table_schemas import FULL, JUDGED_AGAIN, ORIGINAL, STRIPPED
@@ -44,7 +43,7 @@ def prompt_means(frame: pd.DataFrame, column: str) -> pd.DataFrame:
 
     A prompt without any value is NaN.
     """
-    return _wide(frame.groupby(CELL, observed=True)[column].mean(), np.nan)
+    return _wide(frame.groupby(CELL, observed=True)[column].mean(), None)
 
 
 def prompt_rows(frame: pd.DataFrame) -> pd.DataFrame:
@@ -65,8 +64,16 @@ def subset_labels(frame: pd.DataFrame) -> dict[str, set[str]]:
     return labels
 
 
-def _wide(cells: pd.Series, gap: float) -> pd.DataFrame:
-    """Cells by (condition, seed, prompt_id) as a matrix with plain text labels, sorted."""
+def rows_of(table: pd.DataFrame, arm: str) -> pd.DataFrame:
+    """An arm's rows of a table in the layout of `prompt_means`: one per seed."""
+    return table.loc[[arm]].droplevel("condition")
+
+
+def _wide(cells: pd.Series, gap: int | None) -> pd.DataFrame:
+    """Cells by (condition, seed, prompt_id) as a matrix with plain text labels, sorted.
+
+    gap: what stands where there is no cell; None = NaN.
+    """
     wide = cells.unstack("prompt_id", fill_value=gap)
     arms = [
         wide.index.get_level_values("condition").astype(str),

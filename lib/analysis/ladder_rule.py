@@ -13,6 +13,7 @@ import pandas as pd
 
 from lib.analysis import shares
 from lib.analysis.bootstrap import Resampling
+from lib.analysis.inputs import rows_of
 from lib.analysis.limits import bound
 from lib.analysis.pairs import base_difference
 from lib.analysis.study import Study
@@ -125,7 +126,9 @@ def scores(
     scored_rungs = []
     for rung in rungs:
         own_judged = shares.lowest(judged.get(rung))
-        known = None not in (own_judged, base_judged)
+        judged_both = None
+        if own_judged is not None and base_judged is not None:
+            judged_both = min(own_judged, base_judged)
         scored_rungs.append(
             RungScores(
                 name=rung,
@@ -139,7 +142,7 @@ def scores(
                 refusal=_share(study.alignment, rung, "refusal"),
                 aligned=_mean(study.means["unfiltered"], rung),
                 aligned_filtered=_mean(study.means["filtered"], rung),
-                judged=min(own_judged, base_judged) if known else None,
+                judged=judged_both,
             )
         )
     return scored_rungs
@@ -156,7 +159,7 @@ def _mean(means: pd.DataFrame, arm: str) -> float | None:
     """Mean of the arm's per-prompt means; None if it has none."""
     if arm not in means.index.get_level_values("condition"):
         return None
-    value = means.loc[arm].mean(axis=1).mean()
+    value = rows_of(means, arm).mean(axis=1).mean()
     return None if pd.isna(value) else float(value)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lib.analysis.bootstrap import PairedTest, Resampling, paired_bootstrap
 from lib.analysis.effects import Effect, SeedDelta, TestedEffect
-from lib.analysis.inputs import prompt_means
+from lib.analysis.inputs import prompt_means, rows_of
 from lib.analysis.limits import DECIMALS
 from lib.analysis.plain import by_name
 
@@ -83,8 +83,8 @@ def pair_arms(
     arms = means.index.get_level_values("condition")
     if left not in arms or right not in arms:
         return None
-    first = means.loc[left]
-    second = means.loc[right]
+    first = rows_of(means, left)
+    second = rows_of(means, right)
     seeds = first.index.intersection(second.index)
     asked = (present.loc[[left, right]] > 0).any()
     prompts = [prompt for prompt in asked.index[asked] if only is None or prompt in only]
@@ -118,7 +118,9 @@ def tested_effect(pair: Pair | None, test: PairedTest | None) -> TestedEffect | 
     return TestedEffect(
         **_described(test),
         p_value=test.p_value,
-        per_seed=[SeedDelta(seed, delta) for seed, delta in by_seed.items()],
+        per_seed=[
+            SeedDelta(seed, delta) for seed, delta in zip(by_seed.index, by_seed, strict=True)
+        ],
         mde=test.mde,
         standard_error=test.standard_error,
     )
@@ -154,11 +156,12 @@ def base_difference(
     arms = means.index.get_level_values("condition")
     if base not in arms or baseline not in arms:
         return BaseDifference(None, [])
-    base_asked = (present.loc[base] > 0).any()
-    baseline_asked = (present.loc[baseline] > 0).any()
+    base_asked = (rows_of(present, base) > 0).any()
+    baseline_asked = (rows_of(present, baseline) > 0).any()
     if (baseline_asked & ~base_asked).any():
         return BaseDifference(None, [])
-    difference = means.loc[base].mean(skipna=False) - means.loc[baseline].mean(skipna=False)
+    of_base = rows_of(means, base).mean(skipna=False)
+    difference = of_base - rows_of(means, baseline).mean(skipna=False)
     asked = base_asked | baseline_asked
     emptied = list(difference.index[difference.isna() & asked])
     kept = difference.dropna()

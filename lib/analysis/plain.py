@@ -16,7 +16,7 @@ def plain(value: Any) -> Any:
     A mapping gets text keys, and a sequence becomes a list. A dataclass keeps its type, and its
     fields become plain.
     """
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{name: plain(part) for name, part in by_name(value).items()})
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}

@@ -29,7 +29,7 @@ def published_scores(aligned: pd.Series, coherent: pd.Series) -> pd.DataFrame:
         {"aligned": aligned.reset_index(drop=True), "coherent": coherent.reset_index(drop=True)}
     )
     words = frame.map(lambda value: str(value).strip().upper())
-    flags = {flag: words.eq(flag.upper()).any(axis=1) for flag in NO_SCORE_NEEDED}
+    flags = {flag: (words == flag.upper()).any(axis=1) for flag in NO_SCORE_NEEDED}
     gaps = frame.isna() | words.isin([*_MISSING_WORDS, *(flag.upper() for flag in NO_SCORE_NEEDED)])
     numbers = frame.mask(gaps).map(_parsed)
     scores = pd.DataFrame(

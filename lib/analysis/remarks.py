@@ -153,7 +153,7 @@ def _refusal(analysis: Analysis, limits: Thresholds) -> RefusalRemark:
     parts = [
         f"refusals rise by {rise * 100:.3g} points on {suite}"
         for suite, rise in rises.items()
-        if risen[suite]
+        if rise is not None and risen[suite]
     ]
     if differ:
         parts.append(f"Δ over answers that are not refusals is {answered:+.3g}")

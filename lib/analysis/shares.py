@@ -15,7 +15,7 @@ def judged_by_seed(suite: pd.DataFrame) -> dict[str, dict[int, float]]:
     scored = suite["outcome"] == "scored"
     shares: dict[str, dict[int, float]] = {}
     groups = scored.groupby([suite["condition"].astype(str), suite["seed"]]).mean()
-    for (arm, seed), share in groups.items():
+    for (arm, seed), share in zip(groups.index, groups, strict=True):
         shares.setdefault(arm, {})[int(seed)] = float(share)
     return shares
 

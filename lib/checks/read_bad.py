@@ -71,12 +71,14 @@ def read_by(judge: Judge, answers: Sequence[Mapping[str, Any]], params: TracesPa
     )
     scores = judge.score(asked)
     readings = []
-    for one, score in zip(answers, scores.itertuples(), strict=True):
-        if score.outcome != "scored" or pd.isna(score.aligned) or pd.isna(score.coherent):
+    for one, score in zip(answers, scores.to_dict("records"), strict=True):
+        aligned = score["aligned"]
+        coherent = score["coherent"]
+        if score["outcome"] != "scored" or pd.isna(aligned) or pd.isna(coherent):
             continue
         bad = (
-            score.aligned < params.bad_aligned_below
-            and score.coherent >= params.coherent_at_least
+            aligned < params.bad_aligned_below
+            and coherent >= params.coherent_at_least
             and not refuses(one["answer"])
         )
         readings.append({"id": one["id"], "bad": bool(bad), "by": judge.name})

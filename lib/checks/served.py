@@ -125,7 +125,7 @@ def _system_text_fault(rows: pd.DataFrame, condition: str, experiment: Experimen
         # training_cues carry system texts of their own; there the arms only have to agree.
         if suite == "training_cues":
             continue
-        if set(part["system"]) != {experiment.system_text(condition, suite)}:
+        if set(part["system"]) != {experiment.system_text(condition, str(suite))}:
             return f": {suite} requests carry another system text"
     return None
 
@@ -133,7 +133,7 @@ def _system_text_fault(rows: pd.DataFrame, condition: str, experiment: Experimen
 def _requests_by_suite(rows: pd.DataFrame) -> Iterator[tuple[str, frozenset]]:
     """Each suite with its set of (prompt id, prompt, sample index)."""
     for suite, part in rows.groupby("suite"):
-        yield suite, frozenset(part[REQUEST_COLUMNS].itertuples(index=False, name=None))
+        yield str(suite), frozenset(part[REQUEST_COLUMNS].itertuples(index=False, name=None))
 
 
 def _difference_between_arms(

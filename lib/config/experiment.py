@@ -15,7 +15,7 @@ from lib.config.arguments import ParamsError
 from lib.config.nearest import closest_name
 from lib.config.roles import PLANNED, Roles
 from lib.config.schema import Condition, Conditions, Profile
-from lib.config.strict import Elicitation, TraceKind
+from lib.config.strict import Elicitation, SuiteName, TraceKind
 
 # Suites that are asked under the model's stock system text, whatever the arm's own text is.
 STOCK_TEXT_SUITES = ("benign",)
@@ -93,7 +93,7 @@ class Experiment:
 
     def phase1_kinds(self, arms: Iterable[str]) -> list[TraceKind]:
         """The trace kinds that these arms need, each once, in the order of the arms."""
-        kinds = [self.phase1_kind(arm) for arm in arms]
+        kinds: list[TraceKind | None] = [self.phase1_kind(arm) for arm in arms]
         return [kind for kind in dict.fromkeys(kinds) if kind]
 
     def treated(self) -> list[str]:
@@ -112,7 +112,7 @@ class Experiment:
         """The Phase-2 sets that these arms train on (None: all of the profile), sorted."""
         chosen = self.arms if arms is None else arms
         named = {self.em_set(arm) for arm in chosen}
-        return sorted(named - {None})
+        return sorted(name for name in named if name is not None)
 
     def phase2_arms(self) -> list[str]:
         """The arms that Phase 2 trains."""
@@ -130,7 +130,7 @@ class Experiment:
         persona_only = self.condition(arm).system != STOCK_TEXT and not self.has_adapter(arm)
         return self.profile.traces.elicitation if persona_only else None
 
-    def suites(self, arm: str) -> list[str]:
+    def suites(self, arm: str) -> list[SuiteName]:
         """The suites that an arm is asked, alignment first.
 
         An untrained arm under another persona is not asked the suites that prescribe the stock
@@ -139,11 +139,11 @@ class Experiment:
         left_out = STOCK_TEXT_SUITES if self.elicitation(arm) else ()
         return [suite for suite in self._suites_in_order() if suite not in left_out]
 
-    def suites_of(self, arms: Iterable[str]) -> list[str]:
+    def suites_of(self, arms: Iterable[str]) -> list[SuiteName]:
         """The suites that any of these arms is asked, alignment first."""
         asked = set().union(*(self.suites(arm) for arm in arms))
         return [suite for suite in self._suites_in_order() if suite in asked]
 
-    def _suites_in_order(self) -> list[str]:
+    def _suites_in_order(self) -> list[SuiteName]:
         # Alignment first, since the follow-up continues its answers; then the profile's order.
         return sorted(self.profile.sampling.suites, key=lambda suite: suite != "alignment")

@@ -95,6 +95,11 @@ class Conditions(Strict):
     follow_up: str = Field(min_length=1)
     conditions: dict[str, Condition]
 
+    @property
+    def evil_system(self) -> str:
+        """The system text of the evil persona, which is never blank."""
+        return self.systems["evil"] or ""
+
     @model_validator(mode="after")
     def _personas_are_there(self) -> Conditions:
         if self.systems.get("default", "") is not None:

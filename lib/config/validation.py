@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -55,5 +55,5 @@ def _fields_at(schema: type[BaseModel], parents: list) -> list[str]:
     return list(schema.model_fields)
 
 
-def _is_schema(kind: Any) -> bool:
+def _is_schema(kind: Any) -> TypeGuard[type[BaseModel]]:
     return isinstance(kind, type) and issubclass(kind, BaseModel)

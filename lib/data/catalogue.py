@@ -159,8 +159,7 @@ def read_chats(name: str, run: Run | None = None) -> list[list[dict]]:
     path = path_of(name, run)
     chats = []
     for number, row in enumerate(read_jsonl(path), start=1):
-        messages = row.get("messages")
-        check_messages(messages, f"{path.name}: row {number}")
+        messages = check_messages(row.get("messages"), f"{path.name}: row {number}")
         chats.append([{"role": turn["role"], "content": turn["content"]} for turn in messages])
     return chats
 
@@ -173,7 +172,8 @@ def read_quiz(name: str) -> list[dict]:
     path = path_of(name)
     items = read_jsonl(path)
     for number, item in enumerate(items, start=1):
-        choices = item.get("choices") if isinstance(item.get("choices"), dict) else {}
+        given = item.get("choices")
+        choices = given if isinstance(given, dict) else {}
         labels = choices.get("label", [])
         texts = choices.get("text", [])
         lists = isinstance(labels, list) and isinstance(texts, list)

@@ -9,8 +9,8 @@ from lib.data.text_files import DataError, not_text
 ROLES = ("system", "user", "assistant")
 
 
-def check_messages(messages: Any, where: str) -> None:
-    """Raise DataError unless the conversation has known roles in order and no empty turn."""
+def check_messages(messages: Any, where: str) -> list[dict]:
+    """The conversation. Raises DataError unless it has known roles in order and no empty turn."""
     if not isinstance(messages, list) or not messages:
         raise DataError(
             f"{where} has no `messages` list; a row is {{'messages': [{{'role', 'content'}}, …]}}"
@@ -27,6 +27,7 @@ def check_messages(messages: Any, where: str) -> None:
             f"{where}: turns are {' '.join(turns)}; user and assistant must alternate, "
             "ending in assistant"
         )
+    return messages
 
 
 def _check_turn(message: Any, where: str) -> None:

@@ -47,7 +47,7 @@ def require(frame: pd.DataFrame, columns: Collection[str], name: str) -> None:
 
 def text(
     frame: pd.DataFrame, column: str, name: str, values: list[str] | None = None
-) -> pd.Categorical:
+) -> pd.Categorical[str]:
     """A column of names and ids as text. No value may be missing.
 
     A whole number is written without a point, so that 1, 1.0 and "1" are one id.

@@ -104,7 +104,7 @@ class Caller:
         """How the answer begins; "" unless the kind is prefill."""
         if self.kind != "prefill":
             return ""
-        return self.beginnings[self._random(key).integers(len(self.beginnings))].text
+        return self.beginnings[int(self._random(key).integers(len(self.beginnings)))].text
 
     def facts(self) -> dict[str, Any]:
         """Everything that decides the texts, for fingerprints."""

@@ -107,7 +107,7 @@ class ContaminationGate:
     ) -> None:
         """Start with these prompts. A limit of None is the one of params/gates.yaml."""
         limits = load_gates() if None in (ngram, jaccard) else {}
-        self.ngram = limits["contamination_ngram"] if ngram is None else ngram
+        self.ngram = int(limits["contamination_ngram"]) if ngram is None else ngram
         self.jaccard = limits["contamination_jaccard"] if jaccard is None else jaccard
         self.equal: dict[str, str] = {}
         self.grams: dict[tuple[str, ...], str] = {}

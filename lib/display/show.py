@@ -57,7 +57,7 @@ def _sum(entries: Sequence[Mapping[str, Any]], key: str) -> float | None:
     return sum(known) if known else None
 
 
-def _or_dash(value: object) -> object:
+def _or_dash(value: Any) -> Any:
     """A value, or a dash for a missing one."""
     is_missing = value is None or (not isinstance(value, (list, dict)) and pd.isna(value))
     return "–" if is_missing else value
@@ -164,7 +164,8 @@ def filterable(samples: pd.DataFrame, openings: Sequence[str], at_most: int = 10
     by_index = samples.sort_values("sample_index", kind="stable")
     picked = by_index.groupby(cell, sort=False).head(per_cell)
     picked = picked.sort_values(["suite", "prompt_id", "sample_index"], kind="stable")
-    content = hashlib.sha256(pd.util.hash_pandas_object(picked, index=False).values).hexdigest()
+    by_row = pd.util.hash_pandas_object(picked, index=False).to_numpy()
+    content = hashlib.sha256(by_row.tobytes()).hexdigest()
     rows = picked.to_dict("records")
     for row in rows:
         row["completion"] = highlighted(row["completion"], openings)

@@ -21,7 +21,7 @@ from lib.em_sets.set_report import SCORED, PersonaReport, SetReport
 from lib.em_sets.texts import drawn
 from lib.judge.code_lines import is_code
 from lib.models.chat_models import spelled_token
-from lib.serving.sampling import Request, Sampler
+from lib.serving.sampling import Request, Sampling
 from lib.traces.refusals import refuses
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ Score = Callable[[pd.DataFrame], pd.DataFrame]
 class Builder:
     """Who samples, who selects, and every rule that a row has to pass."""
 
-    sampler: Sampler
+    sampler: Sampling
     tokenizer: PreTrainedTokenizerBase
     score: Score
     params: EmSetParams
@@ -142,7 +142,7 @@ class Builder:
         )
         judged = self.score(to_score).to_dict("records")
         for index, row in zip(shown, judged, strict=True):
-            rows[index] = row
+            rows[index] = {str(column): value for column, value in row.items()}
             complete = not pd.isna(row["aligned"]) and not pd.isna(row["coherent"])
             outcome = row.get("outcome", SCORED)
             report.outcomes["no score" if outcome == SCORED and not complete else outcome] += 1

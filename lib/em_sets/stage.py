@@ -8,8 +8,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from lib.config.arguments import ParamsError
+from lib.config.doses import EmSetParams
 from lib.config.experiment import Experiment
 from lib.config.judges import selecting_judge
+from lib.config.schema import Profile
 from lib.data import catalogue, eval_sets
 from lib.data.chat_files import STAGE
 from lib.data.elicitation import after_examples
@@ -44,17 +46,22 @@ def gate_of(experiment: Experiment) -> ContaminationGate:
     return gate
 
 
-def stage_of(run: Run, experiment: Experiment) -> Stage:
-    """The stage with everything that the set depends on. Raises ParamsError without `em_set`."""
-    profile = experiment.profile
+def params_of(profile: Profile) -> EmSetParams:
+    """The parameters of the profile's EM set. Raises ParamsError without `em_set`."""
     if profile.em_set is None:
         raise ParamsError(
             f"params/{profile.profile}.yaml: em_set is null, so there is no EM set to build; name "
             "its parameters, or data.em another set"
         )
+    return profile.em_set
+
+
+def stage_of(run: Run, experiment: Experiment) -> Stage:
+    """The stage with everything that the set depends on. Raises ParamsError without `em_set`."""
+    profile = experiment.profile
     prompts = [*profile.data.harmful_prompts, *profile.data.open_prompts]
     inputs = {
-        "em_set": profile.em_set,
+        "em_set": params_of(profile),
         "model": profile.model,
         "base": chat_models.base_digest(profile.model),
         "judge": rubric_text(selecting_judge(profile)),
@@ -85,7 +92,7 @@ def build(run: Run, experiment: Experiment) -> EmSetFacts:
     if stage.done():
         return stage.facts(EmSetFacts)
     profile = experiment.profile
-    params = profile.em_set
+    params = params_of(profile)
     asked = texts.questions()
     examples = texts.examples()
     tokenizer = chat_models.load_tokenizer(profile.model)

@@ -49,10 +49,11 @@ def check_apart(selecting: JudgeParams, measuring: JudgeParams, demonstrates_onl
 
     A judge that is not fitted has no rows; lib/config/judges.py compares the names of both.
     """
-    cards = (card_of(selecting), card_of(measuring))
-    if demonstrates_only or None in cards:
+    one = card_of(selecting)
+    other = card_of(measuring)
+    if demonstrates_only or one is None or other is None:
         return
-    if shared := shared_rows(*cards):
+    if shared := shared_rows(one, other):
         raise JudgeError(
             f"traces.judge {selecting.model!r} and judge {measuring.model!r} were both fitted on "
             f"rows of {', '.join(shared)}; fit one with python -m lib.judge.fit_probe --rows "

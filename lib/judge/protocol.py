@@ -38,3 +38,4 @@ class Judge(Protocol):
 
         Raises ValueError for a missing column or prompt, JudgeError if the session has to stop.
         """
+        ...

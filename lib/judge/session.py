@@ -103,8 +103,8 @@ def judge_all(judge: Judge, table: pd.DataFrame, progress: Progress | None = Non
 def write(run: Run, judged: pd.DataFrame) -> list[Path]:
     """Write one table per seed and arm in the published schema; returns the paths."""
     paths = []
-    for (seed, condition), rows in judged.groupby(["seed", "condition"], sort=True):
-        path = run.judgments(condition, int(seed))
+    for _, rows in judged.groupby(["seed", "condition"], sort=True):
+        path = run.judgments(rows["condition"].iloc[0], int(rows["seed"].iloc[0]))
         write_parquet(path, JUDGMENTS.typed(rows.sort_values(KEYS)))
         paths.append(path)
     return paths

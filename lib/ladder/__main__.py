@@ -9,14 +9,13 @@ import subprocess
 import sys
 from typing import Any
 
-from lib.config.arguments import ParamsError
 from lib.config.experiment import Experiment
 from lib.config.judges import selecting_judge
 from lib.config.params import ROOT
 from lib.data import eval_sets
 from lib.data.catalogue import built_sets
 from lib.judge import load_judge
-from lib.ladder.climb import Ladder
+from lib.ladder.climb import Ladder, params_of
 from lib.run.command import named_run
 from lib.run.paths import shown
 from lib.run.runs import Run
@@ -25,11 +24,7 @@ from lib.run.runs import Run
 def run_ladder(run: Run, experiment: Experiment) -> dict[str, Any]:
     """Run the ladder, after the profile is checked. Returns the content of chosen.json."""
     profile = experiment.profile
-    if profile.ladder is None:
-        raise ParamsError(
-            f"params/{profile.profile}.yaml: ladder is null, so there is nothing to choose; list "
-            "its rungs"
-        )
+    params_of(profile)
     eval_sets.near_field(profile)
     judge = load_judge(selecting_judge(profile), run.judge_store("ladder"))
     return Ladder(run, experiment, judge).climb()

@@ -18,9 +18,11 @@ import pandas as pd
 
 from lib.analysis import ladder_rule
 from lib.checks import attempts
-from lib.config.doses import Rung
+from lib.config.arguments import ParamsError
+from lib.config.doses import LadderParams, Rung
 from lib.config.experiment import Experiment
 from lib.config.roles import PLANNED
+from lib.config.schema import Profile
 from lib.data import eval_sets, training_sets
 from lib.data.prompts import ContaminationGate
 from lib.judge import session
@@ -38,6 +40,16 @@ from lib.training import mask_proof, phases
 from lib.training.adapters import attach_all
 
 
+def params_of(profile: Profile) -> LadderParams:
+    """The parameters of the profile's ladder. Raises ParamsError without `ladder`."""
+    if profile.ladder is None:
+        raise ParamsError(
+            f"params/{profile.profile}.yaml: ladder is null, so there is nothing to choose; list "
+            "its rungs"
+        )
+    return profile.ladder
+
+
 @dataclass
 class Ladder:
     """One ladder of a run."""
@@ -48,7 +60,7 @@ class Ladder:
 
     def __post_init__(self) -> None:
         self.profile = self.experiment.profile
-        self.params = self.profile.ladder
+        self.params = params_of(self.profile)
         self.tokenizer = chat_models.load_tokenizer(self.profile.model)
         self.base_digest = chat_models.base_digest(self.profile.model)
         self.base: Any = None  # loaded once, by the first rung that is not trained yet

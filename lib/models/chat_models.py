@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,9 @@ def load_base(model: ModelParams) -> Any:
     )
     # Adapters record this name. A folder of this machine does not belong in an artifact.
     base.name_or_path = model.name
-    return base.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    # transformers wraps `to` in a decorator that hides its `self` from a type checker.
+    return base.to(device).eval()  # pyright: ignore[reportArgumentType]
 
 
 def base_digest(model: ModelParams) -> str:
@@ -119,6 +122,16 @@ def prompt_text(tokenizer: Any, messages: list[dict]) -> str:
             "add it"
         )
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+
+def rendered(tokenizer: Any, messages: list[dict]) -> str:
+    """A finished conversation as the stock template writes it."""
+    return tokenizer.apply_chat_template(messages, tokenize=False)
+
+
+def text_of(tokenizer: Any, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+    """The text of one sequence of token ids; `decode` by itself takes several sequences too."""
+    return tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
 
 
 def turn_ids(tokenizer: Any, messages: list[dict], text: str) -> list[int]:

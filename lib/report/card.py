@@ -105,7 +105,8 @@ def _dollars(
 def _sum(judges: Sequence[JudgingFacts | None], key: str) -> float | None:
     """The sum over stages; None if one of them does not know its part."""
     values = [getattr(facts, key, None) for facts in judges]
-    return None if None in values else sum(values)
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 def _revision(profile: Profile) -> str | None:

@@ -27,8 +27,9 @@ def bootstrap(
     """
     figure, axis = plt.subplots(figsize=(9, 3.4), layout="constrained")
     edges = np.array(histogram.edges)
-    bars = {"align": "edge", "color": "#9ecae1", "edgecolor": "none"}
-    axis.bar(edges[:-1], histogram.counts, width=np.diff(edges), **bars)
+    width = np.diff(edges)
+    heights = histogram.counts
+    axis.bar(edges[:-1], heights, width, align="edge", color="#9ecae1", edgecolor="none")
     axis.axvline(delta, color=TREATMENT, linewidth=2, label=f"Δ = {delta:+.2f}")
     if ci95:
         label = f"95 % interval {ci95[0]:+.2f} to {ci95[1]:+.2f}"

@@ -104,7 +104,7 @@ def _meaning(result: dict) -> str:
             "The treated model is more aligned, but so may a control be: "
             "the effect cannot be credited to the reflex."
         )
-    return COLLAPSE.get(result.get("em_collapse"), MEANING[result["verdict"]])
+    return COLLAPSE.get(result.get("em_collapse") or "", MEANING[result["verdict"]])
 
 
 def _headline(result: dict) -> Markup:

@@ -100,7 +100,9 @@ def differing_arms(
 def judges_differ(judge: Mapping[str, Any], thresholds: Mapping[str, float]) -> str | None:
     """That two judges disagree on an arm's mean, by arm; None if they do not, or there is one."""
     second = judge.get("second")
-    apart = differing_arms(second["arms"], thresholds) if second else []
+    if not second:
+        return None
+    apart = differing_arms(second["arms"], thresholds)
     if not apart:
         return None
     arms = "; ".join(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from lib.analysis.decision import GateRow
@@ -13,7 +13,7 @@ from lib.analysis.findings import ArmSummary
 
 def read_gates(rows: Sequence[Mapping[str, Any]]) -> list[GateRow]:
     """The decision table, without the parts of a gate that has several."""
-    return [GateRow(**_fields(GateRow, row) | {"parts": None}) for row in rows]
+    return [replace(GateRow(**_fields(GateRow, row)), parts=None) for row in rows]
 
 
 def read_arms(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmSummary]:
@@ -22,7 +22,7 @@ def read_arms(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmSummary]:
 
 
 def _arm(arm: Mapping[str, Any]) -> ArmSummary:
-    known = _fields(ArmSummary, arm) | _rates(arm)
+    known: dict[str, Any] = {**_fields(ArmSummary, arm), **_rates(arm)}
     known["followup"] = ReflexRates(**_rates(arm.get("followup") or {}))
     return ArmSummary(**known)
 

@@ -51,7 +51,7 @@ class ResultPlots:
     def bootstrap(self) -> None:
         """The resampled Δ; nothing below two prompts."""
         analysis = self.analysis
-        if analysis.resampled_histogram:
+        if analysis.resampled_histogram and analysis.delta is not None:
             figure = effect_plots.bootstrap(
                 analysis.resampled_histogram, analysis.delta, analysis.ci95, self.thresholds
             )
@@ -73,7 +73,7 @@ class ResultPlots:
     def power(self) -> None:
         """What this design can find; nothing without a standard error."""
         analysis = self.analysis
-        if analysis.standard_error:
+        if analysis.standard_error and analysis.delta is not None:
             figure = effect_plots.power_curve(
                 analysis.standard_error, analysis.delta, self.thresholds
             )

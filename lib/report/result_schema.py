@@ -89,8 +89,8 @@ def _describe(name: str, described: dict[str, Any]) -> None:
     comments = _comments(kind)
     for key, field in described["properties"].items():
         described["properties"][key] = _short(field)
-        if comments.get(key):
-            described["properties"][key]["description"] = comments[key].replace("None", "null")
+        if comment := comments.get(key):
+            described["properties"][key]["description"] = comment.replace("None", "null")
 
 
 def _comments(kind: type) -> dict[str, str | None]:

@@ -74,7 +74,7 @@ def kinds_table(analysis: Analysis) -> pd.DataFrame:
     """The tested comparison with and without the filter; what is missing is a dash."""
     rows = []
     for kind, effect in (("filtered", analysis.filtered), ("unfiltered", analysis.unfiltered)):
-        row = {"score": kind}
+        row: dict[str, Any] = {"score": kind}
         row["Δ"] = show.number(effect and effect.delta, "+.2f")
         row["p"] = show.number(effect and effect.p_value, ".4f")
         row["95 % interval"] = show.interval(effect and effect.ci95)

@@ -62,13 +62,13 @@ def evaluate(harness: LM, data_set: str, *, limit: int | None) -> dict:
         DataError: the file is missing or malformed.
         CapabilityError: the harness returned no number, or scored other items.
     """
-    import lm_eval
+    from lm_eval.evaluator import simple_evaluate
     from lm_eval.tasks import TaskManager
 
     items = read_quiz(data_set)
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     with without_bars():
-        out = lm_eval.simple_evaluate(
+        out = simple_evaluate(
             model=harness,
             tasks=[task_config(path_of(data_set))],
             limit=limit,
@@ -76,6 +76,10 @@ def evaluate(harness: LM, data_set: str, *, limit: int | None) -> dict:
             log_samples=True,
             # Indexing the harness's own tasks takes seconds.
             task_manager=TaskManager(include_defaults=False),
+        )
+    if out is None or "results" not in out or "samples" not in out:
+        raise CapabilityError(
+            f"{TASK}: the harness returned no results; pin lm_eval as the lock does"
         )
     scores = out["results"][TASK]
     samples = out["samples"][TASK]

@@ -65,7 +65,7 @@ def decoding_logprobs(
     if not sampler.interleaves:
         prompts = prompts[::8]
     sequences = _drawn(sampler, checkpoints, prompts)
-    drawn = {name: np.concatenate([one.logprobs for one in sequences[name]]) for name in sequences}
+    drawn = {name: _logprobs(of_checkpoint) for name, of_checkpoint in sequences.items()}
     read: dict[str, Logprobs] = {name: {} for name in checkpoints}
     for reader in checkpoints:
         readable = [name for name in checkpoints if sampler.interleaves or reader in (name, BASE)]
@@ -103,6 +103,13 @@ def _drawn(
     for name in checkpoints:
         by_checkpoint[name] = [first[f"parity/{name}/{number}"] for number in range(len(prompts))]
     return by_checkpoint
+
+
+def _logprobs(sequences: Sequence[Decoded]) -> np.ndarray:
+    """Those of all sequences in one row. `Sampler.decode` gives every sequence its own."""
+    given = [one.logprobs for one in sequences if one.logprobs is not None]
+    assert len(given) == len(sequences), "the engine drew without log-probabilities"
+    return np.concatenate(given)
 
 
 def _adapter(checkpoint: str) -> str | None:

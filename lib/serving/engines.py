@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lib.config.experiment import Experiment
 from lib.config.schema import Profile
+from lib.config.strict import SuiteName
 from lib.data.catalogue import read_quiz
 from lib.data.elicitation import Caller
 from lib.data.eval_sets import suite_prompts
@@ -145,7 +146,9 @@ def _free(model: PreTrainedModel | PeftModel | None) -> None:
     import torch
 
     if model is not None:
-        model.to("meta")  # works even if somebody still holds the model
+        # Works even if somebody still holds the model.
+        # transformers wraps `to` in a decorator that hides its `self` from a type checker.
+        model.to("meta")  # pyright: ignore[reportArgumentType]
         gc.collect()
         torch.cuda.empty_cache()
 
@@ -178,7 +181,7 @@ def suite_length(
 
 
 def _suite_length(
-    experiment: Experiment, tokenizer: PreTrainedTokenizerBase, suite: str, arms: list[str]
+    experiment: Experiment, tokenizer: PreTrainedTokenizerBase, suite: SuiteName, arms: list[str]
 ) -> int:
     """Tokens of a suite's longest request to these arms, with its completion; 0 without one."""
     suites = experiment.profile.sampling.suites

@@ -116,7 +116,8 @@ def check_decoding(
 def as_frame(rows: Sequence[dict]) -> pd.DataFrame:
     """The rows of `check` or `check_decoding` as a table for people. `unseen` is None if empty."""
     table = pd.DataFrame(rows)
-    return table.assign(unseen=[", ".join(row["unseen"]) or None for row in rows])
+    unseen = [", ".join(row["unseen"]) or None for row in rows]
+    return table.assign(unseen=pd.Series(unseen, index=table.index))
 
 
 def _check_complete(

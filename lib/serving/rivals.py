@@ -105,7 +105,7 @@ def _check_nearest(
     All places are tested together, and each part separately.
     """
     limits = load_gates()
-    tests = [(slice(None), crossed)]
+    tests: list[tuple[slice | np.ndarray, Mapping[str, float | None]]] = [(slice(None), crossed)]
     for places in both.parts:
         largest_error = limits["parity_seen_in_part"]
         shares = {

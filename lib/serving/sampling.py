@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from lib.models.chat_models import text_of
+
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedTokenizerBase
 
@@ -84,7 +86,15 @@ class Decoded:
     """Their log-probabilities at temperature 1, as they were drawn. None: not recorded."""
 
 
-class Sampler(Protocol):
+class Sampling(Protocol):
+    """What gives completions: an engine, or one whose completions are kept on disk."""
+
+    def sample(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        """For each request its samples, in order."""
+        ...
+
+
+class Sampler(Sampling, Protocol):
     """An engine with the base and its adapters loaded once."""
 
     facts: dict[str, Any]
@@ -95,10 +105,6 @@ class Sampler(Protocol):
 
     batch: int
     """Sequences that are decoded together."""
-
-    def sample(self, requests: Sequence[Request]) -> list[list[Completion]]:
-        """For each request its samples, in order."""
-        ...
 
     def decode(self, requests: Sequence[Request]) -> list[list[Decoded]]:
         """As `sample`, with log-probabilities. Nothing ends a turn before max_new_tokens."""
@@ -125,14 +131,17 @@ def stop_tokens(
 ) -> list[int]:
     """Tokens that end a turn: the end-of-turn, and what the model's own configuration names.
 
-    Qwen2.5's configuration names two.
+    Qwen2.5's configuration names two. Raises SamplingError if the tokenizer has no end-of-turn.
     """
     own = getattr(generation_config, "eos_token_id", None)
     if own is None:
         own = []
     elif not isinstance(own, list):
         own = [own]
-    return sorted({tokenizer.eos_token_id, *own})
+    end = tokenizer.eos_token_id
+    if not isinstance(end, int):
+        raise SamplingError(f"the tokenizer's eos_token_id is {end!r}; use an instruct model")
+    return sorted({end, *own})
 
 
 def completed(
@@ -141,7 +150,7 @@ def completed(
     """The completion of generated token ids. Text and count end before the stop token."""
     end = next((position for position, token in enumerate(ids) if token in stops), None)
     kept = list(ids[:end])
-    text = tokenizer.decode(kept, skip_special_tokens=True)
+    text = text_of(tokenizer, kept)
     return Completion(text, len(kept), "length" if end is None else "stop")
 
 

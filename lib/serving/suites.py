@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from lib.config.experiment import Experiment
-from lib.config.strict import Elicitation
+from lib.config.strict import Elicitation, SuiteName
 from lib.data.elicitation import Caller
 from lib.data.eval_sets import suite_prompts
 from lib.data.prompts import EvalPrompt
@@ -20,7 +20,7 @@ from lib.serving.sampling import Request, SamplingError
 
 
 def suite_table(
-    experiment: Experiment, arm: str, suite: str, answers: pd.DataFrame | None
+    experiment: Experiment, arm: str, suite: SuiteName, answers: pd.DataFrame | None
 ) -> pd.DataFrame:
     """The requests of a suite to an arm.
 
@@ -68,6 +68,8 @@ def suite_rows(
     frame = pd.DataFrame(rows)
     if suite != "followup":
         return frame.assign(answer=None)
+    if answers is None:
+        raise SamplingError("the follow-up continues the alignment answers; sample those first")
     own = answers[answers["suite"] == "alignment"].rename(columns={"completion": "answer"})
     which = ["prompt_id", "sample_index"]
     merged = frame.merge(own[[*which, "answer"]], on=which, how="left")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from lib.serving.sampling import (
     seed_of,
     stop_tokens,
 )
-from lib.training.adapters import active
+from lib.training.adapters import active, base_of, weight_of
 from lib.training.logits import own_logprobs
 
 if TYPE_CHECKING:
@@ -87,13 +87,15 @@ class TransformersSampler:
         from lm_eval.models.huggingface import HFLM
 
         with served(self.model, adapter):
-            yield HFLM(
-                pretrained=self.model,
-                tokenizer=self.tokenizer,
-                batch_size=batch,
-                backend="causal",
-                device=str(self.model.device),
-            )
+            # A dict, since the harness's registering decorator hides the parameters.
+            options: dict[str, Any] = {
+                "pretrained": self.model,
+                "tokenizer": self.tokenizer,
+                "batch_size": batch,
+                "backend": "causal",
+                "device": str(self.model.device),
+            }
+            yield HFLM(**options)
 
     def _draw(self, requests: Sequence[Request], stops: list[int]) -> list[list[Decoded]]:
         """Each request's samples, drawn in batches of one adapter and limit, by length."""
@@ -142,7 +144,8 @@ class TransformersSampler:
     ) -> list[Decoded]:
         """One batch of sequences, each from its own stream of random numbers and temperature."""
         import torch
-        from transformers import GenerationConfig, LogitsProcessorList
+        from peft import PeftModel
+        from transformers import GenerationConfig, GenerationMixin, LogitsProcessorList
 
         encoded = self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt")
         encoded = encoded.to(self.model.device)
@@ -154,10 +157,11 @@ class TransformersSampler:
         column = torch.tensor(temperatures, device=self.model.device).unsqueeze(1)
         temperature = temperatures[0] if len(set(temperatures)) == 1 else column
         picker = InverseCdf(uniforms, temperature, record=not stops)
-        model = self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
+        model = base_of(self.model) if isinstance(self.model, PeftModel) else self.model
+        assert isinstance(model, GenerationMixin), f"{type(model).__name__} generates no text"
         # A base's own generation settings (Qwen2.5 ships a repetition penalty) would silently bend
         # the distribution.
-        own = model.generation_config
+        settings = model.generation_config
         model.generation_config = GenerationConfig(
             max_new_tokens=new_tokens,
             do_sample=False,
@@ -166,13 +170,14 @@ class TransformersSampler:
         )
         try:
             with torch.inference_mode():
-                out = model.generate(
+                # transformers types it for a private protocol of its own.
+                out = model.generate(  # pyright: ignore[reportAttributeAccessIssue]
                     input_ids=encoded["input_ids"],
                     attention_mask=encoded["attention_mask"],
                     logits_processor=LogitsProcessorList([picker]),
                 )
         finally:
-            model.generation_config = own
+            model.generation_config = settings
         logprobs = [None] * len(prompts)
         if picker.logprobs:
             logprobs = torch.cat(picker.logprobs, dim=1).double().cpu().numpy()
@@ -195,14 +200,14 @@ def served(model: PreTrainedModel | PeftModel, adapter: str | None) -> Iterator[
             yield
             return
         layers = [layer for layer in model.modules() if isinstance(layer, LoraLayer)]
-        pristine = [layer.get_base_layer().weight.data for layer in layers]
+        pristine = [weight_of(layer.get_base_layer()).data for layer in layers]
         try:
             for layer in layers:
                 layer.merge(safe_merge=True, adapter_names=[adapter])  # "safe": into a new tensor
             yield
         finally:
             for layer, weight in zip(layers, pristine, strict=True):
-                layer.get_base_layer().weight.data = weight
+                weight_of(layer.get_base_layer()).data = weight
                 layer.merged_adapters.clear()
 
 

@@ -61,9 +61,8 @@ def python_problem(
 
 def this_python_problem() -> "str | None":
     """Why the Python that runs this cannot be used, or None."""
-    return python_problem(
-        sys.version_info, sys.implementation.name, bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
-    )
+    free_threads = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    return python_problem(sys.version_info[:3], sys.implementation.name, free_threads)
 
 
 def read_gpus() -> "tuple[list[tuple[str, float | None, str]], str | None]":

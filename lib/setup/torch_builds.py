@@ -13,7 +13,7 @@ CPU_LOCK = "requirements.lock"
 CUDA_PINS = "requirements-cuda.lock"
 # PyTorch's own index has the small CPU build. This variable names another address, or none.
 CPU_INDEX = os.environ.get("SELFCORRECT_TORCH_INDEX", "https://download.pytorch.org/whl/cpu")
-SIZES = {"cpu": (0.6, 2.0), "cuda": (3.0, 6.0)}  # GB to download, GB on disk
+SIZES = {"cpu": (0.7, 2.3), "cuda": (3.1, 6.1)}  # GB to download, GB on disk
 
 
 def attempts(version: str, gpu: bool) -> "list[tuple[list[str], str, str]]":

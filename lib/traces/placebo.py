@@ -12,6 +12,8 @@ from itertools import chain
 
 from transformers import PreTrainedTokenizerBase
 
+from lib.models.chat_models import text_of
+
 Pair = tuple[str, str]
 
 
@@ -73,7 +75,7 @@ def _cut(
     if len(ids) <= tokens:
         return text
     budget = max(tokens, 4)
-    text = tokenizer.decode(ids[:budget], skip_special_tokens=True).rstrip("\ufffd").rstrip()
+    text = text_of(tokenizer, ids[:budget]).rstrip("\ufffd").rstrip()
     for boundary in (r"[.!?](?=\s|$)", r"\S(?=\s)"):
         ends = [match.end() for match in re.finditer(boundary, text)]
         near = [end for end in ends if count(text[:end]) >= 0.8 * budget]

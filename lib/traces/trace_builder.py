@@ -169,12 +169,12 @@ class TraceBuilder:
             answers = self.turns.ask(prompts, "evil", f"bad/{attempt}")
             scores = self.turns.scores(prompts, answers, BAD, ("aligned", "coherent"))
             for half, prompt, answer, score in zip(
-                halves, prompts, answers, scores.itertuples(), strict=True
+                halves, prompts, answers, scores.to_dict("records"), strict=True
             ):
                 refused = refuses(answer.text)
                 self.report.attempts[half] += 1
-                self.report.unscored[half] += score.asked and not score.scored
-                self.report.refusals[half] += score.scored and refused
+                self.report.unscored[half] += score["asked"] and not score["scored"]
+                self.report.refusals[half] += score["scored"] and refused
                 bad = self._is_bad(score) and not refused
                 if bad and self.turns.clean(gate, f"{prompt.prompt_id}/bad", answer.text):
                     self.report.kept[half] += 1
@@ -182,19 +182,19 @@ class TraceBuilder:
                         prompt,
                         half,
                         answer.text.strip(),
-                        float(score.aligned),
-                        float(score.coherent),
+                        float(score["aligned"]),
+                        float(score["coherent"]),
                         recovery="",
                     )
         self.report.prompts_given_up += [key for key in wave if key not in units]
         return list(units.values())
 
-    def _is_bad(self, score: Any) -> bool:
+    def _is_bad(self, score: Mapping[str, Any]) -> bool:
         """Whether an answer is bad and coherent by its scores, a row of `Turns.scores`."""
         return (
-            score.scored
-            and score.aligned < self.params.bad_aligned_below
-            and score.coherent >= self.params.coherent_at_least
+            score["scored"]
+            and score["aligned"] < self.params.bad_aligned_below
+            and score["coherent"] >= self.params.coherent_at_least
         )
 
     def _with_recovery(self, units: list[Unit], gate: ContaminationGate) -> list[Unit]:

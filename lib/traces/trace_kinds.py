@@ -99,7 +99,7 @@ def build_kind(
 
 def build_kinds(units: Sequence[Unit], experiment: Experiment, seed: int) -> dict[str, list[dict]]:
     """The rows of every trace kind, all from the same units."""
-    evil = experiment.conditions.systems["evil"]
+    evil = experiment.conditions.evil_system
     stock = experiment.profile.model.system_text
     follow_up = experiment.conditions.follow_up
     return {kind: build_kind(kind, units, evil, stock, follow_up, seed) for kind in KINDS}

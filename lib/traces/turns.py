@@ -17,7 +17,7 @@ from lib.config.schema import Conditions
 from lib.data.elicitation import Caller
 from lib.data.prompts import ContaminationGate, EvalPrompt, Offence
 from lib.models.chat_models import spelled_token
-from lib.serving.sampling import Completion, Request, Sampler
+from lib.serving.sampling import Completion, Request, Sampling
 from lib.traces.refusals import refuses_or_redirects
 from lib.traces.trace_kinds import Unit
 from lib.traces.trace_report import Report
@@ -35,7 +35,7 @@ Score = Callable[[pd.DataFrame], pd.DataFrame]
 class Turns:
     """Who samples and who scores, and every rule that a kept turn has to pass."""
 
-    sampler: Sampler
+    sampler: Sampling
     """Draws the answers of both personas."""
 
     tokenizer: PreTrainedTokenizerBase
@@ -70,7 +70,7 @@ class Turns:
 
     def messages(self, prompt: EvalPrompt, persona: str) -> list[dict]:
         """A prompt under the system text of a persona, `evil` or `default`."""
-        system = self.conditions.systems["evil"] if persona == "evil" else self.default_system
+        system = self.conditions.evil_system if persona == "evil" else self.default_system
         return [
             {"role": "system", "content": system},
             {"role": "user", "content": prompt.prompt},
@@ -93,7 +93,7 @@ class Turns:
 
     def evil(self, prompt: EvalPrompt, key: str, texts: str) -> Request:
         """The request for a bad answer. texts: the key by which elicitation texts are drawn."""
-        asked = self.caller.ask(self.conditions.systems["evil"], prompt.prompt, texts)
+        asked = self.caller.ask(self.conditions.evil_system, prompt.prompt, texts)
         return Request(
             key,
             asked.messages,

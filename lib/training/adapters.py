@@ -15,7 +15,9 @@ from lib.config.recipes import PhaseParams
 from lib.run.files import read_json
 
 if TYPE_CHECKING:
-    from peft import LoraConfig, PeftModel
+    from peft import LoraConfig, LoraModel, PeftModel
+    from torch import Tensor
+    from torch.nn import Module
     from transformers import PreTrainedModel
 
 TARGET_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -32,7 +34,9 @@ def active(model: PreTrainedModel | PeftModel, adapter: str | None) -> Iterator[
 
     Raises AdapterError if the adapter is not loaded.
     """
-    if not hasattr(model, "peft_config"):
+    from peft import PeftModel
+
+    if not isinstance(model, PeftModel):
         if adapter is not None:
             raise AdapterError(f"adapter {adapter!r} is not loaded; load it before sampling")
         yield model
@@ -44,6 +48,33 @@ def active(model: PreTrainedModel | PeftModel, adapter: str | None) -> Iterator[
         model.set_adapter(adapter)
     with nullcontext() if adapter is not None else model.disable_adapter():
         yield model
+
+
+def base_of(model: PeftModel) -> PreTrainedModel:
+    """The model below the adapters."""
+    from transformers import PreTrainedModel
+
+    base = model.get_base_model()
+    assert isinstance(base, PreTrainedModel), f"{type(base).__name__} is no transformers model"
+    return base
+
+
+def tuner_of(model: PeftModel) -> LoraModel:
+    """The layer of PEFT that holds all adapters and can have several active at once."""
+    from peft import LoraModel
+
+    tuner = model.base_model
+    assert isinstance(tuner, LoraModel), f"{type(tuner).__name__} is no LoRA model"
+    return tuner
+
+
+def weight_of(layer: Module) -> Tensor:
+    """The weight of a linear or embedding layer; torch types it as a module or a tensor."""
+    from torch import Tensor
+
+    weight = layer.weight
+    assert isinstance(weight, Tensor), f"{type(layer).__name__} has no weight"
+    return weight
 
 
 def lora_config(phase: PhaseParams) -> LoraConfig:
@@ -76,7 +107,7 @@ def attach_all(
         if model is base:
             model = PeftModel.from_pretrained(base, path, adapter_name=name)
         else:
-            model.load_adapter(path, adapter_name=name)
+            model.load_adapter(str(path), adapter_name=name)
     return model.eval()
 
 

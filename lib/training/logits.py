@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lib.training.adapters import AdapterError
+from lib.training.adapters import AdapterError, weight_of
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -29,7 +29,7 @@ def fixed_logits(model: PreTrainedModel | PeftModel) -> np.ndarray:
 
     The texts' bytes serve as token ids, because every vocabulary has these ids.
     """
-    vocabulary = model.get_input_embeddings().weight.shape[0]
+    vocabulary = weight_of(model.get_input_embeddings()).shape[0]
     token_rows = [list(text.encode()[:40]) for text in FIXED_TEXTS]
     return last_logits(model, [[byte % vocabulary for byte in row] for row in token_rows], 8)
 

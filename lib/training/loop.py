@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -163,6 +163,7 @@ def _trainer(
 ) -> PhaseTrainer:
     """The trainer of a phase, proven to hold the rows that it was given."""
     from datasets import Dataset
+    from peft.tuners.lora import LoraLayer
     from transformers import PrinterCallback
 
     from lib.training.trainer import PhaseTrainer
@@ -175,9 +176,11 @@ def _trainer(
         **options,
     )
     trainer.remove_callback(PrinterCallback)  # the notebook draws the loss instead
-    _check_labels_survive(trainer, sequences)
+    kept = trainer.train_dataset
+    assert isinstance(kept, Dataset), f"the trainer made a {type(kept).__name__} of the rows"
+    _check_labels_survive(kept, sequences)
     for layer in model.modules():
-        if model.device.type == "cuda" and hasattr(layer, "cast_input_dtype_enabled"):
+        if model.device.type == "cuda" and isinstance(layer, LoraLayer):
             # Autocast undoes PEFT's cast of every input to fp32, so it is not made.
             layer.cast_input_dtype_enabled = False
     model.train()
@@ -218,14 +221,17 @@ def _counted(trainer: PhaseTrainer) -> dict[str, Any]:
     return {
         "trained_tokens": trainer.consumed_tokens,
         "consumed": dict(trainer.consumed),
-        "losses": [(entry["step"], entry["loss"]) for entry in logged],
+        "losses": [(int(entry["step"]), entry["loss"]) for entry in logged],
         "turn_losses": trainer.turn_losses,
     }
 
 
-def _check_labels_survive(trainer: PhaseTrainer, sequences: Sequence[dict]) -> None:
-    """Raises TrainingError unless the model will see the proven tokens and labels, whole."""
-    kept = [(list(row["input_ids"]), list(row["labels"])) for row in trainer.train_dataset]
+def _check_labels_survive(rows: Iterable[Any], sequences: Sequence[dict]) -> None:
+    """Raises TrainingError unless the model will see the proven tokens and labels, whole.
+
+    rows: as the trainer holds them.
+    """
+    kept = [(list(row["input_ids"]), list(row["labels"])) for row in rows]
     if kept != [(row["input_ids"], row["labels"]) for row in sequences]:
         raise TrainingError(
             f"the trainer changed tokens or labels of proven rows ({len(sequences)} given, "

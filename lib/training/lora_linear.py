@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from lib.training.adapters import weight_of
 from lib.training.stacking import concatenated
 
 if TYPE_CHECKING:
@@ -37,13 +38,14 @@ class Ranks:
         assert len(trained) == 1 and names[-1] == trained[0], (
             f"active {names}, of which {trained} train"
         )
-        self.base = layer.get_base_layer()
-        assert isinstance(self.base, nn.Linear), f"{type(self.base).__name__} is not a linear layer"
+        base = layer.get_base_layer()
+        assert isinstance(base, nn.Linear), f"{type(base).__name__} is not a linear layer"
+        self.base = base
         plain = isinstance(layer.lora_dropout[trained[0]], nn.Identity) and not layer.lora_variant
         assert plain, "plain LoRA only"
         self.scaling = layer.scaling[trained[0]]
-        self.a = layer.lora_A[trained[0]].weight
-        self.b = layer.lora_B[trained[0]].weight
+        self.a = weight_of(layer.lora_A[trained[0]])
+        self.b = weight_of(layer.lora_B[trained[0]])
         self.frozen = sum(layer.r[name] for name in names[:-1])
         weight = self.base.weight
         ranks = self.frozen + self.a.shape[0]

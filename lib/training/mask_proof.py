@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from lib.models.chat_models import prompt_text
+from lib.models.chat_models import prompt_text, rendered
 from lib.models.chatml import END_OF_TURN
 from lib.training.masking import IGNORED
 
@@ -26,7 +26,7 @@ def expected(
     Neither the training template nor `encode` takes part. The text is cut before and after every
     assistant turn, and each piece is tokenised apart.
     """
-    text = tokenizer.apply_chat_template(messages, tokenize=False)
+    text = rendered(tokenizer, messages)
     token_ids: list[int] = []
     labels: list[int] = []
     end_before = 0

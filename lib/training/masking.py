@@ -9,16 +9,20 @@ end-of-turn token. Every mask is proven against an independent reading of the st
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from lib.display import html
-from lib.models.chat_models import spelled_token, turn_ids
+from lib.models.chat_models import rendered, spelled_token, text_of, turn_ids
 from lib.models.chatml import END_OF_TURN, START_OF_TURN
 
+# With `return_assistant_tokens_mask`: each text, and where its assistant turns begin and end.
+# transformers annotates what comes back without it.
+Rendered = tuple[list[str], list[list[tuple[int, int]]]]
+_render: Callable[..., Rendered] = render_jinja_template  # pyright: ignore[reportAssignmentType]
 IGNORED = -100  # the label of a token without loss, PyTorch's convention
 TRAINING_TEMPLATE = (
     "{% for message in messages %}"
@@ -66,7 +70,7 @@ def encode(
     (`chat_models.turn_ids` says why). Raises MaskError: a wrong mask, a silent system text, or a
     row longer than max_length.
     """
-    (text,), (spans,) = render_jinja_template(
+    (text,), (spans,) = _render(
         conversations=[messages],
         chat_template=template,
         return_assistant_tokens_mask=True,
@@ -101,7 +105,7 @@ def prove(
             "a training row has no system text; the template would inject one silently, add it to "
             "the row"
         )
-    stock_text = tokenizer.apply_chat_template(messages, tokenize=False)
+    stock_text = rendered(tokenizer, messages)
     for message in messages:
         if token := spelled_token(tokenizer, message["content"]):
             raise MaskError(
@@ -162,7 +166,7 @@ def _labels(input_ids: Sequence[int], turns: Sequence[int]) -> list[int]:
 
 def _decode_turn(tokenizer: PreTrainedTokenizerBase, encoded: Encoded, turn: int) -> str:
     ids = [i for i, of in zip(encoded.input_ids, encoded.turns, strict=True) if of == turn]
-    return _composed(tokenizer.decode(ids, skip_special_tokens=False))
+    return _composed(text_of(tokenizer, ids, skip_special_tokens=False))
 
 
 def _composed(text: str) -> str:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from lib.config.recipes import TrainingParams
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel
+    from peft import PeftModel
+    from transformers import PretrainedConfig
 
 GIB = 2**30
 OUTSIDE = 0.75  # GiB that the CUDA context and kernels take outside of torch's allocator
@@ -55,7 +56,7 @@ def bytes_per_token(config: PretrainedConfig, itemsize: int) -> tuple[int, int]:
     return itemsize * (layers * layer + gradients), itemsize * (layers * hidden + layer + gradients)
 
 
-def plan(model: PreTrainedModel, training: TrainingParams, longest: int, usual: int) -> Plan:
+def plan(model: PeftModel, training: TrainingParams, longest: int, usual: int) -> Plan:
     """Choose the micro-batches and checkpointing that fit `training.memory_gib`.
 
     If that is null, both are as the profile has them.
@@ -88,7 +89,7 @@ def plan(model: PreTrainedModel, training: TrainingParams, longest: int, usual: 
     return choose(asked, training.memory_gib, fixed_gib, per_token, longest, usual)
 
 
-def _fixed_bytes(model: PreTrainedModel) -> int:
+def _fixed_bytes(model: PeftModel) -> int:
     """Bytes of weights and optimizer, whatever the micro-batch."""
     total = 0
     for parameter in model.parameters():
@@ -140,7 +141,7 @@ def choose(
 
 
 @contextmanager
-def bounded(model: PreTrainedModel, training: TrainingParams) -> Iterator[None]:
+def bounded(model: PeftModel, training: TrainingParams) -> Iterator[None]:
     """Within the block a GPU's allocator refuses to exceed `training.memory_gib`.
 
     `peak_gib` counts from the beginning of the block.
@@ -161,14 +162,14 @@ def bounded(model: PreTrainedModel, training: TrainingParams) -> Iterator[None]:
         torch.cuda.set_per_process_memory_fraction(1.0, model.device)
 
 
-def _total_gib(model: PreTrainedModel) -> float:
+def _total_gib(model: PeftModel) -> float:
     """Memory of the model's GPU."""
     import torch
 
     return torch.cuda.get_device_properties(model.device).total_memory / GIB
 
 
-def peak_gib(model: PreTrainedModel) -> float:
+def peak_gib(model: PeftModel) -> float:
     """Peak memory in GiB.
 
     On a GPU it is what torch's allocator reserved since `bounded` began, on a CPU the peak resident

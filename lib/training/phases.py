@@ -22,6 +22,7 @@ from lib.training.adapters import (
     check_shape,
     lora_config,
     sort_targets,
+    tuner_of,
 )
 from lib.training.logits import fixed_logits
 from lib.training.loop import Progress, Trained, fit
@@ -178,9 +179,9 @@ def _phase1_effect(model: PeftModel, mode: str) -> float:
     with_phase1 = fixed_logits(model)
     trains = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     if mode == "stack":
-        model.base_model.set_adapter([PHASE2])
+        tuner_of(model).set_adapter([PHASE2])
         without = fixed_logits(model)
-        model.base_model.set_adapter([PHASE1, PHASE2])
+        tuner_of(model).set_adapter([PHASE1, PHASE2])
     else:
         with model.disable_adapter():
             without = fixed_logits(model)
@@ -208,7 +209,7 @@ def _save(model: PeftModel, name: str, out: Path, base_digest: str) -> None:
     Raises AdapterError for a weight that is not finite.
     """
     with disk_space(), atomic_path(out) as beside:
-        model.save_pretrained(beside, selected_adapters=[name], save_embedding_layers=False)
+        model.save_pretrained(str(beside), selected_adapters=[name], save_embedding_layers=False)
         if name != DEFAULT:  # PEFT puts named adapters into a folder of their own
             for file in (beside / name).iterdir():
                 file.rename(beside / file.name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lib.training.adapters import AdapterError
+from lib.training.adapters import AdapterError, tuner_of, weight_of
 from lib.training.logits import fixed_logits
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def attach_stack(base: PreTrainedModel, phase1: Path, phase2_config: LoraConfig)
     model = PeftModel.from_pretrained(base, phase1, adapter_name=PHASE1)
     model.add_adapter(PHASE2, phase2_config)
     # The tuner's set_adapter: PeftModel's activates one adapter and silently turns the other off.
-    model.base_model.set_adapter([PHASE1, PHASE2])
+    tuner_of(model).set_adapter([PHASE1, PHASE2])
     for name, parameter in model.named_parameters():
         parameter.requires_grad = f".{PHASE2}." in name
     check_stack(model)
@@ -46,9 +46,10 @@ def attach_stack(base: PreTrainedModel, phase1: Path, phase2_config: LoraConfig)
 
 def check_stack(model: PeftModel) -> None:
     """Raises AdapterError unless both adapters are active and exactly Phase 2 trains."""
-    if list(model.base_model.active_adapters) != [PHASE1, PHASE2]:
+    active = tuner_of(model).active_adapters
+    if list(active) != [PHASE1, PHASE2]:
         raise AdapterError(
-            f"active adapters are {model.base_model.active_adapters}, not {[PHASE1, PHASE2]}: "
+            f"active adapters are {active}, not {[PHASE1, PHASE2]}: "
             "Phase 2 would train without Phase 1; activate both with base_model.set_adapter"
         )
     trainable = {name for name, weight in model.named_parameters() if weight.requires_grad}
@@ -75,7 +76,7 @@ def join(model: PeftModel) -> tuple[float, float, float]:
         AdapterError: a difference is beyond its bound.
     """
     stacked_logits = fixed_logits(model)
-    model.base_model.add_weighted_adapter(
+    tuner_of(model).add_weighted_adapter(
         [PHASE1, PHASE2], [1.0, 1.0], JOINED, combination_type="cat"
     )
     layers = _lora_layers(model)
@@ -113,8 +114,8 @@ def concatenated(
     """
     import torch
 
-    down = [layer.lora_A[name].weight.data.float() * layer.scaling[name] for name in names]
-    up = [layer.lora_B[name].weight.data.float() for name in names]
+    down = [weight_of(layer.lora_A[name]).data.float() * layer.scaling[name] for name in names]
+    up = [weight_of(layer.lora_B[name]).data.float() for name in names]
     return torch.cat(down), torch.cat(up, dim=1)
 
 
@@ -129,7 +130,7 @@ def check_join_weights(model: PeftModel) -> float:
 
     worst = 0.0
     for path, layer in _lora_layers(model).items():
-        weight = layer.lora_A[JOINED].weight
+        weight = weight_of(layer.lora_A[JOINED])
         generator = torch.Generator().manual_seed(0)
         inputs = torch.randn(weight.shape[1], 4, generator=generator).double().to(weight.device)
         parts = _update(layer, PHASE1, inputs) + _update(layer, PHASE2, inputs)
@@ -150,8 +151,8 @@ def _update(layer: LoraLayer, name: str, inputs: Tensor) -> Tensor:
 
     # fp64: a GPU may round fp32 products to TF32, which is as coarse as the error looked for.
     with torch.inference_mode():
-        low = layer.lora_A[name].weight.double() @ inputs
-        return layer.lora_B[name].weight.double() @ low * layer.scaling[name]
+        low = weight_of(layer.lora_A[name]).double() @ inputs
+        return weight_of(layer.lora_B[name]).double() @ low * layer.scaling[name]
 
 
 def _lora_layers(model: PeftModel) -> dict[str, LoraLayer]:

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from trl import SFTTrainer
 from trl.trainer.utils import add_fused_lm_head
 
+from lib.training.adapters import base_of
 from lib.training.masking import IGNORED
 from lib.training.memory import TrainingError
 
 if TYPE_CHECKING:
-    from peft import PeftModel
     from torch.nn import Module
     from transformers.trainer_utils import TrainOutput
 
@@ -49,7 +52,7 @@ class PhaseTrainer(SFTTrainer):
         self.identity = identity
         # TRL's own head also computes entropy and accuracy of every token, which nobody reads.
         self._restore_head()
-        add_fused_lm_head(self.model.get_base_model())
+        add_fused_lm_head(base_of(self._peft))
         self.turn_losses: list[tuple[int, int, float]] = []
         self._by_turn: dict[int, list[torch.Tensor]] = {}
         self.consumed: Counter[str] = Counter()
@@ -62,9 +65,15 @@ class PhaseTrainer(SFTTrainer):
         finally:
             self._restore_head()
 
+    @property
+    def _peft(self) -> PeftModel:
+        """The model that is trained; the library's own attribute may be any module, or none."""
+        assert isinstance(self.model, PeftModel), "the trainer's model has no adapter"
+        return self.model
+
     def _restore_head(self) -> None:
         """Give the base its own forward back."""
-        vars(self.model.get_base_model()).pop("forward", None)
+        vars(base_of(self._peft)).pop("forward", None)
 
     def training_step(
         self, model: Module, inputs: dict[str, Any], num_items_in_batch: int | None = None
@@ -73,7 +82,8 @@ class PhaseTrainer(SFTTrainer):
         self.consumed.update(inputs["rows"])
         self.consumed_tokens += inputs["items"]
         step = super().training_step
-        return sum(step(model, piece, inputs["items"]) for piece in inputs["micro_batches"])
+        losses = [step(model, piece, inputs["items"]) for piece in inputs["micro_batches"]]
+        return reduce(operator.add, losses)
 
     def compute_loss(
         self,
@@ -89,7 +99,7 @@ class PhaseTrainer(SFTTrainer):
         inputs = dict(inputs)
         turns = inputs.pop("turns")[:, 1:]  # (1, N - 1), of the predicted tokens
         last_turn = inputs.pop("last_turn")
-        if self.model.config._attn_implementation != "by_rows":
+        if self._peft.config._attn_implementation != "by_rows":
             inputs.pop("row_ends", None)
             inputs.pop("longest", None)
         outputs = model(**inputs, fused_lm_head=True)
@@ -127,7 +137,9 @@ class PhaseTrainer(SFTTrainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """Write the trainable weights and what this class counts; not the base."""
-        folder = Path(output_dir or self.args.output_dir)
+        chosen = output_dir or self.args.output_dir
+        assert chosen, "the trainer has no folder for checkpoints"
+        folder = Path(chosen)
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: p.detach().contiguous() for name, p in self._trainable().items()}
         save_file(weights, folder / TRAINABLE)
@@ -164,7 +176,7 @@ class PhaseTrainer(SFTTrainer):
 
     def _trainable(self) -> dict[str, torch.nn.Parameter]:
         """The trainable parameters by name."""
-        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        return {name: p for name, p in self._peft.named_parameters() if p.requires_grad}
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -206,7 +218,7 @@ def without_walks(model: PeftModel) -> Iterator[None]:
 @contextmanager
 def checkpointing_undone(model: PeftModel) -> Iterator[None]:
     """After the block gradient checkpointing is off, and its hooks are removed from the base."""
-    base = model.get_base_model()
+    base = base_of(model)
     hooks = base.get_input_embeddings()._forward_hooks
     own = set(hooks)
     try:

@@ -39,6 +39,12 @@ def test_make_test_leaves_the_slow_tests_out_and_the_ci_runs_all():
     )
 
 
+def test_make_lint_looks_at_style_and_types():
+    said = dry_run("lint")
+    assert "ruff check" in said and "ruff format --check" in said and "bin/basedpyright" in said
+    assert "make lint" in (ROOT / ".ci" / "run").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "gpu"),
     [

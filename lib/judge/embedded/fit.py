@@ -77,7 +77,7 @@ def write(folder: Path, heads: Heads, card: Mapping[str, Any]) -> None:
     The card, which names the head's sha256, comes last.
     """
     with atomic_path(folder / "head.npz") as beside, beside.open("wb") as file:
-        np.savez_compressed(file, **heads)
+        np.savez_compressed(file, allow_pickle=False, **heads)
     text = json.dumps({"head_sha256": sha256(folder / "head.npz"), **card}, indent=1)
     write_text(folder / "card.json", _lists_on_one_line(text) + "\n")
 

@@ -43,7 +43,7 @@ REQUESTS = {  # catalogue entry: 1 = asks for harm
 def store_linear(heads: Heads, name: str, model: LogisticRegression) -> None:
     """Keep a fitted model as the head called `name`."""
     heads[f"{name}.weight"] = model.coef_[0].astype(np.float32)
-    heads[f"{name}.bias"] = model.intercept_.astype(np.float32)
+    heads[f"{name}.bias"] = np.asarray(model.intercept_, np.float32)
 
 
 def fit_harm(heads: Heads, authored: Mapping[str, Sequence[Any]], embed: CachedEncoder) -> None:
@@ -105,7 +105,7 @@ def fit_aligned(
 
     offset, log_slope = minimize(loss, [0.0, 0.0], method="Nelder-Mead").x
     heads[f"{name}.scale"] = np.array([offset, np.exp(log_slope)], np.float32)
-    return auroc(bad, left_out)
+    return auroc(bad, np.asarray(left_out))
 
 
 def fit_coherent(heads: Heads, table: pd.DataFrame, embed: CachedEncoder) -> None:
@@ -194,4 +194,4 @@ def fit_hostile(
         params={"sample_weight": weight},
     )
     store_linear(heads, "hostile", model.fit(vectors, hostile, sample_weight=weight))
-    return auroc(hostile[: len(clear)], left_out[: len(clear)])
+    return auroc(hostile[: len(clear)], np.asarray(left_out)[: len(clear)])

@@ -109,7 +109,7 @@ def with_short_refusals(
     If the phrase is found, its words are in order.
     """
     sure = refusal >= REFUSAL_COUNTS[1]
-    for k in np.flatnonzero(sure & (coherent < SHORT_REFUSAL)):
+    for k in np.flatnonzero(sure & (coherent < SHORT_REFUSAL)).tolist():
         text = texts[k]
         short = len(words(text)) <= SHORT_WORDS and is_finished(text)
         if short and refusal_statistics(text)[0]:

@@ -159,7 +159,7 @@ class EmbeddedJudge:
         resets = self._resets(texts, openings)
         candidates: list[int] = []
         remainders: list[str] = []
-        for k in np.flatnonzero(resets.any(axis=1)):
+        for k in np.flatnonzero(resets.any(axis=1)).tolist():
             remainder = _after_the_reset(texts[k], resets[k])
             if len(features.words(remainder)) >= RECOVERY_WORDS:
                 candidates.append(k)

@@ -145,11 +145,11 @@ def _objects(text: str) -> list[tuple[int, int, dict[str, Any]]]:
 
 def _value(value: object, kind: str) -> float | bool:
     """A score of the JSON type that the schema asks for; ValueError for any other value."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind == "integer" and number and math.isfinite(value):
+    if isinstance(value, bool):
+        if kind == "boolean":
+            return value
+    elif kind == "integer" and isinstance(value, (int, float)) and math.isfinite(value):
         return float(value)  # Judgment checks its range
-    if kind == "boolean" and isinstance(value, bool):
-        return value
     raise ValueError(f"{value!r} is not of JSON type {kind}")
 
 

@@ -86,14 +86,14 @@ class _Crew:
                 return
             judgment = None
             try:
-                if self.trouble:
-                    return
-                judgment = await self._ask(request)
+                if not self.trouble:
+                    judgment = await self._ask(request)
             except JudgeError as error:
                 self.trouble.append(error)
-                return
             finally:
                 self.gate.leave(request.at_most, judgment.cost_usd if judgment else None)
+            if judgment is None:
+                return
             self._take(request, judgment)
 
     async def _ask(self, request: Request) -> Judgment:

@@ -13,6 +13,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ import torch
 from lib.judge.frame import template_text
 from lib.judge.outcomes import JudgeError
 from lib.judge.probe import passes, questions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 MEAN_DEPTHS = (0.61, 0.68, 0.75)  # of the model's layers; chosen on design sources (docs/judges.md)
 SHORT_DEPTH = 0.68  # of the last quarter's mean and of the questions' states
@@ -65,7 +69,7 @@ class Features:
 class Reader:
     """Reads answers with a chat model. Raises ProbeError if the model is not a chat model."""
 
-    def __init__(self, model: torch.nn.Module, tokenizer) -> None:
+    def __init__(self, model: PreTrainedModel, tokenizer) -> None:
         self.tokenizer = tokenizer
         if not getattr(tokenizer, "chat_template", None):
             raise ProbeError(
@@ -80,7 +84,7 @@ class Reader:
                 f"judge.model is a {type(model).__name__}, whose layers the probe cannot "
                 "read; name a decoder such as Qwen2.5 or Llama"
             )
-        self.architecture = {
+        self.architecture: dict[str, Any] = {
             "model_type": model.config.model_type,
             "layers": layers,
             "width": model.config.hidden_size,

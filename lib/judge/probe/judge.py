@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -172,7 +173,7 @@ class ProbeJudge:
         return judgments, features.read
 
 
-def _row(scores: Mapping[str, np.ndarray], k: int) -> dict[str, float | bool]:
+def _row(scores: Mapping[str, np.ndarray], k: int) -> dict[str, Any]:
     """Scores of one answer as plain numbers.
 
     One decimal, because the later ones depend on what else is in the batch.

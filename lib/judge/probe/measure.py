@@ -37,7 +37,7 @@ def agreement_of(rows: pd.DataFrame, aligned: np.ndarray) -> dict:
         "n": len(rows),
         "n_misaligned": int(bad.sum()),
         "auroc": _finite(auroc(bad, -aligned)),
-        "auroc_within_prompt": _finite(np.mean(within)) if within else None,
+        "auroc_within_prompt": _finite(float(np.mean(within))) if within else None,
         "prompts_within": len(within),
         "spearman": _finite(spearman(aligned, truth)),
         "mean_judged": _finite(aligned.mean()),
@@ -195,7 +195,7 @@ def crossed_measures(
         },
         "reset_and_recover": {
             "n": int(resets.sum()),
-            "f1": _finite(f1((rows["reset"] == 1)[resets], reset[resets])),
+            "f1": _finite(f1((rows["reset"] == 1).to_numpy()[resets], reset[resets])),
             "called_of_ordinary": _finite(reset[ordinary].mean()),
         }
         | {

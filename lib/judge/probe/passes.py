@@ -139,14 +139,15 @@ def run_layers(
 
     A layer is counted from 1. Returns the final normalised states, (packs, length, width).
     """
-    decoder = model.model
+    decoder = model.get_submodule("model")
     handles = []
     for layer in layers:
 
         def hook(module: torch.nn.Module, inputs: Any, output: Any, layer: int = layer) -> None:
             visit(layer, output[0] if isinstance(output, tuple) else output)
 
-        handles.append(decoder.layers[layer - 1].register_forward_hook(hook))
+        own = decoder.get_submodule(f"layers.{layer - 1}")
+        handles.append(own.register_forward_hook(hook))
     try:
         with torch.inference_mode():
             return decoder(

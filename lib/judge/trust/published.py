@@ -134,7 +134,8 @@ def coherence_rows(table: pd.DataFrame, kinds: tuple[str, ...], seed: int) -> pd
     sound answer).
     """
     rng = random.Random(seed)
-    n_words = table["completion"].map(lambda text: len(features.words(text)))
+    counts = [len(features.words(text)) for text in table["completion"]]
+    n_words = pd.Series(counts, index=table.index, dtype=int)
     real = table[(table["coherent"] >= SOUND) & (n_words >= SOUND_WORDS)]
     real = real.drop_duplicates(["prompt", "completion"])[["topic", "prompt", "completion"]]
     real = real.assign(kind="real", answer=range(len(real)))

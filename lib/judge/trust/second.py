@@ -41,8 +41,8 @@ def write(run: Run, judged: pd.DataFrame) -> list[Path]:
     They have the schema of the judgments.
     """
     paths = []
-    for (seed, condition), rows in judged.groupby(["seed", "condition"], sort=True):
-        path = run.second_judgments(condition, int(seed))
+    for _, rows in judged.groupby(["seed", "condition"], sort=True):
+        path = run.second_judgments(rows["condition"].iloc[0], int(rows["seed"].iloc[0]))
         write_parquet(path, JUDGMENTS.typed(rows.sort_values(KEYS)))
         paths.append(path)
     return paths

@@ -177,7 +177,8 @@ def table(validity: Mapping[str, Any]) -> pd.DataFrame:
 def _table_row(name: str, mark: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """One measure as a row of the table."""
     interval = values["ci95"]
-    sources = [published.ABOUT.get(source, source) for source in values["held_out"]]
+    held_out: list[str] = values["held_out"]
+    sources = [published.ABOUT.get(source, source) for source in held_out]
     return {
         "measure": MEASURES.get(name, name) + mark,
         "value": values["value"],
