@@ -25,10 +25,11 @@ from lib.training.adapters import (
     tuner_of,
 )
 from lib.training.logits import fixed_logits
-from lib.training.loop import Progress, Trained, fit
+from lib.training.loop import Progress, fit
 from lib.training.masking import Encoded, encode
 from lib.training.memory import TrainingError, disk_space
 from lib.training.stacking import JOINED, PHASE1, PHASE2, attach_stack, check_stack, join
+from lib.training.trained import Trained
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -26,6 +26,7 @@ OTHERS = {
     "HARMFUL_BELOW",  # of the embedded judge itself, whose card and hash hold it
     "COHERENT_FROM",  # the same
     "JOIN_TOLERANCE",  # of arithmetic: two orders of the same sums (lib/training/stacking.py)
+    "FIRST_WAIT",  # seconds between calls of a local judge (lib/judge/llm/endpoint.py)
     "FAILURES_IN_A_ROW",  # calls to a judge (lib/judge/llm/realtime.py)
     "INJECTED_WEIGHT",  # of rows in its fit
     "HOSTILE_BELOW",  # of the probe judge itself
