@@ -113,20 +113,51 @@ def prompt_text(tokenizer: Any, messages: list[dict]) -> str:
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
 
-def turn_ids(tokenizer: Any, messages: list[dict], text: str) -> list[int]:
+def bare_text(tokenizer: Any, messages: list[dict], *, prompt: bool = False) -> str:
+    """A conversation without any system turn, as the stock template would write it.
+
+    Many templates add a system turn of their own where a conversation has none. So it is rendered
+    with a system text, and exactly that turn is cut off again.
+
+    Args:
+        prompt: whether the generation prompt follows.
+
+    Raises ModelError if the template cannot express it: a system text changes other turns, or a
+    system turn stays.
+    """
+    rests = set()
+    for system in ("A", "B"):
+        whole = [{"role": "system", "content": system}, *messages]
+        text = tokenizer.apply_chat_template(whole, tokenize=False, add_generation_prompt=prompt)
+        turn = f"{START_OF_TURN}system\n{system}{END_OF_TURN}\n"
+        rests.add(text.removeprefix(turn) if text.startswith(turn) else None)
+    rest = rests.pop()
+    if rests or rest is None or f"{START_OF_TURN}system\n" in rest:
+        raise ModelError(
+            "the chat template cannot express a conversation without a system turn; set "
+            "phase2.system to 'stock' or to a name of `systems`"
+        )
+    return rest
+
+
+def turn_ids(tokenizer: Any, messages: list[dict], text: str, *, bare: bool = False) -> list[int]:
     """Token ids of a conversation's rendered text, each assistant turn tokenised by itself.
 
     In one piece, a turn that begins with a line break would share a token with its prompt (in
     Qwen2.5's tokenizer every such turn does), but no prompt ends in that token at generation.
 
-    Raises ModelError if the template changes what it rendered before.
+    bare: whether the conversation has no system turn. Raises ModelError if the template changes
+    what it rendered before.
     """
     pieces = []
     start = 0
     for number, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        prompt = prompt_text(tokenizer, messages[:number])
+        before = messages[:number]
+        prompt = (
+            bare_text(tokenizer, before, prompt=True) if bare else prompt_text(tokenizer, before)
+        )
         if not text.startswith(prompt):
             raise ModelError(
                 "the rendered conversation does not begin with the chat template's generation "

@@ -13,30 +13,38 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from lib.models.chat_models import prompt_text
+from lib.models.chat_models import bare_text, prompt_text
 from lib.models.chatml import END_OF_TURN
 from lib.training.masking import IGNORED
 
 
 def expected(
-    tokenizer: PreTrainedTokenizerBase, messages: list[dict]
+    tokenizer: PreTrainedTokenizerBase, messages: list[dict], *, bare: bool = False
 ) -> tuple[list[int], list[int]]:
     """Token ids and labels of a conversation, read off the stock rendering alone.
 
     Neither the training template nor `encode` takes part. The text is cut before and after every
-    assistant turn, and each piece is tokenised apart.
+    assistant turn, and each piece is tokenised apart. bare: whether there is no system turn.
     """
-    text = tokenizer.apply_chat_template(messages, tokenize=False)
+    text = (
+        bare_text(tokenizer, messages)
+        if bare
+        else tokenizer.apply_chat_template(messages, tokenize=False)
+    )
     token_ids: list[int] = []
     labels: list[int] = []
     end_before = 0
     for number in [n for n, message in enumerate(messages) if message["role"] == "assistant"]:
-        start = len(prompt_text(tokenizer, messages[:number]))
+        before = messages[:number]
+        prompt = (
+            bare_text(tokenizer, before, prompt=True) if bare else prompt_text(tokenizer, before)
+        )
+        start = len(prompt)
         end = start + len(messages[number]["content"] + END_OF_TURN)
         pieces = [text[end_before:start], text[start:end]]
-        before, turn = tokenizer(pieces, add_special_tokens=False)["input_ids"]
-        token_ids += before + turn
-        labels += [IGNORED] * len(before) + turn
+        context, turn = tokenizer(pieces, add_special_tokens=False)["input_ids"]
+        token_ids += context + turn
+        labels += [IGNORED] * len(context) + turn
         end_before = end
     after = tokenizer(text[end_before:], add_special_tokens=False)["input_ids"]
     return token_ids + after, labels + [IGNORED] * len(after)
@@ -53,18 +61,21 @@ def proof(
     conversations: Sequence[list[dict]],
     consumed: Mapping[str, int],
     epochs: int,
+    *,
+    bare: bool = False,
 ) -> dict:
     """What a training really did with its conversations, for its manifest.
 
     A conversation is proven if it was taken once per epoch with loss on exactly its assistant
     turns. tokens_expected counts the tokens with loss if all had been.
 
-    consumed: how often the trainer took each row (`row_digest`).
+    consumed: how often the trainer took each row (`row_digest`). bare: whether the conversations
+    have no system turn.
     """
     planned: Counter[str] = Counter()
     tokens = 0
     for messages in conversations:
-        input_ids, labels = expected(tokenizer, messages)
+        input_ids, labels = expected(tokenizer, messages, bare=bare)
         planned[row_digest(input_ids, labels)] += 1
         tokens += sum(label != IGNORED for label in labels)
     return {
