@@ -45,7 +45,8 @@ from lib.data import eval_sets
 from lib.display import show
 from lib.judge import rubric_text
 from lib.notebook import show_html, show_table
-from lib.report import card, judge_facts, notes, reflex, result_files, result_plots, result_tables
+from lib.report import base_weights, card, judge_facts, notes, reflex
+from lib.report import result_files, result_plots, result_tables
 from lib.report.result import Context, RunResult
 
 # %%
@@ -154,6 +155,7 @@ context = Context(
     card=reproducibility,
     deviations=deviations.deviations(nb.run, nb.profile, trust, elsewhere),
     judges=table_checks.judges(table),
+    base_weights=None if elsewhere else base_weights.of(nb.run, nb.profile),
 )
 
 # %%

@@ -44,7 +44,7 @@ def record(
     Args:
         delta: effect of the treatment; None if it has no result, which is then not added.
     """
-    base = _base(run)
+    base = base_of(run)
     if base is None:
         return []
     attempt = {
@@ -140,7 +140,7 @@ def _append(attempt: Mapping[str, Any]) -> None:
         os.close(handle)
 
 
-def _base(run: Run) -> str | None:
+def base_of(run: Run) -> str | None:
     """The digest of the base that notebook 01 recorded."""
     manifest = run.dir / "manifests" / "01_build_traces.json"
     return read_json(manifest)["inputs"]["base"] if manifest.exists() else None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.config.recipes import ModelParams
-from lib.models import built
+from lib.models import built, local_models
 from lib.models.chatml import END_OF_TURN, START_OF_TURN, ModelError
 
 
@@ -23,9 +23,9 @@ def base_dir(model: ModelParams) -> Path:
         return built.converted()
     if model.source == "tiny":
         return built.tiny(model)
-    if model.source == "hub":
+    path = local_models.own_folder(model)
+    if path is None:
         return _snapshot(model)
-    path = Path(model.name).expanduser()
     if not list(path.glob("*.safetensors")):
         raise ModelError(
             f"base model {model.name!r}: no *.safetensors there; "
