@@ -19,6 +19,7 @@ from lib.config.schema import Profile
 from lib.run.files import fingerprint, read_json
 from lib.run.runs import Run, runs_root
 
+LADDER = "ladder of"  # how the verdict of a ladder's line begins
 SHOWN = ("finished", "run", "profile", "em_sets", "seeds", "judge", "verdict", "delta", "p_value")
 
 
@@ -67,7 +68,7 @@ def record(
         attempt["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
         _append(attempt)
         known.append(attempt)
-    return [{key: row.get(key) for key in SHOWN} for row in known if row["base"] == base]
+    return on_base(known, base)
 
 
 def record_ladder(
@@ -94,7 +95,7 @@ def record_ladder(
         "em_sets": sorted({rung["em"] for rung in rungs}),
         "seeds": [profile.ladder.seed] if profile.ladder else [],
         "judge": judge,
-        "verdict": f"ladder of {len(rungs)}: {found}",
+        "verdict": f"{LADDER} {len(rungs)}: {found}",
         "delta": None,
         "p_value": None,
         # Seconds differ between two trainings of the same recipe.
@@ -103,6 +104,22 @@ def record_ladder(
     attempt["fingerprint"] = fingerprint(attempt)
     if attempt["fingerprint"] not in {row["fingerprint"] for row in read()}:
         _append(attempt | {"finished": datetime.now(UTC).isoformat(timespec="seconds")})
+
+
+def on_base(known: Sequence[Mapping[str, Any]], base: str) -> list[dict[str, Any]]:
+    """What is shown of the attempts on one base."""
+    return [{key: row.get(key) for key in SHOWN} for row in known if row["base"] == base]
+
+
+def beside_ladder(run: Run) -> list[dict[str, Any]]:
+    """Every attempt on the base of a run's last ladder; none if no ladder of it is recorded."""
+    known = read()
+    bases = [
+        row["base"]
+        for row in known
+        if row["run"] == run.name and str(row["verdict"]).startswith(LADDER)
+    ]
+    return on_base(known, bases[-1]) if bases else []
 
 
 def read() -> list[dict[str, Any]]:

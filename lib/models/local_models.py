@@ -13,7 +13,7 @@ from lib.config.recipes import ModelParams
 
 MODELS_DIR_VARIABLE = "SELFCORRECT_MODELS_DIR"
 ORIGIN_FILE = "WEIGHTS.txt"
-ORIGIN_LENGTH = 300  # characters that are shown of it
+ORIGIN_LENGTH = 240  # characters that are shown of it
 
 
 def local_folder(name: str) -> Path | None:
@@ -49,7 +49,7 @@ def weights_origin(folder: Path) -> str | None:
     if not path.is_file():
         return None
     with path.open("rb") as file:
-        text = file.read(8 * ORIGIN_LENGTH).decode("utf-8", errors="replace")
+        text = file.read(4 * ORIGIN_LENGTH + 1000).decode("utf-8", errors="replace")
     line = (text.strip().splitlines() or [""])[0].strip()
     printable = "".join(character if character.isprintable() else "�" for character in line)
     cut = "…" if len(printable) > ORIGIN_LENGTH else ""
