@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lib.config.recipes import ModelParams
 from lib.models import built, local_models
 from lib.models.chatml import END_OF_TURN, START_OF_TURN, ModelError
+from lib.models.typed_tokens import guarded, ids_of
 
 
 def base_dir(model: ModelParams) -> Path:
@@ -140,14 +142,24 @@ def bare_text(tokenizer: Any, messages: list[dict], *, prompt: bool = False) -> 
     return rest
 
 
-def turn_ids(tokenizer: Any, messages: list[dict], text: str, *, bare: bool = False) -> list[int]:
+def turn_ids(
+    tokenizer: Any,
+    messages: list[dict],
+    text: str,
+    *,
+    bare: bool = False,
+    typed: Mapping[str, str] | None = None,
+) -> list[int]:
     """Token ids of a conversation's rendered text, each assistant turn tokenised by itself.
 
     In one piece, a turn that begins with a line break would share a token with its prompt (in
     Qwen2.5's tokenizer every such turn does), but no prompt ends in that token at generation.
 
-    bare: whether the conversation has no system turn. Raises ModelError if the template changes
-    what it rendered before.
+    Args:
+        bare: whether the conversation has no system turn.
+        typed: the spelled tokens by their signs (`typed_tokens.guarded`).
+
+    Raises ModelError if the template changes what it rendered before.
     """
     pieces = []
     start = 0
@@ -166,6 +178,10 @@ def turn_ids(tokenizer: Any, messages: list[dict], text: str, *, bare: bool = Fa
         pieces.append(text[start : len(prompt)])
         start = len(prompt)
     pieces.append(text[start:])
+    if typed:
+        return list(
+            itertools.chain.from_iterable(ids_of(tokenizer, piece, typed) for piece in pieces)
+        )
     ids_by_piece = tokenizer(pieces, add_special_tokens=False)["input_ids"]
     return list(itertools.chain.from_iterable(ids_by_piece))
 
@@ -173,10 +189,12 @@ def turn_ids(tokenizer: Any, messages: list[dict], text: str, *, bare: bool = Fa
 def prompt_ids(tokenizer: Any, messages: list[dict], prefill: str = "") -> list[int]:
     """Token ids of `prompt_text`. Earlier assistant turns have the tokens they are trained with.
 
+    A special token that a message spells stays text: it neither ends a turn nor begins another.
     prefill: how the answer begins. It is tokenised by itself, as every assistant turn is. Raises
     ModelError if the template writes an unfinished turn in another way than a finished one.
     """
-    ids = turn_ids(tokenizer, messages, prompt_text(tokenizer, messages))
+    messages, typed = guarded(tokenizer, messages)
+    ids = turn_ids(tokenizer, messages, prompt_text(tokenizer, messages), typed=typed)
     if not prefill:
         return ids
     check_unfinished(tokenizer, messages, prefill)
