@@ -45,12 +45,12 @@ from lib.data import eval_sets
 from lib.display import show
 from lib.judge import rubric_text
 from lib.notebook import show_html, show_table
-from lib.report import base_weights, card, judge_facts, notes, reflex
-from lib.report import result_files, result_plots, result_tables
+from lib.report import card, judge_facts, notes, reflex, result_files, result_plots, result_tables
 from lib.report.result import Context, RunResult
 
 # %%
 from lib.checks import persona, read_bad
+from lib.report import base_weights
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides)
 manual_review_done = arguments.flag("manual_review_done", manual_review_done)
