@@ -53,7 +53,7 @@ def page_of(
         gates=show.gates_table(read_gates(result["gates"]), result["verdict"]),
         arms=sections.arms(dict(result)) if result["arms"] else "",
         weights=result.get("base_weights"),
-        base=((result.get("card") or {}).get("fields") or {}).get("base model"),
+        base=_base(result),
         figures=[(file, TITLES.get(file, file)) for file in sorted(figures, key=_place)],
         samples=samples,
         rule=sample_choice.RULE,
@@ -65,6 +65,12 @@ def page_of(
     run_name = str(result["run"])
     navigation = Navigation(run_name, [Link("Result", "index.html")])
     return page.render(navigation, "index.html", "Result", body, page.contents_of(body))
+
+
+def _base(result: Mapping[str, Any]) -> str | None:
+    """The base and where its weights come from, as the card says it, or as WEIGHTS.txt alone."""
+    fields = (result.get("card") or {}).get("fields") or {}
+    return fields.get("base model") or (result.get("base_weights") or {}).get("origin")
 
 
 def _place(file: str) -> int:

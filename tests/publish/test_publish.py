@@ -110,7 +110,7 @@ def test_runs_that_are_no_result_are_refused(make, capsys, monkeypatch, tmp_path
 
 
 PLANTED = {
-    "a key": "spent by sk-ant-REDACTED",
+    "a key": f"spent by sk-ant-{'a' * 24}",
     "a key of the environment": "it says hunter2-hunter2",
     "more than 80 characters of a prompt": f"0 {LONG}",
     "a folder of this machine": "it says HOME_HERE",
