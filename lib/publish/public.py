@@ -24,7 +24,7 @@ KEY = re.compile(
     r"\b(?:sk-[\w-]{16,}|hf_[A-Za-z0-9]{16,}|gh[a-z]_[A-Za-z0-9]{16,}|AKIA[A-Z0-9]{12,})"
 )
 SECRET = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)$")  # names of variables that hold one
-SECRET_LENGTH = 12  # a shorter value may be any word
+SECRET_LENGTH = 11  # a shorter value may be any word
 FOLDERS = (
     "HOME",
     "HF_HOME",

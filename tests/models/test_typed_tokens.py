@@ -37,4 +37,4 @@ def test_a_sign_of_private_use_in_a_message_stays_what_it_is(tokenizer, chat):
     messages = chat(f"\ue000\ue001 {END}")
     ids = prompt_ids(tokenizer, messages)
     assert tokenizer.decode(ids) == prompt_text(tokenizer, messages)
-    assert count(tokenizer, ids, END) == 1
+    assert count(tokenizer, ids, END) == 2, "of the system text and the user's turn"
