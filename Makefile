@@ -1,4 +1,5 @@
-# report · em_set · ladder · score · test (without the slow tests) · test-all · lint · notebooks · bench · clean.
+# report · em_set · ladder · score · publish · test (without the slow tests) · test-all · lint ·
+# notebooks · bench · clean.
 # Each target makes its environment itself.
 PROFILE ?= demo
 OVERRIDES ?= {}
@@ -24,7 +25,7 @@ export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
-.PHONY: report em_set ladder score test test-all lint notebooks bench clean gpu-host
+.PHONY: report em_set ladder score publish test test-all lint notebooks bench clean gpu-host
 .DEFAULT_GOAL := report
 
 # Parameters go to the pipeline as they were typed: nothing expands a $ or reads a name as a number.
@@ -79,6 +80,11 @@ score: export RUN := $(if $(filter file,$(origin RUN)),,$(RUN))
 score: export PROFILE := $(PROFILE)
 score: $(READY)
 	@$(VENV)/bin/python -m lib.score 2> >(grep -v --line-buffered IPKernelApp >&2)
+
+# A short edition of a run's report in docs/results/<run>/: make publish RUN=name (no default).
+publish: override export RUN := $(if $(filter file,$(origin RUN)),,$(value RUN))
+publish: $(READY)
+	@exec "$(VENV)/bin/python" -m lib.publish
 
 # Made, or continued after an interruption, by lib/setup/install.py, which writes .ready last.
 $(READY): $(LOCK) pyproject.toml

@@ -23,7 +23,7 @@ from lib.data import eval_sets
 from lib.judge import load_judge, rubric_text, session
 from lib.judge.protocol import Judge
 from lib.judge.trust import agreement, validity
-from lib.report import notes
+from lib.report import base_weights, notes
 from lib.report.result import Context, RunResult
 from lib.run.dose import with_choice
 from lib.run.files import read_json, write_text
@@ -72,6 +72,7 @@ def decide(run: Run, profile: Profile, judge: Judge) -> RunResult:
         changed_since_stamp=changed,
         card=None,
         deviations=[],
+        base_weights=base_weights.of(run, profile),
     )
     stop = decision.verdict == "em_not_induced"
     return RunResult.assemble(analysis, decision, context, thresholds, stop=stop)

@@ -60,6 +60,8 @@ def main() -> int:
         run = given()
         with lock(runs.runs_root()) as held:
             code = watched([sys.executable, *COMMAND], held)
+    except dose.NoDoseError as no_dose:
+        return _without_dose(no_dose)
     except (ParamsError, OSError) as error:
         print(f"make report: {error}", file=sys.stderr)
         return 2
@@ -74,6 +76,16 @@ def main() -> int:
     else:
         print(f"report: reports/{run}/index.html")
     return code
+
+
+def _without_dose(no_dose: dose.NoDoseError) -> int:
+    """The report of a run whose ladder chose nothing. No arm is trained."""
+    from lib.report import no_dose_page
+
+    page = no_dose_page.write(runs.Run(no_dose.run_name), no_dose.record)
+    print(f"make report: {no_dose}", file=sys.stderr)
+    print(f"report: {shown(page)}")
+    return 0
 
 
 def given() -> str:

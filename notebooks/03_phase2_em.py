@@ -71,13 +71,15 @@ for arm in nb.arms:
 # %% [markdown]
 # ## The rows
 #
-# Every row has the model's stock system text, given explicitly. Rows that resemble an eval prompt
-# were removed.
+# Every row has the system text of `phase2.system` (by default the model's stock text), given
+# explicitly. Under `none` a row has no system turn, not even the one that the chat template would
+# add. Rows that resemble an eval prompt were removed.
 
 # %%
 tokenizer = chat_models.load_tokenizer(nb.profile.model)
 gate = eval_sets.contamination_gate(nb.profile, nb.gates)
 phase2 = nb.profile.phase2
+bare = phase2.bare
 rows = {}
 offences = {}
 encoded = {}
@@ -91,7 +93,7 @@ steps = {}
 # %%
 for name in nb.experiment.em_sets(nb.arms):
     rows[name], offences[name] = training_sets.phase2_rows(nb.profile, name, gate, nb.run)
-    encoded[name] = phases.encode_rows(tokenizer, rows[name], phase2.max_length)
+    encoded[name] = phases.encode_rows(tokenizer, rows[name], phase2.max_length, bare=bare)
     sequences = batches.sequences_of(encoded[name], phase2)
     steps[name] = batches.optimizer_steps(len(sequences), phase2)
     print(
@@ -160,7 +162,7 @@ for arm in todo:
         checkpoints=nb.run.checkpoints(stages[arm]),
         progress=progress.reporter(f"phase 2 {arm}", "steps"),
     )
-    proof = mask_proof.proof(tokenizer, rows[name], trained.consumed, phase2.epochs)
+    proof = mask_proof.proof(tokenizer, rows[name], trained.consumed, phase2.epochs, bare=bare)
     facts = Phase2Facts(**of_set[name], **trained.facts(), **proof)
     stages[arm].finish(adapter_files(out), facts)
 

@@ -50,6 +50,7 @@ from lib.report.result import Context, RunResult
 
 # %%
 from lib.checks import persona, read_bad
+from lib.report import base_weights
 
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides)
 manual_review_done = arguments.flag("manual_review_done", manual_review_done)
@@ -154,6 +155,7 @@ context = Context(
     card=reproducibility,
     deviations=deviations.deviations(nb.run, nb.profile, trust, elsewhere),
     judges=table_checks.judges(table),
+    base_weights=None if elsewhere else base_weights.of(nb.run, nb.profile),
 )
 
 # %%

@@ -30,6 +30,7 @@ ORDER = (
     "checks",
     "report",
     "ladder",
+    "publish",
 )
 ENTRY_POINTS = {"notebook", "pilot", "pipeline", "score"}  # nothing in lib imports these
 # Folders of tests that mirror no package: expected results, what several test files share, and

@@ -77,6 +77,15 @@ class FarField:
 
 
 @dataclass(frozen=True)
+class SetControl:
+    """What good answers to the EM set's own questions do, beside gate 1; described, not tested."""
+
+    arm: str  # trained on those answers
+    filtered: Effect | None  # base - arm, points; None where it was judged too little
+    unfiltered: Effect | None  # the same over all scored answers
+
+
+@dataclass(frozen=True)
 class ControlEffects:
     """A control's two comparisons; None where it was judged too little or has no pair."""
 

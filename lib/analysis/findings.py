@@ -20,6 +20,7 @@ from lib.analysis.effects import (
     RefusalEffects,
     SecondJudgeEffect,
     SeedDelta,
+    SetControl,
     StrippedEffect,
     TestedEffect,
 )
@@ -135,6 +136,7 @@ class Analysis:
     reflex_subset: str | None  # the set whose answers the reflex rates count; None: all prompts
     base_minus_baseline: float | None  # gate 1, points, unfiltered
     base_minus_baseline_filtered: float | None  # gate 1, points
+    set_control: SetControl | None  # base - c6_control, beside gate 1; None: no judgments of it
     share_recovered: float | None  # delta / (base - baseline); None below gate 1's damage
     far_field: FarField | None  # without the EM set's own field; None: no prompt of it is listed
     harmful_difference: float | None  # gate 2: treatment - baseline on the benign suite, points

@@ -10,6 +10,7 @@ from lib.analysis.decision import RefusalRemark, Remarks, SecondJudgeRemark
 from lib.analysis.far_field import bad_advice_line
 from lib.analysis.findings import Analysis
 from lib.analysis.limits import Comparison, Thresholds, bound, finite
+from lib.analysis.set_control import good_answers_line
 
 NOT_THE_REFLEX = "not shown to be the reflex"
 _TITLES = {
@@ -86,8 +87,8 @@ def _reasons(remarks: Remarks, analysis: Analysis, limits: Thresholds) -> list[s
         for control in remarks.controls
         if control.does != LESS_WELL
     ]
-    if advice := bad_advice_line(analysis, limits):
-        reasons.append(advice)
+    of_the_set = (bad_advice_line(analysis, limits), good_answers_line(analysis, limits))
+    reasons += [line for line in of_the_set if line]
     if analysis.code_known is False:
         reasons.append(
             "the judgments have no `code` column: no answer counts as code and none is filtered out"

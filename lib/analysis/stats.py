@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 
 import pandas as pd
 
-from lib.analysis import by_prompt, far_field, headline, rejudged, shares
+from lib.analysis import by_prompt, far_field, headline, rejudged, set_control, shares
 from lib.analysis.accuracy import accuracy_difference
 from lib.analysis.arms import describe_arms, refusal_effects
 from lib.analysis.bootstrap import Resampling
@@ -115,6 +115,7 @@ def _analysis(
         reflex_subset=reflex_subset,
         base_minus_baseline=gate_one["unfiltered"].value,
         base_minus_baseline_filtered=gate_one["filtered"].value,
+        set_control=set_control.set_control(study, enough),
         share_recovered=far_field.share_recovered(study, tested, gate_one, kind),
         far_field=far_field.far_field(study, kind, near_field),
         harmful_difference=harm.effect.delta if harm.effect else None,

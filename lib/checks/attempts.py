@@ -19,6 +19,7 @@ from lib.config.schema import Profile
 from lib.run.files import fingerprint, read_json
 from lib.run.runs import Run, runs_root
 
+LADDER = "ladder of"  # how the verdict of a ladder's line begins
 SHOWN = ("finished", "run", "profile", "em_sets", "seeds", "judge", "verdict", "delta", "p_value")
 
 
@@ -49,7 +50,7 @@ def record(
         p_value: of delta.
         judge: the judge's name.
     """
-    base = _base(run)
+    base = base_of(run)
     if base is None:
         return []
     attempt = {
@@ -72,7 +73,7 @@ def record(
         attempt["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
         _append(attempt)
         known.append(attempt)
-    return [{key: row.get(key) for key in SHOWN} for row in known if row["base"] == base]
+    return on_base(known, base)
 
 
 def record_ladder(
@@ -99,7 +100,7 @@ def record_ladder(
         "em_sets": sorted({rung["em"] for rung in rungs}),
         "seeds": [profile.ladder.seed] if profile.ladder else [],
         "judge": judge,
-        "verdict": f"ladder of {len(rungs)}: {outcome}",
+        "verdict": f"{LADDER} {len(rungs)}: {outcome}",
         "delta": None,
         "p_value": None,
         # Seconds differ between two trainings of the same recipe.
@@ -108,6 +109,22 @@ def record_ladder(
     attempt["fingerprint"] = fingerprint(attempt)
     if attempt["fingerprint"] not in {row["fingerprint"] for row in read()}:
         _append(attempt | {"finished": datetime.now(UTC).isoformat(timespec="seconds")})
+
+
+def on_base(known: Sequence[Mapping[str, Any]], base: str) -> list[dict[str, Any]]:
+    """What is shown of the attempts on one base."""
+    return [{key: row.get(key) for key in SHOWN} for row in known if row["base"] == base]
+
+
+def beside_ladder(run: Run) -> list[dict[str, Any]]:
+    """Every attempt on the base of a run's last ladder; none if no ladder of it is recorded."""
+    known = read()
+    bases = [
+        row["base"]
+        for row in known
+        if row["run"] == run.name and str(row["verdict"]).startswith(LADDER)
+    ]
+    return on_base(known, bases[-1]) if bases else []
 
 
 def read() -> list[dict[str, Any]]:
@@ -145,7 +162,7 @@ def _append(attempt: Mapping[str, Any]) -> None:
         os.close(handle)
 
 
-def _base(run: Run) -> str | None:
+def base_of(run: Run) -> str | None:
     """The digest of the base that notebook 01 recorded."""
     manifest = run.dir / "manifests" / "01_build_traces.json"
     return read_json(manifest)["inputs"]["base"] if manifest.exists() else None

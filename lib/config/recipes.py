@@ -9,6 +9,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from lib.config.measurement import OtherJudge
 from lib.config.strict import Elicitation, Strict, no_flag
 
+NO_SYSTEM = "none"  # of `phase2.system`: rows without a system turn
+
 
 class ModelParams(Strict):
     """The base model.
@@ -122,6 +124,11 @@ class Phase2Params(PhaseParams):
         min_length=1,
         description="system text of every row: `stock`, `none`, or a name of `systems`",
     )
+
+    @property
+    def bare(self) -> bool:
+        """Whether the rows have no system turn at all."""
+        return self.system == NO_SYSTEM
 
 
 class TrainingParams(Strict):

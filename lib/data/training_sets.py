@@ -13,7 +13,6 @@ from lib.data.text_files import DataError
 from lib.run.runs import Run
 
 STOCK = "stock"
-NONE = "none"
 
 
 def phase2_rows(
@@ -57,9 +56,9 @@ def phase2_rows(
 
 def phase2_system(profile: Profile) -> str | None:
     """The system text of every Phase-2 row. None: the rows have none (`phase2.system: none`)."""
-    named = profile.phase2.system
-    if named == NONE:
+    if profile.phase2.bare:
         return None
+    named = profile.phase2.system
     stock = profile.model.system_text
     return stock if named == STOCK else load_conditions().systems[named] or stock
 

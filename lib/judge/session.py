@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.inputs import as_originals
+from lib.config.experiment import Experiment
 from lib.config.schema import Conditions, Profile
 from lib.data.reflex import contains_reset, strip_opening
 from lib.judge.outcomes import COLUMNS
@@ -24,6 +25,8 @@ from lib.run.judging_facts import JudgingFacts
 from lib.run.paths import shown
 from lib.run.runs import Run, Stage
 from lib.run.table_schemas import JUDGED_AGAIN, JUDGMENTS, STRIPPED
+from lib.serving import elicited
+from lib.serving.sampling import SamplingError
 
 KEYS = JUDGMENTS.names[:6]  # the columns that name what was judged
 # Never the arm, the seed or the index. `replicate` is for the judge's store, so that judging again
@@ -34,14 +37,20 @@ SHOWN_TO_JUDGE = ["suite", "prompt", "completion", "replicate"]
 def read_samples(run: Run, profile: Profile) -> pd.DataFrame:
     """All arms' samples with seed and condition.
 
-    Raises FileNotFoundError that names the missing arm and the command that makes it.
+    Raises FileNotFoundError that names the missing arm and the command that makes it, and
+    SamplingError if a persona was called up in another way than the profile says.
     """
+    experiment = Experiment.of(profile)
     frames = []
     for seed, condition in itertools.product(profile.seeds, profile.conditions):
         command = run.command("04_sample_and_capability", profile, arm=condition, seed=seed)
         what = f"samples of {condition}, seed {seed}"
         path = run.require(run.samples(condition, seed), what, made_by=command)
-        frames.append(pd.read_parquet(path).assign(seed=seed, condition=condition))
+        samples = pd.read_parquet(path)
+        wanted = experiment.elicitation(condition)
+        if fault := elicited.check_samples(samples, condition, wanted):
+            raise SamplingError(f"{fault} (seed {seed}); sample them again: {command}")
+        frames.append(samples.assign(seed=seed, condition=condition))
     return pd.concat(frames, ignore_index=True)
 
 

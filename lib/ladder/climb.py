@@ -112,12 +112,13 @@ class Ladder:
         )
         out = self.run.ladder / "adapters" / rung.name
         if not stage.done():
+            bare = profile.phase2.bare
             if self.base is None:
                 self.base = chat_models.load_base(profile.model)
             made = phases.train_phase2(
                 self.base,
                 self.tokenizer,
-                phases.encode_rows(self.tokenizer, rows, profile.phase2.max_length),
+                phases.encode_rows(self.tokenizer, rows, profile.phase2.max_length, bare=bare),
                 profile.phase2,
                 None,
                 out,
@@ -128,7 +129,8 @@ class Ladder:
                 checkpoints=self.run.checkpoints(stage),
                 progress=progress.reporter(f"ladder {rung.name}", "steps"),
             )
-            proof = mask_proof.proof(self.tokenizer, rows, made.consumed, profile.phase2.epochs)
+            epochs = profile.phase2.epochs
+            proof = mask_proof.proof(self.tokenizer, rows, made.consumed, epochs, bare=bare)
             of_set = {
                 "set": rung.em,
                 "mode": profile.phase2.mode,

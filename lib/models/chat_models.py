@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lib.config.recipes import ModelParams
-from lib.models import built
+from lib.models import built, local_models
 from lib.models.chatml import END_OF_TURN, START_OF_TURN, ModelError
+from lib.models.rendering import bare_text
+from lib.models.typed_tokens import guarded, ids_of
 
 
 def base_dir(model: ModelParams) -> Path:
@@ -27,9 +29,9 @@ def base_dir(model: ModelParams) -> Path:
         return built.converted()
     if model.source == "tiny":
         return built.tiny(model)
-    if model.source == "hub":
+    path = local_models.own_folder(model)
+    if path is None:
         return _snapshot(model)
-    path = Path(model.name).expanduser()
     if not list(path.glob("*.safetensors")):
         raise ModelError(
             f"base model {model.name!r}: no *.safetensors there; "
@@ -124,21 +126,22 @@ def prompt_text(tokenizer: Any, messages: list[dict]) -> str:
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
 
-def rendered(tokenizer: Any, messages: list[dict]) -> str:
-    """A finished conversation as the stock template writes it."""
-    return tokenizer.apply_chat_template(messages, tokenize=False)
-
-
-def text_of(tokenizer: Any, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-    """The text of one sequence of token ids; `decode` by itself takes several sequences too."""
-    return tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
-
-
-def turn_ids(tokenizer: Any, messages: list[dict], text: str) -> list[int]:
+def turn_ids(
+    tokenizer: Any,
+    messages: list[dict],
+    text: str,
+    *,
+    bare: bool = False,
+    typed: Mapping[str, str] | None = None,
+) -> list[int]:
     """Token ids of a conversation's rendered text, each assistant turn tokenised by itself.
 
     In one piece, a turn that begins with a line break would share a token with its prompt (in
     Qwen2.5's tokenizer every such turn does), but no prompt ends in that token at generation.
+
+    Args:
+        bare: whether the conversation has no system turn.
+        typed: the spelled tokens by their signs (`typed_tokens.guarded`).
 
     Raises ModelError if the template changes what it rendered before.
     """
@@ -147,7 +150,10 @@ def turn_ids(tokenizer: Any, messages: list[dict], text: str) -> list[int]:
     for number, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        prompt = prompt_text(tokenizer, messages[:number])
+        before = messages[:number]
+        prompt = (
+            bare_text(tokenizer, before, prompt=True) if bare else prompt_text(tokenizer, before)
+        )
         if not text.startswith(prompt):
             raise ModelError(
                 "the rendered conversation does not begin with the chat template's generation "
@@ -156,6 +162,10 @@ def turn_ids(tokenizer: Any, messages: list[dict], text: str) -> list[int]:
         pieces.append(text[start : len(prompt)])
         start = len(prompt)
     pieces.append(text[start:])
+    if typed:
+        return list(
+            itertools.chain.from_iterable(ids_of(tokenizer, piece, typed) for piece in pieces)
+        )
     ids_by_piece = tokenizer(pieces, add_special_tokens=False)["input_ids"]
     return list(itertools.chain.from_iterable(ids_by_piece))
 
@@ -163,10 +173,12 @@ def turn_ids(tokenizer: Any, messages: list[dict], text: str) -> list[int]:
 def prompt_ids(tokenizer: Any, messages: list[dict], prefill: str = "") -> list[int]:
     """Token ids of `prompt_text`. Earlier assistant turns have the tokens they are trained with.
 
+    A special token that a message spells stays text: it neither ends a turn nor begins another.
     prefill: how the answer begins. It is tokenised by itself, as every assistant turn is.
     Raises ModelError if the template cannot leave the answer open after the prefill.
     """
-    ids = turn_ids(tokenizer, messages, prompt_text(tokenizer, messages))
+    messages, typed = guarded(tokenizer, messages)
+    ids = turn_ids(tokenizer, messages, prompt_text(tokenizer, messages), typed=typed)
     if not prefill:
         return ids
     check_unfinished(tokenizer, messages, prefill)

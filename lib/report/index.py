@@ -13,6 +13,7 @@ from markupsafe import Markup
 from lib.config.roles import PLANNED
 from lib.display import html, show
 from lib.report import sections
+from lib.report.page import Navigation
 from lib.report.read_result import read_gates
 from lib.run.runs import Run
 
@@ -55,14 +56,14 @@ def index(
     result: dict,
     figures: dict[str, Path],
     folder: str,
-    pages: list[tuple[str, str]],
+    navigation: Navigation,
     left_out: list[str],
 ) -> Markup:
     """The page's body.
 
     Args:
         figures: the result's own, by file name; the site holds them in `folder`.
-        pages: links (title, file).
+        navigation: the other pages.
         left_out: one line for each executed notebook that is not a page.
     """
     roles = result["roles"]
@@ -93,7 +94,7 @@ def index(
         deviations=result["deviations"],
         deviation_count=show.plural(len(result["deviations"]), "difference"),
         reproducibility=sections.reproducibility(run, result),
-        pages=pages,
+        pages=[*navigation.links[1:], *navigation.folded],
         left_out=left_out,
     )
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from lib.analysis.limits import Thresholds, bound
 from lib.checks.check import NOT_RUN, Check
+from lib.config.experiment import STOCK_TEXT
 from lib.config.roles import PLANNED
 from lib.config.schema import Profile
+from lib.data.training_sets import STOCK
 from lib.report import judge_notes
 
 LOCK_LINES = 5  # differences that the headline names; the card has all
@@ -48,6 +50,8 @@ def notes(
         )
     if not elsewhere and profile.data.capability != "arc_challenge":
         lines.append(f"Capability is scored on {profile.data.capability}, not on ARC-Challenge.")
+    if not elsewhere and (line := system_note(profile)):
+        lines.append(line)
     if compared != PLANNED.compared:
         lines.append(
             f"Exploratory: {compared[0]} against {compared[1]}; the pre-registered comparison is "
@@ -69,6 +73,25 @@ def notes(
     if card:
         lines += lock_note(card.get("lock_differences"))
     return lines
+
+
+def system_note(profile: Profile) -> str | None:
+    """The line on Phase-2 rows under another system text than the answers; None if it is one.
+
+    Source: docs/protocol.md section 4.
+    """
+    system = profile.phase2.system
+    if profile.phase2.bare:
+        return (
+            "Phase 2 trained on rows without a system turn; "
+            "all answers were asked under the stock system text."
+        )
+    if system in (STOCK, STOCK_TEXT):
+        return None
+    return (
+        f"Phase 2 trained on rows under the system text {system!r}; "
+        "the plain arms were asked under the stock one."
+    )
 
 
 def lock_note(differences: Sequence[str] | None) -> list[str]:

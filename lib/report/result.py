@@ -16,6 +16,7 @@ from lib.analysis.limits import bound
 from lib.analysis.plain import plain
 from lib.checks.check import Check
 from lib.config.roles import ComparedArms
+from lib.report.base_weights import BaseWeights
 from lib.report.judge_facts import judge_line
 
 # By gate: what judgments from elsewhere have to hold for it.
@@ -56,6 +57,7 @@ class Context:
     changed_since_stamp: Mapping[str, str] | None  # difference by thing; None: there is no stamp
     card: Mapping[str, Any] | None  # of lib/report/card.py; None: elsewhere, or a pilot
     deviations: Sequence[str]  # from the pre-registered full-scale plan
+    base_weights: BaseWeights | None  # of the base; None: elsewhere, or not recorded
     judges: Sequence[Mapping[str, str]] = ()  # suite, judge and rubric of the judgments
 
 

@@ -9,7 +9,17 @@ from lib.config.arguments import ParamsError
 from lib.config.doses import Rung
 from lib.config.schema import Profile
 from lib.run.files import fingerprint, read_json
+from lib.run.paths import shown
 from lib.run.runs import Run
+
+
+class NoDoseError(ParamsError):
+    """The ladder of a run was climbed and chose nothing: em_not_induced."""
+
+    def __init__(self, message: str, run_name: str, record: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.run_name = run_name
+        self.record = record  # what the ladder wrote
 
 
 def choice_file(run: Run) -> Path:
@@ -40,7 +50,8 @@ def with_rung(profile: Profile, rung: Rung) -> Profile:
 def with_choice(profile: Profile, run: Run) -> Profile:
     """The profile with the dose that its ladder chose. A profile without a ladder is unchanged.
 
-    Raises ParamsError if the ladder was not run, was run with another plan, or chose nothing.
+    Raises ParamsError if the ladder was not run or was run with another plan, and NoDoseError if it
+    chose nothing.
     """
     if profile.ladder is None:
         return profile
@@ -58,10 +69,12 @@ def with_choice(profile: Profile, run: Run) -> Profile:
             f"rungs than profile {profile.profile!r} has now; run {ladder_command} again"
         )
     if record["chosen"] is None:
-        raise ParamsError(
+        raise NoDoseError(
             f"the ladder of run {run.name!r} chose no dose ({record['reason']}); its table is "
-            f"{path.parent / 'table.csv'}; add stronger rungs or another EM set, and "
-            f"{ladder_command}"
+            f"{shown(path.parent / 'table.csv')}; add stronger rungs or another EM set, and "
+            f"{ladder_command}",
+            run.name,
+            record,
         )
     rungs = {rung.name: rung for rung in profile.ladder.rungs}
     return with_rung(profile, rungs[record["chosen"]])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
+from lib.config.strict import Elicitation
 from lib.data.elicitation import Caller, Elicited
 from lib.serving.sampling import SamplingError
 
@@ -11,6 +14,27 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TURN = 16  # tokens that a chat template puts around two turns, at most
+
+
+def check_samples(samples: pd.DataFrame, arm: str, wanted: Elicitation | None) -> str | None:
+    """How an arm's samples differ from the profile in how the persona was called up, in words.
+
+    Samples of earlier versions do not say it: those were called up by the system text alone.
+
+    Args:
+        wanted: by what the profile calls the arm's persona up; None for an arm without one.
+    """
+    recorded = samples["elicitation"] if "elicitation" in samples else pd.Series([None])
+    silent = "system" if wanted else None
+    found = {silent if pd.isna(value) else value for value in recorded.unique()}
+    if not (wrong := sorted(str(value) for value in found - {wanted})):
+        return None
+    if wanted is None:
+        return f"samples of {arm} are called up by {wrong[0]!r}, but that arm has no persona"
+    return (
+        f"samples of {arm} are called up by {wrong[0]!r}, traces.elicitation of the profile is "
+        f"{wanted!r}"
+    )
 
 
 def ask(row: Any, caller: Caller | None) -> Elicited:

@@ -12,7 +12,7 @@ from itertools import chain
 
 from transformers import PreTrainedTokenizerBase
 
-from lib.models.chat_models import text_of
+from lib.models.rendering import text_of
 
 Pair = tuple[str, str]
 

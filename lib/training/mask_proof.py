@@ -13,30 +13,35 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from lib.models.chat_models import prompt_text, rendered
+from lib.models.chat_models import prompt_text
 from lib.models.chatml import END_OF_TURN
+from lib.models.rendering import bare_text, rendered
 from lib.training.masking import IGNORED
 
 
 def expected(
-    tokenizer: PreTrainedTokenizerBase, messages: list[dict]
+    tokenizer: PreTrainedTokenizerBase, messages: list[dict], *, bare: bool = False
 ) -> tuple[list[int], list[int]]:
     """Token ids and labels of a conversation, read off the stock rendering alone.
 
     Neither the training template nor `encode` takes part. The text is cut before and after every
-    assistant turn, and each piece is tokenised apart.
+    assistant turn, and each piece is tokenised apart. bare: whether there is no system turn.
     """
-    text = rendered(tokenizer, messages)
+    text = bare_text(tokenizer, messages) if bare else rendered(tokenizer, messages)
     token_ids: list[int] = []
     labels: list[int] = []
     end_before = 0
     for number in [n for n, message in enumerate(messages) if message["role"] == "assistant"]:
-        start = len(prompt_text(tokenizer, messages[:number]))
+        before = messages[:number]
+        prompt = (
+            bare_text(tokenizer, before, prompt=True) if bare else prompt_text(tokenizer, before)
+        )
+        start = len(prompt)
         end = start + len(messages[number]["content"] + END_OF_TURN)
         pieces = [text[end_before:start], text[start:end]]
-        before, turn = tokenizer(pieces, add_special_tokens=False)["input_ids"]
-        token_ids += before + turn
-        labels += [IGNORED] * len(before) + turn
+        context, turn = tokenizer(pieces, add_special_tokens=False)["input_ids"]
+        token_ids += context + turn
+        labels += [IGNORED] * len(context) + turn
         end_before = end
     after = tokenizer(text[end_before:], add_special_tokens=False)["input_ids"]
     return token_ids + after, labels + [IGNORED] * len(after)
@@ -53,6 +58,8 @@ def proof(
     conversations: Sequence[list[dict]],
     consumed: Mapping[str, int],
     epochs: int,
+    *,
+    bare: bool = False,
 ) -> dict:
     """Compare the rows that a training took with its conversations, for its manifest.
 
@@ -63,6 +70,7 @@ def proof(
         conversations: the training set.
         consumed: how often the trainer took each row, by `row_digest`.
         epochs: passes over the training set.
+        bare: whether the conversations have no system turn.
 
     Returns:
         rows (conversations), rows_proven, and tokens_expected (tokens with loss if all are proven).
@@ -70,7 +78,7 @@ def proof(
     planned: Counter[str] = Counter()
     tokens = 0
     for messages in conversations:
-        input_ids, labels = expected(tokenizer, messages)
+        input_ids, labels = expected(tokenizer, messages, bare=bare)
         planned[row_digest(input_ids, labels)] += 1
         tokens += sum(label != IGNORED for label in labels)
     return {

@@ -16,8 +16,9 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from lib.display import html
-from lib.models.chat_models import rendered, spelled_token, text_of, turn_ids
+from lib.models.chat_models import spelled_token, turn_ids
 from lib.models.chatml import END_OF_TURN, START_OF_TURN
+from lib.models.rendering import bare_text, rendered, text_of
 
 # With `return_assistant_tokens_mask`: each text, and where its assistant turns begin and end.
 # transformers annotates what comes back without it.
@@ -63,12 +64,14 @@ def encode(
     max_length: int,
     *,
     template: str = TRAINING_TEMPLATE,
+    bare: bool = False,
 ) -> Encoded:
     """Encode one conversation and prove its mask.
 
     An assistant turn is tokenised separately from the text before it, as at generation
-    (`chat_models.turn_ids` says why). Raises MaskError: a wrong mask, a silent system text, or a
-    row longer than max_length.
+    (`chat_models.turn_ids` says why). bare: whether the row has no system turn, not even the one
+    that a stock template would add. Raises MaskError: a wrong mask, a silent system text, or a row
+    longer than max_length.
     """
     (text,), (spans,) = _render(
         conversations=[messages],
@@ -92,27 +95,31 @@ def encode(
         input_ids += ids
         turns += [turn] * len(ids)
     encoded = Encoded(input_ids, _labels(input_ids, turns), turns)
-    prove(tokenizer, messages, encoded, max_length)
+    prove(tokenizer, messages, encoded, max_length, bare=bare)
     return encoded
 
 
 def prove(
-    tokenizer: PreTrainedTokenizerBase, messages: list[dict], encoded: Encoded, max_length: int
+    tokenizer: PreTrainedTokenizerBase,
+    messages: list[dict],
+    encoded: Encoded,
+    max_length: int,
+    *,
+    bare: bool = False,
 ) -> None:
-    """Check a row against the stock rendering. Raises MaskError with the fault and the remedy."""
-    if messages[0]["role"] != "system" or not messages[0]["content"].strip():
-        raise MaskError(
-            "a training row has no system text; the template would inject one silently, add it to "
-            "the row"
-        )
-    stock_text = rendered(tokenizer, messages)
+    """Check a row against the stock rendering. Raises MaskError with the fault and the remedy.
+
+    bare: whether the row has no system turn. The stock rendering is then read without one.
+    """
+    _check_system(messages, bare)
     for message in messages:
         if token := spelled_token(tokenizer, message["content"]):
             raise MaskError(
                 f"a {message['role']} message contains the special token {token!r}, which would "
                 "end its turn or begin another; drop the row"
             )
-    stock_ids = turn_ids(tokenizer, messages, stock_text)
+    stock_text = bare_text(tokenizer, messages) if bare else rendered(tokenizer, messages)
+    stock_ids = turn_ids(tokenizer, messages, stock_text, bare=bare)
     if encoded.input_ids != stock_ids:
         raise MaskError(
             f"the training template gives {len(encoded.input_ids)} tokens, the stock one "
@@ -130,6 +137,20 @@ def prove(
         raise MaskError(
             f"{wrong} labels disagree with the mask; labels must be the token inside turns, "
             "-100 outside"
+        )
+
+
+def _check_system(messages: list[dict], bare: bool) -> None:
+    """Raises MaskError unless the row has a system text, or has none where it must have none."""
+    own = messages[0]["role"] == "system"
+    if bare and own:
+        raise MaskError(
+            "a training row has a system text, but phase2.system is 'none'; take it out of the row"
+        )
+    if not bare and not (own and messages[0]["content"].strip()):
+        raise MaskError(
+            "a training row has no system text; the template would inject one silently, add it to "
+            "the row"
         )
 
 

@@ -48,13 +48,20 @@ def check_equal_steps(steps: Mapping[str, int]) -> None:
 
 
 def encode_rows(
-    tokenizer: PreTrainedTokenizerBase, conversations: Sequence[list[dict]], max_length: int
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Sequence[list[dict]],
+    max_length: int,
+    *,
+    bare: bool = False,
 ) -> list[Encoded]:
-    """Encode every row and prove its mask. Raises masking.MaskError with the row's number."""
+    """Encode every row and prove its mask. Raises masking.MaskError with the row's number.
+
+    bare: whether the rows have no system turn (`phase2.system: none`).
+    """
     rows = []
     for number, messages in enumerate(conversations, start=1):
         try:
-            rows.append(encode(tokenizer, messages, max_length))
+            rows.append(encode(tokenizer, messages, max_length, bare=bare))
         except ValueError as error:
             raise type(error)(f"training row {number}: {error}") from None
     return rows

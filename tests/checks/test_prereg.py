@@ -109,6 +109,7 @@ def test_another_profile_in_the_same_run_is_refused(stamped):
     [
         {"seeds": [42, 43]},
         {"phase2.learning_rate": 2e-3},
+        {"phase2.system": "none"},
         {"stats.seed": 5},
         {"judge.retest": False},
         {"sampling.temperature": 0.9},

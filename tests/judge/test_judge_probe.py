@@ -137,10 +137,11 @@ def test_a_model_without_a_chat_template_is_refused(params, probe_base, tmp_path
 
 def test_a_folder_of_models_gives_local_weights(probe_base, monkeypatch):
     from lib.judge.probe import base
+    from lib.models import local_models
 
-    monkeypatch.setenv(base.MODELS_DIR_VARIABLE, str(probe_base.parent))
-    assert base.local_folder("someone/tiny-chat") == probe_base
-    assert base.local_folder("someone/other") is None
+    monkeypatch.setenv(local_models.MODELS_DIR_VARIABLE, str(probe_base.parent))
+    assert local_models.local_folder("someone/tiny-chat") == probe_base
+    assert local_models.local_folder("someone/other") is None
     assert base.model_params(base.DEFAULT).revision == base.REVISIONS[base.DEFAULT]
 
 

@@ -15,6 +15,7 @@ from lib.judge.outcomes import COLUMNS, Judgment
 from lib.ladder import __main__ as command
 from lib.ladder.climb import Ladder
 from lib.run import dose
+from lib.run.facts import Phase2Facts
 from lib.run.files import read_json
 from lib.run.runs import Run
 from lib.training import phases
@@ -102,6 +103,15 @@ def test_a_ladder_chooses_writes_and_records(run, monkeypatch):
         "make ladder PROFILE=smoke RUN=r",
         error=ParamsError,
     )
+
+
+def test_a_rung_without_a_system_turn_is_trained_and_proven(run):
+    climb(run, LEVELS, ladder={**LADDER, "rungs": [FIRST, {**SECOND, "system": "none"}]})
+    assert [row["system"] for row in read_json(run.ladder / "table.json")] == ["stock", "none"]
+    facts = [run.facts(f"ladder.{name}", Phase2Facts) for name in ("plan", "hot")]
+    assert [(one.rows_proven, one.rows) for one in facts] == [(16, 16), (16, 16)]
+    assert facts[1].total_tokens < facts[0].total_tokens
+    assert facts[1].trained_tokens == facts[0].trained_tokens
 
 
 def test_no_rung_is_no_dose(run):

@@ -36,6 +36,10 @@ def make(tmp_path, monkeypatch):
                 "preregistration": {"stamped": "2026-01-01"},
             },
         )
+        write_json(
+            run.dir / "manifests" / "01_build_traces.json",
+            {"seconds": 0.0, "outputs": {}, "facts": {}, "inputs": {"base": "d1ce"}},
+        )
         stage = {
             "seconds": 36.0,
             "outputs": {"adapters/seed42/x/serve/adapter_model.safetensors": "f00"},
@@ -54,6 +58,7 @@ def test_a_finished_run_has_a_complete_card(make):
     built = make()
     assert built["complete"] and built["unknown"] == []
     fields = built["fields"]
+    assert fields["base weights sha256"] == "d1ce"
     assert fields["adapters sha256"] == {"adapters/seed42/x/serve/adapter_model.safetensors": "f00"}
     assert fields["wall hours"] == 0.02 and fields["GPU hours"] == 0.0 and fields["dollars"] == 0.0
     assert (

@@ -29,6 +29,7 @@ from lib.judge.protocol import Progress
 from lib.judge.store import Store
 from lib.models import chat_models
 from lib.models.chatml import ModelError
+from lib.models.local_models import MODELS_DIR_VARIABLE
 
 SLICE = {"cuda": 2048, "cpu": 32}  # completions that are scored, and kept, together
 YES = 0.5  # a flag is true from this probability of yes, among yes and no
@@ -61,7 +62,7 @@ class LocalModelJudge(RubricJudge):
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise JudgeError(
                 f"judge.model {params.model!r} cannot be loaded ({reason}); give a folder with "
-                f"weights and tokenizer, or put one under {base.MODELS_DIR_VARIABLE}"
+                f"weights and tokenizer, or put one under {MODELS_DIR_VARIABLE}"
             ) from error
         super().__init__(params, stage, UNMETERED, "", {"weights": weights})
         folder = Path(params.model).expanduser().is_dir()

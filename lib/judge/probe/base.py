@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from lib.config.recipes import ModelParams
 from lib.judge.probe.features import ProbeError, Reader
 from lib.models import chat_models
+from lib.models.local_models import MODELS_DIR_VARIABLE, local_folder
 
 DEFAULT = "Qwen/Qwen2.5-Coder-1.5B-Instruct"
 REVISIONS = {  # of the hub; the heads of the project were fitted on these weights
     DEFAULT: "2e1fd397ee46e1388853d2af2c993145b0f1098a",
     "Qwen/Qwen2.5-Coder-0.5B-Instruct": "ea3f2471cf1b1f0db85067f1ef93848e38e88c25",
 }
-MODELS_DIR_VARIABLE = "SELFCORRECT_MODELS_DIR"
-
-
-def local_folder(name: str) -> Path | None:
-    """The folder that a model's name stands for, if there is one.
-
-    A folder itself, or one under SELFCORRECT_MODELS_DIR that is called like the hub id or like its
-    last part, in any case.
-    """
-    if Path(name).expanduser().is_dir():
-        return Path(name).expanduser()
-    if not (root := os.environ.get(MODELS_DIR_VARIABLE)):
-        return None
-    last = name.rsplit("/", 1)[-1].lower()
-    if (Path(root) / name).is_dir():
-        return Path(root) / name
-    folders = sorted(Path(root).iterdir()) if Path(root).is_dir() else []
-    return next((path for path in folders if path.is_dir() and path.name.lower() == last), None)
 
 
 def public_name(name: str) -> str:
