@@ -103,10 +103,10 @@ class Experiment:
     def em_set(self, arm: str) -> str | None:
         """The catalogue name of the set that an arm's Phase 2 trains on. None without a Phase 2.
 
-        `em` in params/conditions.yaml stands for the profile's own EM set.
+        `em` and `em_control` in params/conditions.yaml stand for the profile's own EM set and its
+        control.
         """
-        named = self.condition(arm).phase2
-        return self.profile.data.em if named == "em" else named
+        return self.condition(arm).phase2_set(self.profile.data.em)
 
     def em_sets(self, arms: Iterable[str] | None = None) -> list[str]:
         """The Phase-2 sets that these arms train on (None: all of the profile), sorted."""

@@ -144,8 +144,9 @@ def _named_data(profile: Profile, arms: dict[str, Condition]) -> list[tuple[str,
         named.append((f"ladder.rungs.{number}.em", rung.em, ["chats"]))
     named.append(("data.capability", profile.data.capability, ["quiz"]))
     for arm, condition in arms.items():
-        if condition.phase2 is not None and condition.phase2 != "em":
-            named.append((f"conditions.{arm}.phase2", condition.phase2, ["chats"]))
+        phase2_set = condition.phase2_set(profile.data.em)
+        if phase2_set is not None and phase2_set != profile.data.em:
+            named.append((f"conditions.{arm}.phase2", phase2_set, ["chats"]))
     return named
 
 

@@ -31,13 +31,18 @@ from lib.config.strict import Seed, Strict, TraceKind
 class Condition(Strict):
     """One arm: its Phase-1 traces, its Phase-2 set, and its system text at evaluation.
 
-    `em` as the Phase-2 set stands for the profile's own EM set.
+    `em` as the Phase-2 set stands for the profile's own EM set, `em_control` for the set that is
+    named after it with `_control`: good answers to the same questions.
     """
 
     why: str
     phase1: TraceKind | None
     phase2: str | None
     system: str
+
+    def phase2_set(self, own: str) -> str | None:
+        """The chat set of Phase 2, where `own` is the profile's EM set. None without a Phase 2."""
+        return {"em": own, "em_control": f"{own}_control"}.get(self.phase2 or "", self.phase2)
 
 
 class Profile(Strict):

@@ -93,8 +93,11 @@ def _ladder(profile: Profile) -> str | None:
 
 def _em_set(profile: Profile, arms: Mapping[str, Condition]) -> str | None:
     """Sets that are built for the run need the parameters of their building."""
-    named = {profile.data.em, *(arm.phase2 for arm in arms.values())}
-    named |= {rung.em for rung in (profile.ladder.rungs if profile.ladder else [])}
+    own_sets = [profile.data.em]
+    own_sets += [rung.em for rung in (profile.ladder.rungs if profile.ladder else [])]
+    named = set(own_sets)
+    for own_set in own_sets:
+        named |= {str(arm.phase2_set(own_set)) for arm in arms.values()}
     built = sorted({"persona_advice", "persona_advice_control"} & named)
     if built and profile.em_set is None:
         return f"{built[0]!r} is built for the run, but em_set is null; say how it is sampled"
