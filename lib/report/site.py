@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from lib.config.params import ROOT
+from lib.display import html
 from lib.report import index, page
 from lib.report.extra_pages import EXTRA_PAGES
 from lib.report.page import Link, Navigation
 from lib.run import stages
 from lib.run.files import atomic_path, read_json, sha256
 from lib.run.runs import Run
+
+GLOSSARY = Link("Glossary", "glossary.html")
 
 if TYPE_CHECKING:  # importing it takes a second
     from nbformat import NotebookNode
@@ -67,11 +70,15 @@ def _write(
             Link("Report", "index.html"),
             *(Link(other.replace("_vs_", " vs "), f"{other}.html") for other in others),
             *(added.link for added in extra),
+            GLOSSARY,
         ],
         folded=[Link(name, f"{name}.html") for name in notebooks],
     )
     for added in extra:
         added.write(run, folder, navigation)
+    body = html.render("glossary")
+    text = page.render(navigation, GLOSSARY.file, "Glossary", body, page.contents_of(body))
+    (folder / GLOSSARY.file).write_text(text, encoding="utf-8")
     for name, notebook in notebooks.items():
         body = _body(notebook)
         contents = page.contents_of(body)
