@@ -98,7 +98,7 @@ def _judge(result: Mapping[str, Any]) -> Line:
     weak = any("AUROC" in note for note in result["notes"])
     verdict = "too little for a conclusion about alignment" if weak else "enough"
     answer = (
-        f"It ranks a bad answer below a good one {auroc:.0%} of the time "
+        f"It ranks a bad answer below a good one {100 * auroc:.0f} % of the time "
         f"(AUROC {auroc:.3f}): {verdict}."
     )
     return Line(_state(not weak), question, answer, "judge")

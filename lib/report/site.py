@@ -137,13 +137,17 @@ def _own_figures(result: dict[str, Any], folder: Path) -> dict[str, Path]:
 
 
 def _body(notebook: NotebookNode) -> Markup:
-    """The body of an executed notebook; the `basic` template loads nothing from anywhere.
+    """The body of an executed notebook, by the project's own nbconvert template.
 
     nbconvert escapes what a cell printed; HTML that a cell displayed came from lib.display.html.
     """
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(template_name="basic", embed_images=True)
+    exporter = HTMLExporter(
+        template_name="report",
+        extra_template_basedirs=[str(html.NOTEBOOK_TEMPLATE)],
+        embed_images=True,
+    )
     body, _ = exporter.from_notebook_node(notebook)
     return Markup(body)
 
