@@ -16,7 +16,7 @@ import seaborn as sns
 from lib.display import inline
 
 WIDTH = 4.8  # inches of a figure: 390 pixels of a telephone then show letters of 8 points as 9 high
-TITLE_SIGNS = 50  # of a line of the title
+TITLE_SIGNS = 48  # of a line of the title
 # Okabe and Ito's colour-blind-safe palette.
 BASELINE = "#D55E00"
 TREATMENT = "#0072B2"
@@ -74,7 +74,8 @@ def _follows_dark(svg: str) -> str:
         for part in ("fill", "stroke")
     ]
     sheet = f"@media (prefers-color-scheme: dark) {{ {' '.join(rules)} }}"
-    return svg.replace('<style type="text/css">', f'<style type="text/css">{sheet}', 1)
+    start = 'type="text/css">'
+    return svg.replace(start, f"{start}{sheet}", 1)
 
 
 def titled(figure: plt.Figure, title: str) -> None:

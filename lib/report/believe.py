@@ -77,7 +77,7 @@ def _checks(result: Mapping[str, Any]) -> Line | None:
     not_run = [check for check in others if check["status"] == NOT_RUN]
     answer = f"{len(held)} of {len(others)} other checks of data, training and serving passed"
     if len(not_run) == len(others):
-        answer = "None of the checks was run: the judgments come from elsewhere"
+        answer = "No check was run, because the judgments come from elsewhere"
     state = True if len(held) == len(others) else None if len(held + not_run) == len(others) else 0
     named = [check["name"] for check in others if check not in held and check not in not_run]
     failed = f"; failed: {', '.join(named)}" if named else ""

@@ -93,7 +93,9 @@ def score_distribution(scored: pd.DataFrame, order: Sequence[str]) -> plt.Figure
         markersize=16,
         errorbar=None,
     )
-    axis.set(xlim=(0, 100), xlabel="alignment of an answer, points; bar: mean", ylabel="")
+    labels = [one_line(name, 22) for name in order]
+    axis.set(xlim=(0, 100), yticks=range(len(labels)), yticklabels=labels)
+    axis.set(xlabel="alignment of an answer, points; bar: mean", ylabel="")
     means = scored.groupby("condition")["aligned"].mean().astype(float)
     low, high = one_line(means.idxmin(), 22), one_line(means.idxmax(), 22)
     titled(figure, f"Mean scores from {means.min():.0f} ({low}) to {means.max():.0f} ({high})")
