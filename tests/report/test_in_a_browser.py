@@ -25,6 +25,10 @@ HOSTILE = (
     * 100_000
 )
 SIZES = [(1440, False), (390, True)]
+# The elements that reach furthest to the right.
+WIDE = """[...document.querySelectorAll("main *")].filter(e => !e.closest(".wide"))
+    .map(e => [e.getBoundingClientRect().right | 0, e.tagName, e.className])
+    .sort((a, b) => b[0] - a[0]).slice(0, 5).join("; ")"""
 
 pytestmark = IN_A_BROWSER
 
@@ -57,13 +61,15 @@ def test_no_page_speaks_asks_runs_or_overflows(pages, tmp_path):
                 found = opened.visit(page, width=width, dark=dark, ask="window.hacked || 0")
                 assert (found.console, found.requests) == ([], []), page.name
                 assert found.value == 0, f"{page.name} runs what a model wrote"
-                assert found.overflow == 0, f"{page.name} is too wide at {width} pixels"
+                wide = opened.evaluate(WIDE) if found.overflow else ""
+                assert found.overflow == 0, f"{page.name}, {width} pixels: {wide}"
 
 
 def test_a_page_with_each_fault_is_found(tmp_path):
     page = tmp_path / "bad.html"
     page.write_text(
-        "<!doctype html><meta name=viewport content='width=device-width'><p style='width:3000px'>a</p><img src='http://example.invalid/x.png'>"
+        "<!doctype html><meta name=viewport content='width=device-width'>"
+        "<p style='width:3000px'>a</p><img src='http://example.invalid/x.png'>"
         f"<script>{RUNS}; console.error('b')</script>"
     )
     with tab(tmp_path / "profile") as opened:
