@@ -110,7 +110,7 @@ def _points(value: float | None) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0%}"
+    return "–" if value is None else f"{100 * value:.0f} %"
 
 
 def _with_interval(effect: Mapping[str, Any]) -> str:
