@@ -62,7 +62,12 @@ def save(figure: plt.Figure, folder: Path, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.png", dpi=160, bbox_inches="tight", facecolor="white")
     path = folder / f"{name}.svg"
-    figure.savefig(path, bbox_inches="tight", facecolor="none", metadata={"Date": None})
+    drawing = {
+        "dpi": 160,
+        "facecolor": "none",
+        "metadata": {"Date": None},
+    }  # dpi: of pictures in it
+    figure.savefig(path, bbox_inches="tight", **drawing)
     path.write_text(_follows_dark(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
