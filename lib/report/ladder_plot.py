@@ -87,7 +87,9 @@ def _panel(
     sns.despine(ax=axis, left=True)
     if count > 1 or limit is not None:
         below = -LEGEND / (ROW * len(rows))
-        axis.legend(loc="upper left", bbox_to_anchor=(-0.02, below), ncols=3, borderpad=0, columnspacing=1)
+        axis.legend(
+            loc="upper left", bbox_to_anchor=(-0.02, below), ncols=3, borderpad=0, columnspacing=1
+        )
 
 
 def _label(row: Mapping[str, Any]) -> str:
