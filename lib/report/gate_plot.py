@@ -173,9 +173,9 @@ def _invalid(analysis: Analysis, checks: Sequence[Check], limits: Mapping[str, f
             for first, second in (rows[:2], rows[2:])
             if first.value is not None and second.value is not None
         ]
-        lost = f"{min(drops):.1f}" if drops else "an unknown number of"
-        needed = f"{limits['persona_points']:g} are needed"
-        title = f"Told to be evil, the model loses {lost} points; {needed}"
+        change = _signed(-min(drops) if drops else None, "points")
+        needed = f"−{limits['persona_points']:g} is needed"
+        title = f"Told to be evil, the model changes by {change} on the eval prompts; {needed}"
         xlabel = f"untrained model, mean alignment, points;\n{BARS}; hatched: not bad enough"
         return Panel(title, xlabel, rows)
     least = 100 * limits["judged_share_min"]

@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from lib.checks.check import FAILED
 from lib.display import html, show
 from lib.report import (
     believe,
@@ -109,7 +110,7 @@ def _headline(run: Run, result: dict[str, Any]) -> Markup:
         kicker=f"Does a self-correction reflex survive emergent misalignment? Run {run.name}",
         verdict=verdict,
         title=result["beside"].get("title"),
-        reason=result["verdict_reason"] if not missing else "the gates need data that are missing",
+        reason=_reason(result),
         added=[line for line in added if line],
         few_seeds=_few_seeds(result) if tested else None,
         missing=missing,
@@ -117,6 +118,15 @@ def _headline(run: Run, result: dict[str, Any]) -> Markup:
         notes=result["notes"],
         more_notes=f"{show.plural(more, 'more caveat')}",
     )
+
+
+def _reason(result: dict[str, Any]) -> str:
+    """Why this verdict; nothing where the first note says the same."""
+    if result.get("missing_for_verdict"):
+        return "the gates need data that are missing"
+    first = (result["notes"] or [""])[0]
+    said = any(check["status"] == FAILED and check["detail"] in first for check in result["checks"])
+    return "" if said else result["verdict_reason"]
 
 
 def _supported(result: dict[str, Any]) -> bool:
