@@ -30,6 +30,9 @@ from lib.run.runs import Run
 
 TONES = {"invalid": "bad", "em_not_induced": "doubt", "inconclusive": "doubt", "null": "doubt"}
 BEFORE_THE_TEST = ("invalid", "em_not_induced", "net_negative")  # the gain has no say in them
+SHOWN = 3  # caveats in sight; the others are folded
+# Parts of the caveats that come first, since they take the finding itself away.
+FIRST = ("This run stops", "no conclusion about alignment", "Not confirmatory", "Exploratory")
 RUNG_SIGNS = {"passed": "✓", "reached": "✓", "failed": "✕", "unreached": "·"}
 LINE_SIGNS = {believe.GOOD: "✓", believe.BAD: "✕", believe.DOUBT: "?"}
 
@@ -102,7 +105,8 @@ def _headline(run: Run, result: dict[str, Any]) -> Markup:
     missing = result.get("missing_for_verdict") or []
     tested = not missing and verdict not in BEFORE_THE_TEST
     added = [result["recommendation"], _tested(result) if tested else None]
-    more = len(result["notes"]) - 3
+    notes = sorted(result["notes"], key=lambda note: not any(part in note for part in FIRST))
+    more = len(notes) - SHOWN
     return html.render(
         "headline",
         finding=finding.finding(result),
@@ -115,7 +119,8 @@ def _headline(run: Run, result: dict[str, Any]) -> Markup:
         few_seeds=_few_seeds(result) if tested else None,
         missing=missing,
         numbers=_described(result) if missing else [],
-        notes=result["notes"],
+        notes=notes,
+        shown=SHOWN,
         more_notes=f"{show.plural(more, 'more caveat')}",
     )
 
