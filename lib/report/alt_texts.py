@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lib.config.roles import PLANNED
 from lib.display import show
 
 
@@ -26,7 +27,7 @@ def ladder_alt(record: Mapping[str, Any]) -> str:
 
 # By verdict: the roles that its figure compares, and the number of theirs that it shows.
 COMPARED = {
-    "invalid": (("base", "base_evil"), ("aligned", "aligned_filtered")),
+    "invalid": (("base", PLANNED.base_evil), ("aligned", "aligned_filtered")),
     "em_not_induced": (("base", "baseline"), ("aligned", "aligned_filtered", "code")),
     "net_negative": (("baseline", "treatment"), ("harmful",)),
     "destroys_capability": (("baseline", "treatment"), ("acc",)),

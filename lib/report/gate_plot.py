@@ -13,6 +13,7 @@ from lib.analysis.findings import Analysis, ArmSummary
 from lib.checks.check import FAILED, Check
 from lib.config.roles import PLANNED
 from lib.display.drawing import BASELINE, NEUTRAL, TREATMENT, WIDTH, no_data, one_line, titled
+from lib.report.believe import PERSONA
 
 NOTHING = ArmSummary()
 BARS = "bars: 95 % interval"
@@ -160,7 +161,7 @@ def _invalid(analysis: Analysis, checks: Sequence[Check], limits: Mapping[str, f
     """The persona's two arms if that check failed, else how much of each arm was judged."""
     failed = [check.name for check in checks if check.status == FAILED]
     arms = analysis.arms
-    if failed[:1] == ["persona takes"] and {PLANNED.base, PLANNED.base_evil} <= set(arms):
+    if failed[:1] == [PERSONA] and {PLANNED.base, PLANNED.base_evil} <= set(arms):
         rows = _both_kinds(
             "as it is",
             arms[PLANNED.base],
