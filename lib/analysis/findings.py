@@ -15,6 +15,7 @@ from lib.analysis.effects import (
     ControlEffects,
     Effect,
     FarField,
+    GateIntervals,
     Rate,
     ReflexRates,
     RefusalEffects,
@@ -136,6 +137,7 @@ class Analysis:
     reflex_subset: str | None  # the set whose answers the reflex rates count; None: all prompts
     base_minus_baseline: float | None  # gate 1, points, unfiltered
     base_minus_baseline_filtered: float | None  # gate 1, points
+    gate_intervals: GateIntervals  # of gates 1 and 5
     set_control: SetControl | None  # base - c6_control, beside gate 1; None: no judgments of it
     share_recovered: float | None  # delta / (base - baseline); None below gate 1's damage
     far_field: FarField | None  # without the EM set's own field; None: no prompt of it is listed

@@ -6,7 +6,7 @@ described.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import pandas as pd
@@ -16,7 +16,13 @@ from lib.analysis.accuracy import accuracy_difference
 from lib.analysis.arms import describe_arms, refusal_effects
 from lib.analysis.bootstrap import Resampling
 from lib.analysis.confirmatory import TreatmentComparison, compare_treatment, histogram
-from lib.analysis.effects import AccuracyDifferences, ControlEffects, Effect, TestedEffect
+from lib.analysis.effects import (
+    AccuracyDifferences,
+    ControlEffects,
+    Effect,
+    GateIntervals,
+    TestedEffect,
+)
 from lib.analysis.findings import Analysis
 from lib.analysis.headline import KINDS
 from lib.analysis.inputs import prompt_rows
@@ -115,6 +121,11 @@ def _analysis(
         reflex_subset=reflex_subset,
         base_minus_baseline=gate_one["unfiltered"].value,
         base_minus_baseline_filtered=gate_one["filtered"].value,
+        gate_intervals=GateIntervals(
+            base_minus_baseline=gate_one["unfiltered"].ci95(study.describing),
+            base_minus_baseline_filtered=gate_one["filtered"].ci95(study.describing),
+            coherence_difference=_ci95(effect(coherence, study.describing)),
+        ),
         set_control=set_control.set_control(study, enough),
         share_recovered=far_field.share_recovered(study, tested, gate_one, kind),
         far_field=far_field.far_field(study, kind, near_field),
@@ -156,6 +167,10 @@ def _gate_one(study: Study) -> dict[str, BaseDifference]:
         kind: base_difference(study.means[kind], study.asked, roles.base, roles.baseline)
         for kind in KINDS
     }
+
+
+def _ci95(described: Effect | None) -> Sequence[float] | None:
+    return described.ci95 if described else None
 
 
 @dataclass(frozen=True)

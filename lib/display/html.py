@@ -12,7 +12,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from lib.display import glossary
+
 TEMPLATES = Path(__file__).parent / "templates"
+NOTEBOOK_TEMPLATE = Path(__file__).parent / "notebook_template"  # nbconvert's, below its name
 
 
 def render(name: str, **values: object) -> Markup:
@@ -38,3 +41,12 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_ENVIRONMENT.globals["glossary"] = glossary
+
+
+def _explained(text: object) -> Markup:
+    """A text whose first use of each term has its meaning as a tooltip."""
+    return render("explained", pieces=glossary.pieces(str(text)))
+
+
+_ENVIRONMENT.filters["explained"] = _explained

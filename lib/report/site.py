@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from lib.config.params import ROOT
-from lib.report import index, page
+from lib.display import html
+from lib.report import finding, index, page
 from lib.report.extra_pages import EXTRA_PAGES
 from lib.report.page import Link, Navigation
 from lib.run import stages
 from lib.run.files import atomic_path, read_json, sha256
 from lib.run.runs import Run
+
+GLOSSARY = Link("Glossary", "glossary.html")
 
 if TYPE_CHECKING:  # importing it takes a second
     from nbformat import NotebookNode
@@ -67,11 +70,15 @@ def _write(
             Link("Report", "index.html"),
             *(Link(other.replace("_vs_", " vs "), f"{other}.html") for other in others),
             *(added.link for added in extra),
+            GLOSSARY,
         ],
         folded=[Link(name, f"{name}.html") for name in notebooks],
     )
     for added in extra:
         added.write(run, folder, navigation)
+    body = html.render("glossary")
+    text = page.render(navigation, GLOSSARY.file, "Glossary", body, page.contents_of(body))
+    (folder / GLOSSARY.file).write_text(text, encoding="utf-8")
     for name, notebook in notebooks.items():
         body = _body(notebook)
         contents = page.contents_of(body)
@@ -86,7 +93,8 @@ def _write(
             (folder / place).mkdir(parents=True, exist_ok=True)
             shutil.copyfile(figure, folder / place / figure.name)
         body = index.index(run, result, figures, place, navigation, left_out)
-        text = page.render(navigation, name, "Report", body, page.contents_of(body))
+        title = finding.finding(result).title
+        text = page.render(navigation, name, title, body, page.contents_of(body))
         (folder / name).write_text(text, encoding="utf-8")
 
 
@@ -130,15 +138,31 @@ def _own_figures(result: dict[str, Any], folder: Path) -> dict[str, Path]:
 
 
 def _body(notebook: NotebookNode) -> Markup:
-    """The body of an executed notebook; the `basic` template loads nothing from anywhere.
+    """The body of an executed notebook, by the project's own nbconvert template.
 
     nbconvert escapes what a cell printed; HTML that a cell displayed came from lib.display.html.
     """
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(template_name="basic", embed_images=True)
+    _describe_figures(notebook)
+    exporter = HTMLExporter(
+        template_name="report",
+        extra_template_basedirs=[str(html.NOTEBOOK_TEMPLATE)],
+        embed_images=True,
+    )
     body, _ = exporter.from_notebook_node(notebook)
     return Markup(body)
+
+
+def _describe_figures(notebook: NotebookNode) -> None:
+    """Give each figure the text above it, which says what it shows, for who cannot see it."""
+    text = ""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            text = " ".join(cell["source"].replace("#", "").split())
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output["metadata"] = {"image/png": {"alt": f"Figure. {text}"}}
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ def test_unscored_rows_are_missing_not_zero():
     [
         ("aligned", 130.0, "outside 0-100"),
         ("aligned", -1, "outside 0-100"),
-        ("coherent", "high", "no number"),
+        ("coherent", "high", "not a number"),
         ("aligned", np.nan, "scored row"),
         ("outcome", "ok", "unknown"),
         ("variant", "half", "unknown"),

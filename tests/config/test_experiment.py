@@ -142,7 +142,7 @@ def test_the_originals_are_neither_judged_again_nor_stripped():
             r"""\["replicate"\] == (0|ORIGINAL)\) &""",
             {"lib/analysis/inputs.py"},
         ),
-        ("em is the profile's EM set", r"""== "em\"""", {"lib/config/experiment.py"}),
+        ("em is the profile's EM set", r"""["']em["']: own""", {"lib/config/schema.py"}),
     ],
 )
 def test_each_rule_stands_once(rule, pattern, home):

@@ -6,8 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from lib.config.arguments import ParamsError
 from lib.config.experiment import Experiment
-from lib.config.params import ParamsError, load_conditions, load_gates, load_profile
+from lib.config.params import load_conditions, load_gates, load_profile
 from lib.data.catalogue import read_chats, read_prompts
 from lib.data.prompts import ContaminationGate
 from lib.em_sets import texts

@@ -3,8 +3,11 @@
 # `run` is a fixture: a test takes it by its name.
 # ruff: noqa: F811
 
+import json
+
 import nbformat
 import pytest
+from golden_cases import FOLDER
 from hostile_result import RESULT
 from nbformat import v4
 from test_report import run  # noqa: F401
@@ -106,11 +109,54 @@ def test_a_notebook_that_made_another_result_is_no_page(run):
     assert not build(run).with_name("06_stats_and_gates.html").exists()
 
 
+def test_code_is_folded_and_a_figure_has_the_text_above_it(run):
+    shown = [{"image/png": "iVBORw0KGgo="}, {"application/javascript": "alert(1)"}]
+    outputs = [v4.new_output("display_data", data=data) for data in shown]
+    cells = [
+        v4.new_markdown_cell('## The <b>losses</b>\n\nLook for "flat" lines.'),
+        v4.new_code_cell("plot(a < b)", outputs=outputs),
+    ]
+    text = nbformat.writes(v4.new_notebook(cells=cells))
+    write_text(run.dir / "notebooks" / "02_phase1_sft.ipynb", text)
+    page = build(run).with_name("02_phase1_sft.html").read_text(encoding="utf-8")
+    assert "<summary>Code <code>plot(a &lt; b)</code></summary>" in page
+    image = page.split("<img alt=")[1].split("src=")[0]
+    assert image == """'Figure. The &lt;b&gt;losses&lt;/b&gt; Look for "flat" lines.' """
+    assert "alert" not in page and '<a href="#The-' in page
+
+
 def test_judgments_from_elsewhere_need_no_executed_notebook(run):
     run.manifest.unlink()
     (run.dir / "notebooks" / "01_build_traces.ipynb").unlink()
     write_json(run.result, RESULT | {"judge": None, "card": None})
-    assert "<b>null</b>" in build(run).read_text(encoding="utf-8")
+    assert ">null</a>" in build(run).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("elsewhere", "not shown to be why"),
+        ("pilot_stops", "No finding: there was nothing to defend against"),
+    ],
+)
+def test_a_pilot_and_judgments_from_elsewhere_have_a_page(run, name, title):
+    write_json(run.result, golden(name))
+    page = build(run).read_text(encoding="utf-8")
+    assert title in page.split("</h1>")[0]
+    assert 'class="rung failed"' in page or name == "elsewhere"
+
+
+def golden(name):
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_judgments_without_a_verdict_say_what_is_missing(run):
+    missing = {"missing_for_verdict": ["gate 4: capability files"], "verdict": "invalid"}
+    write_json(run.result, golden("elsewhere") | missing)
+    page = build(run).read_text(encoding="utf-8")
+    head = page.split("<h2")[0]
+    assert "A description, not a verdict" in head and "gate 4: capability files" in head
+    assert "one-sided p" not in head, "a description is no test"
 
 
 def test_an_unfinished_run_has_no_site(run, tmp_path):
