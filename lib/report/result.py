@@ -57,8 +57,8 @@ class Context:
     changed_since_stamp: Mapping[str, str] | None  # difference by thing; None: there is no stamp
     card: Mapping[str, Any] | None  # of lib/report/card.py; None: elsewhere, or a pilot
     deviations: Sequence[str]  # from the pre-registered full-scale plan
-    base_weights: BaseWeights | None  # of the base; None: elsewhere, or not recorded
     judges: Sequence[Mapping[str, str]] = ()  # suite, judge and rubric of the judgments
+    base_weights: BaseWeights | None = None  # of the base; None: elsewhere, or not recorded
 
 
 @dataclass(frozen=True)
