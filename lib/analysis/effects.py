@@ -67,14 +67,6 @@ class SecondJudgeEffect:
 
 
 @dataclass(frozen=True)
-class BaseEffect:
-    """mean(base) - mean(arm), with its interval over prompts; described."""
-
-    difference: float  # points, unfiltered
-    ci95: Sequence[float] | None  # lower and upper end, over prompts
-
-
-@dataclass(frozen=True)
 class GateIntervals:
     """95 % intervals of gates 1 and 5, over prompts; described, and no gate reads them."""
 

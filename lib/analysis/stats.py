@@ -18,7 +18,6 @@ from lib.analysis.bootstrap import Resampling
 from lib.analysis.confirmatory import TreatmentComparison, compare_treatment, histogram
 from lib.analysis.effects import (
     AccuracyDifferences,
-    BaseEffect,
     ControlEffects,
     Effect,
     GateIntervals,
@@ -33,7 +32,7 @@ from lib.analysis.pairs import BaseDifference, base_difference, effect, mean_dif
 from lib.analysis.plain import by_name, plain
 from lib.analysis.study import Study
 from lib.analysis.validation import validate_capability, validate_judgments
-from lib.config.roles import PLANNED, ComparedArms
+from lib.config.roles import ComparedArms
 
 TESTED = [field.name for field in fields(TestedEffect)]
 
@@ -125,7 +124,6 @@ def _analysis(
             base_minus_baseline_filtered=gate_one["filtered"].ci95(study.describing),
             coherence_difference=_ci95(effect(coherence, study.describing)),
         ),
-        em_control=_em_control(study),
         share_recovered=far_field.share_recovered(study, tested, gate_one, kind),
         far_field=far_field.far_field(study, kind, near_field),
         harmful_difference=harm.effect.delta if harm.effect else None,
@@ -166,15 +164,6 @@ def _gate_one(study: Study) -> dict[str, BaseDifference]:
         kind: base_difference(study.means[kind], study.asked, roles.base, roles.baseline)
         for kind in KINDS
     }
-
-
-def _em_control(study: Study) -> BaseEffect | None:
-    """base - the arm that was trained on good answers to the EM set's own questions."""
-    means = study.means["unfiltered"]
-    found = base_difference(means, study.asked, study.roles.base, PLANNED.em_control)
-    if found.value is None:
-        return None
-    return BaseEffect(found.value, found.ci95(study.describing))
 
 
 def _ci95(described: Effect | None) -> Sequence[float] | None:
