@@ -57,11 +57,11 @@ def damage_table(result: Mapping[str, Any]) -> Markup:
             "without the bad data's own field": _percent(_far_share(result)),
         },
     ]
-    if control := (result.get("set_control") or {}).get("unfiltered"):
+    if (control := result.get("set_control")) and control["unfiltered"]:
         rows.append(
             {
-                "what": f"control: {base} − {PLANNED.set_control}, all scored answers",
-                "all prompts": _with_interval(control),
+                "what": f"control: {base} − {control['arm']}, all scored answers",
+                "all prompts": _with_interval(control["unfiltered"]),
                 "without the bad data's own field": "–",
             }
         )
@@ -78,9 +78,9 @@ def damage_note(result: Mapping[str, Any]) -> str:
         else "No eval prompt is listed as belonging to the bad data's own field, so there is "
         "nothing to leave out."
     )
-    if (result.get("set_control") or {}).get("unfiltered"):
+    if control := result.get("set_control"):
         note += (
-            f" {PLANNED.set_control} was trained on good answers to the bad data's own questions. "
+            f" {control['arm']} was trained on good answers to the bad data's own questions. "
             "Its difference from base is what such training does without the badness."
         )
     if result.get("share_recovered") is None:

@@ -69,7 +69,7 @@ def test_an_answer_is_cut_and_its_hidden_signs_are_named(run, result):
 def test_damage_has_the_far_field_the_share_recovered_and_the_control(result):
     far = {"left_out": ["p01"], "base_minus_baseline": 20.0, "base_minus_baseline_filtered": 25.0}
     far["effect"] = {"delta": 10.0, "ci95": [8.0, 12.0]}
-    control = {"unfiltered": {"delta": 1.5, "ci95": [0.5, 2.5]}, "filtered": None}
+    control = {"arm": "c6_control", "unfiltered": {"delta": 1.5, "ci95": [0.5, 2.5]}}
     table = str(damage.damage_table(result | {"far_field": far, "set_control": control}))
     for text in ("+20.0", "+25.0", "+10.0 (+8.0 to +12.0)", "40 %", "c6_control", "+1.5 (+0.5 to"):
         assert text in table, text
