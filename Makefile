@@ -1,4 +1,4 @@
-# report · em_set · ladder · score · test (without the slow tests) · test-all · lint · notebooks · bench · clean.
+# report · em_set · ladder · score · review · compare · status · test (without the slow tests) · test-all · lint · notebooks · bench · clean.
 # Each target makes its environment itself.
 PROFILE ?= demo
 OVERRIDES ?= {}
@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
-.PHONY: report em_set ladder score test test-all lint notebooks bench clean gpu-host
+.PHONY: report em_set ladder score review compare status test test-all lint notebooks bench clean gpu-host
 .DEFAULT_GOAL := report
 
 # Parameters go to the pipeline as they were typed: nothing expands a $ or reads a name as a number.
@@ -78,6 +78,21 @@ score: export RUN := $(if $(filter file,$(origin RUN)),,$(RUN))
 score: export PROFILE := $(PROFILE)
 score: $(READY)
 	@$(VENV)/bin/python -m lib.score 2> >(grep -v --line-buffered IPKernelApp >&2)
+
+# What a person marked on the page of the report: make review RUN=name [FILE=review-name.jsonl]
+# Several runs side by side: make compare RUNS="a b c"
+# How far a run is, from its files: make status RUN=name
+review compare status: override export PROFILE := $(value PROFILE)
+review compare status: override export RUN := $(value RUN)
+review: override export FILE := $(value FILE)
+review: override export CALLED_FROM := $(or $(value PWD),$(CURDIR))
+compare: override export RUNS := $(value RUNS)
+review: $(READY)
+	@exec "$(VENV)/bin/python" -m lib.review
+compare: $(READY)
+	@exec "$(VENV)/bin/python" -m lib.report.compare
+status: $(READY)
+	@exec "$(VENV)/bin/python" -m lib.report.status
 
 # Made, or continued after an interruption, by lib/setup/install.py, which writes .ready last.
 $(READY): $(LOCK) pyproject.toml

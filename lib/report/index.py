@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from lib.config.roles import PLANNED
 from lib.display import html, show
-from lib.report import sections
+from lib.manual_review.agreement import State
+from lib.report import review_section, sections
 from lib.report.read_result import read_gates
 from lib.run.runs import Run
 
@@ -57,6 +58,7 @@ def index(
     folder: str,
     pages: list[tuple[str, str]],
     left_out: list[str],
+    review: State | None,
 ) -> Markup:
     """The page's body.
 
@@ -64,6 +66,7 @@ def index(
         figures: the result's own, by file name; the site holds them in `folder`.
         pages: links (title, file).
         left_out: one line for each executed notebook that is not a page.
+        review: what a person read; None if there is nothing to read.
     """
     roles = result["roles"]
     planned = (roles["treatment"], roles["baseline"]) == PLANNED.compared
@@ -88,6 +91,7 @@ def index(
         missing=missing,
         missing_count=show.plural(len(missing), "line"),
         judge=sections.judge(result),
+        review=review_section.section(review) if review else "",
         changed_since_stamp=result["changed_since_stamp"],
         attempts=sections.attempts(result.get("attempts")),
         deviations=result["deviations"],

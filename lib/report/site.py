@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from lib.config.params import ROOT
 from lib.display import html
+from lib.manual_review import agreement, page
 from lib.report import index
 from lib.run import stages
 from lib.run.files import atomic_path, read_json, sha256
@@ -49,9 +50,16 @@ def build(run: Run) -> Path:
         others = [path.parent.name for path in results[1:]]
         names = ["index.html", *(f"{other}.html" for other in others)]
         pages = [(name, f"{name}.html") for name in [*others, *notebooks]]
+        review = _review(run)
+        if review:
+            # Its navigation leads to no page whose name tells of an arm.
+            own = [(page.TITLE, page.NAME)]
+            text = _page(run, page.TITLE, page.body(run.name, review.sample), own, page.NAME)
+            (beside / page.NAME).write_text(text, encoding="utf-8")
+            pages += own
         for name, notebook in notebooks.items():
-            page = _page(run, name, _body(notebook), pages, f"{name}.html")
-            (beside / f"{name}.html").write_text(page, encoding="utf-8")
+            text = _page(run, name, _body(notebook), pages, f"{name}.html")
+            (beside / f"{name}.html").write_text(text, encoding="utf-8")
         for path, name in zip(results, names, strict=True):
             result = read_json(path)
             folder = "figures" if name == "index.html" else f"figures/{path.parent.name}"
@@ -59,10 +67,17 @@ def build(run: Run) -> Path:
             for figure in figures.values():
                 (beside / folder).mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(figure, beside / folder / figure.name)
-            body = index.index(run, result, figures, folder, pages, left_out)
-            page = _page(run, "Report", body, pages, name)
-            (beside / name).write_text(page, encoding="utf-8")
+            body = index.index(run, result, figures, folder, pages, left_out, review)
+            (beside / name).write_text(_page(run, "Report", body, pages, name), encoding="utf-8")
     return target / "index.html"
+
+
+def _review(run: Run) -> agreement.State | None:
+    """The review of the run's answers. None if they are not all here, or not judged."""
+    try:
+        return agreement.state(run)
+    except FileNotFoundError:
+        return None
 
 
 def _notebooks(
