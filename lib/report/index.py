@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from lib.config.roles import PLANNED
 from lib.display import html, show
-from lib.manual_review.agreement import State
 from lib.report import review_section, sections
+from lib.report.page import Navigation
 from lib.report.read_result import read_gates
 from lib.run.runs import Run
 
@@ -56,17 +56,15 @@ def index(
     result: dict,
     figures: dict[str, Path],
     folder: str,
-    pages: list[tuple[str, str]],
+    navigation: Navigation,
     left_out: list[str],
-    review: State | None,
 ) -> Markup:
     """The page's body.
 
     Args:
         figures: the result's own, by file name; the site holds them in `folder`.
-        pages: links (title, file).
+        navigation: the other pages.
         left_out: one line for each executed notebook that is not a page.
-        review: what a person read; None if there is nothing to read.
     """
     roles = result["roles"]
     planned = (roles["treatment"], roles["baseline"]) == PLANNED.compared
@@ -91,13 +89,13 @@ def index(
         missing=missing,
         missing_count=show.plural(len(missing), "line"),
         judge=sections.judge(result),
-        review=review_section.section(review) if review else "",
+        review=review_section.section(run),
         changed_since_stamp=result["changed_since_stamp"],
         attempts=sections.attempts(result.get("attempts")),
         deviations=result["deviations"],
         deviation_count=show.plural(len(result["deviations"]), "difference"),
         reproducibility=sections.reproducibility(run, result),
-        pages=pages,
+        pages=[*navigation.links[1:], *navigation.folded],
         left_out=left_out,
     )
 
