@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lib.manual_review import agreement, marks
-from lib.manual_review.marks import ReviewError
 from lib.manual_review.blind_page import NAME
+from lib.manual_review.marks import ReviewError
 from lib.run.executed import execute
 from lib.run.files import read_json
 from lib.run.runs import Run

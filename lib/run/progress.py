@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, redirect_stderr
@@ -11,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext, redirect_stderr
 import psutil
 
 SECONDS_BETWEEN_LINES = 15
+LINE = re.compile(r"(?P<label>.*): (?P<done>\d+) of (?P<total>\d+) (?P<unit>.*), (?P<took>\d+) s")
 
 
 def interactive() -> bool:
@@ -57,3 +59,12 @@ def reporter(label: str, unit: str = "items") -> Callable[[int, int], None]:
             print(f"{label}: {done} of {total} {unit}, {now - started:.0f} s", flush=True)
 
     return line
+
+
+def seconds_left(printed: str) -> float | None:
+    """What is left of a step, by a line that `reporter` printed. None for any other line."""
+    match = LINE.fullmatch(printed.strip())
+    if match is None or not int(match["done"]):
+        return None
+    done = int(match["done"])
+    return float(match["took"]) * (int(match["total"]) - done) / done
