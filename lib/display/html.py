@@ -12,7 +12,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from lib.display import glossary
+
 TEMPLATES = Path(__file__).parent / "templates"
+NOTEBOOK_TEMPLATE = Path(__file__).parent / "notebook_template"  # nbconvert's, below its name
 
 
 def render(name: str, **values: object) -> Markup:
@@ -38,3 +41,4 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_ENVIRONMENT.globals["glossary"] = glossary

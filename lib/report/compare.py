@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from lib.config.params import ROOT
 from lib.display import html, show
-from lib.report import compare_plot, compared_runs, page, sections, site
+from lib.report import compare_plot, compared_runs, figures, page, site
 from lib.report.compared_runs import Finished
 from lib.report.page import Link, Navigation
 from lib.run.files import atomic_path, fingerprint
@@ -95,13 +95,17 @@ def _panels(runs: Sequence[Finished]) -> dict[str, list[tuple[str, float, Sequen
 
 
 def _figures(runs: Sequence[Finished]) -> list[dict[str, Any]]:
-    """Each figure that a run has: its title, and run, caption and PNG where there is one."""
-    by_title: dict[str, list[dict[str, Any]]] = {title: [] for _, title, _ in sections.FIGURES}
+    """Each figure that some run has: its title, and what was drawn for which run."""
+    by_name: dict[str, list[dict[str, Any]]] = {name: [] for name in figures.TITLES}
     for one in runs:
         own = site.own_figures(dict(one.result), one.run.result.parent / "figures")
-        for figure in sections.figures(dict(one.result), own, "figures"):
-            by_title[figure["title"]].append(figure | {"run": one.run.name, "judge": one.judge})
-    return [{"title": title, "drawn": drawn} for title, drawn in by_title.items() if drawn]
+        for figure in figures.figures(one.result, own, "figures"):
+            by_name[figure.name].append({"figure": figure, "finished": one})
+    return [
+        {"title": figures.TITLES[name][0], "drawn": drawn}
+        for name, drawn in by_name.items()
+        if drawn
+    ]
 
 
 def _png(figure: plt.Figure) -> str:

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from lib.config.params import ROOT
+from lib.display import html
 from lib.report import index, page
 from lib.report.extra_pages import EXTRA_PAGES
 from lib.report.page import Link, Navigation
 from lib.run import stages
 from lib.run.files import atomic_path, read_json, sha256
 from lib.run.runs import Run
+
+GLOSSARY = Link("Glossary", "glossary.html")
 
 if TYPE_CHECKING:  # importing it takes a second
     from nbformat import NotebookNode
@@ -67,11 +70,15 @@ def _write(
             Link("Report", "index.html"),
             *(Link(other.replace("_vs_", " vs "), f"{other}.html") for other in others),
             *(added.link for added in extra),
+            GLOSSARY,
         ],
         folded=[Link(name, f"{name}.html") for name in notebooks],
     )
     for added in extra:
         added.write(run, folder, navigation)
+    body = html.render("glossary")
+    text = page.render(navigation, GLOSSARY.file, "Glossary", body, page.contents_of(body))
+    (folder / GLOSSARY.file).write_text(text, encoding="utf-8")
     for name, notebook in notebooks.items():
         body = notebook_body(notebook)
         contents = page.contents_of(body)
@@ -130,13 +137,17 @@ def own_figures(result: dict[str, Any], folder: Path) -> dict[str, Path]:
 
 
 def notebook_body(notebook: NotebookNode) -> Markup:
-    """The body of an executed notebook; the `basic` template loads nothing from anywhere.
+    """The body of an executed notebook, by the project's own nbconvert template.
 
     nbconvert escapes what a cell printed; HTML that a cell displayed came from lib.display.html.
     """
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(template_name="basic", embed_images=True)
+    exporter = HTMLExporter(
+        template_name="report",
+        extra_template_basedirs=[str(html.NOTEBOOK_TEMPLATE)],
+        embed_images=True,
+    )
     body, _ = exporter.from_notebook_node(notebook)
     return Markup(body)
 
