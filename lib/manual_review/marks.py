@@ -17,9 +17,9 @@ from lib.manual_review.sample import Sample
 from lib.run.files import write_jsonl
 from lib.run.runs import Run
 
-MARKS = {  # by name: what it means; the order is that of the keys 1 to 5
+MARKS = {  # by name, as a reader sees it; the order is that of the keys 1 to 5
     "recovery": "genuine recovery",
-    "parrot": "parrot: says the words and does not recover",
+    "parrot": "parrot",
     "refusal": "refusal",
     "incoherent": "incoherent",
     "harmful": "harmful",

@@ -7,20 +7,20 @@ comma in its name.
 from __future__ import annotations
 
 import base64
-import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import matplotlib.pyplot as plt
 from markupsafe import Markup
 
 from lib.config.params import ROOT
-from lib.display import html, show
+from lib.display import drawing, html, show
 from lib.report import compare_plot, compared_runs, figures, page, site
-from lib.report.compared_runs import Finished
+from lib.report.compared_runs import UNKNOWN_JUDGE, Finished
 from lib.report.page import Link, Navigation
 from lib.run.files import atomic_path, fingerprint
 
@@ -66,10 +66,12 @@ def body(runs: Sequence[Finished]) -> Markup:
         "compare",
         names=[one.run.name for one in runs],
         judges=None if compared_runs.same_judge(runs) else _judges(runs),
+        unknown=any(one.judge == UNKNOWN_JUDGE for one in runs),
+        elsewhere=[one.run.name for one in runs if not one.manifest],
         invalid=[one.run.name for one in runs if one.result["verdict"] == "invalid"],
         parameters=show.table(parameters) if len(parameters) else "",
         equal=show.plural(n_equal, "parameter"),
-        effects=_png(compare_plot.effects(_panels(runs))),
+        effects=_drawing(compare_plot.effects(_panels(runs))),
         numbers=show.table(compared_runs.numbers(runs)),
         arms=[show.table(compared_runs.arms(runs, key), caption) for key, caption in OF_ARMS],
         figures=_figures(runs),
@@ -108,12 +110,12 @@ def _figures(runs: Sequence[Finished]) -> list[dict[str, Any]]:
     ]
 
 
-def _png(figure: plt.Figure) -> str:
-    """A figure in base64; it is closed."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight")
-    plt.close(figure)
-    return base64.b64encode(buffer.getvalue()).decode()
+def _drawing(figure: plt.Figure) -> str:
+    """A figure's SVG in base64; the figure is closed."""
+    with TemporaryDirectory() as folder:
+        drawing.save(figure, Path(folder), "effects")
+        plt.close(figure)
+        return base64.b64encode((Path(folder) / "effects.svg").read_bytes()).decode()
 
 
 def main() -> None:

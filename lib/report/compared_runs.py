@@ -137,7 +137,9 @@ def against_first(runs: Sequence[Finished]) -> list[str]:
     cells = []
     for number, one in enumerate(runs):
         first = next((other for other in runs[:number] if other.judge == one.judge), None)
-        if one.judge == UNKNOWN_JUDGE or (first is None and number):
+        if one.judge == UNKNOWN_JUDGE:
+            cells.append(f"{UNKNOWN_JUDGE}: not compared")
+        elif first is None and number:
             cells.append(OTHER_JUDGE)
         elif first is None:
             cells.append("the first")

@@ -7,7 +7,7 @@ and twice a minute within a long one, with its times, what it printed, and its e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from lib.config.params import ROOT
 from lib.run import log
 from lib.run.files import read_json
 from lib.run.log import Line
-from lib.run.plan import EM_SET, PILOT, REPORT, Plan
+from lib.run.plan import PILOT, REPORT, Plan
 from lib.run.runs import Run
 
 FINISHED = "finished"
@@ -24,6 +24,7 @@ FAILED = "failed"
 STOPPED = "stopped"
 WAITING = "waiting"
 SHOWN_LINES = 12  # of what a stage printed last
+SIGNALS = 128  # an exit code from here on tells of a signal
 ANNOUNCED = "stage "  # begins the line with which the Snakefile announces a stage
 
 
@@ -77,7 +78,17 @@ def is_done(run: Run, name: str) -> bool:
 def _state(run: Run, plan: Plan, name: str, logged: Sequence[Line], at_work: bool) -> StageState:
     stem = plan.executed(name)
     if stem is None:
-        return _without_notebook(run, name, logged, at_work)
+        state = _by_the_log(run, name, logged, at_work)
+    else:
+        state = _by_the_notebook(run, name, stem, at_work)
+    fault = None if at_work else _fault(name, logged)
+    if fault and state.state in (WAITING, STOPPED):  # such as a kernel that died
+        return replace(state, state=FAILED, error=fault)
+    return state
+
+
+def _by_the_notebook(run: Run, name: str, stem: str, at_work: bool) -> StageState:
+    """A stage that papermill executes."""
     path = run.dir / "notebooks" / f"{stem}.ipynb"
     notebook = _read_notebook(path) if path.exists() else {}
     times = notebook.get("metadata", {}).get("papermill") or {}
@@ -95,29 +106,38 @@ def _state(run: Run, plan: Plan, name: str, logged: Sequence[Line], at_work: boo
     return StageState(name, state, started, seconds, lines=lines)
 
 
-def _without_notebook(run: Run, name: str, logged: Sequence[Line], at_work: bool) -> StageState:
-    """A stage of which only the log of this attempt knows when it ran."""
-    announced = [
-        number
-        for number, line in enumerate(logged)
-        if line.text.startswith(ANNOUNCED) and line.text.endswith(f": {name}")
-    ]
-    started = logged[announced[-1]].time if announced else None
+def _by_the_log(run: Run, name: str, logged: Sequence[Line], at_work: bool) -> StageState:
+    """A stage without a notebook: only the log of this attempt knows when it ran."""
+    announced = _announced(name, logged)
+    started = announced[0].time if announced else None
     if is_done(run, name):
         return StageState(name, FINISHED, started)
     if not announced:
         return StageState(name, WAITING)
-    after = [line.text for line in logged[announced[-1] + 1 :]]
-    if at_work:
-        return StageState(name, RUNNING, started, _since(started), lines=after[-SHOWN_LINES:])
-    error = next((text for text in reversed(after) if _tells_an_error(text)), None)
-    state = FAILED if error else STOPPED
-    return StageState(name, state, started, error=error, lines=after[-SHOWN_LINES:])
+    state = RUNNING if at_work else STOPPED
+    seconds = _since(started) if at_work else None
+    lines = [line.text for line in announced[1:]][-SHOWN_LINES:]
+    return StageState(name, state, started, seconds, lines=lines)
 
 
-def _tells_an_error(text: str) -> bool:
-    """Whether a line names what went wrong, and is not Snakemake's word that a job failed."""
-    return "Error" in text.split(" ")[0] or text.startswith(f"make {EM_SET}:")
+def _announced(name: str, logged: Sequence[Line]) -> Sequence[Line]:
+    """The log from the line on that announces a stage. Empty if it was not the last one begun."""
+    begins = [number for number, line in enumerate(logged) if line.text.startswith(ANNOUNCED)]
+    if not begins or not logged[begins[-1]].text.endswith(f": {name}"):
+        return []
+    return logged[begins[-1] :]
+
+
+def _fault(name: str, logged: Sequence[Line]) -> str | None:
+    """What ended the attempt in this stage. None if it did not end here, or by a signal."""
+    texts = [line.text for line in _announced(name, logged)[1:]]
+    if not texts or not texts[-1].startswith(log.ENDS):
+        return None
+    code = int(texts.pop().rsplit(" ", 1)[1])
+    if not 0 < code < SIGNALS:
+        return None
+    named = [text for text in texts if "Error" in text.split(":")[0].split(".")[-1].split(" ")[0]]
+    return (named or [text for text in texts if text.strip()] or [f"exit code {code}"])[0]
 
 
 def _printed(notebook: Mapping[str, Any]) -> tuple[list[str], str | None]:
