@@ -6,6 +6,7 @@ and twice a minute within a long one, with its times, what it printed, and its e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ STOPPED = "stopped"
 WAITING = "waiting"
 SHOWN_LINES = 12  # of what a stage printed last
 SIGNALS = 128  # an exit code from here on tells of a signal
+RAISED = re.compile(r"[\w.]*(Error|Exception): \S")  # a line of Python, not of Snakemake
 ANNOUNCED = "stage "  # begins the line with which the Snakefile announces a stage
 
 
@@ -136,7 +138,7 @@ def _fault(name: str, logged: Sequence[Line]) -> str | None:
     code = int(texts.pop().rsplit(" ", 1)[1])
     if not 0 < code < SIGNALS:
         return None
-    named = [text for text in texts if "Error" in text.split(":")[0].split(".")[-1].split(" ")[0]]
+    named = [text for text in texts if RAISED.match(text)]
     return (named or [text for text in texts if text.strip()] or [f"exit code {code}"])[0]
 
 
