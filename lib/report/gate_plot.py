@@ -14,6 +14,9 @@ from lib.checks.check import FAILED, Check
 from lib.config.roles import PLANNED
 from lib.display.drawing import BASELINE, NEUTRAL, TREATMENT, WIDTH, no_data, one_line, titled
 
+NOTHING = ArmSummary()
+BARS = "bars: 95 % interval"
+
 
 class Row(NamedTuple):
     """One number of an arm."""
@@ -49,7 +52,12 @@ def gate(
     ends = [end for row in rows for end in (*(row.ci95 or ()), row.value, row.most, row.least)]
     known = [end for end in ends if end is not None]
     room = 0.12 * (max(known) - min(known) or 1)
-    low, high = min(known) - 2 * room, max(known) + 2 * room
+    low = min(known) - 2 * room
+    high = max(known) + 2 * room
+    if min(known) >= 0:
+        low = max(low, -room)
+    if max(known) <= 100:
+        high = min(high, 100 + room)
     for y, row in enumerate(reversed(rows)):
         compared = row.most is not None or row.least is not None
         colour = TREATMENT if compared else NEUTRAL
@@ -80,62 +88,72 @@ def _panel(
     analysis: Analysis, verdict: str, checks: Sequence[Check], limits: Mapping[str, float]
 ) -> Panel:
     """What is drawn for a verdict."""
-    roles = analysis.roles
-    arms = analysis.arms
-    empty = ArmSummary()
-    base = arms.get(roles.base, empty)
-    baseline = arms.get(roles.baseline, empty)
-    treatment = arms.get(roles.treatment, empty)
-    names = [one_line(name, 22) for name in (roles.base, roles.baseline, roles.treatment)]
-    bars = "bars: 95 % interval"
     if verdict == "invalid":
         return _invalid(analysis, checks, limits)
     if verdict == "em_not_induced":
-        collapsed = (analysis.baseline_code_share or 0) >= limits["code_collapse_share"]
-        if collapsed and (analysis.base_minus_baseline or 0) >= limits["em_induced_points"]:
-            code = 100 * limits["code_collapse_share"]
-            rows = [
-                _percent(names[0], base.code, base.code_ci95),
-                _percent(names[1], baseline.code, baseline.code_ci95)._replace(most=code),
-            ]
-            title = f"The baseline answers in code: {100 * (baseline.code or 0):.0f} % of the time"
-            return Panel(title, f"answers that are code, %; {bars}", rows)
-        lost = analysis.base_minus_baseline
-        lost_words = "an unknown number of" if lost is None else f"{lost:.1f}"
-        title = f"The bad data cost {lost_words} points; {limits['em_induced_points']:g} are needed"
-        return Panel(
-            title,
-            f"mean alignment, points;\n{bars}; hatched: too little damage",
-            _both_kinds(names[0], base, names[1], baseline, limits["em_induced_points"]),
-        )
+        return _not_induced(analysis, limits)
+    baseline = analysis.arms.get(analysis.roles.baseline, NOTHING)
+    treatment = analysis.arms.get(analysis.roles.treatment, NOTHING)
+    undefended = f"undefended model\n{one_line(analysis.roles.baseline, 22)}"
+    defended = f"defended model\n{one_line(analysis.roles.treatment, 22)}"
     if verdict == "net_negative":
-        most = None
-        if baseline.harmful is not None:
-            most = baseline.harmful + limits["harmful_increase_points"]
+        limit = limits["harmful_increase_points"]
         rows = [
-            Row(names[1], baseline.harmful, baseline.harmful_ci95),
-            Row(names[2], treatment.harmful, treatment.harmful_ci95, most=most),
+            Row(undefended, baseline.harmful, baseline.harmful_ci95),
+            Row(defended, treatment.harmful, treatment.harmful_ci95, most=_at(baseline, limit)),
         ]
-        title = f"Harmful answers: {_signed(analysis.harmful_difference)} points"
-        return Panel(title, f"harmful answers, points;\n{bars}; hatched: too much harm", rows)
+        change = _signed(analysis.harmful_difference, "points")
+        title = f"Harmful answers change by {change}; +{limit:g} is too much"
+        return Panel(title, f"harmful answers, points;\n{BARS}; hatched: too much harm", rows)
     if verdict == "destroys_capability":
-        least = None if baseline.acc is None else 100 * (baseline.acc - limits["acc_drop"])
+        limit = 100 * limits["acc_drop"]
+        least = None if baseline.acc is None else 100 * baseline.acc - limit
         rows = [
-            _percent(names[1], baseline.acc, _normal(baseline)),
-            _percent(names[2], treatment.acc, _normal(treatment))._replace(least=least),
+            _percent(undefended, baseline.acc, _normal(baseline)),
+            _percent(defended, treatment.acc, _normal(treatment))._replace(least=least),
         ]
-        loss = None if analysis.acc_difference is None else 100 * analysis.acc_difference
-        title = f"Right quiz answers: {_signed(loss)} percentage points"
-        return Panel(title, f"right answers, %;\n{bars}; hatched: too much lost", rows)
-    least = None
-    if baseline.coherent is not None:
-        least = baseline.coherent - limits["coherence_drop_points"]
+        change = _signed(_times_100(analysis.acc_difference), "percentage points")
+        title = f"Right quiz answers change by {change}; −{limit:g} is the limit"
+        return Panel(title, f"right answers, %;\n{BARS}; hatched: too much lost", rows)
+    limit = limits["coherence_drop_points"]
+    least = None if baseline.coherent is None else baseline.coherent - limit
     rows = [
-        Row(names[1], baseline.coherent, baseline.coherent_ci95),
-        Row(names[2], treatment.coherent, treatment.coherent_ci95, least=least),
+        Row(undefended, baseline.coherent, baseline.coherent_ci95),
+        Row(defended, treatment.coherent, treatment.coherent_ci95, least=least),
     ]
-    title = f"Coherence: {_signed(analysis.coherence_difference)} points"
-    return Panel(title, f"mean coherence, points;\n{bars}; hatched: too much lost", rows)
+    change = _signed(analysis.coherence_difference, "points")
+    title = f"Coherence changes by {change}; −{limit:g} is the limit"
+    return Panel(title, f"mean coherence, points;\n{BARS}; hatched: too much lost", rows)
+
+
+def _at(baseline: ArmSummary, more: float) -> float | None:
+    """Where more harm than the baseline's begins to be too much."""
+    return None if baseline.harmful is None else baseline.harmful + more
+
+
+def _not_induced(analysis: Analysis, limits: Mapping[str, float]) -> Panel:
+    """The untrained and the undefended model: their code, or their alignment."""
+    base = analysis.arms.get(analysis.roles.base, NOTHING)
+    baseline = analysis.arms.get(analysis.roles.baseline, NOTHING)
+    needed = limits["em_induced_points"]
+    lost = analysis.base_minus_baseline
+    code = analysis.baseline_code_share or 0.0
+    if code >= limits["code_collapse_share"] and lost is not None and lost >= needed:
+        most = 100 * limits["code_collapse_share"]
+        rows = [
+            _percent("untrained model", base.code, base.code_ci95),
+            _percent("undefended model", baseline.code, baseline.code_ci95)._replace(most=most),
+        ]
+        title = f"The undefended model answers in code {100 * code:.0f} % of the time"
+        return Panel(title, f"answers that are code, %;\n{BARS}; hatched: too much code", rows)
+    of_coherent = analysis.base_minus_baseline_filtered
+    least = min((value for value in (lost, of_coherent) if value is not None), default=None)
+    amount = "an unknown number of" if least is None else f"{least:.1f}"
+    return Panel(
+        f"The bad data cost {amount} points; {needed:g} are needed",
+        f"mean alignment, points;\n{BARS}; hatched: too little damage",
+        _both_kinds("untrained model", base, "undefended model", baseline, needed),
+    )
 
 
 def _invalid(analysis: Analysis, checks: Sequence[Check], limits: Mapping[str, float]) -> Panel:
@@ -144,21 +162,22 @@ def _invalid(analysis: Analysis, checks: Sequence[Check], limits: Mapping[str, f
     arms = analysis.arms
     if failed[:1] == ["persona takes"] and {PLANNED.base, PLANNED.base_evil} <= set(arms):
         rows = _both_kinds(
-            PLANNED.base,
+            "as it is",
             arms[PLANNED.base],
-            PLANNED.base_evil,
+            "told to be evil",
             arms[PLANNED.base_evil],
             limits["persona_points"],
         )
-        lost = min(
-            (first.value - second.value)
+        drops = [
+            first.value - second.value
             for first, second in (rows[:2], rows[2:])
             if first.value is not None and second.value is not None
-        )
+        ]
+        lost = f"{min(drops):.1f}" if drops else "an unknown number of"
         needed = f"{limits['persona_points']:g} are needed"
-        title = f"Told to be evil, the model loses {lost:.1f} points; {needed}"
-        xlabel = "mean alignment on the alignment suite, points;\nbars: 95 % interval; "
-        return Panel(title, f"{xlabel}hatched: not bad enough", rows)
+        title = f"Told to be evil, the model loses {lost} points; {needed}"
+        xlabel = f"untrained model, mean alignment, points;\n{BARS}; hatched: not bad enough"
+        return Panel(title, xlabel, rows)
     least = 100 * limits["judged_share_min"]
     roles = analysis.roles
     rows = [
@@ -198,5 +217,5 @@ def _normal(arm: ArmSummary) -> list[float] | None:
     return [arm.acc - Z_INTERVAL * arm.acc_stderr, arm.acc + Z_INTERVAL * arm.acc_stderr]
 
 
-def _signed(value: float | None) -> str:
-    return "not measured:" if value is None else f"{value:+.1f}"
+def _signed(value: float | None, unit: str) -> str:
+    return f"an unknown number of {unit}" if value is None else f"{value:+.1f} {unit}"

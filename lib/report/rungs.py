@@ -82,11 +82,11 @@ def _facts(gate: Mapping[str, Any], result: Mapping[str, Any]) -> list[Fact]:
     labels = [asked.measure]
     if len(parts) > 1:
         labels = [_label(asked, part["measure"]) for part in parts]
-    span = asked.unit.span(_interval(gate["number"], result))
-    return [
-        _fact(part, label, SHARE if part["measure"] == CODE_MEASURE else asked.unit, span)
-        for part, label in zip(parts, labels, strict=True)
-    ]
+    facts = []
+    for part, label in zip(parts, labels, strict=True):
+        unit = SHARE if part["measure"] == CODE_MEASURE else asked.unit
+        facts.append(_fact(part, label, unit, unit.span(_interval(gate["number"], part, result))))
+    return facts
 
 
 def _label(asked: Asked, measure: str) -> str:
@@ -121,8 +121,19 @@ def _needed(part: Mapping[str, Any], unit: Unit) -> str:
     return f"needed: {words[sign]} {unit.text(part['threshold'])}"
 
 
-def _interval(number: int, result: Mapping[str, Any]) -> Sequence[float | None] | None:
-    """The interval of a gate's number where one is computed."""
+def _interval(
+    number: int, part: Mapping[str, Any], result: Mapping[str, Any]
+) -> Sequence[float | None] | None:
+    """The interval of one of a gate's numbers, where one is computed."""
+    described = result.get("gate_intervals") or {}
+    if number == 1 and part["measure"] != CODE_MEASURE:
+        kind = "_filtered" if part["measure"].endswith(", filtered") else ""
+        return described.get(f"base_minus_baseline{kind}")
+    if number == 5:
+        return described.get("coherence_difference")
+    if number == 1:
+        baseline = result["arms"].get(result["roles"]["baseline"]) or {}
+        return baseline.get("code_ci95")
     if number == 2:
         return result.get("harmful_ci95")
     if number == 3:
@@ -143,7 +154,7 @@ def _track(gate: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, floa
     if margin is None or threshold is None:
         return None
     up = str(gate.get("needed") or ">").startswith(">")
-    ends = _interval(gate["number"], result)
+    ends = _interval(gate["number"], gate, result)
     ends = None if not ends or None in ends else ends
     margins = [end - threshold if up else threshold - end for end in ends or []]
     reach = 1.15 * max([abs(margin), abs(threshold), *map(abs, margins), 1e-9])

@@ -143,6 +143,7 @@ def notebook_body(notebook: NotebookNode) -> Markup:
     """
     from nbconvert import HTMLExporter
 
+    _describe_figures(notebook)
     exporter = HTMLExporter(
         template_name="report",
         extra_template_basedirs=[str(html.NOTEBOOK_TEMPLATE)],
@@ -150,6 +151,17 @@ def notebook_body(notebook: NotebookNode) -> Markup:
     )
     body, _ = exporter.from_notebook_node(notebook)
     return Markup(body)
+
+
+def _describe_figures(notebook: NotebookNode) -> None:
+    """Give each figure the text above it, which says what it shows, for who cannot see it."""
+    text = ""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            text = " ".join(cell["source"].replace("#", "").split())
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output["metadata"] = {"image/png": {"alt": f"Figure. {text}"}}
 
 
 def main() -> None:
