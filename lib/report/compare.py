@@ -87,12 +87,14 @@ def _judges(runs: Sequence[Finished]) -> list[tuple[str, str]]:
 
 
 def _panels(runs: Sequence[Finished]) -> dict[str, list[tuple[str, float, Sequence[float] | None]]]:
-    """Name, Δ and interval of the runs with a Δ, by judge."""
+    """Name, Δ and interval of the runs with a Δ, by judge. Each unknown judge is one of its own."""
     panels: dict[str, list] = {}
     for one in runs:
         if one.result["delta"] is not None:
             row = (one.run.name, one.result["delta"], one.result["ci95"])
-            panels.setdefault(one.judge, []).append(row)
+            unknown = one.judge == UNKNOWN_JUDGE
+            panel = f"{one.judge} of {one.run.name}" if unknown else one.judge
+            panels.setdefault(panel, []).append(row)
     return panels
 
 
