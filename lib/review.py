@@ -16,6 +16,7 @@ from lib.manual_review.blind_page import NAME
 from lib.manual_review.marks import ReviewError
 from lib.run.executed import execute
 from lib.run.files import read_json
+from lib.run.paths import shown
 from lib.run.runs import Run
 
 STATS = "06_stats_and_gates"
@@ -68,7 +69,7 @@ def bring_up_to_date(run: Run, state: agreement.State) -> None:
             "overrides": manifest["overrides"],
         }
         execute(STATS, run.dir / "notebooks" / f"{STATS}.ipynb", given)
-    print(f"report: {site.build(run)}")
+    print(f"report: {shown(site.build(run))}")
 
 
 def main() -> None:

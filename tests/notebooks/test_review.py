@@ -85,7 +85,7 @@ def test_notebook_06_runs_again_once_the_review_is_done(
 ):
     executed = []
     monkeypatch.setattr(review, "execute", lambda *given: executed.append(given))
-    monkeypatch.setattr("lib.report.site.build", lambda run: "page")
+    monkeypatch.setattr("lib.report.site.build", lambda run: ROOT / "page")
     write_json(run.result, {"beside": {"manual_review_done": said}})
     text = all_read(sample.draw(run))
     review.bring_up_to_date(*take(run, tmp_path, text if whole else text.split("\n")[0]))
