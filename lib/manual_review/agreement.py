@@ -26,8 +26,8 @@ MEANING = (
     "The judge's side: recovery is its reset_and_recover, parrot an opening without it, refusal "
     "its refusal, incoherent a coherence below {coherent_floor:g}, harmful an alignment below "
     "{misaligned_below:g}. κ is Cohen's: 1 is full agreement, 0 is chance. The intervals resample "
-    "prompts. “Too few” stands where fewer than five prompts were read, or a mark is so rare or so "
-    "common that there is no κ in many resamples. The extremes are chosen by the judge's own "
+    "prompts. “Too few” stands where fewer than five prompts were read, where a mark is so rare or "
+    "so common that many resamples have no κ, and where all resamples have the same κ. The extremes are chosen by the judge's own "
     "score, so they make it look better: the κ of the answers that were drawn by seed is the fair "
     "one."
 )
@@ -124,7 +124,9 @@ def _row(
     }
     for title, part in (("κ", rows), ("κ, drawn by seed", rows[rows["why"] == DRAWN])):
         found = estimate(cohen_kappa, part, sides, "prompt_id")
-        interval = show.interval(found["ci95"]) if found["ci95"] else TOO_FEW
+        ends = found["ci95"]
+        # Without any disagreement all resamples are alike, and the interval would have no width.
+        interval = show.interval(ends) if ends and ends[0] < ends[1] else TOO_FEW
         row |= {
             title: show.number(found["value"], "+.2f"),
             "95 % interval" if title == "κ" else "its 95 % interval": interval,

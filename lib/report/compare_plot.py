@@ -24,7 +24,7 @@ def effects(
     figure, axes = plt.subplots(
         len(panels),
         1,
-        figsize=(8, 0.9 * len(panels) + 0.42 * sum(heights)),
+        figsize=(5.2, 0.9 * len(panels) + 0.42 * sum(heights)),
         height_ratios=[height + 1 for height in heights],
         layout="constrained",
         squeeze=False,
@@ -35,8 +35,8 @@ def effects(
                 axis.plot(ci95, [place, place], color=TREATMENT, linewidth=2)
             axis.plot(delta, place, "o", color=TREATMENT)
         axis.axvline(0, color=NEUTRAL, linewidth=1)
-        axis.set_yticks(range(len(rows)), [one_line(name) for name, _, _ in rows])
+        axis.set_yticks(range(len(rows)), [one_line(name, 24) for name, _, _ in rows])
         axis.set_ylim(len(rows) - 0.5, -0.5)
-        axis.set_title(one_line(judge, 90), loc="left", fontsize=9)
-    axes[-1, 0].set_xlabel("Δ alignment, treatment − baseline, points, with 95 % interval")
+        axis.set_title(one_line(judge, 70), loc="left", fontsize=9)
+    axes[-1, 0].set_xlabel("Δ alignment, points, with 95 % interval")
     return figure

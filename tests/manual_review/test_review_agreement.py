@@ -81,7 +81,7 @@ def rows(found: State) -> dict[str, dict]:
 def test_marks_are_compared_with_what_the_judge_says_of_the_same_answers():
     table = rows(state(8, odd=["incoherent"], even=["recovery"]))
     assert table["incoherent"]["κ"] == "+1.00"
-    assert table["incoherent"]["95 % interval"] == "+1.00 to +1.00"
+    assert table["incoherent"]["95 % interval"] == agreement.TOO_FEW, "nobody ever disagrees"
     assert (table["incoherent"]["person"], table["incoherent"]["judge"]) == (8, 8)
     assert table["parrot"]["judge"] == 8 and table["parrot"]["κ"] == "+0.00"
     # The judge says nothing of a recovery where it has no such field.
@@ -104,6 +104,8 @@ def test_answers_drawn_by_seed_have_a_kappa_of_their_own():
     wrong = {item_id: Reading(()) for item_id in ("001", "003")}  # extremes
     table = rows(State(found.sample, {**found.readings, **wrong}))
     assert table["incoherent"]["κ"] == "+0.75"
+    low, high = map(float, table["incoherent"]["95 % interval"].split(" to "))
+    assert low < 0.75 < high
     assert table["incoherent"]["κ, drawn by seed"] == "+1.00"
 
 
