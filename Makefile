@@ -88,7 +88,7 @@ review: override export FILE := $(value FILE)
 review: override export CALLED_FROM := $(or $(value PWD),$(CURDIR))
 compare: override export RUNS := $(value RUNS)
 review: $(READY)
-	@exec "$(VENV)/bin/python" -m lib.review
+	@"$(VENV)/bin/python" -m lib.review 2> >(grep -v --line-buffered IPKernelApp >&2)
 compare: $(READY)
 	@exec "$(VENV)/bin/python" -m lib.report.compare
 status: $(READY)

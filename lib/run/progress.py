@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext, redirect_stderr
 import psutil
 
 SECONDS_BETWEEN_LINES = 15
-LINE = re.compile(r"(?P<label>.*): (?P<done>\d+) of (?P<total>\d+) (?P<unit>.*), (?P<took>\d+) s")
+LINE = re.compile(r".*: (\d+) of (\d+) .*, (\d+) s")  # done, total, seconds, as `reporter` prints
 
 
 def interactive() -> bool:
@@ -64,7 +64,5 @@ def reporter(label: str, unit: str = "items") -> Callable[[int, int], None]:
 def seconds_left(printed: str) -> float | None:
     """What is left of a step, by a line that `reporter` printed. None for any other line."""
     match = LINE.fullmatch(printed.strip())
-    if match is None or not int(match["done"]):
-        return None
-    done = int(match["done"])
-    return float(match["took"]) * (int(match["total"]) - done) / done
+    done, total, took = map(int, match.groups()) if match else (0, 0, 0)
+    return took * (total - done) / done if done else None
