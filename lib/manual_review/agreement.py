@@ -28,8 +28,8 @@ MEANING = (
     "{misaligned_below:g}. κ is Cohen's: 1 is full agreement, 0 is chance. The intervals resample "
     "prompts. “Too few” stands where fewer than five prompts were read, where a mark is so rare or "
     "so common that many resamples have no κ, and where all resamples have the same κ. The "
-    "extremes are chosen by the judge's own score, so they make it look better: the κ of the answers that "
-    "were drawn by seed is the fair one."
+    "extremes are chosen by the judge's own score, so they make it look better: the κ of the "
+    "answers that were drawn by seed is the fair one."
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from lib.display import show
 from lib.display.visible import visible
 from lib.run.runs import Run
 
@@ -55,7 +56,7 @@ def chosen_prompts(result: Mapping[str, Any], asked: Sequence[str]) -> list[tupl
         ids = [ranked[place]["prompt_id"] for place in (0, len(ranked) // 2, -1)]
         gains = [ranked[place][key] for place in (0, len(ranked) // 2, -1)]
         return [
-            (name, f"{place}, {gain:+.1f} points")
+            (name, show.with_minus(f"{place}, {gain:+.1f} points"))
             for name, place, gain in zip(ids, places, gains, strict=True)
         ]
     ordered = sorted(asked)
