@@ -99,6 +99,15 @@ def test_too_few_is_said():
     assert few["incoherent"]["its 95 % interval"] == agreement.TOO_FEW
 
 
+def test_a_mark_that_the_judge_never_gives_is_too_few():
+    found = state(18, odd=[], even=[])
+    some = {item_id: Reading(("refusal",)) for item_id in ("001", "004", "009", "018", "030")}
+    table = rows(State(found.sample, {**found.readings, **some}))
+    assert (table["refusal"]["person"], table["refusal"]["judge"]) == (5, 0)
+    assert table["refusal"]["κ"] == "+0.00"
+    assert table["refusal"]["95 % interval"] == agreement.TOO_FEW
+
+
 def test_answers_drawn_by_seed_have_a_kappa_of_their_own():
     found = state(8, odd=["incoherent"], even=[])
     wrong = {item_id: Reading(()) for item_id in ("001", "003")}  # extremes

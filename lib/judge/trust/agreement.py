@@ -83,7 +83,8 @@ def cohen_kappa(first: np.ndarray, second: np.ndarray) -> float:
     by_chance = yes_1 * yes_2 + (1 - yes_1) * (1 - yes_2)
     if by_chance == 1:
         return float("nan")
-    return float(((first == second).mean() - by_chance) / (1 - by_chance))
+    kappa = ((first == second).mean() - by_chance) / (1 - by_chance)
+    return round(float(kappa), 9) + 0.0  # without the last bits, and without a negative zero
 
 
 def krippendorff_alpha(*raters: np.ndarray) -> float:
