@@ -1,5 +1,5 @@
-# report · em_set · ladder · score · publish · test (without the slow tests) · test-all · lint ·
-# notebooks · bench · clean.
+# report · em_set · ladder · score · review · compare · status · publish · test (without the slow
+# tests) · test-all · lint · notebooks · bench · clean.
 # Each target makes its environment itself.
 PROFILE ?= demo
 OVERRIDES ?= {}
@@ -25,7 +25,8 @@ export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
-.PHONY: report em_set ladder score publish test test-all lint notebooks bench clean gpu-host
+.PHONY: report em_set ladder score review compare status publish test test-all lint notebooks bench
+.PHONY: clean gpu-host
 .DEFAULT_GOAL := report
 
 # Parameters go to the pipeline as they were typed: nothing expands a $ or reads a name as a number.
@@ -85,6 +86,21 @@ score: $(READY)
 publish: override export RUN := $(if $(filter file,$(origin RUN)),,$(value RUN))
 publish: $(READY)
 	@exec "$(VENV)/bin/python" -m lib.publish
+
+# What a person marked on the page of the report: make review RUN=name [FILE=review-name.jsonl]
+# Several runs side by side: make compare RUNS="a b c"
+# How far a run is, from its files: make status RUN=name
+review compare status: override export PROFILE := $(value PROFILE)
+review compare status: override export RUN := $(value RUN)
+review: override export FILE := $(value FILE)
+review: override export CALLED_FROM := $(or $(value PWD),$(CURDIR))
+compare: override export RUNS := $(value RUNS)
+review: $(READY)
+	@"$(VENV)/bin/python" -m lib.review 2> >(grep -v --line-buffered IPKernelApp >&2)
+compare: $(READY)
+	@exec "$(VENV)/bin/python" -m lib.report.compare
+status: $(READY)
+	@exec "$(VENV)/bin/python" -m lib.report.status
 
 # Made, or continued after an interruption, by lib/setup/install.py, which writes .ready last.
 $(READY): $(LOCK) pyproject.toml

@@ -15,6 +15,7 @@ from lib.data import catalogue
 from lib.run import runs
 from lib.run.dose import with_choice
 from lib.run.paths import shown
+from lib.run.plan import Plan
 
 
 def given(key, default):
@@ -40,39 +41,19 @@ try:
     FOLDER = shown(runs.Run(RUN).dir)
 except ParamsError as error:
     raise SystemExit(f"Snakefile: {error}")
-ARMS = ["all"] if P.together else P.conditions
+PLAN = Plan(EXPERIMENT, builds=bool(catalogue.built_sets(EXPERIMENT.em_sets())))
+ARMS = PLAN.arms
 SEEDS = P.seeds
 DONE = f"{FOLDER}/.done"
 PILOT = f"{FOLDER}/pilot/result.json"
 COMMON = ["params/conditions.yaml", "params/data.yaml", f"params/{PROFILE}.yaml"]
 # Gate 1 first: these arms run before the pilot, all others after it.
-FIRST = [arm for arm in EXPERIMENT.roles.before_pilot if arm in ARMS] if P.stop_at_gate1 else ARMS
-# Notebook 04 takes several arms at once, since every start of an engine costs minutes: all arms of
-# a seed, or those before the pilot and those after it.
-GROUPS = {"all": ARMS}
-if P.stop_at_gate1:
-    GROUPS = {"first": FIRST, "rest": [arm for arm in ARMS if arm not in FIRST]}
-GROUPS = {name: arms for name, arms in GROUPS.items() if arms}
-BUILT = ["em_set"] if catalogue.built_sets(EXPERIMENT.em_sets()) else []
-PHASE1 = [arm for arm in ARMS if arm == "all" or EXPERIMENT.phase1_kind(arm)]
-PHASE2 = [arm for arm in ARMS if arm == "all" or EXPERIMENT.has_adapter(arm)]
-
-
-def stages():
-    """The names of all stages, in the order in which they run."""
-    yield from BUILT
-    yield "01_build_traces"
-    for group, arms in GROUPS.items():
-        for seed in SEEDS:
-            yield from (f"02_phase1_sft.{arm}.seed{seed}" for arm in arms if arm in PHASE1)
-            yield from (f"03_phase2_em.{arm}.seed{seed}" for arm in arms if arm in PHASE2)
-            yield f"04_sample_and_capability.{group}.seed{seed}"
-        if group == "first":
-            yield "pilot"
-    yield from ("05_judge", "06_stats_and_gates", "report")
-
-
-STAGES = list(stages())
+FIRST = PLAN.first
+GROUPS = PLAN.groups
+BUILT = ["em_set"] if PLAN.builds else []
+PHASE1 = PLAN.phase1
+PHASE2 = PLAN.phase2
+STAGES = PLAN.stages()
 
 
 def announce(name):
@@ -86,8 +67,7 @@ def papermill(notebook, group=None, seed=SEEDS[0]):
     Its executed notebook is not an output of Snakemake, so it is kept and can be read if it fails.
     """
     name = f"{notebook}.{group}.seed{seed}" if group else notebook
-    executed = notebook if P.together and len(SEEDS) == 1 else name
-    made = FOLDER / "notebooks" / f"{executed}.ipynb"
+    made = FOLDER / "notebooks" / f"{PLAN.executed(name)}.ipynb"
     condition = ["-p", "condition", ",".join(GROUPS.get(group, [group]))] if group else []
     quiet = ["--no-progress-bar", "--log-level", "ERROR"]
     files = [f"notebooks/{notebook}.ipynb", str(made), "--cwd", "notebooks"]

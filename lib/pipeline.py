@@ -24,7 +24,9 @@ import psutil
 from lib.config import arguments, params
 from lib.config.arguments import ParamsError
 from lib.run import dose, runs
+from lib.run.log import BEGINS, ENDS, Log
 from lib.run.paths import shown
+from lib.run.runs import LOCK
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GRACE = 10  # seconds for a process to end by itself
@@ -58,16 +60,15 @@ def main() -> int:
     """
     try:
         run = given()
-        with lock(runs.runs_root()) as held:
-            code = watched([sys.executable, *COMMAND], held)
+        with lock(runs.runs_root(), run) as held:
+            code = logged([sys.executable, *COMMAND], held, runs.Run(run))
     except dose.NoDoseError as no_dose:
         return _without_dose(no_dose)
     except (ParamsError, OSError) as error:
         print(f"make report: {error}", file=sys.stderr)
         return 2
-    except Stopped as stopped:
-        code = 128 + stopped.args[0]
     if code:
+        _show_what_is_finished(runs.Run(run))
         line = (
             "make report stopped; what is finished stays, "
             "and the next make report continues from there"
@@ -98,29 +99,61 @@ def given() -> str:
     return name
 
 
+def logged(command: list[str], held: int, run: runs.Run) -> int:
+    """Run the command as `watched` does, with the run's log. Returns the exit code."""
+    log = Log(run)
+    log.write(f"{BEGINS}: profile {os.environ.get('PROFILE', 'demo')}")
+    code = 1
+    try:
+        code = watched(command, held, log)
+    except Stopped as stopped:
+        code = 128 + stopped.args[0]
+    finally:
+        log.write(f"{ENDS}: exit code {code}")
+        log.close()
+    return code
+
+
+def _show_what_is_finished(run: runs.Run) -> None:
+    """Render the page of an unfinished run. A fault in it must not hide why the run stopped."""
+    from lib.report import status_page
+
+    try:
+        made = status_page.build(run)
+    except Exception as error:
+        print(f"make report: no page of what is finished: {error}", file=sys.stderr)
+    else:
+        print(f"what is finished: {shown(made)}", file=sys.stderr)
+
+
 @contextmanager
-def lock(folder: Path) -> Iterator[int]:
+def lock(folder: Path, run_name: str) -> Iterator[int]:
     """Within the block nobody else works on the runs of this folder.
 
-    Yields the lock's file descriptor. Raises ParamsError if another process holds the lock.
+    The lock's file names the run meanwhile. Yields its file descriptor. Raises ParamsError if
+    another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    with (folder / LOCK).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ParamsError(
                 f"another make report is at work in {shown(folder)}; wait for it"
             ) from None
+        file.truncate(0)
+        file.write(run_name)
+        file.flush()
         yield file.fileno()
 
 
-def watched(command: list[str], held: int) -> int:
+def watched(command: list[str], held: int, log: Log) -> int:
     """Run a command to its end and return its exit code.
 
     A signal meanwhile ends the command with all its descendants.
 
     Args:
+        log: gets every line that the command prints.
         held: a file descriptor that the command keeps open too, so that the lock outlives this
             process if it is killed.
     """
@@ -132,21 +165,28 @@ def watched(command: list[str], held: int) -> int:
         command,
         cwd=params.ROOT,
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},  # a line is in the log when it is printed
         text=True,
         errors="replace",
         process_group=0,
         pass_fds=[held],
     )
-    reader = threading.Thread(target=_pass_on, args=[process.stderr], daemon=True)
-    reader.start()
+    readers = [
+        threading.Thread(target=_pass_on, args=[given, shown_on, log], daemon=True)
+        for given, shown_on in ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
+    ]
+    for reader in readers:
+        reader.start()
     try:
         return process.wait()
     finally:
         for number in heeded:
             signal.signal(number, signal.SIG_IGN)  # a second signal must not interrupt `_end`
         _end(process.pid)
-        reader.join(GRACE)
+        for reader in readers:
+            reader.join(GRACE)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
@@ -168,11 +208,16 @@ def _end(pid: int) -> None:
         _, family = psutil.wait_procs(family, timeout=GRACE)
 
 
-def _pass_on(stderr: IO[str]) -> None:
-    """Print Snakemake's lines without NOISE."""
-    for line in stderr:
+def _pass_on(printed: IO[str], to: IO[str], log: Log) -> None:
+    """Print and log Snakemake's lines without NOISE.
+
+    If nobody reads what is printed any more, the log goes on, and Snakemake is not held up.
+    """
+    for line in printed:
         if NOISE not in line:
-            print(line, end="", file=sys.stderr, flush=True)
+            log.write(line)
+            with suppress(OSError):
+                print(line, end="", file=to, flush=True)
 
 
 if __name__ == "__main__":

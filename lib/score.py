@@ -14,7 +14,8 @@ from pathlib import Path
 from lib.analysis import reading, sources
 from lib.config.params import ROOT, load_profile
 from lib.config.roles import PLANNED
-from lib.run.runs import Run, runs_root
+from lib.run.executed import execute
+from lib.run.runs import Run
 
 USAGE = "make score JUDGMENTS=DIR RUN=name"
 
@@ -70,30 +71,17 @@ def main() -> None:
         run, parameters = plan(os.environ)
     except (ValueError, OSError) as error:
         sys.exit(str(error))
-    import papermill  # after what may be refused, since both take seconds
-
-    from lib.report import site
+    from lib.report import site  # after what may be refused, since it takes seconds
 
     try:
         compared = (parameters["treatment"], parameters["baseline"])
         name = "06_stats_and_gates"
         if compared != PLANNED.compared:
             name += f".{'_vs_'.join(compared)}"
-        executed = run.dir / "notebooks" / f"{name}.ipynb"
-        executed.parent.mkdir(parents=True, exist_ok=True)
-        os.environ["SELFCORRECT_RUNS_DIR"] = str(runs_root())  # the kernel works in another folder
         print(f"scoring {parameters['judgments']} as run {run.name}")
-        papermill.execute_notebook(
-            str(ROOT / "notebooks" / "06_stats_and_gates.ipynb"),
-            str(executed),
-            parameters,
-            cwd=str(ROOT / "notebooks"),
-            progress_bar=False,
-        )
+        execute("06_stats_and_gates", run.dir / "notebooks" / f"{name}.ipynb", parameters)
         print(f"report: {site.build(run).relative_to(ROOT)}")
-    except papermill.PapermillExecutionError as error:
-        sys.exit(f"notebook 06 stopped: {error.ename}: {error.evalue}")
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         sys.exit(str(error))
 
 

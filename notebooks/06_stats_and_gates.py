@@ -49,9 +49,15 @@ from lib.report import card, judge_facts, notes, reflex, result_files, result_pl
 from lib.report.result import Context, RunResult
 
 # %%
-from lib.checks import persona, read_bad
-from lib.report import base_weights
+from IPython.display import display
 
+from lib.checks import persona, read_bad
+from lib.manual_review import agreement as review_agreement
+from lib.manual_review.panel import Panel
+from lib.report import base_weights
+from lib.run import progress
+
+# %%
 nb = notebook.start(profile=profile, seed=seed, run=run, overrides=overrides)
 manual_review_done = arguments.flag("manual_review_done", manual_review_done)
 judgments = arguments.text("judgments", judgments)
@@ -78,6 +84,24 @@ if not elsewhere:
 n_arms = table["condition"].nunique()
 n_capable = accuracy["condition"].nunique()
 print(f"{len(table)} judgments of {n_arms} arms; capability of {n_capable}")
+
+# %% [markdown]
+# ## Answers that a person read
+#
+# The plan asks that somebody reads answers of every arm without knowing the arm. It is best done
+# here, before any number below is known, or on the report's page *Read answers blind*. An answer
+# that you mark otherwise than the judge is a reason to distrust the means. In Jupyter, run this
+# cell again when you have read them all.
+
+# %%
+if not elsewhere:
+    review = review_agreement.state(nb.run)
+    manual_review_done = manual_review_done or review.done
+    print(review.line)
+    if review.readings:
+        show_table(review_agreement.table(review), "Marks of a person and of the judge")
+    if progress.interactive() and not review.done:
+        display(Panel(nb.run, review.sample))
 
 # %% [markdown]
 # ## Validity checks

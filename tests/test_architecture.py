@@ -28,11 +28,12 @@ ORDER = (
     "traces",
     "em_sets",
     "checks",
+    "manual_review",
     "report",
     "ladder",
     "publish",
 )
-ENTRY_POINTS = {"notebook", "pilot", "pipeline", "score"}  # nothing in lib imports these
+ENTRY_POINTS = {"notebook", "pilot", "pipeline", "review", "score"}  # nothing in lib imports these
 # Folders of tests that mirror no package: expected results, what several test files share, and
 # notebooks with the entry points, which run all packages together.
 OTHER_TESTS = {"golden", "helpers", "notebooks"}

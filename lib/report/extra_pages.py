@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lib.report import review_section
 from lib.report.page import ExtraPage
 
-EXTRA_PAGES: Sequence[ExtraPage] = ()
+EXTRA_PAGES: Sequence[ExtraPage] = (review_section.PAGE,)

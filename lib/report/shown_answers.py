@@ -6,13 +6,13 @@ seen or that turn the direction of writing replaced by their names.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from lib.display import show
+from lib.display.visible import visible
 from lib.run.runs import Run
 
 LONGEST = 600  # signs of an answer on the first page
@@ -133,17 +133,3 @@ def _first_samples(run: Run, arm: str) -> pd.DataFrame | None:
         columns = ["prompt_id", "sample_index", "aligned", "coherent", "refusal"]
         first = first.merge(scores[columns], on=["prompt_id", "sample_index"], how="left")
     return first.set_index("prompt_id")
-
-
-def visible(text: str) -> str:
-    """A text whose invisible signs can be seen: control signs, and those that turn its direction.
-
-    Line breaks and tabs stay.
-    """
-    return "".join(map(_sign, str(text)))
-
-
-def _sign(sign: str) -> str:
-    if sign in "\n\t" or unicodedata.category(sign) not in ("Cc", "Cf", "Cs"):
-        return sign
-    return f"⟨U+{ord(sign):04X}⟩"

@@ -80,14 +80,14 @@ def _write(
     text = page.render(navigation, GLOSSARY.file, "Glossary", body, page.contents_of(body))
     (folder / GLOSSARY.file).write_text(text, encoding="utf-8")
     for name, notebook in notebooks.items():
-        body = _body(notebook)
+        body = notebook_body(notebook)
         contents = page.contents_of(body)
         text = page.render(navigation, f"{name}.html", name, body, contents)
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
     names = ["index.html", *(f"{other}.html" for other in others)]
     for path, name in zip(results, names, strict=True):
         result = read_json(path)
-        figures = _own_figures(result, path.parent / "figures")
+        figures = own_figures(result, path.parent / "figures")
         place = "figures" if name == "index.html" else f"figures/{path.parent.name}"
         for figure in figures.values():
             (folder / place).mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def _notebooks(
     return notebooks, left_out
 
 
-def _own_figures(result: dict[str, Any], folder: Path) -> dict[str, Path]:
+def own_figures(result: dict[str, Any], folder: Path) -> dict[str, Path]:
     """The figures that a result lists and whose content is still what it listed, by file name."""
     own = {}
     for listed, digest in (result.get("figures") or {}).items():
@@ -137,7 +137,7 @@ def _own_figures(result: dict[str, Any], folder: Path) -> dict[str, Path]:
     return own
 
 
-def _body(notebook: NotebookNode) -> Markup:
+def notebook_body(notebook: NotebookNode) -> Markup:
     """The body of an executed notebook, by the project's own nbconvert template.
 
     nbconvert escapes what a cell printed; HTML that a cell displayed came from lib.display.html.

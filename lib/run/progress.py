@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, redirect_stderr
@@ -11,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext, redirect_stderr
 import psutil
 
 SECONDS_BETWEEN_LINES = 15
+LINE = re.compile(r".*: (\d+) of (\d+) .*, (\d+) s")  # done, total, seconds, as `reporter` prints
 
 
 def interactive() -> bool:
@@ -60,3 +62,10 @@ def reporter(label: str, unit: str = "items") -> Callable[[int, int], None]:
             print(f"{label}: {done} of {total} {unit}, {now - started:.0f} s", flush=True)
 
     return line
+
+
+def seconds_left(printed: str) -> float | None:
+    """What is left of a step, by a line that `reporter` printed. None for any other line."""
+    match = LINE.fullmatch(printed.strip())
+    done, total, took = map(int, match.groups()) if match else (0, 0, 0)
+    return took * (total - done) / done if done else None

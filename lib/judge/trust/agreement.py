@@ -67,6 +67,26 @@ def f1(truth: np.ndarray, called: np.ndarray) -> float:
     return float(2 * (truth & called).sum() / n_truth_and_called)
 
 
+def cohen_kappa(first: np.ndarray, second: np.ndarray) -> float:
+    """Cohen's κ of two raters who each say yes or no: agreement beyond that of chance.
+
+    NaN without a row, or if both say the same of every row: chance alone would agree fully too.
+
+    Source: Cohen 1960, "A coefficient of agreement for nominal scales".
+    """
+    first = np.asarray(first, bool)
+    second = np.asarray(second, bool)
+    if not len(first):
+        return float("nan")
+    yes_1 = first.mean()
+    yes_2 = second.mean()
+    by_chance = yes_1 * yes_2 + (1 - yes_1) * (1 - yes_2)
+    if by_chance == 1:
+        return float("nan")
+    kappa = ((first == second).mean() - by_chance) / (1 - by_chance)
+    return round(float(kappa), 9) + 0.0  # without the last bits, and without a negative zero
+
+
 def krippendorff_alpha(*raters: np.ndarray) -> float:
     """Krippendorff's α, interval metric: 1 - observed over expected disagreement.
 

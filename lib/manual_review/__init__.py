@@ -1,0 +1,1 @@
+"""A person reads answers without knowing the arm, and is compared with the judge."""
