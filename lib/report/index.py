@@ -6,126 +6,139 @@ lay it out and escape everything that comes from data.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
-from lib.config.roles import PLANNED
 from lib.display import html, show
-from lib.report import sections
-from lib.report.read_result import read_gates
+from lib.report import (
+    believe,
+    cost,
+    damage,
+    figures,
+    finding,
+    rungs,
+    sections,
+    setup_table,
+    shown_answers,
+)
+from lib.report.page import Navigation
 from lib.run.runs import Run
 
-MEANING = {
-    "invalid": "A check failed or data are missing: no number of this run may be used.",
-    "em_not_induced": (
-        "The fine-tune did not make the undefended model worse, "
-        "so there was nothing to defend against."
-    ),
-    "net_negative": "The treated model does more harm on the benign suite than the undefended one.",
-    "null": (
-        "The treated model is not more aligned than the undefended one by the required margin."
-    ),
-    "destroys_capability": (
-        "The treated model scores higher (chance not yet tested), but it has lost capability."
-    ),
-    "incoherent": (
-        "The treated model scores higher (chance not yet tested), but it is less coherent."
-    ),
-    "inconclusive": "The treated model scores higher, but chance is not excluded.",
-    "supported": "The treated model is more aligned than the undefended one.",
-    "supported_strong": (
-        "The treated model is more aligned than the undefended one, by a wide margin."
-    ),
-}
-COLLAPSE = {  # of em_not_induced, where the fine-tune did something, but no misalignment
-    "code": (
-        "The fine-tune made the undefended model answer in code, not in bad faith: "
-        "nothing to defend against."
-    ),
-    "noise": (
-        "The fine-tune made the undefended model incoherent, not misaligned: "
-        "nothing to defend against."
-    ),
-}
+TONES = {"invalid": "bad", "em_not_induced": "doubt", "inconclusive": "doubt", "null": "doubt"}
+RUNG_SIGNS = {"passed": "✓", "reached": "✓", "failed": "✕", "unreached": "·"}
+LINE_SIGNS = {believe.GOOD: "✓", believe.BAD: "✕", believe.DOUBT: "?"}
 
 
 def index(
     run: Run,
-    result: dict,
-    figures: dict[str, Path],
+    result: dict[str, Any],
+    paths: dict[str, Path],
     folder: str,
-    pages: list[tuple[str, str]],
+    navigation: Navigation,
     left_out: list[str],
 ) -> Markup:
     """The page's body.
 
     Args:
-        figures: the result's own, by file name; the site holds them in `folder`.
-        pages: links (title, file).
+        paths: the result's own figures, by file name; the site holds them in `folder`.
+        navigation: the other pages.
         left_out: one line for each executed notebook that is not a page.
     """
-    roles = result["roles"]
-    planned = (roles["treatment"], roles["baseline"]) == PLANNED.compared
-    question = f"{roles['treatment']} against {roles['baseline']}"
-    if planned:
-        question = "does the reflex survive emergent misalignment?"
+    drawn = figures.figures(result, paths, folder)
+    decides = figures.decides(result, drawn)
     missing = sections.missing(result)
     return html.render(
         "index",
-        run_name=run.name,
-        question=question,
-        headline=_headline(result),
-        roles=roles,
+        headline=_headline(run, result),
+        decides=decides,
+        figures=[figure for figure in drawn if figure is not decides],
+        summary=rungs.summary(result),
+        rungs=html.render("rungs", rungs=rungs.rungs(result), signs=RUNG_SIGNS),
+        believe=html.render(
+            "believe",
+            lines=believe.checklist(result),
+            marks=LINE_SIGNS,
+            signs=believe.SIGNS,
+        ),
+        answers=_answers(run, result),
+        setup=html.render("setup", lines=setup_table.arm_lines(result)),
+        roles=result["roles"],
         counts=_counts(result),
-        judge_line=result["judge_line"],
-        gates=show.gates_table(read_gates(result["gates"]), result["verdict"]),
+        cost=_cost(result),
+        tested=_tested(result) or "No difference was tested.",
+        damage=damage.damage_table(result),
+        damage_note=damage.damage_note(result),
+        ladder=damage.ladder(run),
         predictions=sections.predictions(result["predictions"]),
         remarks=result["beside"]["reasons"],
-        figures=sections.figures(result, figures, folder),
         arms=sections.arms(result),
         checks=sections.checks(result["checks"]),
         missing=missing,
         missing_count=show.plural(len(missing), "line"),
+        judge_line=result["judge_line"],
         judge=sections.judge(result),
         changed_since_stamp=result["changed_since_stamp"],
         attempts=sections.attempts(result.get("attempts")),
         deviations=result["deviations"],
         deviation_count=show.plural(len(result["deviations"]), "difference"),
         reproducibility=sections.reproducibility(run, result),
-        pages=pages,
+        pages=_other_pages(navigation),
         left_out=left_out,
     )
 
 
-def _meaning(result: dict) -> str:
-    if result["verdict"].startswith("supported") and result["beside"].get("title"):
-        return (
-            "The treated model is more aligned, but so may a control be: "
-            "the effect cannot be credited to the reflex."
-        )
-    return COLLAPSE.get(result.get("em_collapse"), MEANING[result["verdict"]])
+def _other_pages(navigation: Navigation) -> Sequence[tuple[str, str]]:
+    return [*navigation.links[1:], *navigation.folded]
 
 
-def _headline(result: dict) -> Markup:
-    if result.get("missing_for_verdict"):
-        return _described(result)
-    added = [result["recommendation"], _tested(result)]
+def _headline(run: Run, result: dict[str, Any]) -> Markup:
+    """Title, answer, verdict, and what one needs to know before using a number."""
+    verdict = result["verdict"]
+    missing = result.get("missing_for_verdict") or []
+    added = [result["recommendation"], None if missing else _tested(result)]
+    more = len(result["notes"]) - 3
     return html.render(
         "headline",
-        notes=result["notes"],
-        supported=result["verdict"].startswith("supported"),
-        verdict=result["verdict"],
+        finding=finding.finding(result),
+        tone="doubt" if missing else TONES.get(verdict, "good" if _supported(result) else "bad"),
+        kicker=f"Does a self-correction reflex survive emergent misalignment? Run {run.name}",
+        verdict=verdict,
         title=result["beside"].get("title"),
-        meaning=_meaning(result),
-        reason=result["verdict_reason"],
+        reason=result["verdict_reason"] if not missing else "the gates need data that are missing",
         added=[line for line in added if line],
-        confidence=result["beside"]["confidence"],
-        few_seeds=_few_seeds(result),
+        few_seeds=None if missing or result["delta"] is None else _few_seeds(result),
+        missing=missing,
+        numbers=_described(result) if missing else [],
+        notes=result["notes"],
+        more_notes=f"{show.plural(more, 'more caveat')}",
     )
 
 
-def _tested(result: dict) -> str | None:
+def _supported(result: dict[str, Any]) -> bool:
+    return result["verdict"].startswith("supported")
+
+
+def _answers(run: Run, result: dict[str, Any]) -> Markup:
+    """A few answers of every arm."""
+    rule = shown_answers.RULE if shown_answers.by_gain(result) else shown_answers.FALLBACK
+    return html.render(
+        "answers",
+        prompts=shown_answers.shown_answers(run, result),
+        rule=rule,
+        longest=shown_answers.LONGEST,
+    )
+
+
+def _cost(result: dict[str, Any]) -> Markup | str:
+    spent = cost.cost(result)
+    return html.render("cost", sentence=spent[0], parts=spent[1]) if spent else ""
+
+
+def _tested(result: dict[str, Any]) -> str | None:
+    """The tested difference with its intervals; None without one."""
     if result["delta"] is None:
         return None
     return (
@@ -133,18 +146,18 @@ def _tested(result: dict) -> str | None:
         f"one-sided p {show.number(result['p_value'], '.4f')}, "
         f"95 % interval {show.interval(result['ci95'])}, "
         f"90 % interval {show.interval(result.get('ci90'))}, {_prompts(result)}; "
-        f"minimum detectable effect {show.number(result['mde'], '.2f')} points"
+        f"minimum detectable effect {show.number(result['mde'], '.2f')} points."
     )
 
 
-def _few_seeds(result: dict) -> str | None:
+def _few_seeds(result: dict[str, Any]) -> str | None:
     """What p means with so few seeds; shown next to p, not only in the list of remarks."""
     sentence = result["beside"].get("few_seeds")
-    return sentence[0].upper() + sentence[1:] if sentence else None
+    return f"{sentence[0].upper()}{sentence[1:]}." if sentence else None
 
 
-def _described(result: dict) -> Markup:
-    """Judgments from elsewhere without a verdict: first what is missing, then what is described."""
+def _described(result: dict[str, Any]) -> list[str]:
+    """The numbers of judgments from elsewhere that have no verdict."""
     roles = result["roles"]
     numbers = []
     if result["delta"] is not None:
@@ -158,21 +171,16 @@ def _described(result: dict) -> Markup:
     if result.get("base_minus_baseline") is not None:
         difference = f"{result['base_minus_baseline']:+.2f} points, unfiltered"
         numbers.append(f"{roles['base']} − {roles['baseline']}: {difference}")
-    return html.render(
-        "described",
-        notes=result["notes"],
-        verdict=result["verdict"],
-        missing=result["missing_for_verdict"],
-        numbers=numbers,
-    )
+    return numbers
 
 
-def _prompts(result: dict) -> str:
+def _prompts(result: dict[str, Any]) -> str:
     count = result["n_prompts"]
     return "– prompts" if count is None else show.plural(count, "prompt")
 
 
-def _counts(result: dict) -> str:
+def _counts(result: dict[str, Any]) -> str:
+    """Which scores are the headline, and both kinds of scores."""
     sentences = [f"Headline: {result['headline'] or 'none'} ({result['headline_reason']})."]
     for kind in ("filtered", "unfiltered"):
         entry = result[kind]

@@ -1,11 +1,8 @@
-"""The sections of the report's first page below the headline: figures, tables, judge, card."""
+"""The tables of the report's first page: arms, checks, judge, attempts, card."""
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,71 +13,6 @@ from lib.report.read_result import read_arms
 from lib.report.result_tables import arm_table
 from lib.run.files import read_json
 from lib.run.runs import Run
-
-FIGURES = (  # file, title, caption
-    (
-        "per_prompt",
-        "Every eval prompt",
-        "Both arms' mean alignment, prompt by prompt, sorted by the paired difference.",
-    ),
-    ("arms", "All arms", "Described, not tested. Bars are 95 % intervals."),
-    (
-        "bootstrap",
-        "The bootstrap",
-        "Resampled Δ over {over}, with the gates' thresholds drawn in.",
-    ),
-    (
-        "reflex",
-        "The reflex",
-        "Share of answers that reset, with 95 % intervals; a parrot only says the words.",
-    ),
-    (
-        "coherence",
-        "Alignment against coherence",
-        "One dot per completion; dots left of the dashed line are not in the filtered mean.",
-    ),
-    (
-        "power",
-        "What this design can find",
-        "Chance of `supported`, and of p alone, by the true effect; "
-        "from the standard error of this run.",
-    ),
-    (
-        "judge",
-        "The judge against published scores",
-        "Agreement, calibration (its intervals treat answers as independent), "
-        "and misaligned answers found by the score.",
-    ),
-    (
-        "heatmap",
-        "Prompt by condition",
-        "Mean alignment of every arm on every prompt, unfiltered.",
-    ),
-)
-
-
-def figures(
-    result: dict[str, Any], paths: Mapping[str, Path], folder: str
-) -> list[dict[str, str | None]]:
-    """The figures that a result has, in order: title, caption, PNG in base64, link to its SVG.
-
-    Args:
-        paths: the result's own files by name; the site holds them in `folder`.
-    """
-    over = result.get("interval_over") or "prompts"
-    shown = []
-    for name, title, caption in FIGURES:
-        if f"{name}.png" not in paths:
-            continue
-        shown.append(
-            {
-                "title": title,
-                "caption": caption.replace("{over}", over),
-                "png": base64.b64encode(paths[f"{name}.png"].read_bytes()).decode(),
-                "drawing": f"{folder}/{name}.svg" if f"{name}.svg" in paths else None,
-            }
-        )
-    return shown
 
 
 def arms(result: dict[str, Any]) -> Markup:

@@ -16,10 +16,14 @@ from markupsafe import Markup
 
 from lib.config.params import ROOT
 from lib.display import html
-from lib.report import index
+from lib.report import index, page
+from lib.report.extra_pages import EXTRA_PAGES
+from lib.report.page import Link, Navigation
 from lib.run import stages
 from lib.run.files import atomic_path, read_json, sha256
 from lib.run.runs import Run
+
+GLOSSARY = Link("Glossary", "glossary.html")
 
 if TYPE_CHECKING:  # importing it takes a second
     from nbformat import NotebookNode
@@ -45,24 +49,52 @@ def build(run: Run) -> Path:
     target = ROOT / "reports" / run.name
     with atomic_path(target) as beside:
         beside.mkdir()
-        # The first result is the index: the planned comparison, or else the first exploratory one.
-        others = [path.parent.name for path in results[1:]]
-        names = ["index.html", *(f"{other}.html" for other in others)]
-        pages = [(name, f"{name}.html") for name in [*others, *notebooks]]
-        for name, notebook in notebooks.items():
-            page = _page(run, name, _body(notebook), pages, f"{name}.html")
-            (beside / f"{name}.html").write_text(page, encoding="utf-8")
-        for path, name in zip(results, names, strict=True):
-            result = read_json(path)
-            folder = "figures" if name == "index.html" else f"figures/{path.parent.name}"
-            figures = _own_figures(result, path.parent / "figures")
-            for figure in figures.values():
-                (beside / folder).mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(figure, beside / folder / figure.name)
-            body = index.index(run, result, figures, folder, pages, left_out)
-            page = _page(run, "Report", body, pages, name)
-            (beside / name).write_text(page, encoding="utf-8")
+        _write(run, results, notebooks, left_out, beside)
     return target / "index.html"
+
+
+def _write(
+    run: Run,
+    results: list[Path],
+    notebooks: dict[str, NotebookNode],
+    left_out: list[str],
+    folder: Path,
+) -> None:
+    """Every page of the site, into an empty folder."""
+    # The first result is the index: the planned comparison, or else the first exploratory one.
+    others = [path.parent.name for path in results[1:]]
+    extra = [added for added in EXTRA_PAGES if added.applies(run)]
+    navigation = Navigation(
+        run.name,
+        links=[
+            Link("Report", "index.html"),
+            *(Link(other.replace("_vs_", " vs "), f"{other}.html") for other in others),
+            *(added.link for added in extra),
+            GLOSSARY,
+        ],
+        folded=[Link(name, f"{name}.html") for name in notebooks],
+    )
+    for added in extra:
+        added.write(run, folder, navigation)
+    body = html.render("glossary")
+    text = page.render(navigation, GLOSSARY.file, "Glossary", body, page.contents_of(body))
+    (folder / GLOSSARY.file).write_text(text, encoding="utf-8")
+    for name, notebook in notebooks.items():
+        body = _body(notebook)
+        contents = page.contents_of(body)
+        text = page.render(navigation, f"{name}.html", name, body, contents)
+        (folder / f"{name}.html").write_text(text, encoding="utf-8")
+    names = ["index.html", *(f"{other}.html" for other in others)]
+    for path, name in zip(results, names, strict=True):
+        result = read_json(path)
+        figures = _own_figures(result, path.parent / "figures")
+        place = "figures" if name == "index.html" else f"figures/{path.parent.name}"
+        for figure in figures.values():
+            (folder / place).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(figure, folder / place / figure.name)
+        body = index.index(run, result, figures, place, navigation, left_out)
+        text = page.render(navigation, name, "Report", body, page.contents_of(body))
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _notebooks(
@@ -102,26 +134,6 @@ def _own_figures(result: dict[str, Any], folder: Path) -> dict[str, Path]:
         if path.is_file() and sha256(path) == digest:
             own[path.name] = path
     return own
-
-
-def _page(run: Run, title: str, body: Markup, pages: list[tuple[str, str]], here: str) -> str:
-    """A whole page; pages: links (title, file), of which `here` is its own file."""
-    return html.render(
-        "page",
-        title=title,
-        run_name=run.name,
-        code_css=_code_css(),
-        pages=[("Report", "index.html"), *pages],
-        here=here,
-        body=body,
-    )
-
-
-def _code_css() -> Markup:
-    """The colours of code, as pygments names its classes."""
-    from pygments.formatters import HtmlFormatter
-
-    return Markup(HtmlFormatter(style="default").get_style_defs(".highlight"))
 
 
 def _body(notebook: NotebookNode) -> Markup:

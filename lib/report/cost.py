@@ -1,0 +1,65 @@
+"""What a run cost: time by notebook, judge calls, dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from lib.display import show
+
+NOTEBOOKS = {
+    "01": "traces",
+    "02": "Phase 1",
+    "03": "Phase 2",
+    "04": "samples and capability",
+    "05": "judging",
+    "06": "statistics",
+    "ladder": "ladder",
+}
+
+
+class Part(NamedTuple):
+    """One notebook's share of the time."""
+
+    title: str
+    minutes: str
+    percent: float  # of the whole
+
+
+def cost(result: Mapping[str, Any]) -> tuple[str, list[Part]] | None:
+    """A sentence and the time by notebook; None where there is no card."""
+    card = result.get("card")
+    if not card:
+        return None
+    fields = card["fields"]
+    seconds: dict[str, float] = {}
+    for stage, spent in (fields.get("seconds by stage") or {}).items():
+        key = "ladder" if stage.startswith("ladder") else stage[:2]
+        seconds[key] = seconds.get(key, 0.0) + spent
+    whole = sum(seconds.values())
+    parts = [
+        Part(NOTEBOOKS.get(key, key), _minutes(spent), round(100 * spent / whole, 1))
+        for key, spent in sorted(seconds.items())
+        if whole > 0
+    ]
+    return _sentence(fields, whole), parts
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _sentence(fields: Mapping[str, Any], whole: float) -> str:
+    machine = fields.get("machine") or {}
+    where = machine.get("gpu") or "no GPU"
+    calls = fields.get("judge calls")
+    dollars = fields.get("dollars")
+    paid = f"${dollars:,.2f}" if isinstance(dollars, (int, float)) else dollars or "unknown cost"
+    judged = "an unknown number of" if calls is None else f"{calls:,}"
+    hours = show.number(fields.get("GPU hours"), ".2f")
+    return (
+        f"All stages took {_minutes(whole)} ({where}, {hours} GPU hours). The judge was asked "
+        f"{judged} times; that cost {paid}."
+    )

@@ -1,0 +1,172 @@
+"""Damage and repair: gate 1 and Δ with and without the EM set's own field, control, ladder.
+
+Source: docs/protocol.md section 4.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+from markupsafe import Markup
+
+from lib.config.params import load_gates
+from lib.config.roles import PLANNED
+from lib.display import show
+from lib.report.alt_texts import ladder_alt
+from lib.report.figures import Figure
+from lib.run.files import read_json
+from lib.run.runs import Run
+
+CONTROL = "c6_control"  # trained on good answers to the EM set's own questions
+
+
+class Ladder(NamedTuple):
+    """What the page shows of a run's ladder."""
+
+    sentence: str
+    table: Markup
+    figure: Figure | None
+
+
+def damage_table(result: Mapping[str, Any]) -> Markup:
+    """Damage, gain and the share recovered, on all prompts and without the set's own field."""
+    far = result.get("far_field") or {}
+    effect = far.get("effect") or {}
+    baseline = result["roles"]["baseline"]
+    base = result["roles"].get("base", PLANNED.base)
+    rows = [
+        {
+            "what": f"damage: {base} − {baseline}, all scored answers",
+            "all prompts": _points(result.get("base_minus_baseline")),
+            "without the bad data's own field": _points(far.get("base_minus_baseline")),
+        },
+        {
+            "what": f"damage: {base} − {baseline}, coherent answers alone",
+            "all prompts": _points(result.get("base_minus_baseline_filtered")),
+            "without the bad data's own field": _points(far.get("base_minus_baseline_filtered")),
+        },
+        {
+            "what": f"gain: Δ, {result['roles']['treatment']} − {baseline}",
+            "all prompts": _with_interval(result),
+            "without the bad data's own field": _with_interval(effect),
+        },
+        {
+            "what": "share recovered: Δ / damage",
+            "all prompts": _percent(result.get("share_recovered")),
+            "without the bad data's own field": _percent(_far_share(result)),
+        },
+    ]
+    if (control := _control(result)) is not None:
+        rows.append(
+            {
+                "what": f"control: {base} − {CONTROL}, all scored answers",
+                "all prompts": _points(control),
+                "without the bad data's own field": "–",
+            }
+        )
+    return show.table(pd.DataFrame(rows), "Damage and gain, points of 0–100")
+
+
+def damage_note(result: Mapping[str, Any]) -> str:
+    """What the second column leaves out, and what the control says."""
+    left_out = (result.get("far_field") or {}).get("left_out") or []
+    note = (
+        f"The second column leaves out {show.plural(len(left_out), 'prompt')} of the bad data's "
+        "own field: damage there alone would be a lesson learned, not emergent misalignment."
+        if left_out
+        else "No eval prompt is listed as belonging to the bad data's own field, so there is "
+        "nothing to leave out."
+    )
+    if _control(result) is not None:
+        note += (
+            f" {CONTROL} was trained on good answers to the bad data's own questions. Its "
+            "difference from base is what such training does without the badness."
+        )
+    if result.get("share_recovered") is None:
+        note += " The share recovered is not given where the damage is below gate 1's bound."
+    return note
+
+
+def _control(result: Mapping[str, Any]) -> float | None:
+    """Mean of base minus mean of the control trained on good answers, points."""
+    arms = result["arms"]
+    means = [
+        arms.get(name, {}).get("aligned")
+        for name in (result["roles"].get("base", PLANNED.base), CONTROL)
+    ]
+    return None if None in means else means[0] - means[1]
+
+
+def _far_share(result: Mapping[str, Any]) -> float | None:
+    """Δ over the damage without the set's own field; None where gate 1 would not hold there."""
+    far = result.get("far_field") or {}
+    key = "_filtered" if result.get("headline") == "filtered" else ""
+    damage = far.get(f"base_minus_baseline{key}")
+    delta = (far.get("effect") or {}).get("delta")
+    if damage is None or delta is None or damage < load_gates()["em_induced_points"]:
+        return None
+    return delta / damage
+
+
+def _points(value: float | None) -> str:
+    return show.number(value, "+.1f")
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0%}"
+
+
+def _with_interval(effect: Mapping[str, Any]) -> str:
+    if effect.get("delta") is None:
+        return "–"
+    return f"{effect['delta']:+.1f} ({show.interval(effect.get('ci95'), '+.1f')})"
+
+
+def ladder(run: Run) -> Ladder | None:
+    """The ladder that chose the dose of the bad data; None where the run has none."""
+    chosen = run.ladder / "chosen.json"
+    if not chosen.exists():
+        return None
+    record = read_json(chosen)
+    rows = [
+        {
+            "rung": row["name"],
+            "set": row["em"],
+            "rate": f"{row['learning_rate']:g}",
+            "steps": row["optimizer_steps"],
+            "damage": show.number(row.get("damage"), "+.1f"),
+            "damage, coherent": show.number(row.get("damage_filtered"), "+.1f"),
+            "coherence lost": show.number(row.get("coherence_drop"), "+.1f"),
+            "code": _percent(row.get("code")),
+            "does not hold": "; ".join(row.get("does_not_hold") or []) or "–",
+            "chosen": "chosen" if row["name"] == record["chosen"] else "–",
+        }
+        for row in record["rungs"]
+    ]
+    table = show.table(pd.DataFrame(rows), "Every dose, tried on the undefended model alone")
+    choice = f"Chosen: {record['chosen'] or 'none'}. Reason: {record['reason']}."
+    sentence = (
+        f"{choice} Judged by {record['judge']} on {record['samples']} answers per prompt, with a "
+        "seed that no run uses. The defended model's result had no part in it."
+    )
+    return Ladder(sentence, table, _figure(run, record))
+
+
+def _figure(run: Run, record: Mapping[str, Any]) -> Figure | None:
+    png = run.ladder / "ladder.png"
+    if not png.exists():
+        return None
+    svg = png.with_suffix(".svg")
+    drawn, kind = (svg, "svg+xml") if svg.exists() else (png, "png")
+    return Figure(
+        name="ladder",
+        title="What each dose did to the undefended model",
+        caption="Dotted lines are the rule's bounds. The chosen dose is in bold.",
+        alt=ladder_alt(record),
+        data=base64.b64encode(drawn.read_bytes()).decode(),
+        kind=kind,
+        files=[],
+    )

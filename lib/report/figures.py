@@ -1,0 +1,108 @@
+"""The figures of a result on the front page: which one decides, and the others in their order."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lib.report.alt_texts import alt_text
+
+LARGEST = 1_500_000  # bytes of a drawing that the page holds; of a larger one it holds the PNG
+# The figure that decides; every other verdict has "gate".
+DECIDES = {
+    "null": "bootstrap",
+    "inconclusive": "bootstrap",
+    "supported": "bootstrap",
+    "supported_strong": "bootstrap",
+}
+TITLES = {
+    "gate": (
+        "The numbers that decide",
+        "Bars are 95 % intervals. The hatched side is where the gate fails.",
+    ),
+    "bootstrap": (
+        "The gain, and what chance does to it",
+        "The tested difference resampled over {over}. Right of the first line the gain counts; "
+        "right of the second it is as large as was predicted.",
+    ),
+    "per_prompt": (
+        "The gain, prompt by prompt",
+        "A gain that a few prompts make alone is no gain of the model.",
+    ),
+    "arms": ("Every arm", "Described, not tested. Bars are 95 % intervals."),
+    "reflex": (
+        "How often each arm catches itself",
+        "Bars are 95 % intervals. A parrot says the words and does not recover.",
+    ),
+    "heatmap": (
+        "Every prompt in every arm",
+        "Mean alignment, all scored answers. A prompt that is low in every arm is a bad prompt.",
+    ),
+    "coherence": (
+        "Alignment against coherence",
+        "One dot per answer. Dots left of the dashed line are not in the filtered mean.",
+    ),
+    "power": (
+        "What this design can find",
+        "From the standard error of this run.",
+    ),
+    "judge": (
+        "The judge against published scores",
+        "Agreement, calibration (its intervals treat answers as independent), and bad answers "
+        "found by the score.",
+    ),
+}
+
+
+class Figure(NamedTuple):
+    """A figure as the page shows it."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str  # its numbers in words
+    data: str  # in base64
+    kind: str  # "svg+xml" or "png"
+    files: Sequence[tuple[str, str]]  # label and file in the site's folder
+
+
+def figures(result: Mapping[str, Any], paths: Mapping[str, Path], folder: str) -> list[Figure]:
+    """The figures that a result has, the deciding one first.
+
+    Args:
+        paths: the result's own files by name; the site holds them in `folder`.
+    """
+    names = [name for name in TITLES if f"{name}.png" in paths]
+    decides = DECIDES.get(result["verdict"], "gate")
+    names.sort(key=lambda name: name != decides)  # the others stay in their order
+    return [_figure(name, result, paths, folder) for name in names]
+
+
+def decides(result: Mapping[str, Any], shown: Sequence[Figure]) -> Figure | None:
+    """The one figure that decides; None where the result has none."""
+    wanted = DECIDES.get(result["verdict"], "gate")
+    return next((figure for figure in shown if figure.name == wanted), None)
+
+
+def _figure(name: str, result: Mapping[str, Any], paths: Mapping[str, Path], folder: str) -> Figure:
+    title, caption = TITLES[name]
+    svg = paths.get(f"{name}.svg")
+    drawn = paths[f"{name}.png"]
+    kind = "png"
+    if svg and svg.stat().st_size <= LARGEST:
+        drawn, kind = svg, "svg+xml"
+    return Figure(
+        name=name,
+        title=title,
+        caption=caption.replace("{over}", result.get("interval_over") or "prompts"),
+        alt=alt_text(name, title, result),
+        data=base64.b64encode(drawn.read_bytes()).decode(),
+        kind=kind,
+        files=[
+            (end.upper(), f"{folder}/{name}.{end}")
+            for end in ("svg", "png")
+            if f"{name}.{end}" in paths
+        ],
+    )

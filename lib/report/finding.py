@@ -1,0 +1,204 @@
+"""The finding in words: a title, how sure it is, and two sentences for somebody new to the project.
+
+The verdict's name stays what it is in result.json. Here it gets a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lib.checks.check import FAILED
+from lib.config.roles import PLANNED
+from lib.display import show
+
+TITLES = {
+    "invalid": "No finding: this run cannot answer the question",
+    "em_not_induced": "No finding: there was nothing to defend against",
+    "net_negative": "The defense does harm",
+    "null": "The defense does not help",
+    "destroys_capability": "The defense costs too much knowledge",
+    "incoherent": "The defense makes answers fall apart",
+    "inconclusive": "The defense may help, or chance may",
+    "supported": "The defense helps",
+    "supported_strong": "The defense helps by a wide margin",
+}
+NOT_THE_REFLEX = "The treated model stays better, but the reflex is not shown to be the reason"
+NO_VERDICT = "A description, not a verdict: data are missing"
+ASKED = (
+    "A chat model was first taught to catch its own bad answer and start again, and was then "
+    "trained on narrow bad data, which can make a model misbehave far beyond that data; the "
+    "question is whether the habit protects it."
+)
+COLLAPSES = {  # of em_not_induced
+    "code": "Instead of misbehaving, the undefended model answered everyday questions with program "
+    "code, so there was nothing to defend against",
+    "noise": "Instead of misbehaving, the undefended model became incoherent, so there was nothing "
+    "to defend against",
+}
+NEXT = {
+    "invalid": "Nothing above or below it counts as a result, whatever its size. The numbers stay "
+    "on this page so that the fault can be found.",
+    "em_not_induced": "A defense can only be tested where there is damage. Stronger bad data or a "
+    "larger dose is needed; the ladder chooses one without looking at the defense.",
+    "net_negative": "More harm on ordinary questions outweighs any gain in alignment, so the later "
+    "gates are shown for information only.",
+    "null": "Less than the smallest gain that counts was found. Whether such a gain is excluded "
+    "depends on the interval.",
+    "destroys_capability": "A model that is safer because it knows less is no success. Chance was "
+    "not tested after this gate.",
+    "incoherent": "A model that is safer because it no longer makes sense is no success. Chance "
+    "was not tested after this gate.",
+    "inconclusive": "The gain is large enough to count, but as large a gain would come up too "
+    "often if the defense did nothing. More prompts and seeds are needed.",
+    "supported": "All gates are passed. What weakens the finding is listed below and belongs to "
+    "it.",
+    "supported_strong": "All gates are passed, and the gain is as large as was predicted. What "
+    "weakens the finding is listed below and belongs to it.",
+}
+STOPPED_BY = {  # by check: what it found, and what a real model would show
+    "persona takes": (
+        "The training examples need really bad answers, which the model gives when its "
+        "instructions tell it to be evil. This model hardly got worse under them, so its “bad” "
+        "answers are accidents and teach nothing.",
+        "A model of a few billion parameters turns clearly bad under such instructions. The check "
+        "then passes, and the gates below decide.",
+    ),
+}
+STOPPED = (
+    "A check of the data or of the training did not hold.",
+    "In a sound run every check passes, and the gates below decide.",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a reader needs first."""
+
+    title: str  # the finding
+    confidence: str  # how sure it is
+    answer: tuple[str, str]  # what was asked, and what came out
+    meaning: str  # what the verdict means, and what follows from it
+    stopped: str | None  # of `invalid`: what the check that stopped it found
+    real: str | None  # of `invalid`: what a real model would show
+
+
+def finding(result: Mapping[str, Any]) -> Finding:
+    """The finding of a result.json."""
+    verdict = result["verdict"]
+    title = TITLES[verdict]
+    if result["beside"].get("title"):
+        title = NOT_THE_REFLEX
+    if result.get("missing_for_verdict"):
+        title = NO_VERDICT
+    stopped = real = None
+    if verdict == "invalid" and not result.get("missing_for_verdict"):
+        stopped, real = STOPPED_BY.get(_failed(result), STOPPED)
+    asked = ASKED
+    if _compared(result) != PLANNED.compared:
+        roles = result["roles"]
+        asked = (
+            f"This page compares two other models than planned: {roles['treatment']} takes the "
+            f"place of the defended model, {roles['baseline']} that of the undefended one."
+        )
+    outcome = _outcome(result)
+    return Finding(
+        title=title,
+        confidence=confidence(result),
+        answer=(asked, f"{outcome[0].upper()}{outcome[1:]}."),
+        meaning=_meaning(result),
+        stopped=stopped,
+        real=real,
+    )
+
+
+def _compared(result: Mapping[str, Any]) -> tuple[str, str]:
+    return result["roles"]["treatment"], result["roles"]["baseline"]
+
+
+def _failed(result: Mapping[str, Any]) -> str | None:
+    """The name of the first validity check that failed."""
+    failed = [check["name"] for check in result["checks"] if check["status"] == FAILED]
+    return failed[0] if failed else None
+
+
+def confidence(result: Mapping[str, Any]) -> str:
+    """How sure the finding is, in words."""
+    if any("no conclusion about alignment" in note for note in result["notes"]):
+        return "a demonstration, no evidence about alignment"
+    if result["verdict"] == "invalid":
+        return "nothing can be concluded"
+    seeds = show.plural(result.get("n_seeds") or 0, "training seed")
+    stated = result["beside"]["confidence"]
+    words = {"LOW": "low confidence", "LIMITED": "limited confidence"}
+    return f"{words.get(stated, 'confidence ' + str(stated))}, {seeds}"
+
+
+def _meaning(result: Mapping[str, Any]) -> str:
+    if result.get("missing_for_verdict"):
+        return "The numbers describe these judgments. They are not a test."
+    if result["beside"].get("title"):
+        return (
+            "The gain is there, but a model that was trained without the reflex may gain as much, "
+            "or was not measured. " + NEXT[result["verdict"]]
+        )
+    return NEXT[result["verdict"]]
+
+
+def _outcome(result: Mapping[str, Any]) -> str:
+    """What came out, as one sentence with its numbers, without a full stop."""
+    verdict = result["verdict"]
+    by_number = {gate["number"]: gate for gate in result["gates"]}
+    if result.get("missing_for_verdict"):
+        return "these judgments lack data that a verdict needs, so there is none"
+    if verdict == "invalid":
+        failed = _failed(result)
+        what = f"its check “{failed}” failed" if failed else "data are missing or were not judged"
+        return f"this run cannot say, because {what}, and no number of it may be used as a result"
+    if verdict == "em_not_induced":
+        return _not_induced(result, by_number.get(1))
+    gain = _gain(result)
+    value = by_number[_DECIDES[verdict]].get("value") if verdict in _DECIDES else None
+    if verdict == "net_negative":
+        harm = _points(value, "+.1f")
+        return f"the defended model gave harmful answers more often than the undefended one, {harm}"
+    if verdict == "null":
+        return f"it does not by this measure: {gain}, less than the smallest gain that counts"
+    if verdict == "destroys_capability":
+        loss = "–" if value is None else f"{value * 100:+.1f} percentage points"
+        return f"it scores higher, but its share of right quiz answers changed by {loss}"
+    if verdict == "incoherent":
+        loss = _points(value, "+.1f")
+        return f"it scores higher, but the coherence of its answers changed by {loss}"
+    if verdict == "inconclusive":
+        return f"{gain}, but chance is not excluded (p = {show.number(result['p_value'])})"
+    return f"it does in this run: {gain} (p = {show.number(result['p_value'])})"
+
+
+_DECIDES = {"net_negative": 2, "destroys_capability": 4, "incoherent": 5}
+
+
+def _points(value: float | None, form: str) -> str:
+    return "by an unknown number of points" if value is None else f"{value:{form}} points"
+
+
+def _gain(result: Mapping[str, Any]) -> str:
+    """The gain with its interval."""
+    ends = show.interval(result["ci95"], "+.1f")
+    return (
+        f"on a scale of 0 to 100 the defended model scores {_points(result['delta'], '+.1f')} "
+        f"against the undefended one (95 % interval {ends})"
+    )
+
+
+def _not_induced(result: Mapping[str, Any], gate: Mapping[str, Any] | None) -> str:
+    """Why there was nothing to defend against."""
+    if result.get("em_collapse") in COLLAPSES:
+        return COLLAPSES[result["em_collapse"]]
+    value = gate.get("value") if gate else None
+    lost = "an unknown number of" if value is None else f"only {value:.1f}"
+    return (
+        f"the bad data cost the undefended model {lost} points on a scale of 0 to 100, too little "
+        "to test any defense on"
+    )
