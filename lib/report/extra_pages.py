@@ -5,5 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lib.report.page import ExtraPage
+from lib.report.sample_browser import BROWSER
 
-EXTRA_PAGES: Sequence[ExtraPage] = ()
+EXTRA_PAGES: Sequence[ExtraPage] = (BROWSER,)
