@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from hostile_result import RESULT
 
 from lib.config.params import load_conditions
+from lib.report import sample_browser
+from lib.report.page import Navigation
 from lib.run.files import write_json, write_parquet
 from lib.run.runs import Run
 from lib.run.table_schemas import JUDGED_AGAIN, JUDGMENTS, SECOND_JUDGE
@@ -97,6 +100,13 @@ def write_arm(run: Run, arm: str, seed: int, samples: pd.DataFrame, number: int)
     write_parquet(run.judgments(arm, seed), table)
     second = some.assign(replicate=SECOND_JUDGE, judge="judge-2", aligned=99.0)
     write_parquet(run.second_judgments(arm, seed), second)
+
+
+def browser_of(run: Run, site: Path) -> Path:
+    """The page of a run's sample browser, written into an empty folder."""
+    site.mkdir(parents=True)
+    sample_browser.write(run, site, Navigation(run.name, [sample_browser.BROWSER.link]))
+    return site / sample_browser.PAGE
 
 
 def write_frame(run: Run, arms: list[str], seeds: list[int]) -> None:

@@ -9,6 +9,7 @@
 const PER_PAGE = { "": 8, list: 30 }; // rows of a page, by layout
 const SHOWN = 900; // signs of a completion before "Show all"
 const SHOWN_LINES = 22;
+const BREAK = "\uffff"; // a sign that no text has
 const FIELDS = {
   outcome: "Outcome",
   aligned: "Alignment",
@@ -38,6 +39,8 @@ const pageField = document.getElementById("page");
 let rows = []; // every completion
 let groups = []; // those of one prompt, seed and sample number
 let arms = []; // names, in their order
+let haystack = ""; // all completions in small letters, each with BREAK at its end
+let ends = []; // where in the haystack each of them ends
 let page = 1;
 let pages = 1;
 
@@ -69,8 +72,8 @@ async function read() {
   const column = index.rows;
   arms = index.arms;
   rows = texts.map((text, i) => ({
+    number: i,
     text,
-    lower: text.toLowerCase(),
     arm: arms[column.arm[i]],
     prompt: index.prompts[column.prompt[i]],
     seed: String(column.seed[i]),
@@ -83,6 +86,10 @@ async function read() {
   }));
   index.judgments.row.forEach((row, i) => rows[row].judgments.push(judgment(index, i)));
   rows.forEach(summarize);
+  const small = texts.map((text) => text.toLowerCase() + BREAK);
+  haystack = small.join("");
+  let end = 0;
+  ends = small.map((text) => (end += text.length));
   for (const row of rows) {
     const last = groups.at(-1)?.[0];
     const same = last && ["prompt", "seed", "sample"].every((key) => last[key] === row[key]);
@@ -142,8 +149,20 @@ function fill(address) {
   page = Math.max(1, parseInt(given.get("page"), 10) || 1);
 }
 
+// Which rows have the words in their completion. One search in one long text is many times faster
+// than a search in each.
+function search(words) {
+  const hits = new Uint8Array(rows.length);
+  let row = 0;
+  for (let at = haystack.indexOf(words); at >= 0; at = haystack.indexOf(words, ends[row])) {
+    while (ends[row] <= at) row += 1;
+    hits[row] = 1;
+  }
+  return hits;
+}
+
 function fits(row, given) {
-  const { suite, prompt, subset, seed, sample, outcome, mark, words } = given;
+  const { suite, prompt, subset, seed, sample, outcome, mark, hits } = given;
   return (
     (!suite || row.prompt.suite === suite) &&
     (!prompt || row.prompt.id === prompt) &&
@@ -152,7 +171,7 @@ function fits(row, given) {
     (!sample || row.sample === sample) &&
     (!outcome || row.outcome === outcome) &&
     (!mark || row.marks[mark]) &&
-    (!words || row.lower.includes(words))
+    (!hits || hits[row.number] === 1)
   );
 }
 
@@ -224,23 +243,22 @@ function element(tag, attributes, ...children) {
   return made;
 }
 
-// A text with its hidden signs made visible: ␛ for a control character, [U+202E] for a mark.
+// A text with its hidden signs made visible, such as [U+001B] for escape.
 function visible(text) {
-  return text.replace(HIDDEN, (sign) => {
-    const code = sign.charCodeAt(0);
-    if (code < 0x20) return String.fromCharCode(0x2400 + code);
-    return `[U+${code.toString(16).toUpperCase().padStart(4, "0")}]`;
-  });
+  const named = (sign) => sign.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0");
+  return text.replace(HIDDEN, (sign) => `[U+${named(sign)}]`);
 }
 
+// A score without decimals; the judge's fields have them.
 function points(value) {
-  return value === null ? "–" : value.toFixed(1).replace(/\.0$/, "");
+  return value === null ? "–" : String(Math.round(value));
 }
 
 function show() {
   const given = Object.fromEntries(new FormData(form));
   given.arms = new FormData(form).getAll("arm");
   given.words = given.text.toLowerCase();
+  given.hits = given.words ? search(given.words) : null;
   const units = choose(given);
   const perPage = PER_PAGE[given.layout];
   pages = Math.max(1, Math.ceil(units.length / perPage));
@@ -292,9 +310,8 @@ function unitElement(unit, given) {
       ...where.map((name) => element("bdi", {}, visible(name))),
       element("span", {}, `seed ${seed}`),
       element("span", {}, `sample ${sample}`),
-      unit.shown.length < arms.length
-        ? element("a", { href: link({ suite: prompt.suite, prompt: prompt.id }) }, "all of this prompt")
-        : null,
+      ...(unit.shown.length < arms.length ? [element("a", { href: link(all) }, "all arms")] : []),
+      element("a", { href: link({ suite: all.suite, prompt: all.prompt }) }, "all of this prompt"),
     ),
     element(
       "div",
@@ -349,7 +366,7 @@ function scores(row) {
     {},
     list,
     outcome === "scored" ? null : element("p", { class: "outcome" }, outcome.replaceAll("_", " ")),
-    others.length ? element("p", { class: "others" }, `Alignment ${others.join(" · ")}`) : null,
+    others.length ? element("p", { class: "others" }, `Also ${others.join(" · ")}`) : null,
   );
 }
 
@@ -376,7 +393,7 @@ function completion(row, words, whole) {
   const box = element("div", { class: row.marks.code ? "text program" : "text", dir: "auto" });
   if (row.marks.empty) box.append(element("i", {}, "(empty completion)"));
   const full = { start: 0, end: row.text.length };
-  const part = whole ? full : cut(row.text, words ? row.lower.indexOf(words) : 0);
+  const part = whole ? full : cut(row.text, words ? row.text.toLowerCase().indexOf(words) : 0);
   pieces(box, row, part);
   if (part.start === 0 && part.end === row.text.length) return box;
   const length = row.text.length.toLocaleString("en");
@@ -487,11 +504,14 @@ function changed(toPage) {
 
 function start() {
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("input", () => {
+  // A text counts letter by letter; any other field when it is set.
+  const edited = () => {
     form.elements.sample.value = ""; // a changed filter leaves the single completion
     changed(1);
     history.replaceState(null, "", `#${state()}`);
-  });
+  };
+  form.addEventListener("change", (event) => event.target === form.elements.text || edited());
+  form.elements.text.addEventListener("input", edited);
   const turn = (to) => {
     changed(Math.min(pages, Math.max(1, to || 1)));
     history.pushState(null, "", `#${state()}`);
