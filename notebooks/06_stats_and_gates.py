@@ -232,13 +232,20 @@ for line in decision.beside.reasons:
 # %% [markdown]
 # ## Figures
 #
-# Each prompt, sorted by the difference. Blue dots should be to the right of orange squares all the
-# way up. A gain that comes from a few prompts alone is bad news.
+# The numbers of the gate that decides. The hatched side is where it fails. If the gain itself
+# decides, the figure of the resampled Δ below shows it, and there is none here.
 
 # %%
 texts = {prompt.prompt_id: prompt.prompt for prompt in eval_prompts}
 figures = result_files.new_figures(target)
 plots = result_plots.ResultPlots(figures, analysis, context.order, nb.gates, texts)
+plots.gate(decision, checks)
+
+# %% [markdown]
+# The paired difference on each prompt, sorted. The points should be to the right of the zero line
+# all the way down. A gain that comes from a few prompts alone is bad news.
+
+# %%
 plots.per_prompt()
 
 # %% [markdown]
@@ -277,14 +284,14 @@ plots.power()
 plots.coherence(table)
 
 # %% [markdown]
-# Every prompt in every arm. Look for dark rows: a prompt that is low in all arms, base included, is
-# a bad prompt. A dark column is a bad arm.
+# Every prompt in every arm. Look for rows of low numbers: a prompt that is low in all arms, base
+# included, is a bad prompt. A column of low numbers is a bad arm.
 
 # %%
 plots.heatmap(table)
 
 # %% [markdown]
-# The judge against published scores, as in notebook 05. If the curve in the right panel is near the
+# The judge against published scores, as in notebook 05. If the curve in the last panel is near the
 # diagonal, the judge guesses, and no number above is worth much.
 
 # %%

@@ -67,6 +67,23 @@ class SecondJudgeEffect:
 
 
 @dataclass(frozen=True)
+class BaseEffect:
+    """mean(base) - mean(arm), with its interval over prompts; described."""
+
+    difference: float  # points, unfiltered
+    ci95: Sequence[float] | None  # lower and upper end, over prompts
+
+
+@dataclass(frozen=True)
+class GateIntervals:
+    """95 % intervals of gates 1 and 5, over prompts; described, and no gate reads them."""
+
+    base_minus_baseline: Sequence[float] | None  # points, unfiltered
+    base_minus_baseline_filtered: Sequence[float] | None  # points
+    coherence_difference: Sequence[float] | None  # points
+
+
+@dataclass(frozen=True)
 class FarField:
     """Gate 1 and delta without the prompts of the EM set's own field."""
 

@@ -12,9 +12,11 @@ from typing import Any
 
 from lib.analysis.effects import (
     AccuracyDifferences,
+    BaseEffect,
     ControlEffects,
     Effect,
     FarField,
+    GateIntervals,
     Rate,
     ReflexRates,
     RefusalEffects,
@@ -135,6 +137,8 @@ class Analysis:
     reflex_subset: str | None  # the set whose answers the reflex rates count; None: all prompts
     base_minus_baseline: float | None  # gate 1, points, unfiltered
     base_minus_baseline_filtered: float | None  # gate 1, points
+    gate_intervals: GateIntervals  # of gates 1 and 5
+    em_control: BaseEffect | None  # base - the arm trained on the EM set's control; None: no such
     share_recovered: float | None  # delta / (base - baseline); None below gate 1's damage
     far_field: FarField | None  # without the EM set's own field; None: no prompt of it is listed
     harmful_difference: float | None  # gate 2: treatment - baseline on the benign suite, points

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -139,6 +139,15 @@ class BaseDifference(NamedTuple):
 
     value: float | None
     emptied: list[str]
+    by_prompt: pd.Series | None = None  # the difference on every prompt that stays
+
+    def ci95(self, resampling: Resampling) -> Sequence[float] | None:
+        """The interval of the value over prompts; None below two prompts."""
+        if self.by_prompt is None or self.by_prompt.empty:
+            return None
+        differences = self.by_prompt.to_numpy()[None, :]
+        test = paired_bootstrap(differences, 0 * differences, **by_name(resampling))
+        return test.ci95
 
 
 def base_difference(
@@ -160,4 +169,4 @@ def base_difference(
     asked = base_asked | baseline_asked
     emptied = list(difference.index[difference.isna() & asked])
     kept = difference.dropna()
-    return BaseDifference(None if kept.empty else float(kept.mean()), emptied)
+    return BaseDifference(None if kept.empty else float(kept.mean()), emptied, kept)

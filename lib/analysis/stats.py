@@ -6,7 +6,7 @@ described.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import pandas as pd
@@ -16,7 +16,14 @@ from lib.analysis.accuracy import accuracy_difference
 from lib.analysis.arms import describe_arms, refusal_effects
 from lib.analysis.bootstrap import Resampling
 from lib.analysis.confirmatory import TreatmentComparison, compare_treatment, histogram
-from lib.analysis.effects import AccuracyDifferences, ControlEffects, Effect, TestedEffect
+from lib.analysis.effects import (
+    AccuracyDifferences,
+    BaseEffect,
+    ControlEffects,
+    Effect,
+    GateIntervals,
+    TestedEffect,
+)
 from lib.analysis.findings import Analysis
 from lib.analysis.headline import KINDS
 from lib.analysis.inputs import prompt_rows
@@ -26,7 +33,7 @@ from lib.analysis.pairs import BaseDifference, base_difference, effect, mean_dif
 from lib.analysis.plain import by_name, plain
 from lib.analysis.study import Study
 from lib.analysis.validation import validate_capability, validate_judgments
-from lib.config.roles import ComparedArms
+from lib.config.roles import PLANNED, ComparedArms
 
 TESTED = [field.name for field in fields(TestedEffect)]
 
@@ -113,6 +120,12 @@ def _analysis(
         reflex_subset=reflex_subset,
         base_minus_baseline=gate_one["unfiltered"].value,
         base_minus_baseline_filtered=gate_one["filtered"].value,
+        gate_intervals=GateIntervals(
+            base_minus_baseline=gate_one["unfiltered"].ci95(study.describing),
+            base_minus_baseline_filtered=gate_one["filtered"].ci95(study.describing),
+            coherence_difference=_ci95(effect(coherence, study.describing)),
+        ),
+        em_control=_em_control(study),
         share_recovered=far_field.share_recovered(study, tested, gate_one, kind),
         far_field=far_field.far_field(study, kind, near_field),
         harmful_difference=harm.effect.delta if harm.effect else None,
@@ -153,6 +166,19 @@ def _gate_one(study: Study) -> dict[str, BaseDifference]:
         kind: base_difference(study.means[kind], study.asked, roles.base, roles.baseline)
         for kind in KINDS
     }
+
+
+def _em_control(study: Study) -> BaseEffect | None:
+    """base - the arm that was trained on good answers to the EM set's own questions."""
+    means = study.means["unfiltered"]
+    found = base_difference(means, study.asked, study.roles.base, PLANNED.em_control)
+    if found.value is None:
+        return None
+    return BaseEffect(found.value, found.ci95(study.describing))
+
+
+def _ci95(described: Effect | None) -> Sequence[float] | None:
+    return described.ci95 if described else None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,12 @@
-"""What all figures share: theme, colours, labels from any text, an empty figure, saving."""
+"""What all figures share: theme, colours, labels from any text, an empty figure, saving.
+
+A figure is narrow, so that a telephone shows it without making its letters unreadable, and its
+title says what it shows.
+"""
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from pathlib import Path
 
@@ -10,31 +15,80 @@ import seaborn as sns
 
 from lib.display import inline
 
+WIDTH = 4.8  # inches of a figure: 390 pixels of a telephone then show letters of 8 points as 9 high
+TITLE_SIGNS = 48  # of a line of the title
 # Okabe and Ito's colour-blind-safe palette.
 BASELINE = "#D55E00"
 TREATMENT = "#0072B2"
+THIRD = "#009E73"
 NEUTRAL = "#6b7280"
+INK = "#27272b"
+GRID = "#dcdce2"
+SOFT = "#9aa5b1"
 NO_TEXT = ("Cc", "Cs")  # Unicode categories: control characters, halves of surrogate pairs
+# In a page that is dark, a drawing has these colours in place of its own.
+DARK = {INK: "#e6e6ea", GRID: "#3c3c44", NEUTRAL: "#a3a8b4", TREATMENT: "#56b4e9"}
 
 inline.choose()
 sns.set_theme(
     style="whitegrid",
-    font_scale=0.85,
     rc={
         "text.parse_math": False,  # names and prompts are text: two dollar signs are not a formula
         "svg.hashsalt": "figure",  # the same figure makes the same SVG
+        "font.size": 8.5,
+        "axes.titlesize": 9,
+        "axes.labelsize": 8.5,
+        "xtick.labelsize": 8.5,
+        "ytick.labelsize": 8.5,
+        "legend.fontsize": 8.5,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "axes.titlecolor": INK,
+        "grid.color": GRID,
+        "axes.edgecolor": GRID,
+        "axes.facecolor": "none",
+        "legend.frameon": False,
     },
 )
 
 
 def save(figure: plt.Figure, folder: Path, name: str) -> None:
-    """Write folder/name.png and .svg.
+    """Write folder/name.png and .svg; the SVG is transparent and follows a page that is dark.
 
     Nothing is returned: the notebook shows the open figure itself, and should show it once.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / f"{name}.png", dpi=130, bbox_inches="tight")
-    figure.savefig(folder / f"{name}.svg", bbox_inches="tight", metadata={"Date": None})
+    figure.savefig(folder / f"{name}.png", dpi=160, bbox_inches="tight", facecolor="white")
+    path = folder / f"{name}.svg"
+    figure.savefig(path, bbox_inches="tight", facecolor="none", metadata={"Date": None})
+    path.write_text(_follows_dark(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _follows_dark(svg: str) -> str:
+    """A drawing with the rules of DARK in its first style sheet."""
+    rules = [
+        f'[style*="{part}: {light.lower()}"] {{ {part}: {dark} !important }}'
+        for light, dark in DARK.items()
+        for part in ("fill", "stroke")
+    ]
+    sheet = f"@media (prefers-color-scheme: dark) {{ {' '.join(rules)} }}"
+    start = 'type="text/css">'
+    return svg.replace(start, f"{start}{sheet}", 1)
+
+
+def titled(figure: plt.Figure, title: str) -> None:
+    """Give a figure its title, in lines, at the left."""
+    lines = textwrap.fill(title, TITLE_SIGNS)
+    figure.suptitle(lines, x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
+
+
+def legend_below(figure: plt.Figure, axis: plt.Axes, columns: int = 2) -> None:
+    """Put an axis' legend below the whole figure."""
+    handles, labels = axis.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False)
 
 
 def one_line(text: str, width: int = 48) -> str:
@@ -54,7 +108,8 @@ def _drawable(sign: str) -> str:
 
 def no_data(what: str) -> plt.Figure:
     """A figure that says which data are missing."""
-    figure, axis = plt.subplots(figsize=(6, 1.2), layout="constrained")
-    axis.text(0.5, 0.5, f"no data: {what}", ha="center", va="center", color=NEUTRAL)
+    figure, axis = plt.subplots(figsize=(WIDTH, 1.2), layout="constrained")
+    text = textwrap.fill(f"no data: {what}", TITLE_SIGNS)
+    axis.text(0.5, 0.5, text, ha="center", va="center", color=NEUTRAL)
     axis.set_axis_off()
     return figure

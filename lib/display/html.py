@@ -15,6 +15,7 @@ from markupsafe import Markup
 from lib.display import glossary
 
 TEMPLATES = Path(__file__).parent / "templates"
+NOTEBOOK_TEMPLATE = Path(__file__).parent / "notebook_template"  # nbconvert's, below its name
 
 
 def render(name: str, **values: object) -> Markup:

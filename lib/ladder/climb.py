@@ -23,6 +23,7 @@ from lib.config.experiment import Experiment
 from lib.config.roles import PLANNED
 from lib.data import eval_sets, training_sets
 from lib.data.prompts import ContaminationGate
+from lib.display import drawing
 from lib.judge import session
 from lib.judge.protocol import Judge
 from lib.ladder.table import Trained, ladder_table
@@ -201,8 +202,7 @@ class Ladder:
         with atomic_path(folder / "table.csv") as beside:
             pd.DataFrame(rows).to_csv(beside, index=False)
         figure = ladder_plot.ladder(rows, choice.name, self.experiment.gates)
-        with atomic_path(folder / "ladder.png") as beside:
-            figure.savefig(beside, format="png", dpi=130)
+        drawing.save(figure, folder, "ladder")
         plt.close(figure)
         attempts.record_ladder(
             self.run,

@@ -6,13 +6,28 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import seaborn as sns
 
 from lib.analysis.effects import ReflexRates
 from lib.analysis.findings import ArmSummary
-from lib.display.drawing import BASELINE, NEUTRAL, TREATMENT, no_data, one_line
+from lib.display.drawing import (
+    BASELINE,
+    NEUTRAL,
+    THIRD,
+    TREATMENT,
+    WIDTH,
+    legend_below,
+    no_data,
+    one_line,
+    titled,
+)
 
-# Name, colour and marker of each rate.
-REFLEXES = (("literal", TREATMENT, "o"), ("semantic", "#009E73", "D"), ("parrot", BASELINE, "s"))
+# Name, label, colour and marker of each rate.
+REFLEXES = (
+    ("literal", "says the words", TREATMENT, "o"),
+    ("semantic", "recovers, by the judge", THIRD, "D"),
+    ("parrot", "says them and does not recover", BASELINE, "s"),
+)
 
 
 def arm_means(
@@ -31,7 +46,8 @@ def arm_means(
     names = [name for name in order if name in arms and getattr(arms[name], key) is not None]
     if not names:
         return no_data("no arm has scored alignment answers")
-    figure, axis = plt.subplots(figsize=(9, 0.55 * len(names) + 1.5), layout="constrained")
+    size = (WIDTH, 0.42 * len(names) + 1.7)
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
     for y, name in enumerate(reversed(names)):
         mean = getattr(arms[name], key)
         coherent = arms[name].coherent
@@ -41,16 +57,21 @@ def arm_means(
         axis.scatter(mean, y, color=TREATMENT, s=42, zorder=3, label=label)
         if coherent is not None:
             label = "coherence" if y == 0 else None
-            axis.scatter(coherent, y, facecolor="white", edgecolor=NEUTRAL, s=36, label=label)
+            axis.scatter(coherent, y, facecolor="none", edgecolor=NEUTRAL, s=36, label=label)
     axis.set(
         yticks=range(len(names)),
-        yticklabels=[one_line(name) for name in reversed(names)],
+        yticklabels=[one_line(name, 22) for name in reversed(names)],
         xlim=(0, 100),
         ylim=(-0.7, len(names) - 0.3),
-        xlabel=f"mean of per-prompt means, points ({kind}); bars: 95 % interval over {over}",
+        xlabel=f"mean of per-prompt means, points ({kind});\nbars: 95 % interval over {over}",
     )
-    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2, frameon=False)
     axis.grid(axis="y", visible=False)
+    sns.despine(left=True)
+    means = {name: getattr(arms[name], key) for name in names}
+    best, worst = max(means, key=means.get), min(means, key=means.get)
+    title = f"Alignment runs from {means[worst]:.0f} ({one_line(worst, 22)})"
+    titled(figure, f"{title} to {means[best]:.0f} points ({one_line(best, 22)})")
+    legend_below(figure, axis)
     return figure
 
 
@@ -67,16 +88,24 @@ def reflex_rates(
     names = [name for name in reversed(order) if name in arms]
     if not measured or not names:
         return no_data("no reflex rate was measured")
-    size = (11, 0.5 * len(order) + 1.6)
-    figure, axes = plt.subplots(1, 2, figsize=size, sharey=True, layout="constrained")
+    size = (WIDTH, 0.84 * len(names) + 2.5)
+    figure, axes = plt.subplots(2, 1, figsize=size, sharex=True, layout="constrained")
     of_suite = [arms[name] for name in names]
-    _rate_panel(axes[0], names, of_suite, f"alignment suite, {one_line(subset or 'all prompts')}")
+    _rate_panel(axes[0], names, of_suite, f"first answer, {one_line(subset or 'all prompts', 24)}")
     of_followup = [arms[name].followup for name in names]
-    _rate_panel(axes[1], names, of_followup, "follow-up turn, all prompts")
+    _rate_panel(axes[1], names, of_followup, "after “continue”, all prompts")
+    axes[1].set_xlabel("share of answers, %")
     # The legend has marks of its own: the first arm may have no rate to take it from.
-    for key, colour, marker in REFLEXES:
-        axes[1].scatter([], [], color=colour, marker=marker, s=26, label=key)
-    axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    for _, label, colour, marker in REFLEXES:
+        axes[1].scatter([], [], color=colour, marker=marker, s=26, label=label)
+    rates = {name: arms[name].semantic for name in names if arms[name].semantic}
+    title = "How often each arm catches itself"
+    if rates:
+        most = max(rates, key=lambda name: rates[name].share)
+        share = 100 * rates[most].share
+        title = f"At most {share:.0f} % of an arm's first answers recover ({one_line(most, 22)})"
+    titled(figure, title)
+    legend_below(figure, axes[1])
     return figure
 
 
@@ -84,7 +113,7 @@ def _rate_panel(
     axis: plt.Axes, names: Sequence[str], rates: Sequence[ArmSummary | ReflexRates], title: str
 ) -> None:
     """Each arm's reflex rates on one suite; names and rates from bottom to top."""
-    for shift, (key, colour, marker) in enumerate(REFLEXES):
+    for shift, (key, _, colour, marker) in enumerate(REFLEXES):
         for y, of_arm in enumerate(rates):
             rate = getattr(of_arm, key)
             if rate is None:
@@ -95,13 +124,13 @@ def _rate_panel(
             axis.scatter(rate.share * 100, height, color=colour, marker=marker, s=26, zorder=3)
     axis.set(
         xlim=(-2, 102),
-        xlabel="share of answers, %",
-        title=title,
         yticks=range(len(names)),
-        yticklabels=[one_line(name) for name in names],
+        yticklabels=[one_line(name, 22) for name in names],
     )
+    axis.set_title(title, loc="left")
     axis.grid(axis="y", visible=False)
+    sns.despine(ax=axis, left=True)
 
 
 def _has_rate(rates: ArmSummary | ReflexRates) -> bool:
-    return any(getattr(rates, key) is not None for key, _, _ in REFLEXES)
+    return any(getattr(rates, key) is not None for key, _, _, _ in REFLEXES)

@@ -77,7 +77,7 @@ def _checks(result: Mapping[str, Any]) -> Line | None:
     not_run = [check for check in others if check["status"] == NOT_RUN]
     answer = f"{len(held)} of {len(others)} other checks of data, training and serving passed"
     if len(not_run) == len(others):
-        answer = "None of the checks was run: the judgments come from elsewhere"
+        answer = "No check was run, because the judgments come from elsewhere"
     state = True if len(held) == len(others) else None if len(held + not_run) == len(others) else 0
     named = [check["name"] for check in others if check not in held and check not in not_run]
     failed = f"; failed: {', '.join(named)}" if named else ""
@@ -98,7 +98,7 @@ def _judge(result: Mapping[str, Any]) -> Line:
     weak = any("AUROC" in note for note in result["notes"])
     verdict = "too little for a conclusion about alignment" if weak else "enough"
     answer = (
-        f"It ranks a bad answer below a good one {auroc:.0%} of the time "
+        f"It ranks a bad answer below a good one {100 * auroc:.0f} % of the time "
         f"(AUROC {auroc:.3f}): {verdict}."
     )
     return Line(_state(not weak), question, answer, "judge")

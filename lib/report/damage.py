@@ -20,8 +20,6 @@ from lib.report.figures import Figure
 from lib.run.files import read_json
 from lib.run.runs import Run
 
-CONTROL = "c6_control"  # trained on good answers to the EM set's own questions
-
 
 class Ladder(NamedTuple):
     """What the page shows of a run's ladder."""
@@ -40,12 +38,12 @@ def damage_table(result: Mapping[str, Any]) -> Markup:
     rows = [
         {
             "what": f"damage: {base} − {baseline}, all scored answers",
-            "all prompts": _points(result.get("base_minus_baseline")),
+            "all prompts": _damage(result, ""),
             "without the bad data's own field": _points(far.get("base_minus_baseline")),
         },
         {
             "what": f"damage: {base} − {baseline}, coherent answers alone",
-            "all prompts": _points(result.get("base_minus_baseline_filtered")),
+            "all prompts": _damage(result, "_filtered"),
             "without the bad data's own field": _points(far.get("base_minus_baseline_filtered")),
         },
         {
@@ -59,11 +57,11 @@ def damage_table(result: Mapping[str, Any]) -> Markup:
             "without the bad data's own field": _percent(_far_share(result)),
         },
     ]
-    if (control := _control(result)) is not None:
+    if control := result.get("em_control"):
         rows.append(
             {
-                "what": f"control: {base} − {CONTROL}, all scored answers",
-                "all prompts": _points(control),
+                "what": f"control: {base} − {PLANNED.em_control}, all scored answers",
+                "all prompts": _with_interval(control | {"delta": control["difference"]}),
                 "without the bad data's own field": "–",
             }
         )
@@ -80,24 +78,14 @@ def damage_note(result: Mapping[str, Any]) -> str:
         else "No eval prompt is listed as belonging to the bad data's own field, so there is "
         "nothing to leave out."
     )
-    if _control(result) is not None:
+    if result.get("em_control"):
         note += (
-            f" {CONTROL} was trained on good answers to the bad data's own questions. Its "
-            "difference from base is what such training does without the badness."
+            f" {PLANNED.em_control} was trained on good answers to the bad data's own questions. "
+            "Its difference from base is what such training does without the badness."
         )
     if result.get("share_recovered") is None:
         note += " The share recovered is not given where the damage is below gate 1's bound."
     return note
-
-
-def _control(result: Mapping[str, Any]) -> float | None:
-    """Mean of base minus mean of the control trained on good answers, points."""
-    arms = result["arms"]
-    means = [
-        arms.get(name, {}).get("aligned")
-        for name in (result["roles"].get("base", PLANNED.base), CONTROL)
-    ]
-    return None if None in means else means[0] - means[1]
 
 
 def _far_share(result: Mapping[str, Any]) -> float | None:
@@ -111,12 +99,18 @@ def _far_share(result: Mapping[str, Any]) -> float | None:
     return delta / damage
 
 
+def _damage(result: Mapping[str, Any], kind: str) -> str:
+    """Gate 1's number with its interval."""
+    ci95 = (result.get("gate_intervals") or {}).get(f"base_minus_baseline{kind}")
+    return _with_interval({"delta": result.get(f"base_minus_baseline{kind}"), "ci95": ci95})
+
+
 def _points(value: float | None) -> str:
     return show.number(value, "+.1f")
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0%}"
+    return "–" if value is None else f"{100 * value:.0f} %"
 
 
 def _with_interval(effect: Mapping[str, Any]) -> str:

@@ -6,13 +6,25 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import seaborn as sns
 
 from lib.analysis.bootstrap import power
 from lib.analysis.findings import Histogram
-from lib.display.drawing import BASELINE, NEUTRAL, TREATMENT, no_data
+from lib.display.drawing import (
+    BASELINE,
+    INK,
+    NEUTRAL,
+    SOFT,
+    TREATMENT,
+    WIDTH,
+    legend_below,
+    no_data,
+    titled,
+)
 
 # Threshold, its label, and the style of its line.
-GAIN_LINES = (("null_points", "null below", "--"), ("strong_points", "strong from", ":"))
+GAIN_LINES = (("null_points", "counts from", "--"), ("strong_points", "strong from", ":"))
+WANTED = 0.8  # the power that a design is usually asked for
 
 
 def bootstrap(
@@ -25,20 +37,25 @@ def bootstrap(
 
     If all resamples are alike, the bars have no width, and the line of Δ shows where they lie.
     """
-    figure, axis = plt.subplots(figsize=(9, 3.4), layout="constrained")
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.6), layout="constrained")
     edges = np.array(histogram.edges)
-    bars = {"align": "edge", "color": "#9ecae1", "edgecolor": "none"}
-    axis.bar(edges[:-1], histogram.counts, width=np.diff(edges), **bars)
+    widths = np.diff(edges)
+    axis.bar(edges[:-1], histogram.counts, width=widths, align="edge", color=SOFT, linewidth=0)
     axis.axvline(delta, color=TREATMENT, linewidth=2, label=f"Δ = {delta:+.2f}")
     if ci95:
         label = f"95 % interval {ci95[0]:+.2f} to {ci95[1]:+.2f}"
-        axis.axvspan(*ci95, color=TREATMENT, alpha=0.10, label=label)
-    axis.axvline(0, color="black", linewidth=1)
+        axis.axvspan(*ci95, color=TREATMENT, alpha=0.14, linewidth=0, label=label)
+    axis.axvline(0, color=INK, linewidth=1, label="no difference")
     for name, label, style in GAIN_LINES:
         gain = thresholds[name]
         axis.axvline(gain, color=BASELINE, linestyle=style, label=f"{label} {gain:+g}")
     axis.set(xlabel="Δ alignment, treatment − baseline, points", ylabel="resamples")
-    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    axis.grid(axis="x", visible=False)
+    sns.despine(left=True)
+    side = "higher" if delta >= 0 else "lower"
+    interval = f" (95 % interval {ci95[0]:+.1f} to {ci95[1]:+.1f})" if ci95 else ""
+    titled(figure, f"The treatment scores {abs(delta):.1f} points {side}{interval}")
+    legend_below(figure, axis)
     return figure
 
 
@@ -52,18 +69,25 @@ def power_curve(standard_error: float, delta: float, thresholds: Mapping[str, fl
         return no_data("the standard error of Δ is 0 or unknown")
     alpha = thresholds["alpha"]
     null = thresholds["null_points"]
-    figure, axis = plt.subplots(figsize=(8, 3.2), layout="constrained")
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.6), layout="constrained")
     effects = np.linspace(0, max(25.0, 1.3 * abs(delta)), 200)
     supported = power(effects, standard_error, alpha=alpha, at_least=null)
-    label = f"supported: Δ at {null:+g} or above, and p"
-    axis.plot(effects, supported, color=TREATMENT, label=label)
+    label = f"supported: Δ ≥ {null:+g} and p"
+    sns.lineplot(x=effects, y=100 * supported, color=TREATMENT, label=label, ax=axis)
     by_p = power(effects, standard_error, alpha=alpha)
-    axis.plot(effects, by_p, color=NEUTRAL, label=f"p < {alpha:g} alone")
-    axis.axhline(0.8, color=NEUTRAL, linestyle=":", linewidth=1)
+    label = f"p < {alpha:g} alone"
+    sns.lineplot(x=effects, y=100 * by_p, color=NEUTRAL, label=label, ax=axis)
+    axis.get_legend().remove()
+    axis.axhline(100 * WANTED, color=NEUTRAL, linestyle=":", linewidth=1)
     for name, label, style in GAIN_LINES:
         line = {"color": BASELINE, "linestyle": style, "linewidth": 1}
         axis.axvline(thresholds[name], label=f"{label} {thresholds[name]:+g}", **line)
-    axis.axvline(delta, color=TREATMENT, linewidth=1, linestyle="-.", label=f"Δ found {delta:+.2f}")
-    axis.set(xlabel="true Δ, points", ylabel="chance", ylim=(0, 1.02))
-    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    found = {"color": TREATMENT, "linewidth": 1, "linestyle": "-."}
+    axis.axvline(delta, label=f"Δ found {delta:+.2f}", **found)
+    axis.set(xlabel="true Δ, points", ylabel="studies that find it, %", ylim=(0, 102))
+    sns.despine(left=True)
+    enough = effects[supported >= WANTED]
+    reach = f"from a true gain of {enough[0]:.0f} points on" if len(enough) else "never here"
+    titled(figure, f"Four of five such studies end as supported {reach}")
+    legend_below(figure, axis)
     return figure

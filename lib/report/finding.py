@@ -5,6 +5,7 @@ The verdict's name stays what it is in result.json. Here it gets a sentence.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,8 @@ TITLES = {
     "supported": "The defense helps",
     "supported_strong": "The defense helps by a wide margin",
 }
-NOT_THE_REFLEX = "The treated model stays better, but the reflex is not shown to be the reason"
+NOT_THE_REFLEX = "The treated model stays better, but the reflex is not shown to be why"
+HYPHEN = re.compile(r"(?<!\w)-(?=\d)")  # before a number it is a minus
 NO_VERDICT = "A description, not a verdict: data are missing"
 ASKED = (
     "A chat model was first taught to catch its own bad answer and start again, and was then "
@@ -102,7 +104,7 @@ def finding(result: Mapping[str, Any]) -> Finding:
             f"This page compares two other models than planned: {roles['treatment']} takes the "
             f"place of the defended model, {roles['baseline']} that of the undefended one."
         )
-    outcome = _outcome(result)
+    outcome = HYPHEN.sub("−", _outcome(result))
     return Finding(
         title=title,
         confidence=confidence(result),
@@ -167,10 +169,13 @@ def _outcome(result: Mapping[str, Any]) -> str:
         return f"it does not by this measure: {gain}, less than the smallest gain that counts"
     if verdict == "destroys_capability":
         loss = "–" if value is None else f"{value * 100:+.1f} percentage points"
-        return f"it scores higher, but its share of right quiz answers changed by {loss}"
+        lost = f"its share of right quiz answers changed by {loss}"
+        return f"the defended model scores higher, but {lost}"
     if verdict == "incoherent":
         loss = _points(value, "+.1f")
-        return f"it scores higher, but the coherence of its answers changed by {loss}"
+        return (
+            f"the defended model scores higher, but the coherence of its answers changed by {loss}"
+        )
     if verdict == "inconclusive":
         return f"{gain}, but chance is not excluded (p = {show.number(result['p_value'])})"
     return f"it does in this run: {gain} (p = {show.number(result['p_value'])})"

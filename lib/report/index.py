@@ -28,6 +28,7 @@ from lib.report.page import Navigation
 from lib.run.runs import Run
 
 TONES = {"invalid": "bad", "em_not_induced": "doubt", "inconclusive": "doubt", "null": "doubt"}
+BEFORE_THE_TEST = ("invalid", "em_not_induced", "net_negative")  # the gain has no say in them
 RUNG_SIGNS = {"passed": "✓", "reached": "✓", "failed": "✕", "unreached": "·"}
 LINE_SIGNS = {believe.GOOD: "✓", believe.BAD: "✕", believe.DOUBT: "?"}
 
@@ -98,7 +99,8 @@ def _headline(run: Run, result: dict[str, Any]) -> Markup:
     """Title, answer, verdict, and what one needs to know before using a number."""
     verdict = result["verdict"]
     missing = result.get("missing_for_verdict") or []
-    added = [result["recommendation"], None if missing else _tested(result)]
+    tested = not missing and verdict not in BEFORE_THE_TEST
+    added = [result["recommendation"], _tested(result) if tested else None]
     more = len(result["notes"]) - 3
     return html.render(
         "headline",
@@ -109,7 +111,7 @@ def _headline(run: Run, result: dict[str, Any]) -> Markup:
         title=result["beside"].get("title"),
         reason=result["verdict_reason"] if not missing else "the gates need data that are missing",
         added=[line for line in added if line],
-        few_seeds=None if missing or result["delta"] is None else _few_seeds(result),
+        few_seeds=_few_seeds(result) if tested else None,
         missing=missing,
         numbers=_described(result) if missing else [],
         notes=result["notes"],

@@ -1,4 +1,4 @@
-"""Figures with a row per eval prompt: the paired comparison, and every arm."""
+"""Figures with a row per eval prompt: the paired differences, and every arm."""
 
 from __future__ import annotations
 
@@ -9,15 +9,26 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from lib.display.drawing import BASELINE, TREATMENT, no_data, one_line
+from lib.display.drawing import (
+    BASELINE,
+    INK,
+    NEUTRAL,
+    TREATMENT,
+    WIDTH,
+    legend_below,
+    no_data,
+    one_line,
+    titled,
+)
 
 MOST_ROWS = 120  # prompts in one figure; more would pass the largest image that can be drawn
+MARKERS = "osD^vP"  # of the published sets that hold a prompt
 
 
-def dumbbell(
+def differences(
     per_prompt: pd.DataFrame, prompts: Mapping[str, str], treatment: str, baseline: str, kind: str
 ) -> plt.Figure:
-    """Both arms' mean alignment for every eval prompt, with the paired difference, sorted by it.
+    """The paired difference on every eval prompt, sorted, with its mean.
 
     Of many prompts those with the largest differences are drawn, as many from either end.
 
@@ -27,56 +38,40 @@ def dumbbell(
         prompts: the text of each prompt by its id.
         kind: "filtered" or "unfiltered".
     """
-    needed = [f"{side}_{kind}" for side in ("difference", "treatment", "baseline")]
-    if not set(needed) <= set(per_prompt) or per_prompt[needed].isna().all(axis=None):
+    key = f"difference_{kind}"
+    if key not in per_prompt or per_prompt[key].isna().all():
         return no_data(
-            f"no prompt has scores of both {one_line(treatment)} and {one_line(baseline)}"
+            f"no prompt has scores of both {one_line(treatment, 24)} and {one_line(baseline, 24)}"
         )
-    numbers = per_prompt.astype(dict.fromkeys(needed, float))
-    by_difference = numbers.sort_values(needed[0], na_position="first")
-    rows = _both_ends(by_difference).reset_index(drop=True)
-    figure, (left, right) = plt.subplots(
-        1,
-        2,
-        figsize=(12, 1.6 + 0.27 * len(rows)),
-        sharey=True,
-        width_ratios=[3, 1],
-        layout="constrained",
-    )
-    y = np.arange(len(rows))
-    of_baseline = rows[f"baseline_{kind}"]
-    of_treatment = rows[f"treatment_{kind}"]
-    left.hlines(y, of_baseline, of_treatment, color="#cbd5e1", linewidth=2, zorder=1)
-    squares = {"color": BASELINE, "marker": "s", "s": 26, "zorder": 2}
-    left.scatter(of_baseline, y, label=one_line(baseline), **squares)
-    dots = {"color": TREATMENT, "marker": "o", "s": 30, "zorder": 3}
-    left.scatter(of_treatment, y, label=one_line(treatment), **dots)
-    of_many = _of_many(rows, len(by_difference))
-    left.set(
-        yticks=y,
-        yticklabels=_labels(rows, prompts),
-        xlim=(-2, 102),
+    known = per_prompt.astype({key: float}).dropna(subset=[key]).sort_values(key)
+    rows = _both_ends(known).reset_index(drop=True)
+    size = (WIDTH, 2.0 + 0.2 * len(rows))
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    colours = np.where(rows[key] >= 0, TREATMENT, BASELINE)
+    axis.hlines(rows.index, 0, rows[key], color=colours, linewidth=1.5)
+    sets = rows["subset"].map(lambda text: "no set" if pd.isna(text) else one_line(text, 30))
+    for number, (name, own) in enumerate(rows.groupby(sets, sort=False)):
+        marker = MARKERS[number % len(MARKERS)]
+        axis.scatter(own[key], own.index, color=colours[own.index], marker=marker, s=24, zorder=3)
+        axis.scatter([], [], color=NEUTRAL, marker=marker, s=24, label=f"in {name}")
+    mean = known[key].mean()
+    axis.axvline(0, color=INK, linewidth=0.8)
+    line = {"color": TREATMENT, "linestyle": "--", "linewidth": 1}
+    axis.axvline(mean, label=f"mean {mean:+.1f}", **line)
+    axis.set(
+        yticks=rows.index,
+        yticklabels=[one_line(prompts.get(name, name), 34) for name in rows["prompt_id"]],
         ylim=(-1, len(rows)),
-        xlabel=f"mean alignment of a prompt's completions, points ({kind}){of_many}",
+        xlabel=f"{one_line(treatment, 24)} − {one_line(baseline, 24)},\n"
+        f"points ({kind}){_of_many(rows, len(known))}",
     )
-    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2, frameon=False)
-    difference = rows[f"difference_{kind}"]
-    right.barh(y, difference, color=np.where(difference >= 0, TREATMENT, BASELINE), height=0.65)
-    right.axvline(0, color="black", linewidth=0.8)
-    right.set(xlabel="paired difference, points")
-    for axis in (left, right):
-        axis.tick_params(axis="y", labelsize=7.5)
-        axis.grid(axis="y", visible=False)
+    axis.tick_params(axis="y", labelsize=8)
+    axis.grid(axis="y", visible=False)
+    sns.despine(left=True)
+    above = int((known[key] > 0).sum())
+    titled(figure, f"The treatment scores higher on {above} of {len(known)} prompts")
+    legend_below(figure, axis)
     return figure
-
-
-def _labels(rows: pd.DataFrame, prompts: Mapping[str, str]) -> list[str]:
-    """Each prompt's text and the published sets that hold it."""
-    labels = []
-    for prompt, subset in zip(rows["prompt_id"], rows["subset"], strict=True):
-        sets = "" if pd.isna(subset) else f"  [{one_line(subset)}]"
-        labels.append(one_line(prompts.get(prompt, prompt), 64) + sets)
-    return labels
 
 
 def heatmap(means: pd.DataFrame, prompts: Mapping[str, str]) -> plt.Figure:
@@ -90,25 +85,28 @@ def heatmap(means: pd.DataFrame, prompts: Mapping[str, str]) -> plt.Figure:
     drawn = _both_ends(scored)
     if drawn.empty:
         return no_data("no prompt has a scored alignment answer")
-    size = (3.6 + 0.95 * drawn.shape[1], 1.6 + 0.23 * len(drawn))
+    size = (max(WIDTH, 2.2 + 0.36 * drawn.shape[1]), 2.3 + 0.2 * len(drawn))
     figure, axis = plt.subplots(figsize=size, layout="constrained")
     sns.heatmap(
         drawn.to_numpy(),
         vmin=0,
         vmax=100,
         cmap="cividis",
-        yticklabels=[one_line(prompts.get(prompt, prompt), 56) for prompt in drawn.index],
-        xticklabels=[one_line(arm) for arm in drawn.columns],
+        yticklabels=[one_line(prompts.get(prompt, prompt), 32) for prompt in drawn.index],
+        xticklabels=[one_line(arm, 22) for arm in drawn.columns],
         ax=axis,
         annot=True,
         fmt=".0f",
-        annot_kws={"size": 6.5},
-        cbar_kws={"label": "mean alignment, points", "shrink": 0.5},
+        annot_kws={"size": 7.5},
+        cbar=False,
     )
-    axis.set(xlabel=_of_many(drawn, len(scored)).lstrip("; "), ylabel="")
-    axis.tick_params(axis="x", rotation=35)
-    axis.tick_params(axis="y", labelsize=7)
-    plt.setp(axis.get_xticklabels(), ha="right")
+    note = f"mean alignment, points (0 blue, 100 yellow){_of_many(drawn, len(scored))}"
+    axis.set(xlabel=note, ylabel="")
+    axis.tick_params(axis="x", rotation=90)
+    axis.tick_params(axis="y", labelsize=8)
+    lowest = drawn.mean(axis=1).idxmin()
+    text = one_line(prompts.get(lowest, lowest), 40)
+    titled(figure, f"Lowest over all arms: “{text}”, {drawn.mean(axis=1).min():.0f} points")
     return figure
 
 
@@ -122,4 +120,4 @@ def _of_many(rows: pd.DataFrame, everything: int) -> str:
     """How many rows of how many are drawn, in words; nothing if all are."""
     if len(rows) == everything:
         return ""
-    return f"; {len(rows)} of {everything} prompts, from both ends"
+    return f";\n{len(rows)} of {everything} prompts, from both ends"

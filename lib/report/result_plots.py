@@ -9,10 +9,20 @@ from typing import Any
 
 import pandas as pd
 
+from lib.analysis.decision import Decision
 from lib.analysis.findings import Analysis
 from lib.analysis.inputs import originals
+from lib.checks.check import Check
 from lib.display import drawing
-from lib.report import arm_plots, effect_plots, prompt_plots, result_tables, score_plots
+from lib.report import (
+    arm_plots,
+    effect_plots,
+    gate_plot,
+    prompt_plots,
+    result_tables,
+    score_plots,
+)
+from lib.report.figures import DECIDES
 
 
 @dataclass(frozen=True)
@@ -39,11 +49,17 @@ class ResultPlots:
         """The scores that are shown: those of the headline, unfiltered without one."""
         return self.analysis.headline or "unfiltered"
 
+    def gate(self, decision: Decision, checks: Sequence[Check]) -> None:
+        """The numbers of the gate that decides; nothing where another figure shows them."""
+        if decision.verdict not in DECIDES:
+            figure = gate_plot.gate(self.analysis, decision.verdict, checks, self.thresholds)
+            drawing.save(figure, self.folder, "gate")
+
     def per_prompt(self) -> None:
-        """Both arms' mean alignment on every eval prompt."""
+        """The paired difference on every eval prompt."""
         rows = pd.DataFrame(self.analysis.per_prompt)
         roles = self.analysis.roles
-        figure = prompt_plots.dumbbell(
+        figure = prompt_plots.differences(
             rows, self.prompts, roles.treatment, roles.baseline, self.kind
         )
         drawing.save(figure, self.folder, "per_prompt")

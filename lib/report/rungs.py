@@ -4,109 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lib.display import show
+from lib.report.gate_words import ASKED, CODE_MEASURE, LAST, SHARE, Asked, Unit
 
-LAST = 7  # what is left when gates 0 to 6 pass
-
-
-@dataclass(frozen=True)
-class Unit:
-    """How a gate's numbers are written."""
-
-    factor: float  # from the number in result.json to the one that is shown
-    form: str  # of the number
-    name: str  # after it
-
-    def text(self, value: float | None) -> str:
-        """A number with its unit, or a dash."""
-        return "–" if value is None else f"{value * self.factor:{self.form}}{self.name}"
-
-    def span(self, ends: Sequence[float | None] | None) -> str | None:
-        """Both ends of an interval; None without one."""
-        if not ends or None in ends:
-            return None
-        low, high = (f"{end * self.factor:{self.form}}" for end in ends)
-        return f"{low} to {high}{self.name}"
-
-
-POINTS = Unit(1, "+.1f", " points")
-SHARE = Unit(100, ".1f", " %")
-ACCURACY = Unit(100, "+.1f", " percentage points")
-CHANCE = Unit(1, ".4f", "")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A gate in words."""
-
-    question: str
-    measure: str
-    unit: Unit
-    passed: str
-    failed: str
-
-
-ASKED = {
-    0: Asked(
-        "Is the run sound?",
-        "smallest share of an arm's answers that the judge scored",
-        SHARE,
-        "Every check passed, and enough answers were scored.",
-        "A check failed, or data are missing. Nothing after this line counts.",
-    ),
-    1: Asked(
-        "Did the bad data make the undefended model worse?",
-        "alignment lost, untrained model minus undefended model",
-        POINTS,
-        "Yes. There is damage to defend against.",
-        "No, or it broke instead of misbehaving. There is nothing to defend against.",
-    ),
-    2: Asked(
-        "Does the defended model do no more harm on ordinary questions?",
-        "harmful answers, defended minus undefended",
-        POINTS,
-        "It does not do notably more harm.",
-        "It does more harm. That outweighs any gain.",
-    ),
-    3: Asked(
-        "Is it better aligned by enough to count?",
-        "Δ alignment, defended minus undefended",
-        POINTS,
-        "Yes, the gain is large enough.",
-        "No, the gain is too small.",
-    ),
-    4: Asked(
-        "Did it keep its knowledge?",
-        "right answers in the quiz, defended minus undefended",
-        ACCURACY,
-        "Yes, within the margin.",
-        "No, it lost knowledge.",
-    ),
-    5: Asked(
-        "Do its answers still make sense?",
-        "coherence, defended minus undefended",
-        POINTS,
-        "Yes, within the margin.",
-        "No, they became less coherent.",
-    ),
-    6: Asked(
-        "Is chance excluded?",
-        "chance of such a gain if there were none (one-sided p)",
-        CHANCE,
-        "Yes, such a gain would be rare by chance.",
-        "No, such a gain is not rare by chance.",
-    ),
-    LAST: Asked("Is anything left against it?", "Δ alignment", POINTS, "No: supported.", ""),
-}
-CODE_MEASURE = "code among the baseline's scored answers, share"  # a part of gate 1
 STATES = {
     "passed": "passed",
     "failed": "stopped here",
     "unreached": "not reached",
     "reached": "reached",
 }
+
+
+class Fact(NamedTuple):
+    """One number of a gate in words."""
+
+    label: str
+    value: str
+    more: Sequence[str]  # bound, margin and interval
 
 
 @dataclass(frozen=True)
@@ -119,7 +35,7 @@ class Rung:
     state: str  # a key of STATES
     words: str  # the state
     outcome: str | None  # what the answer is
-    facts: Sequence[tuple[str, str]]  # label and text
+    facts: Sequence[Fact]  # its numbers
     track: Mapping[str, float] | None  # where value and interval lie, percent; the bound is at 50
 
 
@@ -145,12 +61,8 @@ def rungs(result: Mapping[str, Any]) -> list[Rung]:
 def _rung(gate: Mapping[str, Any], state: str, result: Mapping[str, Any]) -> Rung:
     asked = ASKED[gate["number"]]
     outcome = {"passed": asked.passed, "failed": asked.failed, "reached": asked.passed}.get(state)
-    parts = gate.get("parts") or [gate]
-    facts = []
-    for part in parts:
-        facts += _facts(gate, part, len(parts) > 1, result)
-    if gate["number"] == LAST:
-        facts = []
+    if state == "failed" and gate["number"] == 0:
+        outcome = f"{asked.failed} Reason: {result['verdict_reason']}."
     return Rung(
         number=gate["number"],
         name=gate["name"],
@@ -158,33 +70,46 @@ def _rung(gate: Mapping[str, Any], state: str, result: Mapping[str, Any]) -> Run
         state=state,
         words=STATES[state],
         outcome=outcome,
-        facts=facts,
+        facts=_facts(gate, result) if gate["number"] != LAST else [],
         track=_track(gate, result),
     )
 
 
-def _facts(
-    gate: Mapping[str, Any], part: Mapping[str, Any], several: bool, result: Mapping[str, Any]
-) -> list[tuple[str, str]]:
-    """Value, bound, margin and interval of one number of a gate."""
+def _facts(gate: Mapping[str, Any], result: Mapping[str, Any]) -> list[Fact]:
+    """Every number of a gate."""
     asked = ASKED[gate["number"]]
-    unit = SHARE if part["measure"] == CODE_MEASURE else asked.unit
-    label = asked.measure
-    if several:
-        label = {"filtered": f"{asked.measure}; coherent answers alone"}.get(
-            part["measure"].rsplit(", ", 1)[-1], f"{asked.measure}; all answers"
-        )
-        if part["measure"] == CODE_MEASURE:
-            label = "program code among the undefended model's answers"
+    parts = gate.get("parts") or [gate]
+    labels = [asked.measure]
+    if len(parts) > 1:
+        labels = [_label(asked, part["measure"]) for part in parts]
+    facts = []
+    for part, label in zip(parts, labels, strict=True):
+        unit = SHARE if part["measure"] == CODE_MEASURE else asked.unit
+        facts.append(_fact(part, label, unit, unit.span(_interval(gate["number"], part, result))))
+    return facts
+
+
+def _label(asked: Asked, measure: str) -> str:
+    """One of a gate's several numbers in words."""
+    if measure == CODE_MEASURE:
+        return "program code among the undefended model's answers"
+    kind = "coherent answers alone" if measure.endswith(", filtered") else "all answers"
+    return f"{asked.measure}, {kind}"
+
+
+def _fact(part: Mapping[str, Any], label: str, unit: Unit, span: str | None) -> Fact:
+    """A number with its bound, margin and interval."""
     value = part.get("value")
     if value is None:
-        return [(label, "not measured")]
-    text = f"{unit.text(value)}; {_needed(part, unit)}"
+        return Fact(label, "not measured", [])
+    more = [_needed(part, unit)]
     if (margin := part.get("margin")) is not None:
-        amount = Unit(unit.factor, unit.form.lstrip("+"), unit.name).text(abs(margin))
-        text += f", {amount} {'to spare' if part.get('passed') else 'short'}"
-    span = unit.span(_interval(gate["number"], result))
-    return [(label, text), *([("95 % interval", span)] if span else [])]
+        # Gate 0 fails for other reasons too, so that its own number may well hold.
+        holds = margin >= 0 if part.get("name") == "invalid" else part.get("passed")
+        more.append(f"{unit.distance(margin)} {'to spare' if holds else 'short'}")
+    if span:
+        more.append(f"95 % interval {span}")
+    return Fact(label, unit.text(value), more)
 
 
 def _needed(part: Mapping[str, Any], unit: Unit) -> str:
@@ -196,8 +121,19 @@ def _needed(part: Mapping[str, Any], unit: Unit) -> str:
     return f"needed: {words[sign]} {unit.text(part['threshold'])}"
 
 
-def _interval(number: int, result: Mapping[str, Any]) -> Sequence[float | None] | None:
-    """The interval of a gate's number where one is computed."""
+def _interval(
+    number: int, part: Mapping[str, Any], result: Mapping[str, Any]
+) -> Sequence[float | None] | None:
+    """The interval of one of a gate's numbers, where one is computed."""
+    described = result.get("gate_intervals") or {}
+    if number == 1 and part["measure"] != CODE_MEASURE:
+        kind = "_filtered" if part["measure"].endswith(", filtered") else ""
+        return described.get(f"base_minus_baseline{kind}")
+    if number == 5:
+        return described.get("coherence_difference")
+    if number == 1:
+        baseline = result["arms"].get(result["roles"]["baseline"]) or {}
+        return baseline.get("code_ci95")
     if number == 2:
         return result.get("harmful_ci95")
     if number == 3:
@@ -218,7 +154,7 @@ def _track(gate: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, floa
     if margin is None or threshold is None:
         return None
     up = str(gate.get("needed") or ">").startswith(">")
-    ends = _interval(gate["number"], result)
+    ends = _interval(gate["number"], gate, result)
     ends = None if not ends or None in ends else ends
     margins = [end - threshold if up else threshold - end for end in ends or []]
     reach = 1.15 * max([abs(margin), abs(threshold), *map(abs, margins), 1e-9])
@@ -239,6 +175,9 @@ def summary(result: Mapping[str, Any]) -> str:
         return "All gates are passed."
     if "failed" not in states:
         return "No gate decides, because data are missing."
-    passed = show.plural(states.index("failed"), "gate is", "gates are")
-    stopped = ASKED[states.index("failed")].question.rstrip("?").lower()
-    return f"{passed} passed; the run stops at the question: {stopped}?"
+    stopped = states.index("failed")
+    question = ASKED[stopped].question
+    if stopped == 0:
+        return f"It stops at the first question: “{question}”"
+    passed = show.plural(stopped, "gate is", "gates are")
+    return f"{passed} passed; it stops at the question: “{question}”"

@@ -10,7 +10,16 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from lib.display.drawing import BASELINE, NEUTRAL, TREATMENT, no_data, one_line
+from lib.display.drawing import (
+    BASELINE,
+    INK,
+    NEUTRAL,
+    TREATMENT,
+    WIDTH,
+    no_data,
+    one_line,
+    titled,
+)
 
 DIAGONAL = {"color": NEUTRAL, "linestyle": ":", "linewidth": 1}
 
@@ -30,34 +39,33 @@ def scatter_alignment_coherence(
     if not arms:
         return no_data("no answer has both scores")
     panel = {arm: number for number, arm in enumerate(arms)}
+    columns = min(len(arms), 3)
     grid = sns.relplot(
         data=scored.assign(condition=scored["condition"].map(panel)),
         x="coherent",
         y="aligned",
         col="condition",
         col_order=range(len(arms)),
-        col_wrap=4,
-        height=2.3,
-        s=16,
-        alpha=0.55,
+        col_wrap=columns,
+        height=WIDTH / columns,
+        s=14,
+        alpha=0.5,
         color=TREATMENT,
         linewidth=0,
-    )
-    for axis in grid.axes.flat:
-        axis.axvline(floor, color=BASELINE, linestyle="--", linewidth=1)
-    ticks = (0, 50, 100)
-    grid.set(
-        xlim=(0, 100),
-        ylim=(0, 100),
-        xticks=ticks,
-        yticks=ticks,
-        xlabel="coherence, points",
-        ylabel="alignment, points",
+        rasterized=True,  # thousands of dots: as a picture inside the drawing
     )
     for axis, arm in zip(grid.axes.flat, arms, strict=True):
-        axis.set_title(one_line(arm))
-    note = f"dashed: coherence filter at {floor:g}"
-    grid.figure.text(0.5, -0.01, note, ha="center", color=NEUTRAL, fontsize=8)
+        axis.axvline(floor, color=BASELINE, linestyle="--", linewidth=1)
+        axis.set_title(one_line(arm, 20), fontsize=8)
+    grid.set(xlim=(0, 100), ylim=(0, 100), xticks=(0, 50, 100), yticks=(0, 50, 100))
+    grid.set_axis_labels("", "")
+    grid.figure.supxlabel(
+        f"coherence, points; dashed: the filter at {floor:g}", fontsize=8.5, color=INK
+    )
+    grid.figure.supylabel("alignment, points", fontsize=8.5, color=INK)
+    grid.figure.set_layout_engine("constrained")
+    dropped = (scored["coherent"] < floor).mean()
+    titled(grid.figure, f"{100 * dropped:.0f} % of all answers are below the coherence filter")
     return grid.figure
 
 
@@ -65,7 +73,8 @@ def score_distribution(scored: pd.DataFrame, order: Sequence[str]) -> plt.Figure
     """Judge scores of the alignment suite by condition; scored: condition, aligned."""
     if scored["aligned"].isna().all():
         return no_data("no answer has a score")
-    figure, axis = plt.subplots(figsize=(9, 0.5 * len(order) + 1.4), layout="constrained")
+    size = (WIDTH, 0.4 * len(order) + 1.5)
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
     places = {"data": scored, "x": "aligned", "y": "condition", "order": order, "ax": axis}
     sns.stripplot(
         **places,
@@ -78,13 +87,18 @@ def score_distribution(scored: pd.DataFrame, order: Sequence[str]) -> plt.Figure
     )
     sns.pointplot(
         **places,
-        color="black",
+        color=INK,
         linestyle="none",
         marker="|",
         markersize=16,
         errorbar=None,
     )
-    axis.set(xlim=(0, 100), xlabel="alignment score of a completion, points; bar: mean", ylabel="")
+    labels = [one_line(name, 22) for name in order]
+    axis.set(xlim=(0, 100), yticks=range(len(labels)), yticklabels=labels)
+    axis.set(xlabel="alignment of an answer, points; bar: mean", ylabel="")
+    means = scored.groupby("condition")["aligned"].mean().astype(float)
+    low, high = one_line(means.idxmin(), 22), one_line(means.idxmax(), 22)
+    titled(figure, f"Mean scores from {means.min():.0f} ({low}) to {means.max():.0f} ({high})")
     return figure
 
 
@@ -96,11 +110,14 @@ def judge_validity(figure: Mapping[str, Any], auroc: Mapping[str, Any], title: s
             under `below`.
         auroc: its value and ci95.
     """
-    drawn, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4.1), layout="constrained")
-    _agreement(left, np.array(figure["counts"], float))
+    size = (WIDTH, 3.1 * WIDTH)
+    drawn, (top, middle, bottom) = plt.subplots(3, 1, figsize=size, layout="constrained")
+    _agreement(top, np.array(figure["counts"], float))
     _calibration(middle, figure["bins"])
-    _roc(right, figure, auroc)
-    drawn.suptitle(title, fontsize=10)
+    _roc(bottom, figure, auroc)
+    value = auroc["value"]
+    ranked = "" if value is None else f" ranks a bad answer lower {100 * value:.0f} % of the time"
+    titled(drawn, f"{one_line(title, 60)}{ranked}")
     return drawn
 
 
@@ -113,7 +130,7 @@ def _agreement(axis: plt.Axes, counts: np.ndarray) -> None:
         square=True,
         annot=True,
         fmt=".0f",
-        annot_kws={"size": 6.5},
+        annot_kws={"size": 7.5},
         cbar=False,
     )
     edges = np.arange(0, 11, 2)
@@ -141,7 +158,7 @@ def _calibration(axis: plt.Axes, bins: Sequence[Mapping[str, Any]]) -> None:
             (row["judged"], row["published"]),
             xytext=(5, 4),
             textcoords="offset points",
-            fontsize=7,
+            fontsize=8,
             color=NEUTRAL,
         )
     axis.scatter(
@@ -159,7 +176,7 @@ def _calibration(axis: plt.Axes, bins: Sequence[Mapping[str, Any]]) -> None:
         ylabel="published score, mean",
         title="calibration",
     )
-    axis.legend(loc="upper left", frameon=False, fontsize=7.5)
+    axis.legend(loc="upper left", frameon=False)
 
 
 def _roc(axis: plt.Axes, figure: Mapping[str, Any], auroc: Mapping[str, Any]) -> None:

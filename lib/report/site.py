@@ -137,15 +137,31 @@ def _own_figures(result: dict[str, Any], folder: Path) -> dict[str, Path]:
 
 
 def _body(notebook: NotebookNode) -> Markup:
-    """The body of an executed notebook; the `basic` template loads nothing from anywhere.
+    """The body of an executed notebook, by the project's own nbconvert template.
 
     nbconvert escapes what a cell printed; HTML that a cell displayed came from lib.display.html.
     """
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(template_name="basic", embed_images=True)
+    _describe_figures(notebook)
+    exporter = HTMLExporter(
+        template_name="report",
+        extra_template_basedirs=[str(html.NOTEBOOK_TEMPLATE)],
+        embed_images=True,
+    )
     body, _ = exporter.from_notebook_node(notebook)
     return Markup(body)
+
+
+def _describe_figures(notebook: NotebookNode) -> None:
+    """Give each figure the text above it, which says what it shows, for who cannot see it."""
+    text = ""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            text = " ".join(cell["source"].replace("#", "").split())
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output["metadata"] = {"image/png": {"alt": f"Figure. {text}"}}
 
 
 def main() -> None:

@@ -8,18 +8,27 @@ from typing import Any
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-from lib.display.drawing import BASELINE, TREATMENT, one_line
+from lib.display.drawing import (
+    BASELINE,
+    SOFT,
+    TREATMENT,
+    WIDTH,
+    legend_below,
+    one_line,
+    titled,
+)
 from lib.run.facts import TrainingFacts
 
 
 def losses(curves: Mapping[str, Sequence[tuple[int, float]]], title: str) -> plt.Figure:
     """Training loss by optimizer step, one line per run; points (step, loss in nats)."""
-    figure, axis = plt.subplots(figsize=(8, 3.2), layout="constrained")
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.6), layout="constrained")
     colours = sns.color_palette("colorblind", len(curves))
     for (name, points), colour in zip(curves.items(), colours, strict=True):
         _line(axis, points, one_line(name), colour)
-    axis.set(xlabel="optimizer step", ylabel="loss on assistant tokens, nats", title=title)
-    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    axis.set(xlabel="optimizer step", ylabel="loss on assistant tokens, nats")
+    titled(figure, title)
+    legend_below(figure, axis, columns=1)
     return figure
 
 
@@ -29,22 +38,23 @@ def turn_losses(curves: Mapping[str, Sequence[tuple[int, int, float]]], title: s
     Points are (step, turn, loss in nats).
     """
     figure, axes = plt.subplots(
-        1,
         len(curves),
-        figsize=(3.6 * len(curves) + 1.4, 2.9),
-        sharey=True,
+        1,
+        figsize=(WIDTH, 1.9 * len(curves) + 1.0),
+        sharex=True,
         squeeze=False,
         layout="constrained",
     )
-    for axis, (name, points) in zip(axes[0], curves.items(), strict=True):
+    for axis, (name, points) in zip(axes[:, 0], curves.items(), strict=True):
         for turn, colour, label in ((1, BASELINE, "first turn"), (2, TREATMENT, "second turn")):
             steps = [(step, loss) for step, which, loss in points if which == turn]
             if steps:
                 _line(axis, steps, label, colour)
-        axis.set(xlabel="optimizer step", title=name)
-    axes[0][0].set(ylabel="loss, nats")
-    axes[0][-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    figure.suptitle(title, fontsize=10)
+        axis.set_ylabel("loss, nats")
+        axis.set_title(one_line(name), loc="left")
+    axes[-1][0].set_xlabel("optimizer step")
+    titled(figure, title)
+    legend_below(figure, axes[-1][0])
     return figure
 
 
@@ -59,15 +69,16 @@ def training_cost(facts: Mapping[str, TrainingFacts], title: str) -> plt.Figure:
         ("tokens_per_second", "tokens/s since its last start, no padding"),
         ("peak_memory_gib", "peak memory, GiB (on a CPU: of the process so far)"),
     )
-    size = (9, 0.35 * len(facts) + 1.3)
-    figure, axes = plt.subplots(1, 2, figsize=size, sharey=True, layout="constrained")
+    size = (WIDTH, 0.7 * len(facts) + 2.0)
+    figure, axes = plt.subplots(2, 1, figsize=size, layout="constrained")
     for axis, (key, label) in zip(axes, panels, strict=True):
         values = [getattr(of_training, key) or 0 for of_training in facts.values()]
-        bars = axis.barh(list(facts), values, color="#9aa5b1", height=0.6)
+        bars = axis.barh(list(facts), values, color=SOFT, height=0.6)
         axis.bar_label(bars, list(map(_short, values)), padding=3)
         axis.set(xlabel=label, xlim=(0, 1.25 * max(values, default=0) or 1))
-    axes[0].invert_yaxis()
-    figure.suptitle(title, fontsize=10)
+        axis.invert_yaxis()
+        axis.grid(axis="y", visible=False)
+    titled(figure, title)
     return figure
 
 

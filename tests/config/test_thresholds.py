@@ -35,6 +35,7 @@ OTHERS = {
     "BELOW",  # its measures are for Betley et al.'s threshold
     "ALIGNED_TO",  # mean safety of published judges, 0 to 3
     "HISTOGRAM_BINS",  # of a figure
+    "WANTED",  # the power that a design is usually asked for (lib/report/effect_plots.py)
     "BALANCE",  # of weights in the probe judge's fit
     "ANSWER_TOKENS",  # an estimate (lib/judge/llm/prices.py)
     "SHARE",  # of a GPU's memory (lib/serving/vllm_options.py)

@@ -12,6 +12,7 @@ import shutil
 import pandas as pd
 import pytest
 from browser import IN_A_BROWSER, dom
+from browser_tab import tab
 from smoke_run import FOLDER, PROFILE, RUN, SITE, papermill, snakemake
 
 from lib.config.params import ROOT
@@ -180,10 +181,20 @@ def test_a_finished_notebook_run_again_keeps_its_artifacts(pipeline, tmp_path):
 @IN_A_BROWSER
 def test_the_headline_says_verdict_and_caveat(result, tmp_path):
     page = dom(SITE / "index.html", tmp_path)
-    assert f"<b>{result['verdict']}</b>" in page
+    assert f">{result['verdict']}</a>" in page
     for note in result["notes"]:
         assert note in page
-    assert page.index(result["notes"][0]) < page.index("<h2>"), "the caveats stand in the headline"
+    assert page.index(result["notes"][0]) < page.index("<h2"), "the caveats stand in the headline"
+
+
+@IN_A_BROWSER
+def test_every_page_is_silent_on_its_own_and_fits_a_telephone(result, tmp_path):
+    with tab(tmp_path / "profile") as opened:
+        for page in sorted(SITE.glob("**/*.html")):
+            for width, dark in ((1440, False), (390, True)):
+                found = opened.visit(page, width=width, dark=dark)
+                assert (found.console, found.requests) == ([], []), page.name
+                assert found.overflow == 0, f"{page.name} is too wide at {width} pixels"
 
 
 @IN_A_BROWSER

@@ -63,7 +63,7 @@ def every_figure(name):
     """All figures that take names from data, with one name."""
     scored = pd.DataFrame({"condition": [name] * 2, "aligned": [1.0, 2.0], "coherent": [3.0, 4.0]})
     rates = replace(ARM, literal=Rate(0.5, [0.4, 0.6], count=2, n=4))
-    yield prompt_plots.dumbbell(per_prompt([name]), {}, name, name, "filtered")
+    yield prompt_plots.differences(per_prompt([name]), {}, name, name, "filtered")
     yield arm_plots.arm_means({name: ARM}, "unfiltered", [name])
     yield arm_plots.reflex_rates({name: rates}, [name], name)
     yield prompt_plots.heatmap(pd.DataFrame({name: [50.0]}, index=[name]), {name: name})
@@ -78,21 +78,20 @@ def test_any_name_is_text(name, tmp_path):
 
 
 def test_dollar_signs_stay_in_the_labels(tmp_path):
-    figure = prompt_plots.dumbbell(
+    figure = prompt_plots.differences(
         per_prompt(["costs $5 or $6"]), {}, "a $1 b $2", "_base", "filtered"
     )
     figure.canvas.draw()
     assert figure.axes[0].get_yticklabels()[0].get_text() == "costs $5 or $6"
-    legend = [text.get_text().strip() for text in figure.axes[0].get_legend().get_texts()]
-    assert legend == ["_base", "a $1 b $2"]
+    assert figure.axes[0].get_xlabel().startswith("a $1 b $2 −  _base,")
 
 
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: prompt_plots.dumbbell(NO_PROMPTS, {}, "a", "b", "filtered"),
-        lambda: prompt_plots.dumbbell(pd.DataFrame([]), {}, "a", "b", "filtered"),
-        lambda: prompt_plots.dumbbell(
+        lambda: prompt_plots.differences(NO_PROMPTS, {}, "a", "b", "filtered"),
+        lambda: prompt_plots.differences(pd.DataFrame([]), {}, "a", "b", "filtered"),
+        lambda: prompt_plots.differences(
             per_prompt(["p"]).assign(
                 difference_filtered=None, treatment_filtered=None, baseline_filtered=None
             ),
@@ -129,10 +128,10 @@ def test_a_figure_without_data_says_so(draw, tmp_path):
         lambda: effect_plots.bootstrap(Histogram([5.0, 5.0 + 1e-15], [200]), 5.0, None, THRESHOLDS),
         lambda: effect_plots.power_curve(1e-300, 5.0, THRESHOLDS),
         lambda: prompt_plots.heatmap(pd.DataFrame({"a": [7.0]}, index=["p"]), {}),
-        lambda: prompt_plots.dumbbell(
+        lambda: prompt_plots.differences(
             per_prompt(["p"]).assign(difference_filtered=0.0), {}, "a", "a", "filtered"
         ),
-        lambda: prompt_plots.dumbbell(
+        lambda: prompt_plots.differences(
             per_prompt([str(i) for i in range(3000)]), {}, "a", "b", "filtered"
         ),
         lambda: prompt_plots.heatmap(

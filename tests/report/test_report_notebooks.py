@@ -110,7 +110,7 @@ def test_judgments_from_elsewhere_need_no_executed_notebook(run):
     run.manifest.unlink()
     (run.dir / "notebooks" / "01_build_traces.ipynb").unlink()
     write_json(run.result, RESULT | {"judge": None, "card": None})
-    assert "<b>null</b>" in build(run).read_text(encoding="utf-8")
+    assert ">null</a>" in build(run).read_text(encoding="utf-8")
 
 
 def test_an_unfinished_run_has_no_site(run, tmp_path):

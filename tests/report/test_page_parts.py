@@ -1,0 +1,153 @@
+"""The parts of the first page: answers by rule, damage, cost, arms, figures, navigation."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from markupsafe import Markup
+from written import result_of
+
+from lib.config.params import load_conditions
+from lib.report import alt_texts, cost, damage, figures, page, setup_table, shown_answers
+from lib.report.page import Link, Navigation
+from lib.run.files import write_json
+from lib.run.runs import Run
+
+
+@pytest.fixture(scope="module")
+def result():
+    return result_of("supported")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
+    return Run("made")
+
+
+def rows(prompts, texts):
+    columns = {"suite": "alignment", "prompt_id": prompts, "prompt": prompts, "completion": texts}
+    return pd.DataFrame(columns).assign(sample_index=0)
+
+
+def test_answers_are_those_of_the_least_middle_and_most_gain(run, result):
+    path = run.samples("base", 42)
+    path.parent.mkdir(parents=True)
+    ids = [row["prompt_id"] for row in result["per_prompt"]]
+    table = rows(ids, "an answer")
+    later = table.assign(sample_index=1, completion="a later one")
+    pd.concat([later, table]).to_parquet(path)
+    shown = shown_answers.shown_answers(run, result)
+    gains = {row["prompt_id"]: row["difference_filtered"] for row in result["per_prompt"]}
+    ranked = sorted(gains, key=lambda name: (gains[name], name))
+    assert [one.prompt for one in shown] == [ranked[0], ranked[len(ranked) // 2], ranked[-1]]
+    assert {one.answers[0].text for one in shown} == {"an answer"}
+    assert shown[2].place == f"largest gain, {gains[ranked[-1]]:+.1f} points"
+    assert shown[0].answers[0].scores == "no score"
+
+
+def test_without_gains_the_first_middle_and_last_prompt_are_shown(result):
+    without = result | {"per_prompt": []}
+    assert not shown_answers.by_gain(without) and shown_answers.by_gain(result)
+    chosen = shown_answers.chosen_prompts(without, ["c", "a", "b", "d", "e"])
+    assert [name for name, _ in chosen] == ["a", "c", "e"]
+    assert shown_answers.chosen_prompts(without, ["a"]) == [("a", "")]
+
+
+def test_an_answer_is_cut_and_its_hidden_signs_are_named(run, result):
+    path = run.samples("base", 42)
+    path.parent.mkdir(parents=True)
+    ids = [row["prompt_id"] for row in result["per_prompt"]]
+    rows(ids, "\u202eab\x00\x1b" + "x" * 5000).to_parquet(path)
+    answer = shown_answers.shown_answers(run, result)[0].answers[0]
+    assert answer.text.startswith("⟨U+202E⟩ab⟨U+0000⟩⟨U+001B⟩x")
+    assert answer.left_out == 5005 - shown_answers.LONGEST
+    assert shown_answers.visible("a\n\tb é 日 🎉") == "a\n\tb é 日 🎉"
+
+
+def test_damage_has_the_far_field_the_share_recovered_and_the_control(result):
+    far = {"left_out": ["p01"], "base_minus_baseline": 20.0, "base_minus_baseline_filtered": 25.0}
+    far["effect"] = {"delta": 10.0, "ci95": [8.0, 12.0]}
+    control = {"difference": 1.5, "ci95": [0.5, 2.5]}
+    table = str(damage.damage_table(result | {"far_field": far, "em_control": control}))
+    for text in ("+20.0", "+25.0", "+10.0 (+8.0 to +12.0)", "40 %", "c6_control", "+1.5 (+0.5 to"):
+        assert text in table, text
+    note = damage.damage_note(result | {"far_field": far, "em_control": control})
+    assert "leaves out 1 prompt" in note and "good answers" in note
+    bare = damage.damage_table(result)
+    assert "c6_control" not in bare and "nothing to leave out" in damage.damage_note(result)
+
+
+def test_no_share_is_recovered_of_too_little_damage(result):
+    far = {"left_out": ["p01"], "base_minus_baseline": 9.9, "base_minus_baseline_filtered": 9.9}
+    far["effect"] = {"delta": 5.0, "ci95": None}
+    table = str(damage.damage_table(result | {"far_field": far, "share_recovered": None}))
+    assert "%" not in table
+
+
+def test_the_ladder_shows_its_choice_and_every_rung(run):
+    assert damage.ladder(run) is None
+    rung = {"name": "r1", "em": "insecure", "learning_rate": 1e-5, "optimizer_steps": 10}
+    rung |= {"damage": 21.0, "damage_filtered": 22.0, "coherence_drop": 1.0, "code": 0.01}
+    record = {"chosen": "r1", "reason": "first", "judge": "j", "seed": 7, "samples": 10}
+    write_json(run.ladder / "chosen.json", record | {"rungs": [rung | {"does_not_hold": []}]})
+    shown = damage.ladder(run)
+    assert shown.figure is None and "Chosen: r1" in shown.sentence and "+22.0" in shown.table
+    (run.ladder / "ladder.png").write_bytes(b"png")
+    drawn = damage.ladder(run).figure
+    assert drawn.kind == "png" and "21.0 points" in drawn.alt
+    (run.ladder / "ladder.svg").write_bytes(b"svg")
+    assert damage.ladder(run).figure.kind == "svg+xml"
+
+
+def test_cost_sums_the_stages_of_a_notebook(result):
+    fields = {"seconds by stage": {"02_a": 30, "02_b": 90, "05_judge": 120, "ladder.x": 60}}
+    fields |= {"judge calls": 1200, "dollars": 1.5, "GPU hours": 0.1, "machine": {"gpu": "H100"}}
+    sentence, parts = cost.cost(result | {"card": {"fields": fields}})
+    assert "5.0 min (H100, 0.10 GPU hours)" in sentence and "1,200 times" in sentence
+    assert [(part.title, part.percent) for part in parts] == [
+        ("Phase 1", 40.0),
+        ("judging", 40.0),
+        ("ladder", 20.0),
+    ]
+    assert cost.cost(result | {"card": None}) is None
+
+
+def test_every_arm_has_a_line_and_an_unknown_one_has_dashes(result):
+    lines = {line.name: line for line in setup_table.arm_lines(result)}
+    assert lines["selfcorrect_em"].part == "defended model"
+    assert lines["c6_vanilla_em"].phase2 == "the bad data"
+    strange = setup_table.arm_lines(result | {"order": ["strange"]})[0]
+    assert (strange.why, strange.phase1, strange.part) == ("–", "–", "")
+    kinds = {one.phase1 for one in load_conditions().conditions.values()}
+    assert kinds <= set(setup_table.TRAINED)
+
+
+def test_a_large_drawing_gives_way_to_its_picture(result, tmp_path, monkeypatch):
+    for end in ("png", "svg"):
+        (tmp_path / f"arms.{end}").write_bytes(b"0" * 100)
+    paths = {path.name: path for path in tmp_path.iterdir()}
+    (drawn,) = figures.figures(result, paths, "figures")
+    assert drawn.kind == "svg+xml"
+    assert drawn.files == [("SVG", "figures/arms.svg"), ("PNG", "figures/arms.png")]
+    monkeypatch.setattr(figures, "LARGEST", 50)
+    (drawn,) = figures.figures(result, paths, "figures")
+    assert drawn.kind == "png"
+
+
+@pytest.mark.parametrize("name", [name for name in figures.TITLES if name not in ("judge", "gate")])
+def test_every_figure_has_its_numbers_in_words(result, name):
+    text = alt_texts.alt_text(name, "Title", result)
+    assert text.startswith("Title. ") and sum(sign.isdigit() for sign in text) >= 2, text
+
+
+def test_a_page_in_a_folder_finds_the_way_back():
+    pages = Navigation("r", [Link("Report", "index.html"), Link("Samples", "samples/index.html")])
+    text = page.render(pages, "samples/index.html", "Samples", Markup("body"))
+    assert '<a href="../index.html">Report</a>' in text
+    assert 'href="../samples/index.html" class="here" aria-current="page">Samples' in text
+
+
+def test_contents_are_the_headings_with_an_id():
+    body = '<h2 id="a">One <b>two</b>¶</h2><h2>no</h2><h3 id="b">three</h3><h2 id="c">&lt;x></h2>'
+    assert page.contents_of(body) == [("a", "One two"), ("c", "<x>")]
