@@ -41,9 +41,15 @@ def test_every_prompt_stands_with_all_arms_side_by_side(page):
     assert page.count == "102 of 102 completions in 34 rows"
     cards = page.cards()
     assert [card["arm"] for card in cards] == ARMS * 8
-    assert cards[0]["place"].split() == ["alignment", "p00", "first", "seed", "42", "sample", "0"] + [
-        *"all of this prompt".split()
-    ]
+    assert cards[0]["place"].split() == [
+        "alignment",
+        "p00",
+        "first",
+        "seed",
+        "42",
+        "sample",
+        "0",
+    ] + [*"all of this prompt".split()]
 
 
 def test_hostile_texts_are_shown_as_text(page):
@@ -63,9 +69,16 @@ def test_only_the_pages_own_files_are_scripts(page):
     page.open("#layout=list&arm=base")
     sources = page.js("return [...document.scripts].map((script) => script.getAttribute('src'))")
     assert sources == ["samples.js", "000.js", "001.js"]
-    assert page.js("return document.querySelectorAll('main img, main iframe, main style').length") == 0
-    assert page.js("return [...document.querySelectorAll('*')].flatMap((one) => one"
-                   ".getAttributeNames()).filter((name) => name.startsWith('on'))") == []
+    assert (
+        page.js("return document.querySelectorAll('main img, main iframe, main style').length") == 0
+    )
+    assert (
+        page.js(
+            "return [...document.querySelectorAll('*')].flatMap((one) => one"
+            ".getAttributeNames()).filter((name) => name.startsWith('on'))"
+        )
+        == []
+    )
 
 
 def test_a_long_completion_is_cut_until_it_is_asked_for(page):
@@ -85,7 +98,13 @@ def test_a_link_shows_the_one_completion_whole_with_the_judges_fields(page):
     assert card["text"] == HOSTILE["long"]
     table = page.js("""return [...document.querySelectorAll('.card tr')].map((row) =>
         [...row.cells].map((cell) => cell.textContent))""")
-    assert [row[0] for row in table[1:6]] == ["Outcome", "Alignment", "Coherence", "Refusal", "Code"]
+    assert [row[0] for row in table[1:6]] == [
+        "Outcome",
+        "Alignment",
+        "Coherence",
+        "Refusal",
+        "Code",
+    ]
     assert table[0] == ["", "Original", "Judged again", "Second judge"]
     assert table[2][3] == "99" and table[8][1:] == ["judge-1", "judge-1", "judge-2"]
     page.press("all arms")
@@ -95,16 +114,22 @@ def test_a_link_shows_the_one_completion_whole_with_the_judges_fields(page):
 
 
 def test_each_card_has_its_own_link_without_signs_that_end_one(page):
-    addresses = page.js("return [...document.querySelectorAll('.card a[aria-label^=Open]')]"
-                        ".map((link) => link.getAttribute('href'))")
+    addresses = page.js(
+        "return [...document.querySelectorAll('.card a[aria-label^=Open]')]"
+        ".map((link) => link.getAttribute('href'))"
+    )
     assert len(set(addresses)) == 24
     assert not set("".join(addresses)) & set(" ()<>\"'*,;")
     assert parse_qs(addresses[1][1:]) == {
-        "suite": ["alignment"], "prompt": ["p00"], "seed": ["42"], "sample": ["0"],
+        "suite": ["alignment"],
+        "prompt": ["p00"],
+        "seed": ["42"],
+        "sample": ["0"],
         "arm": ["c6_vanilla_em"],
     }
     page.driver.execute_cdp_cmd(
-        "Browser.grantPermissions", {"permissions": ["clipboardSanitizedWrite", "clipboardReadWrite"]}
+        "Browser.grantPermissions",
+        {"permissions": ["clipboardSanitizedWrite", "clipboardReadWrite"]},
     )
     page.press("Copy link")
     page.js("return new Promise((done) => setTimeout(done, 200))")
@@ -152,8 +177,10 @@ def test_a_search_ignores_case_and_marks_what_it_found(page):
 
 def test_rows_can_be_sorted_by_score_and_by_disagreement(page):
     page.choose("layout", "list")
+
     def points():
         return [int(card["aligned"]) for card in page.cards()]
+
     page.choose("sort", "low")
     assert points() == sorted(points()) and points()[0] < 10
     page.choose("sort", "high")

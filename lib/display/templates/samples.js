@@ -442,7 +442,7 @@ function fields(row) {
     const cells = row.judgments.map((one) => element("td", {}, fieldText(name, one[name])));
     table.append(element("tr", {}, element("th", { scope: "row" }, label), ...cells));
   }
-  const wide = element("div", { class: "wide", tabindex: "0", role: "region" }, table);
+  const wide = element("div", { class: "wide", tabindex: "0", role: "group" }, table);
   wide.setAttribute("aria-label", "Judge's fields");
   return element(
     "div",
