@@ -37,7 +37,13 @@ def write(run: Run, site: Path, navigation: Navigation) -> None:
     names = [f"{number:03}.js" for number in range(len(chunks))]
     for number, (name, chunk) in enumerate(zip(names, chunks, strict=True)):
         (folder / name).write_text(_script(number, chunk), encoding="ascii")
-    body = html.render("samples", choices=tables.choices, total=len(tables.texts))
+    prompts = {prompt["id"]: prompt["text"] for prompt in tables.index["prompts"]}
+    body = html.render(
+        "samples",
+        choices=tables.choices,
+        prompt_labels={name: f"{name} · {text}" for name, text in prompts.items()},
+        total=len(tables.texts),
+    )
     head = html.render("samples_head", chunks=names)
     text = page.render(navigation, PAGE, "Samples", body, head=head)
     (site / PAGE).write_text(text, encoding="utf-8")

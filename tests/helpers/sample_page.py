@@ -113,7 +113,7 @@ class SamplePage:
         }))""")
 
     def faults(self) -> list[str]:
-        """What went wrong or ran: console, errors, dialogs, requests beyond the page's own files."""
+        """What went wrong or ran: console, errors, dialogs, requests for files of others."""
         found = list(self.js("return window.faults"))
         if self.js("return window.hacked !== undefined"):
             found.append("a completion ran")

@@ -38,10 +38,10 @@ HOSTILE = {
     "emoji": "\U0001f469\u200d\U0001f52c " + OPENING,
     "empty": "  \n",
 }
-WORDS = (
-    "the model answers with care because people ask about money health work travel and food so "
-    "a good reply names risks gives steps admits doubt and stays kind while it keeps to facts"
-).split()
+# Drawn texts are made of these and of their pairs.
+WORDS = ["the", "model", "answers", "with", "care", "because", "people", "ask", "about", "money"]
+WORDS += ["health", "work", "travel", "and", "food", "so", "a", "good", "reply", "names", "risks"]
+WORDS += ["gives", "steps", "admits", "doubt", "stays", "kind", "while", "it", "keeps", "facts"]
 
 
 def sample_rows(suite: str, prompts: int, samples: int, text) -> list[dict]:

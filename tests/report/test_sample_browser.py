@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from urllib.parse import parse_qs
 
+import numpy as np
 import pytest
 from browser import BROWSER, IN_A_BROWSER
 from sample_page import SamplePage, chromium
@@ -41,19 +43,11 @@ def test_every_prompt_stands_with_all_arms_side_by_side(page):
     assert page.count == "102 of 102 completions in 34 rows"
     cards = page.cards()
     assert [card["arm"] for card in cards] == ARMS * 8
-    assert cards[0]["place"].split() == [
-        "alignment",
-        "p00",
-        "first",
-        "seed",
-        "42",
-        "sample",
-        "0",
-    ] + [*"all of this prompt".split()]
+    place = " ".join(cards[0]["place"].split())
+    assert place == "alignment p00 first seed 42 sample 0 all of this prompt"
 
 
 def test_hostile_texts_are_shown_as_text(page):
-    page.choose("layout", "list")
     page.open("#arm=base&layout=list&suite=alignment&seed=42")
     shown = [card["text"] for card in page.cards()]
     for name in ("script", "handler", "comment", "textarea", "link", "json", "call", "template"):
@@ -168,7 +162,7 @@ def test_arms_are_columns_that_can_be_left_out(page):
 def test_a_search_ignores_case_and_marks_what_it_found(page):
     page.search("ANSWER 1 OF BASE")
     assert page.count == "16 of 102 completions in 16 rows"
-    first = [card for card in page.cards() if card["fits"]][0]
+    first = next(card for card in page.cards() if card["fits"])
     assert first["text"] == "Answer 1 of base to 0."
     assert page.js("return [...CSS.highlights.get('hit')].map(String)")[0] == "Answer 1 of base"
     page.search("</script><script>")
@@ -186,14 +180,32 @@ def test_rows_can_be_sorted_by_score_and_by_disagreement(page):
     page.choose("sort", "high")
     assert points() == sorted(points(), reverse=True) and points()[0] > 90
     page.open("#sort=judges")
-    fits = [card for card in page.cards() if card["others"]]
-    assert "second judge 99" in fits[0]["others"]
+    rejudged = next(card for card in page.cards() if card["others"])
+    assert "second judge 99" in rejudged["others"]
+
+
+def test_rows_and_prompts_can_be_sorted_by_how_far_the_arms_are_apart(page):
     page.open("#sort=arms")
-    rows = [[int(card["aligned"]) for card in page.cards()[k : k + 3]] for k in range(0, 24, 3)]
-    spreads = [max(row) - min(row) for row in rows]
-    assert all(a >= b - 1 for a, b in zip(spreads, spreads[1:], strict=False))  # shown rounded
-    page.open("#sort=means")
-    assert len({card["place"].split()[1] for card in page.cards()}) <= 5
+    points = [int(card["aligned"]) for card in page.cards()]
+    assert falling([max(row) - min(row) for row in by_three(points)])
+    page.open("#sort=means&suite=alignment")
+    scores = [
+        float("nan") if card["aligned"] == "–" else int(card["aligned"]) for card in page.cards()
+    ]
+    places = [card["place"].split()[1] for card in page.cards()][::3]
+    assert places[::2] == places[1::2], "both samples of a prompt stand together"
+    means = np.nanmean(np.reshape(scores, (4, 2, 3)), axis=1)
+    assert falling(np.ptp(means, axis=1))
+
+
+def by_three(values):
+    """Values in rows of three, one for each arm."""
+    return [values[k : k + 3] for k in range(0, len(values), 3)]
+
+
+def falling(values):
+    """Whether no value is above the one before it, but for the rounding of what is shown."""
+    return all(later <= earlier + 1 for earlier, later in itertools.pairwise(values))
 
 
 def test_reset_strings_are_marked_within_the_text(page):
