@@ -13,10 +13,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-from lib.display import inline
+from lib.display import inline, show
 
-WIDTH = 4.8  # inches of a figure: 390 pixels of a telephone then show letters of 8 points as 9 high
-TITLE_SIGNS = 48  # of a line of the title
+WIDTH = 4.2  # inches of a figure: letters of 8 points are then 10 pixels high on a telephone
+TITLE_SIGNS = 42  # of a line of the title
 # Okabe and Ito's colour-blind-safe palette.
 BASELINE = "#D55E00"
 TREATMENT = "#0072B2"
@@ -62,7 +62,12 @@ def save(figure: plt.Figure, folder: Path, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.png", dpi=160, bbox_inches="tight", facecolor="white")
     path = folder / f"{name}.svg"
-    figure.savefig(path, bbox_inches="tight", facecolor="none", metadata={"Date": None})
+    drawing = {
+        "dpi": 160,
+        "facecolor": "none",
+        "metadata": {"Date": None},
+    }  # dpi: of pictures in it
+    figure.savefig(path, bbox_inches="tight", **drawing)
     path.write_text(_follows_dark(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
@@ -80,7 +85,7 @@ def _follows_dark(svg: str) -> str:
 
 def titled(figure: plt.Figure, title: str) -> None:
     """Give a figure its title, in lines, at the left."""
-    lines = textwrap.fill(title, TITLE_SIGNS)
+    lines = textwrap.fill(show.with_minus(title), TITLE_SIGNS)
     figure.suptitle(lines, x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
 
 

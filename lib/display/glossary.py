@@ -41,6 +41,54 @@ def term(name: str) -> Term:
     raise KeyError(f"docs/glossary.md has no term {name!r}; add it")
 
 
+# Words of a sentence that get a term's tooltip; the longest come first.
+WORDS = {
+    "minimum detectable effect": "MDE",
+    "Krippendorff's α": "α",
+    "re-score with the opening stripped": "stripped re-score",
+    "validity check": "validity check",
+    "literal reflex": "reflex",
+    "semantic reflex": "reflex",
+    "95 % interval": "interval",
+    "one-sided p": "p",
+    "ARC-Challenge": "ARC",
+    "contamination": "contamination",
+    "test–retest": "replicate",
+    "underpowered": "MDE",
+    "judged share": "judged share",
+    "dropped share": "dropped share",
+    "confirmatory": "confirmatory",
+    "unfiltered": "unfiltered",
+    "benign suite": "N1",
+    "filtered": "filtered",
+    "treatment": "treatment",
+    "baseline": "baseline",
+    "persona": "persona",
+    "stamped": "stamp",
+    "parrot": "parrot rate",
+    "AUROC": "AUROC",
+    "seeds": "seed",
+    "seed": "seed",
+    "Δ": "Δ",
+}
+FIND = re.compile(r"(?<![\w-])(" + "|".join(map(re.escape, WORDS)) + r")(?![\w-])")
+
+
+def pieces(text: str) -> list[tuple[str, Term | None]]:
+    """A text cut at the first occurrence of each of its terms: piece, and its term or None."""
+    found: list[tuple[str, Term | None]] = []
+    explained = set()
+    end = 0
+    for match in FIND.finditer(text):
+        name = WORDS[match[0]]
+        if name in explained:
+            continue
+        explained.add(name)
+        found += [(text[end : match.start()], None), (match[0], term(name))]
+        end = match.end()
+    return [*found, (text[end:], None)]
+
+
 def _plain(text: str) -> str:
     """A cell without its marks of emphasis and code."""
     return re.sub(r"[`*]", "", text)

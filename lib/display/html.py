@@ -42,3 +42,11 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.globals["glossary"] = glossary
+
+
+def _explained(text: object) -> Markup:
+    """A text whose first use of each term has its meaning as a tooltip."""
+    return render("explained", pieces=glossary.pieces(str(text)))
+
+
+_ENVIRONMENT.filters["explained"] = _explained

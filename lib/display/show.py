@@ -7,6 +7,7 @@ which escape them.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from lib.analysis.decision import GateRow
 from lib.data.reflex import reset_spans
 from lib.display import html
 
+HYPHEN = re.compile(r"(?<!\w)-(?=\d)")  # before a number
 LAST_GATE = 7  # what is left when gates 0 to 6 pass
 
 
@@ -71,6 +73,11 @@ def _text(value: object) -> str:
 def number(value: float | None, form: str = ".3g") -> str:
     """A formatted number, or a dash for what is missing."""
     return "–" if value is None else format(value, form)
+
+
+def with_minus(text: str) -> str:
+    """A sentence whose negative numbers have a minus sign, not a hyphen."""
+    return HYPHEN.sub("−", text)
 
 
 def plural(count: int, thing: str, things: str | None = None) -> str:

@@ -68,7 +68,8 @@ def arm_means(
     axis.grid(axis="y", visible=False)
     sns.despine(left=True)
     means = {name: getattr(arms[name], key) for name in names}
-    best, worst = max(means, key=means.get), min(means, key=means.get)
+    best = max(means, key=lambda name: means[name])
+    worst = min(means, key=lambda name: means[name])
     title = f"Alignment runs from {means[worst]:.0f} ({one_line(worst, 22)})"
     titled(figure, f"{title} to {means[best]:.0f} points ({one_line(best, 22)})")
     legend_below(figure, axis)

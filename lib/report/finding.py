@@ -5,7 +5,6 @@ The verdict's name stays what it is in result.json. Here it gets a sentence.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +25,6 @@ TITLES = {
     "supported_strong": "The defense helps by a wide margin",
 }
 NOT_THE_REFLEX = "The treated model stays better, but the reflex is not shown to be why"
-HYPHEN = re.compile(r"(?<!\w)-(?=\d)")  # before a number it is a minus
 NO_VERDICT = "A description, not a verdict: data are missing"
 ASKED = (
     "A chat model was first taught to catch its own bad answer and start again, and was then "
@@ -104,7 +102,7 @@ def finding(result: Mapping[str, Any]) -> Finding:
             f"This page compares two other models than planned: {roles['treatment']} takes the "
             f"place of the defended model, {roles['baseline']} that of the undefended one."
         )
-    outcome = HYPHEN.sub("−", _outcome(result))
+    outcome = show.with_minus(_outcome(result))
     return Finding(
         title=title,
         confidence=confidence(result),

@@ -25,12 +25,12 @@ class Panel(NamedTuple):
 PANELS = (
     Panel(
         "damage, points",
-        (("damage", "all answers"), ("damage_filtered", "coherent ones")),
+        (("damage", "all"), ("damage_filtered", "coherent")),
         "ladder_damage_points",
     ),
     Panel(
-        "damage by prompts, points",
-        (("damage_far", "far from the set's field"), ("damage_near", "near it")),
+        "damage by the set's own field, points",
+        (("damage_far", "far from it"), ("damage_near", "near it")),
         "em_induced_points",
     ),
     Panel(
@@ -87,10 +87,12 @@ def _panel(
     sns.despine(ax=axis, left=True)
     if count > 1 or limit is not None:
         below = -LEGEND / (ROW * len(rows))
-        axis.legend(loc="upper left", bbox_to_anchor=(-0.02, below), ncols=3, borderpad=0)
+        axis.legend(
+            loc="upper left", bbox_to_anchor=(-0.02, below), ncols=3, borderpad=0, columnspacing=1
+        )
 
 
 def _label(row: Mapping[str, Any]) -> str:
     """A rung: its name, rate and steps."""
     steps = row.get("optimizer_steps")
-    return f"{one_line(row['name'], 20)}\n{row['learning_rate']:g}, {steps} steps"
+    return f"{one_line(row['name'], 18)}\n{row['learning_rate']:g}, {steps} steps"

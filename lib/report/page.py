@@ -127,5 +127,5 @@ def _code_css() -> Markup:
         rules = HtmlFormatter(style=style).get_style_defs(".highlight").splitlines()
         return "\n".join(rule for rule in rules if rule.startswith(".highlight ."))
 
-    dark = f"@media (prefers-color-scheme: dark) {{\n{colours('github-dark')}\n}}"
+    dark = f"@media screen and (prefers-color-scheme: dark) {{\n{colours('github-dark')}\n}}"
     return Markup(f"{colours('default')}\n{dark}")

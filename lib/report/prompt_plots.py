@@ -60,7 +60,7 @@ def differences(
     axis.axvline(mean, label=f"mean {mean:+.1f}", **line)
     axis.set(
         yticks=rows.index,
-        yticklabels=[one_line(prompts.get(name, name), 34) for name in rows["prompt_id"]],
+        yticklabels=[one_line(prompts.get(name, name), 30) for name in rows["prompt_id"]],
         ylim=(-1, len(rows)),
         xlabel=f"{one_line(treatment, 24)} − {one_line(baseline, 24)},\n"
         f"points ({kind}){_of_many(rows, len(known))}",
@@ -85,14 +85,14 @@ def heatmap(means: pd.DataFrame, prompts: Mapping[str, str]) -> plt.Figure:
     drawn = _both_ends(scored)
     if drawn.empty:
         return no_data("no prompt has a scored alignment answer")
-    size = (max(WIDTH, 2.2 + 0.36 * drawn.shape[1]), 2.3 + 0.2 * len(drawn))
+    size = (max(WIDTH, 2.0 + 0.3 * drawn.shape[1]), 2.3 + 0.2 * len(drawn))
     figure, axis = plt.subplots(figsize=size, layout="constrained")
     sns.heatmap(
         drawn.to_numpy(),
         vmin=0,
         vmax=100,
         cmap="cividis",
-        yticklabels=[one_line(prompts.get(prompt, prompt), 32) for prompt in drawn.index],
+        yticklabels=[one_line(prompts.get(prompt, prompt), 28) for prompt in drawn.index],
         xticklabels=[one_line(arm, 22) for arm in drawn.columns],
         ax=axis,
         annot=True,

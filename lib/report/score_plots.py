@@ -39,7 +39,7 @@ def scatter_alignment_coherence(
     if not arms:
         return no_data("no answer has both scores")
     panel = {arm: number for number, arm in enumerate(arms)}
-    columns = min(len(arms), 3)
+    columns = min(len(arms), 2)
     grid = sns.relplot(
         data=scored.assign(condition=scored["condition"].map(panel)),
         x="coherent",

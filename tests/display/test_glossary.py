@@ -37,3 +37,17 @@ def test_every_term_of_a_template_is_in_the_glossary():
     assert len(names) >= 4
     for name in names:
         assert glossary.term(name).meaning
+
+
+def test_every_word_that_gets_a_tooltip_has_its_term():
+    for word, name in glossary.WORDS.items():
+        assert glossary.pieces(f"a {word}.")[1] == (word, glossary.term(name))
+
+
+def test_only_the_first_use_of_a_term_is_linked_and_the_text_stays():
+    text = "AUROC and <b>unfiltered</b>, AUROC again; sub-seed"
+    found = glossary.pieces(text)
+    assert "".join(piece for piece, _ in found) == text
+    assert [piece for piece, term in found if term] == ["AUROC", "unfiltered"]
+    page = html.render("explained", pieces=found)
+    assert "&lt;b&gt;" in page and "<b>" not in page and page.count("<a ") == 2

@@ -164,7 +164,8 @@ def test_captions_say_what_was_resampled_and_how_many(run):
     for over in ("prompts", "prompts and seeds"):
         write_json(run.result, given | {"interval_over": over})
         page = site.build(run).read_text(encoding="utf-8")
-        assert f"difference resampled over {over}." in page
+        text = re.sub("<[^>]*>", "", page)
+        assert f"difference resampled over {over}." in text
     assert "<summary>1 line</summary>" in page
     assert "1 difference from" in page
     assert ", 1 prompt;" in page

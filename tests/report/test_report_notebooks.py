@@ -3,8 +3,11 @@
 # `run` is a fixture: a test takes it by its name.
 # ruff: noqa: F811
 
+import json
+
 import nbformat
 import pytest
+from golden_cases import FOLDER
 from hostile_result import RESULT
 from nbformat import v4
 from test_report import run  # noqa: F401
@@ -111,6 +114,33 @@ def test_judgments_from_elsewhere_need_no_executed_notebook(run):
     (run.dir / "notebooks" / "01_build_traces.ipynb").unlink()
     write_json(run.result, RESULT | {"judge": None, "card": None})
     assert ">null</a>" in build(run).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("elsewhere", "not shown to be why"),
+        ("pilot_stops", "No finding: there was nothing to defend against"),
+    ],
+)
+def test_a_pilot_and_judgments_from_elsewhere_have_a_page(run, name, title):
+    write_json(run.result, golden(name))
+    page = build(run).read_text(encoding="utf-8")
+    assert title in page.split("</h1>")[0]
+    assert 'class="rung failed"' in page or name == "elsewhere"
+
+
+def golden(name):
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_judgments_without_a_verdict_say_what_is_missing(run):
+    missing = {"missing_for_verdict": ["gate 4: capability files"], "verdict": "invalid"}
+    write_json(run.result, golden("elsewhere") | missing)
+    page = build(run).read_text(encoding="utf-8")
+    head = page.split("<h2")[0]
+    assert "A description, not a verdict" in head and "gate 4: capability files" in head
+    assert "one-sided p" not in head, "a description is no test"
 
 
 def test_an_unfinished_run_has_no_site(run, tmp_path):
