@@ -285,7 +285,7 @@ function say(units, given) {
   for (const unit of units) found += unit.found.length;
   const total = rows.length.toLocaleString("en");
   let line = `${found.toLocaleString("en")} of ${total} completions`;
-  if (!given.layout && units.length) line += ` in ${units.length.toLocaleString("en")} rows`;
+  if (!given.layout && units.length > 1) line += ` in ${units.length.toLocaleString("en")} rows`;
   if (given.sample && found === 1) line = `One completion of ${total}`;
   if (given.sample && !found) line = "This report has no such completion: is the link of another run?";
   else if (!given.arms.length) line = "No arm is chosen";
