@@ -109,7 +109,8 @@ class SamplePage:
             marks: [...card.querySelectorAll('.marks li')].map((mark) => mark.textContent),
             others: card.querySelector('.others')?.textContent,
             fits: !card.classList.contains('other'),
-            place: card.closest('.unit').querySelector('.where').innerText,
+            place: [...card.closest('.unit').querySelector('.where').children]
+                .map((part) => part.textContent).join(' '),
         }))""")
 
     def faults(self) -> list[str]:

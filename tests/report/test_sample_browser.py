@@ -43,8 +43,7 @@ def test_every_prompt_stands_with_all_arms_side_by_side(page):
     assert page.count == "102 of 102 completions in 34 rows"
     cards = page.cards()
     assert [card["arm"] for card in cards] == ARMS * 8
-    place = " ".join(cards[0]["place"].split())
-    assert place == "alignment p00 first seed 42 sample 0 all of this prompt"
+    assert cards[0]["place"] == "alignment p00 first seed 42 sample 0 all of this prompt"
 
 
 def test_hostile_texts_are_shown_as_text(page):
