@@ -210,9 +210,9 @@ if trust["outcomes"]:
     show_table(validity.outcome_table(trust), "How the published rows ended")
 
 # %% [markdown]
-# Left: both scores of each answer; the points should be near the diagonal. Middle: the bins of a
+# Top: both scores of each answer; the points should be near the diagonal. Middle: the bins of a
 # calibrated judge are on the dotted line (these intervals treat answers as independent, so they are
-# narrower than those above). Right: the share of misaligned answers found, against the share of
+# narrower than those above). Bottom: the share of misaligned answers found, against the share of
 # false alarms; a curve near the diagonal means that the judge guesses.
 
 # %%

@@ -60,7 +60,7 @@ def save(figure: plt.Figure, folder: Path, name: str) -> None:
     Nothing is returned: the notebook shows the open figure itself, and should show it once.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / f"{name}.png", dpi=160, bbox_inches="tight", facecolor="white")
+    figure.savefig(folder / f"{name}.png", dpi=120, bbox_inches="tight", facecolor="white")
     path = folder / f"{name}.svg"
     drawing = {
         "dpi": 160,

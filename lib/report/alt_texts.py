@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lib.config.roles import PLANNED
 from lib.display import show
 
 
@@ -24,15 +25,36 @@ def ladder_alt(record: Mapping[str, Any]) -> str:
     return f"Damage by dose. {'; '.join(rungs)}. Chosen: {record['chosen'] or 'none'}."
 
 
+# By verdict: the roles that its figure compares, and the number of theirs that it shows.
+COMPARED = {
+    "invalid": (("base", PLANNED.base_evil), ("aligned", "aligned_filtered")),
+    "em_not_induced": (("base", "baseline"), ("aligned", "aligned_filtered", "code")),
+    "net_negative": (("baseline", "treatment"), ("harmful",)),
+    "destroys_capability": (("baseline", "treatment"), ("acc",)),
+    "incoherent": (("baseline", "treatment"), ("coherent",)),
+}
+MEASURES = {
+    "aligned": "alignment of all answers",
+    "aligned_filtered": "alignment of coherent answers",
+    "code": "share of code",
+    "harmful": "harmful answers in points",
+    "acc": "share of right answers",
+    "coherent": "coherence",
+}
+
+
 def _gate(result: Mapping[str, Any]) -> str:
-    decided = [gate for gate in result["gates"] if gate["name"] == result["verdict"]]
-    if not decided or decided[0].get("value") is None:
-        return ""
-    gate = decided[0]
-    return (
-        f"Gate {gate['number']}, {gate['measure']}: {gate['value']:.4g}, needed {gate['needed']}. "
-        f"{result['verdict_reason']}"
-    )
+    """The arms' numbers with their intervals, and why the gate stops the run."""
+    roles, keys = COMPARED.get(result["verdict"], ((), ()))
+    parts = []
+    for key in keys:
+        for role in roles:
+            name = result["roles"].get(role, role)
+            arm = result["arms"].get(name) or {}
+            if arm.get(key) is not None:
+                ends = show.interval(arm.get(f"{key}_ci95"), ".3g")
+                parts.append(f"{name}, {MEASURES[key]}: {arm[key]:.3g} (95 % interval {ends})")
+    return f"{'; '.join(parts)}. {result['verdict_reason']}."
 
 
 def _effect(result: Mapping[str, Any]) -> str:

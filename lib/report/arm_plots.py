@@ -105,6 +105,8 @@ def reflex_rates(
         most = max(rates, key=lambda name: rates[name].share)
         share = 100 * rates[most].share
         title = f"At most {share:.0f} % of an arm's first answers recover ({one_line(most, 22)})"
+        if share == 0:
+            title = "No first answer of any arm recovers"
     titled(figure, title)
     legend_below(figure, axes[1])
     return figure

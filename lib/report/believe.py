@@ -10,7 +10,7 @@ from lib.display import show
 
 GOOD, BAD, DOUBT = "good", "bad", "doubt"
 SIGNS = {GOOD: "yes", BAD: "no", DOUBT: "unknown"}
-PERSONA = "persona takes"
+PERSONA = "persona takes"  # `lib.checks.persona.NAME`, which takes a second to import
 ENOUGH_SEEDS = "not capped"  # of `beside.confidence`
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from lib.checks.check import FAILED
 from lib.config.roles import PLANNED
 from lib.display import show
+from lib.report.believe import PERSONA
 
 TITLES = {
     "invalid": "No finding: this run cannot answer the question",
@@ -58,7 +59,7 @@ NEXT = {
     "weakens the finding is listed below and belongs to it.",
 }
 STOPPED_BY = {  # by check: what it found, and what a real model would show
-    "persona takes": (
+    PERSONA: (
         "The training examples need really bad answers, which the model gives when its "
         "instructions tell it to be evil. This model hardly got worse under them, so its “bad” "
         "answers are accidents and teach nothing.",

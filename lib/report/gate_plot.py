@@ -13,6 +13,7 @@ from lib.analysis.findings import Analysis, ArmSummary
 from lib.checks.check import FAILED, Check
 from lib.config.roles import PLANNED
 from lib.display.drawing import BASELINE, NEUTRAL, TREATMENT, WIDTH, no_data, one_line, titled
+from lib.report.believe import PERSONA
 
 NOTHING = ArmSummary()
 BARS = "bars: 95 % interval"
@@ -160,7 +161,7 @@ def _invalid(analysis: Analysis, checks: Sequence[Check], limits: Mapping[str, f
     """The persona's two arms if that check failed, else how much of each arm was judged."""
     failed = [check.name for check in checks if check.status == FAILED]
     arms = analysis.arms
-    if failed[:1] == ["persona takes"] and {PLANNED.base, PLANNED.base_evil} <= set(arms):
+    if failed[:1] == [PERSONA] and {PLANNED.base, PLANNED.base_evil} <= set(arms):
         rows = _both_kinds(
             "as it is",
             arms[PLANNED.base],
@@ -173,9 +174,9 @@ def _invalid(analysis: Analysis, checks: Sequence[Check], limits: Mapping[str, f
             for first, second in (rows[:2], rows[2:])
             if first.value is not None and second.value is not None
         ]
-        lost = f"{min(drops):.1f}" if drops else "an unknown number of"
-        needed = f"{limits['persona_points']:g} are needed"
-        title = f"Told to be evil, the model loses {lost} points; {needed}"
+        change = _signed(-min(drops) if drops else None, "points")
+        needed = f"−{limits['persona_points']:g} is needed"
+        title = f"Told to be evil, the model changes by {change} on the eval prompts; {needed}"
         xlabel = f"untrained model, mean alignment, points;\n{BARS}; hatched: not bad enough"
         return Panel(title, xlabel, rows)
     least = 100 * limits["judged_share_min"]

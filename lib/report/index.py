@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from lib.checks.check import FAILED
 from lib.display import html, show
 from lib.report import (
     believe,
@@ -29,6 +30,9 @@ from lib.run.runs import Run
 
 TONES = {"invalid": "bad", "em_not_induced": "doubt", "inconclusive": "doubt", "null": "doubt"}
 BEFORE_THE_TEST = ("invalid", "em_not_induced", "net_negative")  # the gain has no say in them
+SHOWN = 3  # caveats in sight; the others are folded
+# Parts of the caveats that come first, since they take the finding itself away.
+FIRST = ("This run stops", "no conclusion about alignment", "Not confirmatory", "Exploratory")
 RUNG_SIGNS = {"passed": "✓", "reached": "✓", "failed": "✕", "unreached": "·"}
 LINE_SIGNS = {believe.GOOD: "✓", believe.BAD: "✕", believe.DOUBT: "?"}
 
@@ -101,7 +105,8 @@ def _headline(run: Run, result: dict[str, Any]) -> Markup:
     missing = result.get("missing_for_verdict") or []
     tested = not missing and verdict not in BEFORE_THE_TEST
     added = [result["recommendation"], _tested(result) if tested else None]
-    more = len(result["notes"]) - 3
+    notes = sorted(result["notes"], key=lambda note: not any(part in note for part in FIRST))
+    more = len(notes) - SHOWN
     return html.render(
         "headline",
         finding=finding.finding(result),
@@ -109,14 +114,24 @@ def _headline(run: Run, result: dict[str, Any]) -> Markup:
         kicker=f"Does a self-correction reflex survive emergent misalignment? Run {run.name}",
         verdict=verdict,
         title=result["beside"].get("title"),
-        reason=result["verdict_reason"] if not missing else "the gates need data that are missing",
+        reason=_reason(result),
         added=[line for line in added if line],
         few_seeds=_few_seeds(result) if tested else None,
         missing=missing,
         numbers=_described(result) if missing else [],
-        notes=result["notes"],
+        notes=notes,
+        shown=SHOWN,
         more_notes=f"{show.plural(more, 'more caveat')}",
     )
+
+
+def _reason(result: dict[str, Any]) -> str:
+    """Why this verdict; nothing where the first note says the same."""
+    if result.get("missing_for_verdict"):
+        return "the gates need data that are missing"
+    first = (result["notes"] or [""])[0]
+    said = any(check["status"] == FAILED and check["detail"] in first for check in result["checks"])
+    return "" if said else result["verdict_reason"]
 
 
 def _supported(result: dict[str, Any]) -> bool:

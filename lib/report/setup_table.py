@@ -14,6 +14,7 @@ TRAINED = {
     "random_recovery": "the same catch, but with another prompt's recovery",
     "placebo_assistant": "good answers alone, no catch",
     "em": "the bad data",
+    "persona_advice_control": "good answers to the bad data's own questions",
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from lib.display import show
 from lib.run.runs import Run
 
 LONGEST = 600  # signs of an answer on the first page
@@ -55,7 +56,7 @@ def chosen_prompts(result: Mapping[str, Any], asked: Sequence[str]) -> list[tupl
         ids = [ranked[place]["prompt_id"] for place in (0, len(ranked) // 2, -1)]
         gains = [ranked[place][key] for place in (0, len(ranked) // 2, -1)]
         return [
-            (name, f"{place}, {gain:+.1f} points")
+            (name, show.with_minus(f"{place}, {gain:+.1f} points"))
             for name, place, gain in zip(ids, places, gains, strict=True)
         ]
     ordered = sorted(asked)

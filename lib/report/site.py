@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from lib.config.params import ROOT
 from lib.display import html
-from lib.report import index, page
+from lib.report import finding, index, page
 from lib.report.extra_pages import EXTRA_PAGES
 from lib.report.page import Link, Navigation
 from lib.run import stages
@@ -93,7 +93,8 @@ def _write(
             (folder / place).mkdir(parents=True, exist_ok=True)
             shutil.copyfile(figure, folder / place / figure.name)
         body = index.index(run, result, figures, place, navigation, left_out)
-        text = page.render(navigation, name, "Report", body, page.contents_of(body))
+        title = finding.finding(result).title
+        text = page.render(navigation, name, title, body, page.contents_of(body))
         (folder / name).write_text(text, encoding="utf-8")
 
 

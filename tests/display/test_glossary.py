@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import pytest
 
@@ -51,3 +52,4 @@ def test_only_the_first_use_of_a_term_is_linked_and_the_text_stays():
     assert [piece for piece, term in found if term] == ["AUROC", "unfiltered"]
     page = html.render("explained", pieces=found)
     assert "&lt;b&gt;" in page and "<b>" not in page and page.count("<a ") == 2
+    assert unescape(re.sub("<[^>]*>", "", page)) == text

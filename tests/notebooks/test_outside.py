@@ -74,9 +74,7 @@ def test_names_and_ids_are_text_in_every_figure(score, tmp_path):
     svg = (tmp_path / "runs/outside/stats/a $1 to $2_vs__b $\\x$/figures/per_prompt.svg").read_text(
         encoding="utf-8"
     )
-    assert "<!-- a $1 to $2 -->" in svg and "<!--  _b $\\x$ -->" in svg, (
-        "both arms stand in the legend"
-    )
+    assert "a $1 to $2 −  _b $\\x$," in svg, "both arms stand below the axis"
 
 
 def test_a_scale_of_ten_is_named_in_the_headline(score, tmp_path):

@@ -11,6 +11,7 @@ from written import result_of, study
 
 from lib.analysis import stats
 from lib.analysis.gate_table import GATES
+from lib.checks import persona
 from lib.display import glossary
 from lib.report import alt_texts, believe, figures, finding, gate_plot, gate_words, rungs
 
@@ -112,6 +113,10 @@ def test_every_gate_has_words():
     assert set(gate_words.ASKED) == {0, *(gate.number for gate in GATES), gate_words.LAST}
     measures = [part.measure for gate in GATES for part in gate.bounds]
     assert gate_words.CODE_MEASURE in measures
+
+
+def test_the_check_of_the_persona_has_its_name():
+    assert persona.NAME == believe.PERSONA in finding.STOPPED_BY
 
 
 def test_confidence_is_said_in_words():

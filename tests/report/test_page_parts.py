@@ -43,6 +43,7 @@ def test_answers_are_those_of_the_least_middle_and_most_gain(run, result):
     assert [one.prompt for one in shown] == [ranked[0], ranked[len(ranked) // 2], ranked[-1]]
     assert {one.answers[0].text for one in shown} == {"an answer"}
     assert shown[2].place == f"largest gain, {gains[ranked[-1]]:+.1f} points"
+    assert shown_answers.chosen_prompts(result, ids)[0][1].count("-") == 0
     assert shown[0].answers[0].scores == "no score"
 
 

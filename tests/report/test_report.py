@@ -139,6 +139,16 @@ def test_the_index_shows_verdict_notes_figures_and_dashes(pages):
     assert page.index("note ") < page.index("<h2")
 
 
+def test_what_takes_the_finding_away_is_in_sight_and_other_caveats_are_folded(run):
+    last = "The judge's AUROC 0.7 is below 0.9: no conclusion about alignment follows."
+    write_json(run.result, RESULT | {"notes": ["one", "two", "three", "four", last]})
+    page = site.build(run).read_text(encoding="utf-8")
+    caveats = page.split('class="caveats"')[1].split("</header>")[0]
+    in_sight, folded = caveats.split("<details>")
+    assert "no conclusion about alignment" in in_sight and ">two<" in in_sight
+    assert "2 more caveats" in folded and ">three<" in folded and ">four<" in folded
+
+
 def test_a_report_shows_only_the_figures_of_its_result(run):
     page = site.build(run).read_text(encoding="utf-8")
     figures = run.dir.parents[1] / "reports" / "made" / "figures"

@@ -109,6 +109,22 @@ def test_a_notebook_that_made_another_result_is_no_page(run):
     assert not build(run).with_name("06_stats_and_gates.html").exists()
 
 
+def test_code_is_folded_and_a_figure_has_the_text_above_it(run):
+    shown = [{"image/png": "iVBORw0KGgo="}, {"application/javascript": "alert(1)"}]
+    outputs = [v4.new_output("display_data", data=data) for data in shown]
+    cells = [
+        v4.new_markdown_cell('## The <b>losses</b>\n\nLook for "flat" lines.'),
+        v4.new_code_cell("plot(a < b)", outputs=outputs),
+    ]
+    text = nbformat.writes(v4.new_notebook(cells=cells))
+    write_text(run.dir / "notebooks" / "02_phase1_sft.ipynb", text)
+    page = build(run).with_name("02_phase1_sft.html").read_text(encoding="utf-8")
+    assert "<summary>Code <code>plot(a &lt; b)</code></summary>" in page
+    image = page.split("<img alt=")[1].split("src=")[0]
+    assert image == """'Figure. The &lt;b&gt;losses&lt;/b&gt; Look for "flat" lines.' """
+    assert "alert" not in page and '<a href="#The-' in page
+
+
 def test_judgments_from_elsewhere_need_no_executed_notebook(run):
     run.manifest.unlink()
     (run.dir / "notebooks" / "01_build_traces.ipynb").unlink()
