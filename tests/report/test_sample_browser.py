@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Iterator
 from urllib.parse import parse_qs
 
@@ -227,3 +228,11 @@ def test_a_followup_leads_to_the_answer_that_it_continues(page):
     page.open("#suite=followup&arm=selfcorrect_em")
     page.press("First answer")
     assert page.cards()[0]["text"] == "Answer 0 of selfcorrect_em to 0."
+
+
+def test_a_missing_data_file_is_named(wide, tmp_path):
+    site = shutil.copytree(wide.page.parent, tmp_path / "samples")
+    (site / "001.js").unlink()
+    page = SamplePage(wide.driver, site / "index.html").open()
+    assert page.count.endswith("the file 001.js is missing beside this page")
+    assert page.faults()  # the browser says so too; what it says is not the next test's

@@ -66,7 +66,8 @@ async function unpack(number) {
 async function read() {
   const index = await unpack(0);
   const texts = [];
-  for (let number = 1; number < document.querySelectorAll("script").length - 1; number++) {
+  const files = [...document.scripts].filter((one) => /^\d+\.js$/.test(one.getAttribute("src")));
+  for (let number = 1; number < files.length; number++) {
     for (const text of await unpack(number)) texts.push(text);
   }
   const column = index.rows;
