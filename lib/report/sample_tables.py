@@ -18,7 +18,7 @@ import pandas as pd
 from lib.data.reflex import contains_reset, reset_spans
 from lib.run.files import read_json
 from lib.run.runs import Run
-from lib.run.table_schemas import JUDGMENTS, ORIGINAL, OUTCOMES, VARIANTS
+from lib.run.table_schemas import JUDGMENTS, ORIGINAL, OUTCOMES, SAMPLES, VARIANTS
 
 ANSWER = ["seed", "condition", "suite", "prompt_id", "sample_index"]
 ORDER = ["prompt", "seed", "sample_index", "condition"]
@@ -53,11 +53,13 @@ def read(run: Run, openings: Sequence[str]) -> SampleTables:
     """
     files = _files(run)
     samples = _table({place: run.samples(*place) for place in files})
+    samples = samples.reindex(columns=[*ANSWER[:2], *SAMPLES.names])  # some may lack a column
     arms = [arm for arm, _ in files]
     samples = samples.assign(
         condition=pd.Categorical(samples["condition"], list(dict.fromkeys(arms))),
         prompt=samples.groupby(["suite", "prompt_id"], sort=False).ngroup(),
         text=samples["prompt"],
+        system=samples["system"].fillna(""),
     )
     samples = samples.sort_values(ORDER, ignore_index=True)
     texts = samples["completion"].tolist()
@@ -74,7 +76,7 @@ def read(run: Run, openings: Sequence[str]) -> SampleTables:
             "seed": samples["seed"].tolist(),
             "sample": samples["sample_index"].tolist(),
             "arm": samples["condition"].cat.codes.tolist(),
-            "tokens": samples["n_tokens"].tolist(),
+            "tokens": _or_null(samples["n_tokens"].astype("Int64")),
             "cut": (samples["finish_reason"] == "length").astype(int).tolist(),
             "system": _numbers(samples["system"], systems),
         },

@@ -79,6 +79,16 @@ def test_a_table_without_the_column_code_is_read(runs):
     assert sample_tables.read(run, OPENINGS).index["judgments"]["code"] == [None]
 
 
+def test_samples_without_the_lesser_columns_are_read(runs):
+    run = one_arm("Help.")
+    lesser = ["subset", "system", "elicitation", "n_tokens", "finish_reason"]
+    write_parquet(
+        run.samples("base", 7), pd.read_parquet(run.samples("base", 7)).drop(columns=lesser)
+    )
+    tables = sample_tables.read(run, OPENINGS)
+    assert tables.index["rows"]["tokens"] == [None] and tables.index["prompts"][0]["subsets"] == []
+
+
 @pytest.mark.parametrize("before", ["", "Hm. ", "\U0001f469\u200d\U0001f52c "])
 def test_reset_strings_are_found_where_javascript_counts_them(runs, before):
     tables = sample_tables.read(one_arm(f"{before}{OPENING} Then."), OPENINGS)

@@ -449,7 +449,7 @@ function fields(row) {
     "div",
     {},
     row.judgments.length ? wide : null,
-    element("p", {}, `${row.tokens} tokens${row.marks.cut ? ", cut at the limit" : ""}`),
+    element("p", {}, `${row.tokens ?? "–"} tokens${row.marks.cut ? ", cut at the limit" : ""}`),
     element("p", { class: "system" }, "System text: ", element("bdi", {}, visible(row.system))),
   );
 }
