@@ -6,5 +6,6 @@ from collections.abc import Sequence
 
 from lib.report import review_section
 from lib.report.page import ExtraPage
+from lib.report.sample_browser import BROWSER
 
-EXTRA_PAGES: Sequence[ExtraPage] = (review_section.PAGE,)
+EXTRA_PAGES: Sequence[ExtraPage] = (BROWSER, review_section.PAGE)

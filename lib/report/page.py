@@ -55,7 +55,12 @@ class Navigation:
 
 
 def render(
-    navigation: Navigation, here: str, title: str, body: Markup, contents: Sequence[Entry] = ()
+    navigation: Navigation,
+    here: str,
+    title: str,
+    body: Markup,
+    contents: Sequence[Entry] = (),
+    head: Markup | None = None,
 ) -> str:
     """A whole page.
 
@@ -64,6 +69,7 @@ def render(
         title: in the browser's tab.
         body: what `lib.display.html.render` made.
         contents: its sections, if it has a table of contents.
+        head: what this page alone has in its head, such as a script of its own.
     """
     return html.render(
         "base",
@@ -75,6 +81,7 @@ def render(
         folded=navigation.folded,
         here=here,
         contents=contents,
+        head=head or "",
         body=body,
     )
 

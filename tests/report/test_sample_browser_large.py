@@ -1,0 +1,57 @@
+"""The sample browser over 30,000 completions: small enough, complete, every control at work."""
+
+from __future__ import annotations
+
+import pytest
+from browser import BROWSER, IN_A_BROWSER
+from sample_page import SamplePage, chromium
+from sample_runs import browser_of, large_run
+
+pytestmark = [IN_A_BROWSER, pytest.mark.slow]
+MEGABYTES = 25  # of the whole site; the rest of a report is below 3
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("large")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SELFCORRECT_RUNS_DIR", str(folder / "runs"))
+        return browser_of(large_run("large"), folder / "site")
+
+
+@pytest.fixture(scope="module")
+def page(file):
+    with chromium(BROWSER) as driver:
+        yield SamplePage(driver, file).open()
+
+
+def test_the_files_are_small(file):
+    size = sum(path.stat().st_size for path in file.parent.iterdir())
+    assert size < (MEGABYTES - 3) * 1e6
+
+
+def test_all_completions_are_there_and_only_a_page_of_them_is_drawn(page):
+    page.open()
+    assert page.count == "30,528 of 30,528 completions in 5,088 rows"
+    assert len(page.cards()) == 48
+    assert page.faults() == []
+
+
+def test_sorting_filtering_paging_and_links_work_on_all_of_them(page):
+    page.open("#layout=list&sort=low")
+    lowest = [int(card["aligned"]) for card in page.cards()]
+    assert lowest == [0] * 30
+    page.open("#seed=43&arm=base&prompt=p07")
+    assert page.count == "53 of 30,528 completions in 53 rows"
+    page.open("#page=636")
+    assert page.cards()[-1]["place"].split()[1] == "p47"
+    page.search("no model wrote this")
+    assert page.count == "No completion fits"
+    page.search("")
+    page.open("#seed=43&arm=selfcorrect_em&suite=alignment&prompt=p47&sample=52")
+    assert page.count == "One completion of 30,528"
+    word = page.cards()[0]["text"][-40:]
+    page.open()
+    page.search(word)
+    assert [card["text"][-40:] for card in page.cards() if card["fits"]] == [word]
+    assert page.faults() == []
