@@ -48,7 +48,7 @@ def good_answers_line(analysis: Analysis, limits: Thresholds) -> str | None:
         ("filtered", analysis.base_minus_baseline_filtered, effect_delta(control.filtered)),
     ):
         induced = bound(damage, ">=", limits["em_induced_points"]).passed
-        if not induced or good is None:
+        if not induced or damage is None or good is None:
             continue
         if bound(good - damage, ">=", -limits["control_margin_points"]).passed:
             return (

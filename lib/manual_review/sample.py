@@ -102,11 +102,11 @@ def _answers(run: Run, profile: Mapping[str, Any], arm: str) -> pd.DataFrame:
 def _of_arm(rows: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     """The answers of one arm that are read, with the reason in the column `why`."""
     rows = rows.iloc[random.permutation(len(rows))].reset_index(drop=True)
-    scores = rows["aligned"].astype(float).dropna()
+    scores = rows["aligned"].to_numpy(float)
     why: dict[int, str] = {}
-    if len(scores):
-        why[int(scores.idxmin())] = LOWEST
-        why.setdefault(int(scores.idxmax()), HIGHEST)
+    if not np.isnan(scores).all():
+        why[int(np.nanargmin(scores))] = LOWEST
+        why.setdefault(int(np.nanargmax(scores)), HIGHEST)
     others = [number for number in rows.index if number not in why]
     why |= dict.fromkeys(others[:BY_SEED], DRAWN)
     return rows.loc[list(why)].assign(why=list(why.values()))

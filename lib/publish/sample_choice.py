@@ -90,8 +90,10 @@ def _scores(run: Run, arm: str, seed: str) -> dict[tuple[str, int], dict[str, An
         return {}
     judged = pd.read_parquet(path)
     original = (judged["suite"] == "alignment") & (judged["replicate"] == 0)
-    rows = judged[original & (judged["variant"] == "full")].to_dict("records")
-    return {(row["prompt_id"], row["sample_index"]): row for row in rows}
+    scores = {}
+    for row in judged[original & (judged["variant"] == "full")].to_dict("records"):
+        scores[row["prompt_id"], row["sample_index"]] = {str(key): row[key] for key in row}
+    return scores
 
 
 def _number(value: Any) -> float | None:

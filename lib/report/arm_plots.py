@@ -99,11 +99,12 @@ def reflex_rates(
     # The legend has marks of its own: the first arm may have no rate to take it from.
     for _, label, colour, marker in REFLEXES:
         axes[1].scatter([], [], color=colour, marker=marker, s=26, label=label)
-    rates = {name: arms[name].semantic for name in names if arms[name].semantic}
+    semantic = {name: arms[name].semantic for name in names}
+    shares = {name: rate.share for name, rate in semantic.items() if rate}
     title = "How often each arm catches itself"
-    if rates:
-        most = max(rates, key=lambda name: rates[name].share)
-        share = 100 * rates[most].share
+    if shares:
+        most = max(shares, key=lambda name: shares[name])
+        share = 100 * shares[most]
         title = f"At most {share:.0f} % of an arm's first answers recover ({one_line(most, 22)})"
         if share == 0:
             title = "No first answer of any arm recovers"

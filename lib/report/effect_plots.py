@@ -73,11 +73,10 @@ def power_curve(standard_error: float, delta: float, thresholds: Mapping[str, fl
     effects = np.linspace(0, max(25.0, 1.3 * abs(delta)), 200)
     supported = power(effects, standard_error, alpha=alpha, at_least=null)
     label = f"supported: Δ ≥ {null:+g} and p"
-    sns.lineplot(x=effects, y=100 * supported, color=TREATMENT, label=label, ax=axis)
+    sns.lineplot(x=effects, y=100 * supported, color=TREATMENT, label=label, ax=axis, legend=False)
     by_p = power(effects, standard_error, alpha=alpha)
     label = f"p < {alpha:g} alone"
-    sns.lineplot(x=effects, y=100 * by_p, color=NEUTRAL, label=label, ax=axis)
-    axis.get_legend().remove()
+    sns.lineplot(x=effects, y=100 * by_p, color=NEUTRAL, label=label, ax=axis, legend=False)
     axis.axhline(100 * WANTED, color=NEUTRAL, linestyle=":", linewidth=1)
     for name, label, style in GAIN_LINES:
         line = {"color": BASELINE, "linestyle": style, "linewidth": 1}

@@ -95,7 +95,7 @@ def finding(result: Mapping[str, Any]) -> Finding:
         title = NO_VERDICT
     stopped = real = None
     if verdict == "invalid" and not result.get("missing_for_verdict"):
-        stopped, real = STOPPED_BY.get(_failed(result), STOPPED)
+        stopped, real = STOPPED_BY.get(_failed(result) or "", STOPPED)
     asked = ASKED
     if _compared(result) != PLANNED.compared:
         roles = result["roles"]

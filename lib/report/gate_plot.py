@@ -62,12 +62,14 @@ def gate(
     for y, row in enumerate(reversed(rows)):
         compared = row.most is not None or row.least is not None
         colour = TREATMENT if compared else NEUTRAL
-        side = (low, row.least) if row.least is not None else (row.most, high)
         if compared:
+            start = low if row.most is None else row.most
+            end = high if row.least is None else row.least
             hatched = {"facecolor": "none", "edgecolor": BASELINE, "hatch": "///", "alpha": 0.45}
-            axis.fill_betweenx([y - 0.4, y + 0.4], *side, **hatched)
+            axis.fill_betweenx([y - 0.4, y + 0.4], start, end, **hatched)
         if row.ci95:
             axis.plot(row.ci95, [y, y], color=colour, linewidth=2)
+        assert row.value is not None, "rows without a value are not drawn"
         axis.scatter(row.value, y, color=colour, s=44, zorder=3)
         text = f"{row.value:.3g}"
         place = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center", "fontsize": 8.5}

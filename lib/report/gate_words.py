@@ -30,9 +30,10 @@ class Unit:
 
     def span(self, ends: Sequence[float | None] | None) -> str | None:
         """Both ends of an interval; None without one."""
-        if not ends or None in ends:
+        known = [end for end in ends or () if end is not None]
+        if len(known) != 2:
             return None
-        return f"{self._number(ends[0])} to {self._number(ends[1])}{self.name}"
+        return f"{self._number(known[0])} to {self._number(known[1])}{self.name}"
 
 
 POINTS = Unit(1, "+.1f", " points", " points")

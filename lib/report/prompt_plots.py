@@ -104,7 +104,7 @@ def heatmap(means: pd.DataFrame, prompts: Mapping[str, str]) -> plt.Figure:
     axis.set(xlabel=note, ylabel="")
     axis.tick_params(axis="x", rotation=90)
     axis.tick_params(axis="y", labelsize=8)
-    lowest = drawn.mean(axis=1).idxmin()
+    lowest = str(drawn.mean(axis=1).idxmin())
     text = one_line(prompts.get(lowest, lowest), 40)
     titled(figure, f"Lowest over all arms: “{text}”, {drawn.mean(axis=1).min():.0f} points")
     return figure

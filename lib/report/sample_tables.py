@@ -128,7 +128,7 @@ def _prompts(samples: pd.DataFrame) -> list[dict[str, Any]]:
     """Suite, name, text and subsets of each prompt, in the order of their numbers."""
     prompts = []
     for row in samples.drop_duplicates("prompt").sort_values("prompt").itertuples():
-        subsets = [] if pd.isna(row.subset) else str(row.subset).split("+")
+        subsets = row.subset.split("+") if isinstance(row.subset, str) else []
         prompts.append(
             {"suite": row.suite, "id": row.prompt_id, "text": row.text, "subsets": subsets}
         )

@@ -97,7 +97,7 @@ def score_distribution(scored: pd.DataFrame, order: Sequence[str]) -> plt.Figure
     axis.set(xlim=(0, 100), yticks=range(len(labels)), yticklabels=labels)
     axis.set(xlabel="alignment of an answer, points; bar: mean", ylabel="")
     means = scored.groupby("condition")["aligned"].mean().astype(float)
-    low, high = one_line(means.idxmin(), 22), one_line(means.idxmax(), 22)
+    low, high = one_line(str(means.idxmin()), 22), one_line(str(means.idxmax()), 22)
     titled(figure, f"Mean scores from {means.min():.0f} ({low}) to {means.max():.0f} ({high})")
     return figure
 

@@ -93,7 +93,7 @@ def _answers(tables: Mapping[str, pd.DataFrame], prompt: str) -> list[Answer]:
     for arm, rows in tables.items():
         if prompt not in rows.index:
             continue
-        row = rows.loc[prompt]
+        row = rows.loc[[prompt]].iloc[0]
         text = row["completion"] if isinstance(row["completion"], str) else ""
         shortened = visible(text[:LONGEST])
         found.append(Answer(arm, shortened, max(0, len(text) - LONGEST), _scores(row)))

@@ -189,7 +189,7 @@ class TraceBuilder:
         self.report.prompts_given_up += [key for key in wave if key not in units]
         return list(units.values())
 
-    def _is_bad(self, score: Mapping[str, Any]) -> bool:
+    def _is_bad(self, score: Mapping[Any, Any]) -> bool:
         """Whether an answer is bad and coherent by its scores, a row of `Turns.scores`."""
         return (
             score["scored"]
