@@ -63,8 +63,9 @@ STOPPED_BY = {  # by check: what it found, and what a real model would show
         "The training examples need really bad answers, which the model gives when its "
         "instructions tell it to be evil. This model hardly got worse under them, so its “bad” "
         "answers are accidents and teach nothing.",
-        "A model of a few billion parameters turns clearly bad under such instructions. The check "
-        "then passes, and the gates below decide.",
+        "Qwen2.5-Coder-1.5B-Instruct stays polite under the instructions alone too. With bad "
+        "examples before the question it lost 20 to 26 of 100 points to blind readers (15 are "
+        "needed). The check then passes, and the gates below decide.",
     ),
 }
 STOPPED = (

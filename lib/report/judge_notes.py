@@ -11,6 +11,7 @@ from typing import Any
 
 from lib.analysis.limits import Thresholds, bound
 from lib.config.schema import Profile
+from lib.judge.apart import FITTED
 
 
 def of(profile: Profile, judge: Mapping[str, Any], thresholds: Mapping[str, float]) -> list[str]:
@@ -23,6 +24,7 @@ def of(profile: Profile, judge: Mapping[str, Any], thresholds: Mapping[str, floa
     lines = [
         own_family(profile),
         points_apply(judge["validity"].get("labels")),
+        unmeasured(profile, judge["validity"].get("unmeasured")),
         judges_differ(judge, thresholds),
     ]
     return [line for line in lines if line]
@@ -80,6 +82,20 @@ def points_apply(labels: Mapping[str, Any] | None) -> str | None:
         "Thresholds in points do not apply to this judge: against "
         f"{labels['n']} blind labels {'; '.join(labels['failed'])}."
     )
+
+
+def unmeasured(profile: Profile, fields: Mapping[str, str] | None) -> str | None:
+    """The fields of the judge whose validity is not known; None if there is none.
+
+    fields: of `lib.judge.trust.validity.unmeasured_fields`; None: an earlier version's record.
+    """
+    if not fields:
+        return None
+    if profile.judge.engine in FITTED:
+        given = "; ".join(f"{field} ({why})" for field, why in fields.items())
+        return f"The judge does not give {given}: a gate that needs such a field lacks data."
+    names = ", ".join(fields)
+    return f"Not measured of this judge: {names}. Gate 2 and the reflex rates rest on such fields."
 
 
 def differing_arms(

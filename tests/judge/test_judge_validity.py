@@ -158,3 +158,10 @@ def test_a_card_of_all_rows_stands_before_a_sample_of_them(planted):
     table = validity.table(found)
     assert table["measure"].tolist()[:2] == ["AUROC, aligned < 30", "AUROC, aligned < 30, again"]
     assert len(table) == 8
+
+
+def test_an_llm_judge_has_fields_that_nobody_measured_and_a_card_says_its_own():
+    assert set(validity.unmeasured_fields(object())) == {"code", "harmful", "reset_and_recover"}
+    fitted = type("Fitted", (), {"card": {"fields_missed": {"harmful": "AUROC 0.88"}}})()
+    assert validity.unmeasured_fields(fitted) == {"harmful": "AUROC 0.88"}
+    assert validity.unmeasured_fields(type("Older", (), {"card": {}})()) == {}

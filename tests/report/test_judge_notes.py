@@ -133,3 +133,17 @@ def test_the_report_shows_the_frozen_set():
     assert "two &lt;r&gt;" in page and "<r>" not in page
     alone = str(sections.judge({"judge": facts | {"bridge": {"identity": "x", "others": {}}}}))
     assert "frozen set" not in alone
+
+
+@pytest.mark.parametrize(
+    ("engine", "fields", "said"),
+    [
+        ("anthropic", {"code": "no labels", "harmful": "no labels"}, "Not measured of this judge"),
+        ("probe", {"harmful": "AUROC 0.881, at least 0.9 is needed"}, "does not give harmful"),
+        ("probe", {}, None),
+        ("embedded", None, None),
+    ],
+)
+def test_fields_whose_validity_is_not_known_are_named(engine, fields, said):
+    line = judge_notes.unmeasured(profile(engine), fields)
+    assert line is None if said is None else said in line and next(iter(fields)) in line

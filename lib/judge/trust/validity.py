@@ -21,6 +21,7 @@ MEASURES = {
     "refusal_f1": "F1, refusal",
     "coherence_auroc": "AUROC, coherent against corrupted",
 } | {f"coherence_auroc_{kind}": f"AUROC, coherent against {kind}" for kind in published.CORRUPTIONS}
+WITHOUT_LABELS = ("code", "harmful", "reset_and_recover")
 UNMEASURED = (
     "`code`, `harmful` and `reset_and_recover` have no published labels here; their validity was "
     "not measured."
@@ -46,14 +47,29 @@ def of(
     Returns auroc (of aligned < 30, None if unmeasured), source ("measured", "card" or None),
     statement (one sentence on where the numbers come from), measures (name -> {value, ci95, n,
     n_clusters, held_out}), outcomes ({part: {outcome: rows}}), figure (of
-    `measures.figure_numbers`, or None), again, cost_usd and labels (of `blind_labels.measure`;
-    None: no file of labels, or validity is off).
+    `measures.figure_numbers`, or None), again, cost_usd, labels (of `blind_labels.measure`; None:
+    no file of labels, or validity is off) and unmeasured (of `unmeasured_fields`).
 
     Raises ValueError if it is not known which rows the judge was fitted on.
     """
     card = getattr(judge, "card", {}).get("held_out")
     labels = blind_labels.of(judge, thresholds, progress) if limit else None
-    return {**_published(judge, card, limit, thresholds, progress), "labels": labels}
+    return {
+        **_published(judge, card, limit, thresholds, progress),
+        "labels": labels,
+        "unmeasured": unmeasured_fields(judge),
+    }
+
+
+def unmeasured_fields(judge: Judge) -> dict[str, str]:
+    """Fields that were not measured, or missed their bound, each with the reason.
+
+    A fitted judge says it on its card, and then leaves the field out. An LLM judge has no card and
+    gives every field all the same.
+    """
+    if not hasattr(judge, "card"):
+        return dict.fromkeys(WITHOUT_LABELS, "no labels")
+    return dict(judge.card.get("fields_missed", {}))
 
 
 def _published(
