@@ -58,7 +58,7 @@ def result(**changes: Any) -> dict[str, Any]:
         "card": card,
         "base_weights": {"sha256": "d1ce" * 16, "origin": SAID},
         "notes": [f"a note with {EVIL}"],
-        "deviations": ["model.name: Qwen/Qwen2.5 → /root/models/Some-Model"],
+        "deviations": ["model.name: Qwen/Qwen2.5 → /home/someone/models/Some-Model"],
     }
     return json.loads(text) | own | changes
 

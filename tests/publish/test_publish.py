@@ -145,7 +145,7 @@ def test_an_edition_over_the_limit_names_its_largest_file(make, capsys, monkeypa
 @pytest.mark.parametrize(
     ("text", "short"),
     [
-        ("model /root/models/Qwen here", "model …/Qwen here"),
+        ("model /home/someone/models/Qwen here", "model …/Qwen here"),
         ('OVERRIDES=\'{"a": "/data/x/y.json"}\'', 'OVERRIDES=\'{"a": "…/y.json"}\''),
         ("~/models/x", "…/x"),
         ("file:/data/models/x", "file:…/x"),
