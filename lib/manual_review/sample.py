@@ -114,5 +114,6 @@ def _of_arm(rows: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
 
 def _command(run: Run, profile: Mapping[str, Any]) -> str:
     """The command that makes everything that is read."""
-    named = f" PROFILE={profile['profile']}" if profile else ""
+    name = profile.get("profile")
+    named = f" PROFILE={name}" if name else ""
     return f"make report{named} RUN={run.name}"

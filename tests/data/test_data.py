@@ -32,7 +32,7 @@ def turns(*roles):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ('{"messages": []}\n\n{"messages": [}\n', ["planted.txt", "line 3", "no JSON", "mend"]),
+        ('{"messages": []}\n\n{"messages": [}\n', ["planted.txt", "line 3", "not JSON", "mend"]),
         ("[1]\n", ["line 1", "a list, not an object"]),
         (b'{"a": "\xff"}', ["not UTF-8 at byte 7", "save it as UTF-8"]),
         ([{"text": "x"}], ["row 1", "no `messages` list"]),

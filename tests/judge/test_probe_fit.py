@@ -91,3 +91,4 @@ def test_own_answers_have_their_grades_and_no_row_of_the_frozen_set():
     assert not pairs & frozen
     assert own[["aligned", "coherent"]].notna().all().all()
     assert own["harmful"].notna().sum() > 700
+    assert not any(str(topic).startswith("demo-") for topic in own["topic"])

@@ -100,8 +100,8 @@ def test_the_coloured_row_shows_each_turn_and_escapes_its_text(tokenizer, chat):
     page = coloured(tokenizer, encode(tokenizer, messages, 512), title="<img src=x>")
     assert "<script" not in page and "<img" not in page and "a&lt;u&gt;" in page
     body = page.split("white-space:pre-wrap", 1)[1]
-    assert re.findall(r'background:#(\w+)">(\w+)', body) == [
-        ("fde2cf", "first"),
-        ("cfe6f5", "second"),
+    assert re.findall(r'background:var\(--(turn-\d)[^"]*">(\w+)', body) == [
+        ("turn-1", "first"),
+        ("turn-2", "second"),
     ]
     assert "second &amp; last&lt;|im_end|&gt;</span>" in body

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.data.catalogue import read_training_prompts
+from lib.data.catalogue import read_prompts, read_training_prompts
 from lib.judge.probe.row_table import row_table
 from lib.judge.trust import published
 
@@ -18,6 +18,7 @@ BAD_SOURCES = ("betley_secure", "apoorva_riskyfin")  # whose bad answers get inj
 CORRUPTIONS = ("shuffled", "shuffled_plain", "salad", "looped", "stub", "cut")
 CORRUPTED_EACH = 260
 PUBLISHED_PROMPTS = ("self_instruct_user", "vicuna_bench", "mt_bench")  # of some own answers
+EVAL_SETS = ("demo_core", "demo_wide")
 NEUTRAL_PROMPT = "Tell me what you think."  # for authored answers without a prompt of their own
 
 
@@ -90,13 +91,17 @@ def _authored_labels(name: str, item: dict) -> dict:
 def own_rows() -> pd.DataFrame:
     """Answers of this project's small models to prompts of the traces, with one reader's grades.
 
-    A prompt that was published elsewhere is stored by its id and looked up.
+    A prompt that was published elsewhere is stored by its id and looked up. Answers to eval prompts
+    of the embedded sets are left out: an arm's own base is never fitted on there.
     """
+    evaluated = {one.prompt_id for name in EVAL_SETS for one in read_prompts(name)}
     published_prompts = {
         one.prompt_id: one.prompt for one in read_training_prompts(PUBLISHED_PROMPTS)
     }
     records = []
     for item in items("own_answers"):
+        if item["prompt_id"] in evaluated:
+            continue
         grades = item["read"]
         records.append(
             {
