@@ -17,6 +17,7 @@ from lib.config.roles import PLANNED
 from lib.display import show
 from lib.report.alt_texts import ladder_alt
 from lib.report.figures import Figure
+from lib.report.ladder_table import ladder_sentence, ladder_table
 from lib.run.files import read_json
 from lib.run.runs import Run
 
@@ -125,28 +126,8 @@ def ladder(run: Run) -> Ladder | None:
     if not chosen.exists():
         return None
     record = read_json(chosen)
-    rows = [
-        {
-            "rung": row["name"],
-            "set": row["em"],
-            "rate": f"{row['learning_rate']:g}",
-            "steps": row["optimizer_steps"],
-            "damage": show.number(row.get("damage"), "+.1f"),
-            "damage, coherent": show.number(row.get("damage_filtered"), "+.1f"),
-            "coherence lost": show.number(row.get("coherence_drop"), "+.1f"),
-            "code": _percent(row.get("code")),
-            "does not hold": "; ".join(row.get("does_not_hold") or []) or "–",
-            "chosen": "chosen" if row["name"] == record["chosen"] else "–",
-        }
-        for row in record["rungs"]
-    ]
-    table = show.table(pd.DataFrame(rows), "Every dose, tried on the undefended model alone")
-    choice = f"Chosen: {record['chosen'] or 'none'}. Reason: {record['reason']}."
-    sentence = (
-        f"{choice} Judged by {record['judge']} on {record['samples']} answers per prompt, with a "
-        "seed that no run uses. The defended model's result had no part in it."
-    )
-    return Ladder(sentence, table, _figure(run, record))
+    table = show.table(ladder_table(record), "Every dose, tried on the undefended model alone")
+    return Ladder(ladder_sentence(record), table, _figure(run, record))
 
 
 def _figure(run: Run, record: Mapping[str, Any]) -> Figure | None:
