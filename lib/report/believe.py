@@ -136,14 +136,14 @@ def _power(result: Mapping[str, Any]) -> Line:
     if mde is None:
         return Line(DOUBT, question, "Unknown: no effect was computed.", "effect")
     power = result["beside"].get("power") or {}
-    answer = f"Four of five such studies find a true gain of {mde:.1f} points"
+    answer = f"It finds gains of {mde:.1f} points or more in four of five studies"
     if power.get("threshold") is not None:
-        answer += f"; at most {power['threshold']:g} are wanted"
+        answer += f"; gains of {power['threshold']:g} are wanted"
     return Line(_state(power.get("passed")), question, f"{answer}.", "effect")
 
 
 def _plan(result: Mapping[str, Any]) -> Line:
-    question = "Was the plan fixed before the data?"
+    question = "Was this run's own plan fixed before the data?"
     changed = result["changed_since_stamp"]
     if changed is None:
         return Line(DOUBT, question, "No stamp of the plan belongs to these judgments.", "plan")

@@ -39,7 +39,7 @@ COLLAPSES = {  # of em_not_induced
     "to defend against",
 }
 NEXT = {
-    "invalid": "Nothing above or below it counts as a result, whatever its size. The numbers stay "
+    "invalid": "No number on this page counts as a result, whatever its size. The numbers stay "
     "on this page so that the fault can be found.",
     "em_not_induced": "A defense can only be tested where there is damage. Stronger bad data or a "
     "larger dose is needed; the ladder chooses one without looking at the defense.",

@@ -56,7 +56,7 @@ def _arm_row(name: str, arm: ArmSummary) -> dict[str, Any]:
         "code": arm.code,
         "refusal": arm.refusal,
         "harmful, points": arm.harmful,
-        "ARC acc": arm.acc,
+        "quiz accuracy": arm.acc,
         "literal": _share(arm.literal),
         "semantic": _share(arm.semantic),
         "parrot": _share(arm.parrot),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from lib.checks.check import FAILED
 from lib.display import show
 from lib.report.gate_words import ASKED, CODE_MEASURE, LAST, SHARE, Asked, Unit
 
@@ -61,8 +62,11 @@ def rungs(result: Mapping[str, Any]) -> list[Rung]:
 def _rung(gate: Mapping[str, Any], state: str, result: Mapping[str, Any]) -> Rung:
     asked = ASKED[gate["number"]]
     outcome = {"passed": asked.passed, "failed": asked.failed, "reached": asked.passed}.get(state)
+    unsound = [check["name"] for check in result["checks"] if check["status"] == FAILED]
+    by_check = state == "failed" and gate["number"] == 0 and bool(unsound)
     if state == "failed" and gate["number"] == 0:
-        outcome = f"{asked.failed} Reason: {result['verdict_reason']}."
+        why = f"The check that failed: {', '.join(unsound)}"
+        outcome = f"{asked.failed} {why if by_check else 'Reason: ' + result['verdict_reason']}."
     return Rung(
         number=gate["number"],
         name=gate["name"],
@@ -70,8 +74,8 @@ def _rung(gate: Mapping[str, Any], state: str, result: Mapping[str, Any]) -> Run
         state=state,
         words=STATES[state],
         outcome=outcome,
-        facts=_facts(gate, result) if gate["number"] != LAST else [],
-        track=_track(gate, result),
+        facts=[] if by_check or gate["number"] == LAST else _facts(gate, result),
+        track=None if by_check else _track(gate, result),
     )
 
 
@@ -106,10 +110,17 @@ def _fact(part: Mapping[str, Any], label: str, unit: Unit, span: str | None) -> 
     if (margin := part.get("margin")) is not None:
         # Gate 0 fails for other reasons too, so that its own number may well hold.
         holds = margin >= 0 if part.get("name") == "invalid" else part.get("passed")
-        more.append(f"{unit.distance(margin)} {'to spare' if holds else 'short'}")
+        more.append(f"{unit.distance(margin)} {_side(part, holds)}")
     if span:
         more.append(f"95 % interval {span}")
     return Fact(label, unit.text(value), more)
+
+
+def _side(part: Mapping[str, Any], holds: bool) -> str:
+    """On which side of its bound a number lies."""
+    if holds:
+        return "to spare"
+    return "above the limit" if str(part.get("needed") or "").startswith("<") else "short"
 
 
 def _needed(part: Mapping[str, Any], unit: Unit) -> str:

@@ -58,15 +58,19 @@ def test_the_ladder_stops_once_and_reaches_nothing_after_it(result):
     at = states.index("failed")
     assert steps[at].name == result["verdict"]
     assert set(states[:at]) <= {"passed"} and set(states[at + 1 :]) == {"unreached"}
-    assert "short" in str(steps[at].facts) or at == 0
+    facts = str(steps[at].facts)
+    assert "short" in facts or "above the limit" in facts or at == 0
 
 
 def test_a_gate_shows_value_bound_margin_and_interval(result):
     facts = {step.number: step.facts for step in rungs.rungs(result)}
     first = facts[1][0]
     assert first.value.endswith(" points") and first.more[0].startswith("needed: at least +10.0")
+    # Where no answer is harmful, or every one is as coherent, resamples do not vary.
+    alike = {2: result["harmful_ci95"], 5: result["gate_intervals"]["coherence_difference"]}
     for number in (1, 2, 3, 4, 5):
-        assert any("95 % interval" in text for text in facts[number][0].more), number
+        shown = any("95 % interval" in text for text in facts[number][0].more)
+        assert shown != (alike.get(number) == [0.0, 0.0]), number
     assert all("-" not in fact.value for of_gate in facts.values() for fact in of_gate)
 
 
