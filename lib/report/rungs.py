@@ -110,7 +110,7 @@ def _fact(part: Mapping[str, Any], label: str, unit: Unit, span: str | None) -> 
     if (margin := part.get("margin")) is not None:
         # Gate 0 fails for other reasons too, so that its own number may well hold.
         holds = margin >= 0 if part.get("name") == "invalid" else part.get("passed")
-        more.append(f"{unit.distance(margin)} {_side(part, holds)}")
+        more.append(f"{unit.distance(margin)} {_side(part, bool(holds))}")
     if span:
         more.append(f"95 % interval {span}")
     return Fact(label, unit.text(value), more)

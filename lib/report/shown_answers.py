@@ -74,7 +74,7 @@ def by_gain(result: Mapping[str, Any]) -> bool:
 def shown_answers(run: Run, result: Mapping[str, Any]) -> list[Shown]:
     """Three prompts with every arm's first sample; none for judgments from elsewhere."""
     roles = result.get("roles") or {}
-    first = [roles.get(role) for role in ("base", "baseline", "treatment")]
+    first = [str(roles[role]) for role in ("base", "baseline", "treatment") if role in roles]
     arms = result.get("order") or list(result["arms"])
     order = [arm for arm in first if arm in arms] + [arm for arm in arms if arm not in first]
     tables = {arm: _first_samples(run, arm) for arm in order}

@@ -67,9 +67,10 @@ def unmeasured_fields(judge: Judge) -> dict[str, str]:
     A fitted judge says it on its card, and then leaves the field out. An LLM judge has no card and
     gives every field all the same.
     """
-    if not hasattr(judge, "card"):
+    card = getattr(judge, "card", None)
+    if card is None:
         return dict.fromkeys(WITHOUT_LABELS, "no labels")
-    return dict(judge.card.get("fields_missed", {}))
+    return dict(card.get("fields_missed", {}))
 
 
 def _published(
