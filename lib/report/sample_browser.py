@@ -2,7 +2,7 @@
 
 A file that is opened as file:// may not be read by a script. So the data come as scripts of one
 call each: base64 of gzipped JSON, which cannot close a script element or be read as anything else.
-lib/display/templates/samples.js unpacks them and shows completions as text only.
+lib/display/templates/samples*.js unpack them and show completions as text only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ from lib.report.page import ExtraPage, Link, Navigation
 from lib.run.runs import Run
 
 PAGE = "samples/index.html"
-ASSETS = ("samples.css", "samples.js")
+STYLE = "samples.css"
+SCRIPTS = (  # in their order; they share one scope
+    "samples.js",
+    "samples_data.js",
+    "samples_choose.js",
+    "samples_show.js",
+    "samples_controls.js",
+)
 CHUNK = 1_000_000  # characters of completions in one file, or one longer completion
 
 
@@ -31,7 +38,7 @@ def write(run: Run, site: Path, navigation: Navigation) -> None:
     tables = sample_tables.read(run, load_conditions().openings)
     folder = site / "samples"
     folder.mkdir()
-    for asset in ASSETS:
+    for asset in (STYLE, *SCRIPTS):
         shutil.copyfile(html.TEMPLATES / asset, folder / asset)
     chunks = [tables.index, *_divided(tables.texts)]
     names = [f"{number:03}.js" for number in range(len(chunks))]
@@ -44,7 +51,7 @@ def write(run: Run, site: Path, navigation: Navigation) -> None:
         prompt_labels={name: f"{name} · {text}" for name, text in prompts.items()},
         total=len(tables.texts),
     )
-    head = html.render("samples_head", chunks=names)
+    head = html.render("samples_head", scripts=[*SCRIPTS, *names])
     text = page.render(navigation, PAGE, "Samples", body, head=head)
     (site / PAGE).write_text(text, encoding="utf-8")
 

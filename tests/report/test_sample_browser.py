@@ -13,6 +13,8 @@ from browser import BROWSER, IN_A_BROWSER
 from sample_page import SamplePage, chromium
 from sample_runs import ARMS, HOSTILE, OPENING, browser_of, hostile_run
 
+from lib.report import sample_browser
+
 pytestmark = IN_A_BROWSER
 TEXTS = list(HOSTILE.values())
 LINK = "#seed=42&suite=alignment&prompt=p10&sample=0&arm=base"  # to the longest completion
@@ -62,7 +64,7 @@ def test_hostile_texts_are_shown_as_text(page):
 def test_only_the_pages_own_files_are_scripts(page):
     page.open("#layout=list&arm=base")
     sources = page.js("return [...document.scripts].map((script) => script.getAttribute('src'))")
-    assert sources == ["samples.js", "000.js", "001.js"]
+    assert sources == [*sample_browser.SCRIPTS, "000.js", "001.js"]
     assert (
         page.js("return document.querySelectorAll('main img, main iframe, main style').length") == 0
     )
