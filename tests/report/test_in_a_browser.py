@@ -93,6 +93,6 @@ def test_the_answers_are_cut_and_what_cannot_be_seen_is_named(pages, tmp_path):
     index = next(page for page in pages if page.name == "index.html")
     with tab(tmp_path / "profile") as opened:
         text = opened.visit(index, ask=ask).value
-    for part in ("<script>", "⟨U+001B⟩[31mred", "⟨U+202E⟩gnp", "⟨U+0000⟩", "more signs"):
+    for part in ("<script>", "⟨U+001B⟩[31mred", "⟨U+202E⟩gnp", "⟨U+0000⟩", "more characters"):
         assert part in text
     assert len(text) < 1000
