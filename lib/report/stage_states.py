@@ -174,4 +174,9 @@ def _time(text: str | None) -> datetime | None:
 
 def _since(started: datetime | None) -> float | None:
     """Seconds from a time until now."""
-    return (datetime.now(UTC) - started).total_seconds() if started else None
+    return (now() - started).total_seconds() if started else None
+
+
+def now() -> datetime:
+    """The present time in UTC."""
+    return datetime.now(UTC)

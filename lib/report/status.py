@@ -12,7 +12,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from lib.config.arguments import ParamsError
@@ -145,11 +145,6 @@ def duration(seconds: float | None) -> str:
 def clock(time: datetime | None) -> str:
     """A time of day in UTC; empty for None."""
     return time.strftime("%Y-%m-%d %H:%M UTC") if time else ""
-
-
-def now() -> datetime:
-    """The present time in UTC."""
-    return datetime.now(UTC)
 
 
 def left_line(status: Status) -> str:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from lib.config.params import ROOT
 from lib.display import html, show
 from lib.display.visible import visible
-from lib.report import page, site, status
+from lib.report import page, site, stage_states, status
 from lib.report.page import Link, Navigation
 from lib.report.stage_states import FAILED, FINISHED, StageState
 from lib.report.status import Status
@@ -79,7 +79,7 @@ def _body(found: Status, notebooks: list[str]) -> Markup:
             "Elapsed": status.duration(found.elapsed),
             "Left": status.left_line(found),
             "Cost": status.cost_line(found),
-            "As of": status.clock(status.now()),
+            "As of": status.clock(stage_states.now()),
         },
         stages=show.table(pd.DataFrame([_row(state) for state in found.stages])),
         lines=[visible(line) for line in last],

@@ -30,7 +30,7 @@ NOW = datetime.now(UTC)
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setattr(status, "now", lambda: NOW)
+    monkeypatch.setattr(stage_states, "now", lambda: NOW)
     for module in (stage_states, status_page):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     return started("half")
