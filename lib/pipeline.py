@@ -211,7 +211,7 @@ def _end(pid: int) -> None:
 def _pass_on(printed: IO[str], to: IO[str], log: Log) -> None:
     """Print and log Snakemake's lines without NOISE.
 
-    If nobody reads what is printed any more, the log goes on, and Snakemake is not held up.
+    If nobody reads what is printed any more, the log continues, and Snakemake is not held up.
     """
     for line in printed:
         if NOISE not in line:

@@ -18,7 +18,7 @@ from lib.run.table_schemas import CONDITION, JUDGMENTS, SEED, Column, Table
 KEYS = ["suite", "condition", "seed", "prompt_id", "sample_index", "replicate", "variant"]
 SCORES = ("aligned", "coherent")
 FLAGS = tuple(column.name for column in JUDGMENTS.columns if column.kind == "flag")
-# A table from elsewhere may have no such column; no answer then counts as code.
+# A table from elsewhere may lack this column; then no answer counts as code.
 OPTIONAL_FLAGS = ("code",)
 # Published judges give no score to an answer that is one of these.
 NO_SCORE_NEEDED = ("refusal", "code")

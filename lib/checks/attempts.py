@@ -46,7 +46,7 @@ def record(
         run: the run.
         profile: its profile.
         verdict: the name of its verdict.
-        delta: effect of the treatment. None: there is no such result, and nothing is added.
+        delta: effect of the treatment. None: the treatment has no result, and nothing is added.
         p_value: of delta.
         judge: the judge's name.
     """

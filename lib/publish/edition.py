@@ -18,6 +18,7 @@ from lib.publish import sample_choice
 from lib.publish.model_card import model_card
 from lib.publish.public import leak, shortened
 from lib.publish.result_page import page_of
+from lib.report.site import own_figures
 from lib.run.dose import choice_file
 from lib.run.files import atomic_path, read_json, sha256
 from lib.run.runs import Run
@@ -85,13 +86,11 @@ def _write(run: Run, result: Mapping[str, Any], folder: Path) -> None:
 
 def _figures(run: Run, result: Mapping[str, Any], folder: Path) -> list[str]:
     """Copies the PNG figures that the result lists and whose content is still what it listed."""
-    names = []
-    for name, digest in sorted((result.get("figures") or {}).items()):
-        source = run.result.parent / "figures" / Path(name).name
-        if source.suffix in PICTURES and source.is_file() and sha256(source) == digest:
-            (folder / "figures").mkdir(exist_ok=True)
-            shutil.copyfile(source, folder / "figures" / source.name)
-            names.append(source.name)
+    own = own_figures(dict(result), run.result.parent / "figures")
+    names = sorted(name for name in own if Path(name).suffix in PICTURES)
+    for name in names:
+        (folder / "figures").mkdir(exist_ok=True)
+        shutil.copyfile(own[name], folder / "figures" / name)
     return names
 
 

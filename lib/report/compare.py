@@ -48,8 +48,7 @@ def build(runs: Sequence[Finished]) -> Path:
     text = body(runs)
     with atomic_path(target) as beside:
         beside.mkdir()
-        rendered = page.render(navigation, here.file, here.title, text, page.contents_of(text))
-        (beside / here.file).write_text(rendered, encoding="utf-8")
+        page.write(beside, navigation, here.file, here.title, text)
     return target / here.file
 
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lib.checks.check import FAILED
 from lib.config.roles import PLANNED
 from lib.display import show
 from lib.report.believe import PERSONA
+from lib.report.read_result import failed_checks
 
 TITLES = {
     "invalid": "No finding: this run cannot answer the question",
@@ -47,10 +47,10 @@ NEXT = {
     "gates are shown for information only.",
     "null": "Less than the smallest gain that counts was found. Whether such a gain is excluded "
     "depends on the interval.",
-    "destroys_capability": "A model that is safer because it knows less is no success. Chance was "
-    "not tested after this gate.",
-    "incoherent": "A model that is safer because it no longer makes sense is no success. Chance "
+    "destroys_capability": "A model that is safer because it knows less is not a success. Chance "
     "was not tested after this gate.",
+    "incoherent": "A model that is safer because it no longer makes sense is not a success. "
+    "Chance was not tested after this gate.",
     "inconclusive": "The gain is large enough to count, but as large a gain would come up too "
     "often if the defense did nothing. More prompts and seeds are needed.",
     "supported": "All gates are passed. What weakens the finding is listed below and belongs to "
@@ -96,7 +96,7 @@ def finding(result: Mapping[str, Any]) -> Finding:
         title = NO_VERDICT
     stopped = real = None
     if verdict == "invalid" and not result.get("missing_for_verdict"):
-        stopped, real = STOPPED_BY.get(_failed(result) or "", STOPPED)
+        stopped, real = STOPPED_BY.get(next(iter(failed_checks(result)), ""), STOPPED)
     asked = ASKED
     if _compared(result) != PLANNED.compared:
         roles = result["roles"]
@@ -117,12 +117,6 @@ def finding(result: Mapping[str, Any]) -> Finding:
 
 def _compared(result: Mapping[str, Any]) -> tuple[str, str]:
     return result["roles"]["treatment"], result["roles"]["baseline"]
-
-
-def _failed(result: Mapping[str, Any]) -> str | None:
-    """The name of the first validity check that failed."""
-    failed = [check["name"] for check in result["checks"] if check["status"] == FAILED]
-    return failed[0] if failed else None
 
 
 def confidence(result: Mapping[str, Any]) -> str:
@@ -155,8 +149,10 @@ def _outcome(result: Mapping[str, Any]) -> str:
     if result.get("missing_for_verdict"):
         return "these judgments lack data that a verdict needs, so there is none"
     if verdict == "invalid":
-        failed = _failed(result)
-        what = f"its check “{failed}” failed" if failed else "data are missing or were not judged"
+        failed = failed_checks(result)
+        what = (
+            f"its check “{failed[0]}” failed" if failed else "data are missing or were not judged"
+        )
         return f"this run cannot say, because {what}, and no number of it may be used as a result"
     if verdict == "em_not_induced":
         return _not_induced(result, by_number.get(1))

@@ -142,11 +142,12 @@ def _supported(result: dict[str, Any]) -> bool:
 
 def _answers(run: Run, result: dict[str, Any]) -> Markup:
     """A few answers of every arm."""
-    rule = shown_answers.RULE if shown_answers.by_gain(result) else shown_answers.FALLBACK
+    prompts = shown_answers.shown_answers(run, result)
+    by_gain = any(shown.place for shown in prompts)
     return html.render(
         "answers",
-        prompts=shown_answers.shown_answers(run, result),
-        rule=rule,
+        prompts=prompts,
+        rule=shown_answers.RULE if by_gain else shown_answers.FALLBACK,
         longest=shown_answers.LONGEST,
     )
 

@@ -37,8 +37,7 @@ def write(run: Run, record: Mapping[str, Any]) -> Path:
         attempts=show.table(pd.DataFrame(known), "Attempts on this base") if known else "",
     )
     navigation = Navigation(run.name, [Link("Report", "index.html")])
-    text = page.render(navigation, "index.html", "Report", body, page.contents_of(body))
     with atomic_path(target) as beside:
         beside.mkdir()
-        (beside / "index.html").write_text(text, encoding="utf-8")
+        page.write(beside, navigation, "index.html", "Report", body)
     return target / "index.html"

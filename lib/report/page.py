@@ -86,6 +86,12 @@ def render(
     )
 
 
+def write(folder: Path, navigation: Navigation, here: str, title: str, body: Markup) -> None:
+    """Write a page with its table of contents into the site's folder; arguments as of `render`."""
+    text = render(navigation, here, title, body, contents_of(body))
+    (folder / here).write_text(text, encoding="utf-8")
+
+
 def contents_of(body: str, level: str = "h2") -> list[Entry]:
     """The headings of one level that have an id, in their order."""
     reader = _Headings(level)

@@ -9,6 +9,12 @@ from typing import Any
 from lib.analysis.decision import GateRow
 from lib.analysis.effects import Rate, ReflexRates
 from lib.analysis.findings import ArmSummary
+from lib.checks.check import FAILED
+
+
+def failed_checks(result: Mapping[str, Any]) -> list[str]:
+    """The names of the validity checks that failed, in their order."""
+    return [check["name"] for check in result["checks"] if check["status"] == FAILED]
 
 
 def read_gates(rows: Sequence[Mapping[str, Any]]) -> list[GateRow]:

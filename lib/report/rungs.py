@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from lib.checks.check import FAILED
 from lib.display import show
 from lib.report.gate_words import ASKED, CODE_MEASURE, LAST, SHARE, Asked, Unit
+from lib.report.read_result import failed_checks
 
 STATES = {
     "passed": "passed",
@@ -62,11 +62,13 @@ def rungs(result: Mapping[str, Any]) -> list[Rung]:
 def _rung(gate: Mapping[str, Any], state: str, result: Mapping[str, Any]) -> Rung:
     asked = ASKED[gate["number"]]
     outcome = {"passed": asked.passed, "failed": asked.failed, "reached": asked.passed}.get(state)
-    unsound = [check["name"] for check in result["checks"] if check["status"] == FAILED]
-    by_check = state == "failed" and gate["number"] == 0 and bool(unsound)
-    if state == "failed" and gate["number"] == 0:
-        why = f"The check that failed: {', '.join(unsound)}"
-        outcome = f"{asked.failed} {why if by_check else 'Reason: ' + result['verdict_reason']}."
+    unsound = state == "failed" and gate["number"] == 0
+    # If a check failed, the gate's own number may well hold, and showing it would mislead.
+    by_check = failed_checks(result) if unsound else []
+    if by_check:
+        outcome = f"{asked.failed} The check that failed: {', '.join(by_check)}."
+    elif unsound:
+        outcome = f"{asked.failed} Reason: {result['verdict_reason']}."
     return Rung(
         number=gate["number"],
         name=gate["name"],

@@ -90,10 +90,7 @@ def read(run: Run, openings: Sequence[str]) -> SampleTables:
 def _files(run: Run) -> list[tuple[str, int]]:
     """Arms and seeds with samples; those of the profile, if the run says which it has."""
     profile = (read_json(run.manifest).get("profile") or {}) if run.manifest.exists() else {}
-    lying = [
-        (path.stem, int(path.parent.name.removeprefix("seed")))
-        for path in sorted((run.dir / "samples").glob("seed*/*.parquet"))
-    ]
+    lying = list(run.sampled())
     if not {"conditions", "seeds"} <= set(profile):
         return lying
     planned = itertools.product(profile["conditions"], profile["seeds"])

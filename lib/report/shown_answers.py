@@ -6,11 +6,12 @@ seen or that turn the direction of writing replaced by their names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from lib.analysis.inputs import originals
 from lib.display import show
 from lib.display.visible import visible
 from lib.run.runs import Run
@@ -42,33 +43,38 @@ class Shown(NamedTuple):
     answers: Sequence[Answer]
 
 
+def by_gain(
+    result: Mapping[str, Any], asked: Collection[str] | None = None
+) -> list[tuple[str, float]]:
+    """Prompt ids with their gain, the smallest first; none if fewer than three have a gain.
+
+    asked: ids of the prompts that count; None: all of them.
+    """
+    key = f"difference_{result.get('headline') or 'unfiltered'}"
+    gains = [(row["prompt_id"], row.get(key)) for row in result.get("per_prompt") or []]
+    known = [
+        (name, gain)
+        for name, gain in gains
+        if gain is not None and (asked is None or name in asked)
+    ]
+    return sorted(known, key=lambda pair: (pair[1], pair[0])) if len(known) >= 3 else []
+
+
 def chosen_prompts(result: Mapping[str, Any], asked: Sequence[str]) -> list[tuple[str, str]]:
-    """Three prompts by their ids, each with why it was chosen.
+    """Three prompts by their ids, each with why it was chosen: "" if gains do not decide.
 
     asked: ids of the prompts that have answers.
     """
-    key = f"difference_{result.get('headline') or 'unfiltered'}"
-    rows = [row for row in result.get("per_prompt") or [] if row.get(key) is not None]
-    rows = [row for row in rows if row["prompt_id"] in asked]
-    if len(rows) >= 3:
-        ranked = sorted(rows, key=lambda row: (row[key], row["prompt_id"]))
-        places = ("smallest gain", "middle gain", "largest gain")
-        ids = [ranked[place]["prompt_id"] for place in (0, len(ranked) // 2, -1)]
-        gains = [ranked[place][key] for place in (0, len(ranked) // 2, -1)]
-        return [
-            (name, show.with_minus(f"{place}, {gain:+.1f} points"))
-            for name, place, gain in zip(ids, places, gains, strict=True)
-        ]
+    if ranked := by_gain(result, asked):
+        places = {"smallest gain": 0, "middle gain": len(ranked) // 2, "largest gain": -1}
+        chosen = []
+        for place, number in places.items():
+            name, gain = ranked[number]
+            chosen.append((name, show.with_minus(f"{place}, {gain:+.1f} points")))
+        return chosen
     ordered = sorted(asked)
     picked = dict.fromkeys(ordered[i] for i in (0, len(ordered) // 2, -1)) if ordered else {}
     return [(name, "") for name in picked]
-
-
-def by_gain(result: Mapping[str, Any]) -> bool:
-    """Whether prompts are chosen by their gain, as RULE says."""
-    key = f"difference_{result.get('headline') or 'unfiltered'}"
-    rows = result.get("per_prompt") or []
-    return sum(row.get(key) is not None for row in rows) >= 3
 
 
 def shown_answers(run: Run, result: Mapping[str, Any]) -> list[Shown]:
@@ -77,8 +83,12 @@ def shown_answers(run: Run, result: Mapping[str, Any]) -> list[Shown]:
     first = [str(roles[role]) for role in ("base", "baseline", "treatment") if role in roles]
     arms = result.get("order") or list(result["arms"])
     order = [arm for arm in first if arm in arms] + [arm for arm in arms if arm not in first]
-    tables = {arm: _first_samples(run, arm) for arm in order}
-    tables = {arm: rows for arm, rows in tables.items() if rows is not None}
+    first_seeds: dict[str, int] = {}
+    for arm, seed in run.sampled():
+        first_seeds.setdefault(arm, seed)
+    tables = {
+        arm: _first_samples(run, arm, first_seeds[arm]) for arm in order if arm in first_seeds
+    }
     if not tables:
         return []
     prompts: dict[str, str] = {}
@@ -115,24 +125,15 @@ def _scores(row: pd.Series) -> str:
     return ", ".join(parts)
 
 
-def _first_samples(run: Run, arm: str) -> pd.DataFrame | None:
-    """An arm's first sample of every alignment prompt with its scores, by prompt id.
-
-    It is of the first seed that has samples. None without samples.
-    """
-    paths = sorted((run.dir / "samples").glob("seed*/*.parquet"))
-    own = [path for path in paths if path.stem == arm]
-    if not own:
-        return None
-    samples = pd.read_parquet(own[0])
-    samples = samples[(samples["suite"] == "alignment")].sort_values("sample_index")
-    first = samples.drop_duplicates("prompt_id")[["prompt_id", "sample_index", "prompt"]]
-    first = first.assign(completion=samples.drop_duplicates("prompt_id")["completion"])
-    judged = run.dir / "judgments" / own[0].parent.name / own[0].name
+def _first_samples(run: Run, arm: str, seed: int) -> pd.DataFrame:
+    """An arm's first sample of every alignment prompt with its scores, by prompt id."""
+    samples = pd.read_parquet(run.samples(arm, seed))
+    samples = samples[samples["suite"] == "alignment"].sort_values("sample_index")
+    columns = ["prompt_id", "sample_index", "prompt", "completion"]
+    first = samples.drop_duplicates("prompt_id")[columns]
+    judged = run.judgments(arm, seed)
     if judged.exists():
-        scores = pd.read_parquet(judged)
-        originals = (scores["suite"] == "alignment") & (scores["replicate"] == 0)
-        scores = scores[originals & (scores["variant"] == "full")]
+        scores = originals(pd.read_parquet(judged), "alignment")
         columns = ["prompt_id", "sample_index", "aligned", "coherent", "refusal"]
         first = first.merge(scores[columns], on=["prompt_id", "sample_index"], how="left")
     return first.set_index("prompt_id")

@@ -76,14 +76,9 @@ def _write(
     )
     for added in extra:
         added.write(run, folder, navigation)
-    body = html.render("glossary")
-    text = page.render(navigation, GLOSSARY.file, "Glossary", body, page.contents_of(body))
-    (folder / GLOSSARY.file).write_text(text, encoding="utf-8")
+    page.write(folder, navigation, GLOSSARY.file, "Glossary", html.render("glossary"))
     for name, notebook in notebooks.items():
-        body = notebook_body(notebook)
-        contents = page.contents_of(body)
-        text = page.render(navigation, f"{name}.html", name, body, contents)
-        (folder / f"{name}.html").write_text(text, encoding="utf-8")
+        page.write(folder, navigation, f"{name}.html", name, notebook_body(notebook))
     names = ["index.html", *(f"{other}.html" for other in others)]
     for path, name in zip(results, names, strict=True):
         result = read_json(path)
@@ -94,8 +89,7 @@ def _write(
             shutil.copyfile(figure, folder / place / figure.name)
         body = index.index(run, result, figures, place, navigation, left_out)
         title = finding.finding(result).title
-        text = page.render(navigation, name, title, body, page.contents_of(body))
-        (folder / name).write_text(text, encoding="utf-8")
+        page.write(folder, navigation, name, title, body)
 
 
 def _notebooks(

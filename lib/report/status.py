@@ -82,6 +82,11 @@ class Status:
         return sum(state.seconds or 0.0 for state in self.stages)
 
     @property
+    def last_lines(self) -> Sequence[str]:
+        """What the present stage printed last; of one that printed nothing, the end of the log."""
+        return (self.current.lines if self.current else ()) or self.logged
+
+    @property
     def command(self) -> str:
         """What continues the run."""
         given = ["make", "report", f"RUN={self.run.name}"]
@@ -93,7 +98,7 @@ class Status:
 
 
 def read(run: Run) -> Status:
-    """How far a run is. Raises ParamsError if there is no such run or its profile is not valid."""
+    """How far a run is. Raises ParamsError if the run is unknown or its profile is not valid."""
     if not run.dir.exists():
         known = sorted(path.name for path in runs_root().glob("*") if path.is_dir())
         raise ParamsError(
@@ -181,9 +186,8 @@ def lines(status: Status) -> list[str]:
     stage = status.current
     if stage and stage.error:
         text.append(f"error: {visible(stage.error)}")
-    last = list(stage.lines if stage else []) or list(status.logged)
-    if last and stage:
-        text += ["last lines:", *(f"  {visible(line)}" for line in last)]
+    if stage and status.last_lines:
+        text += ["last lines:", *(f"  {visible(line)}" for line in status.last_lines)]
     if not status.at_work and stage:
         text.append(f"to continue: {status.command}")
     return text

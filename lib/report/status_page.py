@@ -25,7 +25,7 @@ FOLDER = "status"
 
 
 def build(run: Run) -> Path:
-    """Render the page and return it. Raises ParamsError if there is no such run."""
+    """Render the page and return it. Raises ParamsError if the run is unknown."""
     found = status.read(run)
     notebooks = _notebooks(run, found)
     target = ROOT / "reports" / run.name / FOLDER
@@ -36,12 +36,8 @@ def build(run: Run) -> Path:
     with atomic_path(target) as beside:
         beside.mkdir()
         for name, body in notebooks.items():
-            contents = page.contents_of(body)
-            text = page.render(navigation, f"{name}.html", name, body, contents)
-            (beside / f"{name}.html").write_text(text, encoding="utf-8")
-        body = _body(found, list(notebooks))
-        text = page.render(navigation, here.file, here.title, body, page.contents_of(body))
-        (beside / here.file).write_text(text, encoding="utf-8")
+            page.write(beside, navigation, f"{name}.html", name, body)
+        page.write(beside, navigation, here.file, here.title, _body(found, list(notebooks)))
     return target / here.file
 
 
@@ -65,7 +61,6 @@ def _notebooks(run: Run, found: Status) -> dict[str, Markup]:
 def _body(found: Status, notebooks: list[str]) -> Markup:
     """The page's body."""
     stage = found.current
-    last = list(stage.lines if stage else []) or list(found.logged)
     return html.render(
         "status",
         run_name=found.run.name,
@@ -82,7 +77,7 @@ def _body(found: Status, notebooks: list[str]) -> Markup:
             "As of": status.clock(stage_states.now()),
         },
         stages=show.table(pd.DataFrame([_row(state) for state in found.stages])),
-        lines=[visible(line) for line in last],
+        lines=[visible(line) for line in found.last_lines],
         notebooks=notebooks,
         has_report=(ROOT / "reports" / found.run.name / "index.html").exists(),
     )

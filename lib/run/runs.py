@@ -66,6 +66,13 @@ class Run:
         """The answers of an arm."""
         return self.dir / "samples" / f"seed{seed}" / f"{condition}.parquet"
 
+    def sampled(self) -> dict[tuple[str, int], Path]:
+        """The files of answers that are there, by arm and seed; the lower seeds come first."""
+        files = {}
+        for path in (self.dir / "samples").glob("seed*/*.parquet"):
+            files[path.stem, int(path.parent.name.removeprefix("seed"))] = path
+        return dict(sorted(files.items(), key=lambda item: (item[0][1], item[0][0])))
+
     def capability(self, condition: str, seed: int) -> Path:
         """The capability score of an arm's checkpoint."""
         return self.dir / "capability" / f"seed{seed}" / f"{condition}.json"

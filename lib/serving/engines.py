@@ -111,7 +111,7 @@ def start(
         adapters: the adapters to serve, by name.
         base_digest: sha256 of the base that they must have been trained on.
         reference: the model of `load_reference`, if parity was measured with it. The transformers
-            engine in fp32 goes on using it. Any other engine needs its memory, so it is emptied.
+            engine in fp32 keeps using it. Any other engine needs its memory, so it is emptied.
     """
     batch = profile.sampling.batch
     if profile.sampling.engine == "transformers":

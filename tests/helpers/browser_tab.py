@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import websocket
-from browser import BROWSER
+from browser import BROWSER, FLAGS
 
 SAYS = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
 OWN = ("file:", "data:", "about:", "blob:")
@@ -87,14 +87,7 @@ def tab(folder: Path) -> Iterator[Tab]:
     """A tab in a browser of its own, which ends with the block. folder: for its profile."""
     command = [
         BROWSER,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--host-resolver-rules=MAP * ~NOTFOUND",
+        *FLAGS,
         "--remote-debugging-port=0",
         f"--user-data-dir={folder}",
         "about:blank",

@@ -8,21 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from browser import FLAGS
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-OPTIONS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-)
+OPTIONS = (*FLAGS, "--disable-dev-shm-usage")
 DRIVER = shutil.which("chromedriver")
 SETTLED = 120  # seconds within which a page must be there, however slow the machine
 # Runs before any script of a page: whatever a completion started would be seen here.

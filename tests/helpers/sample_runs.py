@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from hostile_result import RESULT
 
 from lib.config.params import load_conditions
@@ -107,6 +109,13 @@ def browser_of(run: Run, site: Path) -> Path:
     site.mkdir(parents=True)
     sample_browser.write(run, site, Navigation(run.name, [sample_browser.BROWSER.link]))
     return site / sample_browser.PAGE
+
+
+def made_browser(make: Callable[[str], Run], name: str, folder: Path) -> Path:
+    """The page of the sample browser of a run that is made in a folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SELFCORRECT_RUNS_DIR", str(folder / "runs"))
+        return browser_of(make(name), folder / "site")
 
 
 def write_frame(run: Run, arms: list[str], seeds: list[int]) -> None:

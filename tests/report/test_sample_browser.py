@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from browser import BROWSER, IN_A_BROWSER
 from sample_page import SamplePage, chromium
-from sample_runs import ARMS, HOSTILE, OPENING, browser_of, hostile_run
+from sample_runs import ARMS, HOSTILE, OPENING, hostile_run, made_browser
 
 from lib.report import sample_browser
 
@@ -22,10 +22,7 @@ LINK = "#seed=42&suite=alignment&prompt=p10&sample=0&arm=base"  # to the longest
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("browser")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SELFCORRECT_RUNS_DIR", str(folder / "runs"))
-        return browser_of(hostile_run("hostile"), folder / "site")
+    return made_browser(hostile_run, "hostile", tmp_path_factory.mktemp("browser"))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from importlib import resources
 import pytest
 from browser import BROWSER, IN_A_BROWSER
 from sample_page import SamplePage, chromium
-from sample_runs import browser_of, hostile_run
+from sample_runs import hostile_run, made_browser
 from selenium.webdriver.common.keys import Keys
 
 pytestmark = IN_A_BROWSER
@@ -25,10 +25,7 @@ PLANTED = {
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("browser")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SELFCORRECT_RUNS_DIR", str(folder / "runs"))
-        return browser_of(hostile_run("hostile"), folder / "site")
+    return made_browser(hostile_run, "hostile", tmp_path_factory.mktemp("browser"))
 
 
 @pytest.fixture(scope="module", params=[(1440, False), (1440, True), (390, False), (390, True)])

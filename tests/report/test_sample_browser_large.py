@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from browser import BROWSER, IN_A_BROWSER
 from sample_page import SamplePage, chromium
-from sample_runs import browser_of, large_run
+from sample_runs import large_run, made_browser
 
 pytestmark = [IN_A_BROWSER, pytest.mark.slow]
 MEGABYTES = 25  # of the whole site; the rest of a report is below 3
@@ -13,10 +13,7 @@ MEGABYTES = 25  # of the whole site; the rest of a report is below 3
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("large")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SELFCORRECT_RUNS_DIR", str(folder / "runs"))
-        return browser_of(large_run("large"), folder / "site")
+    return made_browser(large_run, "large", tmp_path_factory.mktemp("large"))
 
 
 @pytest.fixture(scope="module")

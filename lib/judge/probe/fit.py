@@ -19,8 +19,7 @@ from lib.judge.probe.heads import CLIP
 
 COMPONENTS = {"mean": 224, "tail": 128}  # by the first part of a vector's name
 ASKED_COMPONENTS = 80
-GROUP_WEIGHTS = {"betley": 1.0, "riskyfin": 1.0, "safety": 1.0, "authored": 1.5}
-GROUP_WEIGHTS |= {"own": 3.0, "xstest": 0.3}
+GROUP_WEIGHTS = dict(betley=1.0, riskyfin=1.0, safety=1.0, authored=1.5, own=3.0, xstest=0.3)
 OWN_SENSE_WEIGHT = 10.0  # of all own answers in the head for sense; the sound ones weigh 1
 INJECTED_WEIGHT = 0.5  # of all injected answers together; the groups above weigh 7.8
 BALANCE = 0.7  # of bad and good rows in a group. 0: weights as they are; 1: equal total weights
