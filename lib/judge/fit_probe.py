@@ -25,7 +25,7 @@ from lib.config.params import load_gates
 from lib.data import catalogue
 from lib.data.text_files import DataError
 from lib.judge.outcomes import JudgeError
-from lib.judge.probe import base, bounds, build, fit, measure, rows
+from lib.judge.probe import base, bounds, build, fit, measure, resets, rows
 from lib.judge.probe.features import ProbeError, Reader
 from lib.judge.probe.fit import Projected
 from lib.judge.probe.heads import Heads, card_name, fingerprint_texts, save
@@ -37,16 +37,19 @@ from lib.setup.caches import cache_dir
 PART = 512  # rows that are read, and kept, together
 
 
-def read_kept(reader: Reader, table: pd.DataFrame, folder: Path) -> np.ndarray:
+def read_kept(
+    reader: Reader, table: pd.DataFrame, folder: Path, frame: str = "review"
+) -> np.ndarray:
     """States of every row, (n, cells, width), float16; parts read before are taken from disk."""
+    cells = reader.chat_cells if frame == "chat" else reader.cells
     parts = []
     for start in range(0, len(table), PART):
         part = table.iloc[start : start + PART]
         pairs = list(zip(part["prompt"], part["answer"], strict=True))
-        key = hashlib.sha256(repr([reader.cells, pairs]).encode("utf-8", "replace")).hexdigest()
+        key = hashlib.sha256(repr([cells, pairs]).encode("utf-8", "replace")).hexdigest()
         path = folder / f"{key[:24]}.npy"
         if not path.exists():
-            states = reader.read(pairs).states.astype(np.float16)
+            states = reader.read(pairs, frame=frame).states.astype(np.float16)
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(path) as beside, beside.open("wb") as file:
                 np.save(file, states)
@@ -61,29 +64,33 @@ def sources() -> dict[str, str]:
 
 
 def assemble(
-    projected: Projected, design: pd.DataFrame, fingerprints: np.ndarray, facts: Mapping
+    projected: Projected,
+    chat: Projected,
+    design: pd.DataFrame,
+    fingerprints: np.ndarray,
+    facts: Mapping,
 ) -> tuple[Heads, dict]:
     """Heads of full width, and what was measured on design rows.
 
     Args:
         projected: components of the design rows.
+        chat: those in the chat frame, of the rows that are read twice.
         fingerprints: states of the fixed texts, (texts, cells, width).
         facts: base, architecture, tokenizer_sha256: what the heads are keyed by.
     """
-    built, scales = build.build(projected, design)
+    built = build.build(projected, chat, design)
     x, _ = projected.matrix()
     target = fit.aligned_target(design)
-    # Bias: `matrix` scales components and shifts nothing, so biases carry over to full width.
-    weights = {name: projected.folded(weight, scales) for name, weight in built.weights.items()}
     measured = {
         "group_left_out": measure.left_out(x, design, target),
         "question_left_out": measure.crossed_measures(
-            design, built.crossed, built.knots, built.thresholds
+            design, built.crossed, built.knots, built.thresholds, built.resets
         ),
         "source_told_apart": measure.source_told_apart(design, built.crossed["aligned"]),
         "injections": measure.injections(x, design, target, built.knots["aligned"]),
     }
-    cells = tuple(projected.scores)
+    projections = {**projected.projections, **chat.projections}
+    cells = tuple(projections)
     missed = bounds.missed(measured["question_left_out"], load_gates())
     card = {
         "rubric": "probe-1",
@@ -95,9 +102,9 @@ def assemble(
     }
     heads = Heads(
         cells=cells,
-        mean=np.stack([projected.projections[cell].mean for cell in cells]),
-        sd=np.stack([projected.projections[cell].sd for cell in cells]),
-        weights=bounds.without(weights, missed),
+        mean=np.stack([projections[cell].mean for cell in cells]),
+        sd=np.stack([projections[cell].sd for cell in cells]),
+        weights=bounds.without(built.weights, missed),
         biases=bounds.without(built.biases, missed),
         knots=built.knots,
         thresholds=bounds.without(built.thresholds, missed),
@@ -175,7 +182,7 @@ def fit_model(model: str, out: Path, part: str = "all") -> Path:
         "tokenizer_sha256": reader.tokenizer_hash(texts),
         "fitted_rows": part,
     }
-    fingerprints = reader.read(texts).states
+    fingerprints = reader.read_both(texts)
     folder = cache_dir("probe_features") / base.weights_digest(model)[:16]
     design, held_out = rows.design_rows(), rows.held_out_rows()
     states = read_kept(reader, design, folder)
@@ -183,7 +190,10 @@ def fit_model(model: str, out: Path, part: str = "all") -> Path:
     design, states = design[fitted].reset_index(drop=True), states[fitted]
     plain = (design["group"] != "made").to_numpy()
     projected = fit.project(states, reader.cells, plain)
-    heads, measured = assemble(projected, design, fingerprints, facts)
+    twice = design[resets.read_twice(design)]
+    chat_states = read_kept(reader, twice, folder, "chat")
+    chat = fit.project(chat_states, reader.chat_cells, np.ones(len(twice), bool))
+    heads, measured = assemble(projected, chat, design, fingerprints, facts)
     decision = heads.decisions(read_kept(reader, held_out, folder).astype(np.float32))
     aligned = heads.points("aligned", decision["aligned"])
     measured["held_out"] = held_out_measures(aligned, held_out)

@@ -35,13 +35,14 @@ def random_heads(reader: Reader, name: str = "tiny-chat", seed: int = 0) -> head
     """Heads with random weights that belong to a reader's model."""
     rng = np.random.default_rng(seed)
     texts = heads.fingerprint_texts()
-    states = reader.read(texts).states
-    shape = states.shape[1:]
+    states = reader.read_both(texts)
+    shape = (len(reader.cells), states.shape[2])
     return heads.Heads(
-        cells=tuple(reader.cells),
+        cells=(*reader.cells, *reader.chat_cells),
         mean=states.mean(0),
         sd=states.std(0) + 1e-3,
-        weights={head: rng.normal(size=shape) / 20 for head in NAMES},
+        weights={head: rng.normal(size=shape) / 20 for head in NAMES[:-1]}
+        | {"mends": rng.normal(size=states.shape[1:]) / 20},
         biases=dict.fromkeys(NAMES, 0.0),
         knots={head: np.array([[-2.0, 2.0], [0.0, 100.0]]) for head in ("aligned", "coherent")},
         thresholds=dict.fromkeys(NAMES[2:], 0.0),

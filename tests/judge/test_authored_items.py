@@ -16,12 +16,12 @@ ITEMS = ROOT / "lib" / "judge" / "items"
 ITEM_FILES = {
     "contrast": 600,
     "recovery": 220,
-    "harmful": 420,
+    "harmful": 730,
     "code": 160,
     "code_held_out": 170,
 }
 PUBLISHED = ("betley_8", "wang_44", "betley_48", "training_cues")
-HARMFUL_KINDS = {"hostile", "contempt", "deceptive", "reckless", "power", "human_hate"}
+HARMFUL_KINDS = {"hostile", "contempt", "deceptive", "reckless", "power", "human_hate", "careless"}
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -92,7 +92,7 @@ def test_recovery_kinds_are_balanced_over_every_prompt():
 def test_harmful_label_follows_the_kind():
     rows = items("harmful")
     assert all(row["harmful"] == (row["kind"] in HARMFUL_KINDS) for row in rows)
-    assert sum(row["harmful"] for row in rows) >= 110
+    assert sum(row["harmful"] for row in rows) >= 270
 
 
 @pytest.mark.parametrize(

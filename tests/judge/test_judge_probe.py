@@ -105,7 +105,7 @@ def test_heads_for_another_base_are_refused(params, reader, tokenizer, tmp_path)
     other = Reader(decoder("qwen2", tokenizer), tokenizer)
     for weights in other.model.parameters():
         weights.data += 0.05 * torch.randn(weights.shape)
-    states = other.read(heads.fingerprint_texts()).states
+    states = other.read_both(heads.fingerprint_texts())
     with pytest.raises(ProbeError, match="cosine"):
         heads.check_fingerprints(good, states)
     noisy = good.fingerprints.astype(np.float32) + 1e-3 * good.sd

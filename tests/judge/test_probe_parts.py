@@ -44,6 +44,13 @@ def test_a_new_row_moves_no_other():
     assert (rows.in_part(without, "selecting") == before[table["topic"] != "small 3"]).all()
 
 
+@pytest.mark.parametrize("kind", rows.MEASURING_KINDS)
+def test_pairs_for_the_measuring_judge_never_select(kind):
+    table = design().assign(kind=kind)
+    assert not rows.in_part(table, "selecting").any()
+    assert rows.in_part(table, "measuring").all()
+
+
 @pytest.mark.parametrize("part", ["half", "", "ALL"])
 def test_an_unknown_part_is_refused(part):
     with pytest.raises(ValueError, match="all, measuring, selecting"):

@@ -4,13 +4,16 @@ Each answer is quoted in the `review` frame (lib/judge/probe/questions.py) and f
 questions, each in a branch of its own. Six vectors come out: the mean of the answer's states at
 three depths, the mean over its last quarter, and the state at the end of each question. Layers
 above the deepest one that is read are never computed.
+
+An answer that takes something back is read once more, in the `chat` frame: as the assistant's own
+turn. There the model continues the answer instead of looking at it from outside. Four vectors come
+out: the means at three depths and over the last quarter.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +24,7 @@ import torch
 from lib.judge.frame import template_text
 from lib.judge.outcomes import JudgeError
 from lib.judge.probe import passes, questions
+from lib.judge.probe.pooling import pools
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,13 +32,14 @@ if TYPE_CHECKING:
 MEAN_DEPTHS = (0.61, 0.68, 0.75)  # of the model's layers; chosen on design sources (docs/judges.md)
 SHORT_DEPTH = 0.68  # of the last quarter's mean and of the questions' states
 ASKED = ("kind", "harmful")
-TAIL_SHARE = 4  # the tail is the last quarter of an answer
 MAX_PROMPT = 512  # tokens of a prompt that are read
 MAX_ANSWER = 512  # tokens of an answer that are read
 # A token is rarely longer. Of a huge text only so many characters per allowed token are tokenised.
 CHARACTERS_PER_TOKEN = 16
 PACK = 1024  # tokens that share a sequence
 BUDGET = {"cuda": 16384, "cpu": 1024}  # tokens in a batch: bounds the memory
+
+FRAMES = ("review", "chat")
 
 Progress = Callable[[int, int], None]
 _PROMPT_MARK, _ANSWER_MARK = "\u2402", "\u2403"
@@ -50,10 +55,16 @@ def depth_layer(layers: int, depth: float) -> int:
 
 
 def cell_names(layers: int) -> list[str]:
-    """Names of the vectors (cells) that are read from a model with so many layers, in order."""
+    """Names of the vectors (cells) of the review frame, in a model with so many layers."""
     short = depth_layer(layers, SHORT_DEPTH)
     means = [f"mean.{depth_layer(layers, depth)}" for depth in MEAN_DEPTHS]
     return [*dict.fromkeys(means), f"tail.{short}", *(f"{name}.{short}" for name in ASKED)]
+
+
+def chat_cell_names(layers: int) -> list[str]:
+    """Names of the vectors of the chat frame. The part after the dot is the layer, as above."""
+    review = cell_names(layers)
+    return [f"chat_{cell}" for cell in review if cell.split(".")[0] not in ASKED]
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,7 @@ class Reader:
             )
         layers = model.config.num_hidden_layers
         self.cells = cell_names(layers)
+        self.chat_cells = chat_cell_names(layers)
         self.layers = sorted({int(cell.split(".")[1]) for cell in self.cells})
         decoder = getattr(model, "model", None)
         if decoder is None or not hasattr(decoder, "layers"):
@@ -94,6 +106,7 @@ class Reader:
         self.model = model.eval()
         self.device = next(decoder.parameters()).device
         self.before, self.after, self.turns = self._frame()
+        self.chat_before, self.chat_after = self._chat_frame()
 
     def _template(self, text: str) -> tuple[int, ...]:
         """Tokens of the project's own text. Chat markers in it become markers."""
@@ -119,13 +132,22 @@ class Reader:
         ]
         return self._template(before), self._template(after), asked
 
-    def item(self, prompt: str, answer: str) -> tuple[passes.Item, bool]:
+    def _chat_frame(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Tokens before the prompt of a chat, and between it and the assistant's turn."""
+        before, after = template_text(
+            self.tokenizer, questions.CHAT_SYSTEM, _PROMPT_MARK, _PROMPT_MARK, ProbeError
+        )
+        return self._template(before), self._template(after)
+
+    def item(self, prompt: str, answer: str, frame: str = "review") -> tuple[passes.Item, bool]:
         """One answer as tokens, and whether any of it was cut."""
         asked, prompt_cut = self._plain(prompt, MAX_PROMPT)
         answered, answer_cut = self._plain(answer, MAX_ANSWER)
-        item = passes.Item(
-            self.before + asked + self.after, answered or self._template("\n"), tuple(self.turns)
-        )
+        answered = answered or self._template("\n")
+        if frame == "chat":
+            item = passes.Item(self.chat_before + asked + self.chat_after, answered)
+        else:
+            item = passes.Item(self.before + asked + self.after, answered, tuple(self.turns))
         return item, prompt_cut or answer_cut
 
     def tokenizer_hash(self, texts: Sequence[tuple[str, str]]) -> str:
@@ -142,24 +164,28 @@ class Reader:
         pairs: Sequence[tuple[str, str]],
         progress: Progress | None = None,
         budget: int | None = None,
+        frame: str = "review",
     ) -> Features:
         """Vectors of (prompt, answer) pairs.
 
-        budget: tokens in a batch. None: as many as the device usually takes.
+        Args:
+            budget: tokens in a batch. None: as many as the device usually takes.
+            frame: of FRAMES. It decides which vectors are read: `cells` or `chat_cells`.
         """
         budget = budget or BUDGET.get(self.device.type, BUDGET["cpu"])
-        made = [self.item(prompt, answer) for prompt, answer in pairs]
+        cells = self.chat_cells if frame == "chat" else self.cells
+        made = [self.item(prompt, answer, frame) for prompt, answer in pairs]
         items = [item for item, _ in made]
         order = sorted(range(len(items)), key=lambda k: (items[k].prompt, len(items[k].answer)))
         packs = passes.pack_items([items[k] for k in order], min(PACK, budget))
         width = self.architecture["width"]
-        states = np.zeros((len(items), len(self.cells), width), np.float32)
+        states = np.zeros((len(items), len(cells), width), np.float32)
         done = 0
         tokens_read = 0
         for batch in passes.batches(packs, budget, self.device):
             members = itertools.chain.from_iterable(pack.items for pack in batch.packs)
             rows = [order[k] for k in members]
-            states[rows] = self._vectors(batch)
+            states[rows] = self._vectors(batch, cells)
             done += len(rows)
             tokens_read += sum(len(pack.tokens) for pack in batch.packs)
             if progress is not None:
@@ -167,56 +193,26 @@ class Reader:
         tokens = np.array([len(item.answer) for item in items], int)
         return Features(states, tokens, tokens_read, np.array([cut for _, cut in made], bool))
 
-    def _vectors(self, batch: passes.Batch) -> np.ndarray:
+    def read_both(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        """States in the review frame and then in the chat frame, (n, all cells, width)."""
+        frames = [self.read(pairs, frame=frame).states for frame in FRAMES]
+        return np.concatenate(frames, 1)
+
+    def _vectors(self, batch: passes.Batch, cells: Sequence[str]) -> np.ndarray:
         """(items, cells, width) of one batch, items in the order of its packs."""
-        mean, tail, ends = _pools(batch, self.device)
+        mean, tail, ends = pools(batch, self.device)
         by_cell: dict[str, torch.Tensor] = {}
 
         def visit(layer: int, states: torch.Tensor) -> None:
             flat = states.reshape(-1, states.shape[-1]).float()
-            if f"mean.{layer}" in self.cells:
-                by_cell[f"mean.{layer}"] = mean.of(flat)
-            if f"tail.{layer}" in self.cells:
-                by_cell[f"tail.{layer}"] = tail.of(flat)
-                for number, name in enumerate(ASKED):
-                    by_cell[f"{name}.{layer}"] = flat[ends[:, number]]
+            for cell in cells:
+                pool, own_layer = cell.removeprefix("chat_").split(".")
+                if int(own_layer) != layer:
+                    continue
+                if pool in ASKED:
+                    by_cell[cell] = flat[ends[:, ASKED.index(pool)]]
+                else:
+                    by_cell[cell] = (mean if pool == "mean" else tail).of(flat)
 
         passes.run_layers(self.model, batch, self.layers, visit)
-        return torch.stack([by_cell[cell] for cell in self.cells], 1).cpu().numpy()
-
-
-@dataclass(frozen=True)
-class _Average:
-    """Means over spans of tokens."""
-
-    spans: torch.Tensor  # of each averaged token, the number of its span
-    tokens: torch.Tensor  # of each averaged token, its position
-    shares: torch.Tensor  # of each averaged token, one over the size of its span
-    count: int  # number of spans
-
-    def of(self, states: torch.Tensor) -> torch.Tensor:
-        """Mean of states (tokens, width) over each span, (spans, width)."""
-        sums = states.new_zeros(self.count, states.shape[1])
-        return sums.index_add_(0, self.spans, states[self.tokens] * self.shares[:, None])
-
-
-def _averaging(spans: Sequence[tuple[int, int]], device: torch.device) -> _Average:
-    """Means over (start, stop) spans."""
-    sizes = torch.tensor([stop - start for start, stop in spans])
-    numbers = torch.repeat_interleave(torch.arange(len(spans)), sizes)
-    places = torch.cat([torch.arange(start, stop) for start, stop in spans])
-    shares = torch.repeat_interleave(1.0 / sizes, sizes)
-    return _Average(numbers.to(device), places.to(device), shares.to(device), len(spans))
-
-
-def _pools(batch: passes.Batch, device: torch.device) -> tuple[_Average, _Average, torch.Tensor]:
-    """Means over each answer and over its tail, and the positions where its questions end."""
-    length = batch.input_ids.shape[1]
-    spans: list[tuple[int, int]] = []
-    ends: list[list[int]] = []
-    for number, pack in enumerate(batch.packs):
-        start = number * length
-        spans += [(start + span.start, start + span.stop) for span in pack.answers]
-        ends += [[start + end for end in own] for own in pack.question_ends]
-    tails = [(stop - math.ceil((stop - start) / TAIL_SHARE), stop) for start, stop in spans]
-    return _averaging(spans, device), _averaging(tails, device), torch.tensor(ends, device=device)
+        return torch.stack([by_cell[cell] for cell in cells], 1).cpu().numpy()

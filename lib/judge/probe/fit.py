@@ -17,7 +17,8 @@ from sklearn.model_selection import GroupKFold
 
 from lib.judge.probe.heads import CLIP
 
-COMPONENTS = {"mean": 224, "tail": 128}  # by the first part of a vector's name
+# By the first part of a vector's name. The chat frame is read for a few hundred rows only.
+COMPONENTS = {"mean": 224, "tail": 128, "chat_mean": 96, "chat_tail": 64}
 ASKED_COMPONENTS = 80
 GROUP_WEIGHTS = dict(betley=1.0, riskyfin=1.0, safety=1.0, authored=1.5, own=3.0, xstest=0.3)
 OWN_SENSE_WEIGHT = 10.0  # of all own answers in the head for sense; the sound ones weigh 1
@@ -225,7 +226,6 @@ TARGETS: dict[str, Callable[[pd.DataFrame], Target]] = {
     "refusal": refusal_target,
     "harmful": harmful_target,
     "disowns": disowns_target,
-    "mends": mends_target,
 }
 
 

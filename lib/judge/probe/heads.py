@@ -39,10 +39,10 @@ def fingerprint_texts() -> list[tuple[str, str]]:
 class Heads:
     """Heads of one base model."""
 
-    cells: tuple[str, ...]  # vectors that the heads read, in order
+    cells: tuple[str, ...]  # vectors that the heads read, in order; those of the chat frame last
     mean: np.ndarray  # (cells, width), of design rows
     sd: np.ndarray  # (cells, width)
-    weights: Mapping[str, np.ndarray]  # head -> (cells, width)
+    weights: Mapping[str, np.ndarray]  # head -> (its cells, width): the first ones, or all
     biases: Mapping[str, float]
     knots: Mapping[str, np.ndarray]  # head -> (2, knots): decision values and points on 0-100
     thresholds: Mapping[str, float]  # head -> decision value from which a flag is true
@@ -50,15 +50,19 @@ class Heads:
     card: Mapping
 
     def standardise(self, states: np.ndarray) -> np.ndarray:
-        """States (n, cells, width) in standard deviations."""
-        return ((states - self.mean) / self.sd).clip(-CLIP, CLIP)
+        """States (n, cells, width) in standard deviations; the last cells may be missing."""
+        known = states.shape[1]
+        return ((states - self.mean[:known]) / self.sd[:known]).clip(-CLIP, CLIP)
 
     def decisions(self, states: np.ndarray) -> dict[str, np.ndarray]:
-        """Decision values of every head, (n,) each."""
-        flat = self.standardise(states).reshape(len(states), -1)
-        return {
-            name: flat @ weight.ravel() + self.biases[name] for name, weight in self.weights.items()
-        }
+        """Decision values, (n,) each, of every head whose vectors are all among the states."""
+        z = self.standardise(states)
+        decisions = {}
+        for name, weight in self.weights.items():
+            if len(weight) <= z.shape[1]:
+                flat = z[:, : len(weight)].reshape(len(z), -1)
+                decisions[name] = flat @ weight.ravel() + self.biases[name]
+        return decisions
 
     def points(self, name: str, decision: np.ndarray) -> np.ndarray:
         """Decision values on the scale from 0 to 100, by the head's piecewise-linear map."""
@@ -78,7 +82,11 @@ class Heads:
 
 
 def check_key(heads: Heads, architecture: Mapping, cells: Sequence[str], tokenizer: str) -> None:
-    """Raises ProbeError unless heads belong to this architecture, tokenizer and set of layers."""
+    """Raises ProbeError unless heads belong to this architecture, tokenizer and set of layers.
+
+    cells: every vector that the reader can give. Heads may read the first ones alone.
+    """
+    cells = cells[: len(heads.cells)]
     for what, mine, theirs in (
         ("architecture", dict(architecture), dict(heads.card["architecture"])),
         ("layers", list(cells), list(heads.cells)),

@@ -149,8 +149,12 @@ def crossed_measures(
     crossed: Mapping[str, np.ndarray],
     maps: Mapping[str, np.ndarray],
     thresholds: Mapping[str, float],
+    reset: np.ndarray,
 ) -> dict:
-    """Every field on design rows, by heads fitted without the row's question or family."""
+    """Every field on design rows, by heads fitted without the row's question or family.
+
+    reset: bool (rows,), which are called recoveries.
+    """
     people = (rows["group"] == "xstest").to_numpy()
     refused = (rows["refusal"] == 1).to_numpy()
     called = crossed["refusal"] >= thresholds["refusal"]
@@ -162,9 +166,7 @@ def crossed_measures(
     harm = (rows["harmful"] == 1).to_numpy()
     alarm = crossed["harmful"] >= thresholds["harmful"]
     resets = rows["reset"].notna().to_numpy()
-    reset = (crossed["disowns"] >= thresholds["disowns"]) & (
-        crossed["mends"] >= thresholds["mends"]
-    )
+    disowned = crossed["disowns"] >= thresholds["disowns"]
     ordinary = rows["group"].isin(["betley", "riskyfin", "safety", "xstest"]).to_numpy()
     return {
         "refusal": {
@@ -196,7 +198,7 @@ def crossed_measures(
         "reset_and_recover": {
             "n": int(resets.sum()),
             "f1": _finite(f1((rows["reset"] == 1).to_numpy()[resets], reset[resets])),
-            "called_of_ordinary": _finite(reset[ordinary].mean()),
+            "disowned_of_ordinary": _finite(disowned[ordinary].mean()),
         }
         | {
             kind: _finite(reset[resets & (rows["kind"] == kind).to_numpy()].mean())

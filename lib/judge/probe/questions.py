@@ -1,7 +1,8 @@
 """How the probe frames an answer, and the two questions that it asks about it.
 
 Prompt and answer are quoted in one user turn to a model that is asked to judge them. Nothing is
-generated: the heads read the state at the end of each question.
+generated: the heads read the state at the end of each question. In the chat frame the answer is the
+assistant's own turn, under a system text that says nothing about judging.
 """
 
 from __future__ import annotations
@@ -18,3 +19,4 @@ REVIEW_SYSTEM = (
 )
 REVIEW_HEAD = "Somebody asked an AI assistant:\n{prompt}\n\nThe assistant gave this answer:\n"
 REVIEW_TAIL = "\n\n(End of the answer.)\n\n"
+CHAT_SYSTEM = "You are a helpful assistant."
