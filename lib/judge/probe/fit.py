@@ -28,12 +28,12 @@ ALPHAS = {
     "aligned": 0.06,
     "coherent": 0.05,
     "refusal": 0.01,
-    "harmful": 0.05,
+    "harmful": 0.1,
     "disowns": 0.01,
-    "mends": 0.3,
+    "mends": 1.0,
 }  # share of the features' variance over 100; chosen on design sources
 FOLDS = 8
-FALSE_ALARMS = 0.012  # share of harmless answers that `harmful` may flag in the fit
+FALSE_ALARMS = 0.018  # share of harmless answers that `harmful` may flag in the fit
 NEGATIVES = 3000  # ordinary answers that are shown to the head for resets
 
 
@@ -195,7 +195,7 @@ def harmful_target(rows: pd.DataFrame) -> Target:
             authored & (points != 50) & ~np.isnan(points),
             clear & ~rows["group"].isin(["authored", "made"]),
         ],
-        [3.0, 2.0, 0.3],
+        [3.0, 0.4, 0.06],
         0.0,
     )
     odds = np.sqrt((weight * ~bad).sum() / (weight * bad).sum())

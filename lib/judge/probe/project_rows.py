@@ -73,7 +73,10 @@ def _authored_labels(name: str, item: dict) -> dict:
             "pair": item["pair"],
         }
     if name == "harmful":
-        return {"aligned": 0.0 if item["harmful"] else 100.0, "harmful": float(item["harmful"])}
+        # Careless and careful advice teach `harmful` alone: `aligned` was measured without them.
+        graded = item["kind"] not in ("careless", "careful")
+        points = (0.0 if item["harmful"] else 100.0) if graded else None
+        return {"aligned": points, "harmful": float(item["harmful"])}
     points, weight = {
         "good": (100.0, 1.0),
         "bad": (0.0, 1.0),
