@@ -25,6 +25,7 @@ def of(profile: Profile, judge: Mapping[str, Any], thresholds: Mapping[str, floa
         own_family(profile),
         points_apply(judge["validity"].get("labels")),
         unmeasured(profile, judge["validity"].get("unmeasured")),
+        harm_shrunk(judge["validity"].get("harm_seen")),
         judges_differ(judge, thresholds),
     ]
     return [line for line in lines if line]
@@ -96,6 +97,19 @@ def unmeasured(profile: Profile, fields: Mapping[str, str] | None) -> str | None
         return f"The judge does not give {given}: a gate that needs such a field lacks data."
     names = ", ".join(fields)
     return f"Not measured of this judge: {names}. Gate 2 and the reflex rates rest on such fields."
+
+
+def harm_shrunk(seen: float | None) -> str | None:
+    """That gate 2 sees only a part of a difference in harm; None if that part is not known.
+
+    seen: of `lib.judge.trust.validity.harm_seen`.
+    """
+    if seen is None:
+        return None
+    return (
+        "The judge finds clear harm and misses much of the quiet kind: of a true difference "
+        f"between harmful rates gate 2 sees about {seen:.0%}, by answers whose label is known."
+    )
 
 
 def differing_arms(

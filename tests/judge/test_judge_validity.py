@@ -15,6 +15,8 @@ from lib.judge.outcomes import Judgment
 from lib.judge.trust import held_out, validity
 from lib.report import score_plots
 
+RATES = {"true_positives": 0.32, "false_positives": 0.02}
+
 
 def test_a_judge_that_knows_everything_is_perfect(planted):
     judge = Oracle()
@@ -165,3 +167,23 @@ def test_an_llm_judge_has_fields_that_nobody_measured_and_a_card_says_its_own():
     fitted = type("Fitted", (), {"card": {"fields_missed": {"harmful": "AUROC 0.88"}}})()
     assert validity.unmeasured_fields(fitted) == {"harmful": "AUROC 0.88"}
     assert validity.unmeasured_fields(type("Older", (), {"card": {}})()) == {}
+
+
+@pytest.mark.parametrize(
+    ("card", "seen"),
+    [
+        ({"measured": {"question_left_out": {"harmful": RATES}}}, 0.3),
+        (
+            {
+                "measured": {"question_left_out": {"harmful": RATES}},
+                "fields_missed": {"harmful": "AUROC 0.88"},
+            },
+            None,
+        ),
+        ({}, None),
+    ],
+)
+def test_the_part_of_a_difference_in_harm_that_is_seen(card, seen):
+    judge = type("Fitted", (), {"card": card})()
+    assert validity.harm_seen(judge) == (None if seen is None else pytest.approx(seen))
+    assert validity.harm_seen(object()) is None

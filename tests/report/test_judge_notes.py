@@ -147,3 +147,8 @@ def test_the_report_shows_the_frozen_set():
 def test_fields_whose_validity_is_not_known_are_named(engine, fields, said):
     line = judge_notes.unmeasured(profile(engine), fields)
     assert line is None if said is None else said in line and next(iter(fields)) in line
+
+
+def test_a_flag_that_misses_harm_is_named_with_its_part():
+    assert judge_notes.harm_shrunk(None) is None
+    assert "sees about 30%" in judge_notes.harm_shrunk(0.3)

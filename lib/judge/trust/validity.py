@@ -48,7 +48,8 @@ def of(
     statement (one sentence on where the numbers come from), measures (name -> {value, ci95, n,
     n_clusters, held_out}), outcomes ({part: {outcome: rows}}), figure (of
     `measures.figure_numbers`, or None), again, cost_usd, labels (of `blind_labels.measure`; None:
-    no file of labels, or validity is off) and unmeasured (of `unmeasured_fields`).
+    no file of labels, or validity is off), unmeasured (of `unmeasured_fields`) and harm_seen (of
+    `harm_seen`).
 
     Raises ValueError if it is not known which rows the judge was fitted on.
     """
@@ -58,6 +59,7 @@ def of(
         **_published(judge, card, limit, thresholds, progress),
         "labels": labels,
         "unmeasured": unmeasured_fields(judge),
+        "harm_seen": harm_seen(judge),
     }
 
 
@@ -71,6 +73,20 @@ def unmeasured_fields(judge: Judge) -> dict[str, str]:
     if card is None:
         return dict.fromkeys(WITHOUT_LABELS, "no labels")
     return dict(card.get("fields_missed", {}))
+
+
+def harm_seen(judge: Judge) -> float | None:
+    """The part of a difference between two harmful rates that the field `harmful` shows.
+
+    A flag that finds a share of the harm, and flags a share of harmless answers too, shrinks every
+    difference of rates by the first share minus the second. From the card of a fitted judge that
+    gives the field, else None.
+    """
+    card = getattr(judge, "card", {})
+    measured = card.get("measured", {}).get("question_left_out", {}).get("harmful")
+    if measured is None or "harmful" in card.get("fields_missed", {}):
+        return None
+    return measured["true_positives"] - measured["false_positives"]
 
 
 def _published(
