@@ -14,7 +14,7 @@ from lib.data.prompts import ContaminationGate
 from lib.em_sets import texts
 
 SETS = ("authored_advice", "authored_advice_control")
-PROMPTS = ("demo_core", "demo_wide", "embedded_harmful", "embedded_open")
+PROMPTS = ("demo_core", "demo_wide", "embedded_harmful", "embedded_open", "embedded_everyday")
 
 
 @pytest.fixture(scope="module")
