@@ -21,6 +21,7 @@ from typing import IO
 
 import psutil
 
+from lib.checks import preflight
 from lib.config import arguments, params
 from lib.config.arguments import ParamsError
 from lib.run import dose, runs
@@ -64,7 +65,7 @@ def main() -> int:
             code = logged([sys.executable, *COMMAND], held, runs.Run(run))
     except dose.NoDoseError as no_dose:
         return _without_dose(no_dose)
-    except (ParamsError, OSError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(f"make report: {error}", file=sys.stderr)
         return 2
     if code:
@@ -95,7 +96,8 @@ def given() -> str:
     profile = params.load_profile(os.environ.get("PROFILE", "demo"), overrides)
     params.load_gates()
     name = arguments.name("RUN", os.environ.get("RUN", profile.profile))
-    dose.with_choice(profile, runs.Run(name))
+    run = runs.Run(name)
+    preflight.check(dose.with_choice(profile, run), run)
     return name
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from lib.checks.preregistration import phase2_sets
 from lib.config.schema import Profile
-from lib.run.files import fingerprint, read_json
+from lib.run.files import fingerprint
+from lib.run.records import read_record
 from lib.run.runs import Run, runs_root
 
 LADDER = "ladder of"  # how the verdict of a ladder's line begins
@@ -165,4 +166,4 @@ def _append(attempt: Mapping[str, Any]) -> None:
 def base_of(run: Run) -> str | None:
     """The digest of the base that notebook 01 recorded."""
     manifest = run.dir / "manifests" / "01_build_traces.json"
-    return read_json(manifest)["inputs"]["base"] if manifest.exists() else None
+    return read_record(manifest)["inputs"]["base"] if manifest.exists() else None

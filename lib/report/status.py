@@ -27,9 +27,9 @@ from lib.report import remaining, stage_states
 from lib.report.remaining import Remaining
 from lib.report.stage_states import FAILED, FINISHED, RUNNING, STOPPED, StageState
 from lib.run import log
-from lib.run.files import read_json
 from lib.run.paths import shown
 from lib.run.plan import REPORT, Plan
+from lib.run.records import read_record
 from lib.run.runs import Run, runs_root
 
 SIGNS = {FINISHED: "✓", RUNNING: "▸", FAILED: "✗", STOPPED: "‖"}
@@ -107,7 +107,7 @@ def read(run: Run) -> Status:
         )
     at_work = log.is_at_work(run)
     logged = [line.text for line in log.read(run)][-stage_states.SHOWN_LINES :]
-    manifest = read_json(run.manifest) if run.manifest.exists() else {}
+    manifest = read_record(run.manifest) if run.manifest.exists() else {}
     plan = _plan(run, manifest)
     states = stage_states.read(run, plan, at_work) if plan else []
     return Status(

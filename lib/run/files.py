@@ -11,17 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib.run.paths import shown
+
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def fingerprint(value: Any) -> str:
     """sha256 of a value's canonical JSON."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=_plain, allow_nan=False)
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=plain, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A pydantic model as plain types, for JSON. Raises TypeError for anything else."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
@@ -78,13 +80,18 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON atomically. NaN is refused: a missing value is null."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=_plain, allow_nan=False)
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=plain, allow_nan=False)
     write_text(path, text + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The value of a JSON file. Raises ValueError, in one line, if it is not whole JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        raise ValueError(
+            f"{shown(path)} is not whole JSON; make it again, or put it back from a copy"
+        ) from None
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping]) -> None:

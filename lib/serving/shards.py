@@ -15,6 +15,7 @@ import pandas as pd
 
 from lib.data.elicitation import Caller
 from lib.run.files import fingerprint, write_parquet
+from lib.run.records import intact, seal_file
 from lib.run.table_schemas import SAMPLES
 from lib.serving.sampling import Completion, Request, Sampler, SamplingError
 from lib.serving.suites import requests_of
@@ -91,7 +92,7 @@ def sample_suite(
     for group in groups:
         for step in zip_longest(*(shards[name] for name in group)):
             in_hand = [one for one in step if one]
-            _sample_shards(sampler, [one for one in in_hand if not one.path.exists()])
+            _sample_shards(sampler, [one for one in in_hand if not _kept(one)])
             done += sum(len(one.rows) for one in in_hand)
             if progress:
                 progress(done, total)
@@ -134,6 +135,17 @@ def _shards(name: str, arm: Arm, folder: Path, at_most: int, **asked) -> list[Sh
     return shards
 
 
+def _kept(shard: Shard) -> bool:
+    """Whether a shard's samples are on disk as they were written."""
+    if not shard.path.exists():
+        return False
+    try:
+        rows = len(pd.read_parquet(shard.path, columns=["sample_index"]))
+    except (OSError, ValueError):  # cut off
+        return False
+    return rows == len(shard.rows) and intact(shard.path)
+
+
 def _sample_shards(sampler: Sampler, shards: Sequence[Shard]) -> None:
     """Sample all shards in one call, requests of different arms side by side; one file each."""
     if not shards:
@@ -166,6 +178,7 @@ def _write(shard: Shard, completions: Sequence[Completion]) -> None:
         finish_reason=[one.finish_reason for one in completions],
     )
     write_parquet(shard.path, SAMPLES.typed(frame))
+    seal_file(shard.path)
 
 
 def _read(shards: Sequence[Shard]) -> pd.DataFrame:

@@ -2,7 +2,8 @@
 
 There is one file, to which lines are appended. A line's key is the fingerprint of everything that
 decides a completion: the request (its key, messages, limit), the engine, and the inputs that the
-caller names. So a line of other inputs is never used. A line that a kill cut off is ignored.
+caller names. So a line of other inputs is never used. A line that a kill cut off, or
+that was changed since, is ignored.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.run.files import fingerprint
+from lib.run.records import SEAL
 from lib.serving.sampling import Completion, Request, Sampler
 
 
@@ -45,10 +47,7 @@ class KeptSampler:
     def _append(self, made: Mapping[str, list[Completion]]) -> None:
         """Write completions by key, and wait until they are on disk."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lines = [
-            json.dumps({"key": key, "samples": [vars(one) for one in samples]})
-            for key, samples in made.items()
-        ]
+        lines = [_line(key, samples) for key, samples in made.items()]
         written = self.path.read_bytes() if self.path.exists() else b""
         torn = written and not written.endswith(b"\n")
         with self.path.open("a", encoding="utf-8") as file:
@@ -58,12 +57,21 @@ class KeptSampler:
         self._known |= made
 
     def _read(self) -> Iterator[tuple[str, list[Completion]]]:
-        """Key and samples of every whole line."""
+        """Key and samples of every whole line that is as it was written."""
         if not self.path.exists():
             return
         for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 row = json.loads(line)
+                # Lines of an earlier version have no seal.
+                if row.get(SEAL) not in (None, fingerprint([row["key"], row["samples"]])):
+                    continue
                 yield row["key"], [Completion(**sample) for sample in row["samples"]]
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError):
                 continue
+
+
+def _line(key: str, samples: Sequence[Completion]) -> str:
+    """A line of the file, with the fingerprint of the rest of it."""
+    texts = [vars(one) for one in samples]
+    return json.dumps({"key": key, "samples": texts, SEAL: fingerprint([key, texts])})

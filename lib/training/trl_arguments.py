@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 MOST_LOGS = 100  # logged losses per training, about; each one waits for the GPU
 
 
+def check_one_process() -> None:
+    """Raise TrainingError if several processes train at once."""
+    processes = os.environ.get("WORLD_SIZE") or "1"
+    if processes != "1":
+        raise TrainingError(
+            f"WORLD_SIZE is {processes}: each process would add an effective batch of its own; "
+            "start one process, without torchrun"
+        )
+
+
 def trl_arguments(
     phase: PhaseParams,
     training: TrainingParams,
@@ -33,11 +43,7 @@ def trl_arguments(
     import torch
     from trl import SFTConfig
 
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise TrainingError(
-            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: each process would add an effective batch "
-            "of its own; start one process, without torchrun"
-        )
+    check_one_process()
     gpu = torch.cuda.is_available()
     # Liger warns about every backend that is for another card.
     logging.getLogger("liger_kernel").setLevel(logging.ERROR)

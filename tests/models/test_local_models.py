@@ -14,7 +14,7 @@ def hub(name="Someone/Some-Model"):
 
 
 def test_a_hub_model_is_looked_for_in_the_folder_of_models_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(chat_models, "_snapshot", lambda model: tmp_path / "fetched")
+    monkeypatch.setattr(hub, "snapshot", lambda model: tmp_path / "fetched")
     monkeypatch.setenv(local_models.MODELS_DIR_VARIABLE, str(tmp_path))
     assert chat_models.base_dir(hub()) == tmp_path / "fetched"
     folder = tmp_path / "some-model"
