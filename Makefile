@@ -10,7 +10,7 @@ PYTHON ?= python3
 SHELL := /bin/bash
 quoted = '$(subst ','\'',$(1))'
 # A profile that samples with vLLM has its own environment, .venv-gpu.
-GIVEN = $(call quoted,$(PROFILE)) $(call quoted,$(OVERRIDES))
+GIVEN = $(call quoted,$(value PROFILE)) $(call quoted,$(value OVERRIDES))
 VENV := $(or $(shell $(PYTHON) -m lib.setup.install venv $(GIVEN) 2>/dev/null),.venv)
 LOCK := $(if $(filter .venv-gpu,$(VENV)),requirements-gpu.lock,requirements.lock)
 READY := $(VENV)/.ready
@@ -77,8 +77,12 @@ clean:
 # Folders are relative to where make is called. RUN has no default here, since a run of this project
 # must not be overwritten.
 score: export CALLED_FROM := $(or $(PWD),$(CURDIR))
-score: export RUN := $(if $(filter file,$(origin RUN)),,$(RUN))
-score: export PROFILE := $(PROFILE)
+score: override export RUN := $(if $(filter file,$(origin RUN)),,$(value RUN))
+score: override export PROFILE := $(value PROFILE)
+score: override export JUDGMENTS := $(value JUDGMENTS)
+score: override export CAPABILITY := $(value CAPABILITY)
+score: override export TREATMENT := $(value TREATMENT)
+score: override export BASELINE := $(value BASELINE)
 score: $(READY)
 	@$(VENV)/bin/python -m lib.score 2> >(grep -v --line-buffered IPKernelApp >&2)
 

@@ -24,10 +24,12 @@ import psutil
 from lib.checks import preflight
 from lib.config import arguments, params
 from lib.config.arguments import ParamsError
-from lib.run import dose, runs
+from lib.run import altered, dose, runs
+from lib.run.files import sweep
 from lib.run.log import BEGINS, ENDS, Log
 from lib.run.paths import shown
 from lib.run.runs import LOCK
+from lib.run.secrets import redacted
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GRACE = 10  # seconds for a process to end by itself
@@ -62,7 +64,7 @@ def main() -> int:
     try:
         run = given()
         with lock(runs.runs_root(), run) as held:
-            code = logged([sys.executable, *COMMAND], held, runs.Run(run))
+            code = made(runs.Run(run), held)
     except dose.NoDoseError as no_dose:
         return _without_dose(no_dose)
     except (ValueError, RuntimeError, OSError) as error:
@@ -77,6 +79,21 @@ def main() -> int:
         print(line, file=sys.stderr)
     else:
         print(f"report: reports/{run}/index.html")
+    return code
+
+
+def made(run: runs.Run, held: int) -> int:
+    """Run Snakemake on what is not finished, by content. Returns its exit code."""
+    profile = os.environ.get("PROFILE", "demo")
+    page = params.ROOT / "reports" / run.name / "index.html"
+    for folder in (run.dir, params.ROOT / "reports"):
+        sweep(folder)
+    for line in altered.settle(run, profile, page):
+        print(f"make report: {line}", file=sys.stderr)
+    altered.remember(run, profile)
+    code = logged([sys.executable, *COMMAND], held, run)
+    if code == 0:
+        altered.shown(run, page)
     return code
 
 
@@ -219,7 +236,7 @@ def _pass_on(printed: IO[str], to: IO[str], log: Log) -> None:
         if NOISE not in line:
             log.write(line)
             with suppress(OSError):
-                print(line, end="", file=to, flush=True)
+                print(redacted(line), end="", file=to, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ the runs, so deleting a run does not delete its attempt.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 
 from lib.checks.preregistration import phase2_sets
 from lib.config.schema import Profile
-from lib.run.files import fingerprint
+from lib.run.files import explained, fingerprint
 from lib.run.records import read_record
 from lib.run.runs import Run, runs_root
 
@@ -156,9 +157,15 @@ def _append(attempt: Mapping[str, Any]) -> None:
     path().parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(attempt, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n"
     handle = os.open(path(), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    size = os.fstat(handle).st_size
     try:
-        os.write(handle, line.encode())
-        os.fsync(handle)
+        with explained(path()):
+            if os.write(handle, line.encode()) < len(line.encode()):
+                raise OSError(errno.ENOSPC, "a part of the line was written")
+            os.fsync(handle)
+    except OSError:
+        os.ftruncate(handle, size)  # no half line
+        raise
     finally:
         os.close(handle)
 

@@ -75,7 +75,10 @@ def load_base(model: ModelParams) -> Any:
     built.without_library_bars()
     check_dtype(model)
     base = AutoModelForCausalLM.from_pretrained(
-        base_dir(model), dtype=getattr(torch, model.dtype), trust_remote_code=False
+        base_dir(model),
+        dtype=getattr(torch, model.dtype),
+        trust_remote_code=False,
+        use_safetensors=True,
     )
     # Adapters record this name. A folder of this machine does not belong in an artifact.
     base.name_or_path = model.name

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from lib.run.paths import shown
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+# In names of unfinished files. Machines may share a disk, so a process's number is not enough.
+MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+UNFINISHED = re.compile(rf"\..*\.{MACHINE}-(\d+)\.(tmp|old)")
+REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota of this disk is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "it may not be written",
+    errno.EPERM: "it may not be written",
+    errno.EFBIG: "the file is too large for this disk",
+}
+
+
+class WriteError(OSError):
+    """An artifact could not be written. One line with the file, the reason and the remedy."""
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 def fingerprint(value: Any) -> str:
@@ -41,22 +66,66 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path`, which takes its place when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    _remove(beside)
+    """Yield a path beside `path`, which takes its place when the block ends without an error.
+
+    Raises WriteError, in one line, if the disk is full or cannot be written.
+    """
+    beside = _unfinished(path, "tmp")
     try:
-        yield beside
-        if path.is_dir() and beside.exists():
-            # A folder cannot be replaced in one step: the old one is put aside first.
-            old = path.with_name(f".{path.name}.{os.getpid()}.old")
-            os.replace(path, old)
-            os.replace(beside, path)
-            _remove(old)
-        else:
-            os.replace(beside, path)
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _remove(beside)
+            yield beside
+            _replace(beside, path)
     finally:
         _remove(beside)
+
+
+def _replace(beside: Path, path: Path) -> None:
+    """Put a file or folder in the place of another."""
+    if not (path.is_dir() and beside.exists()):
+        os.replace(beside, path)
+        return
+    # A folder cannot be replaced in one step: the old one is put aside first.
+    old = _unfinished(path, "old")
+    os.replace(path, old)
+    os.replace(beside, path)
+    _remove(old)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Within the block a disk that takes no more becomes one line that names what was written.
+
+    pyarrow and safetensors raise errors of their own, which name the system's error by number.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        number = getattr(error, "errno", None)
+        reason = REASONS.get(number) if isinstance(number, int) else None
+        if reason is None and ("os error 28" in str(error) or "errno 28" in str(error)):
+            reason = REASONS[errno.ENOSPC]
+        if reason is None or isinstance(error, WriteError):
+            raise
+        raise WriteError(
+            number or errno.ENOSPC,
+            f"{shown(path)} could not be written: {reason}; free some space or make it writable, "
+            "and start again: what is finished stays",
+        ) from None
+
+
+def _unfinished(path: Path, kind: str) -> Path:
+    """Where this process puts what is to take a path's place, or was in it."""
+    return path.with_name(f".{path.name}.{MACHINE}-{os.getpid()}.{kind}")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes of this machine that are gone left unfinished below a folder."""
+    for path in list(folder.rglob(".*")):
+        left = UNFINISHED.fullmatch(path.name)
+        if left and not psutil.pid_exists(int(left.group(1))):
+            _remove(path)
 
 
 def _remove(path: Path) -> None:

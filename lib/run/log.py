@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib.run.runs import LOCK, Run, runs_root
+from lib.run.secrets import redacted
 
 BEGINS = "make report begins"
 ENDS = "make report ends"
@@ -41,7 +42,7 @@ class Log:
         """Append one line. A log that cannot be written never stops a run."""
         with self._lock, suppress(OSError, ValueError):
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            self._file.write(f"{now} {text.rstrip()}\n")
+            self._file.write(f"{now} {redacted(text).rstrip()}\n")
             self._file.flush()
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lib.run import claims
 from lib.run.facts import Facts
 from lib.run.files import fingerprint, sha256
 from lib.run.records import RecordError, read_record, write_record
@@ -38,14 +39,17 @@ class Stage:
     def done(self) -> bool:
         """Whether the inputs and the content of every output are as the manifest records them.
 
-        Prints in one line why it is skipped or made again.
+        Prints in one line why it is skipped or made again. If it is not finished, it is this
+        process's to make until `finish`; another one that asks waits for that.
         """
+        claims.take(self.manifest)
         if not self.manifest.exists():
             return False
         reason = self._why_again()
         if reason:
             print(f"{self.manifest.stem}: {reason}, making it again")
             return False
+        claims.release(self.manifest)
         print(f"{self.manifest.stem}: finished before, skipped")
         return True
 
@@ -87,13 +91,20 @@ class Stage:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(seconds, 2),
         }
-        return write_record(self.manifest, record)
+        written = write_record(self.manifest, record)
+        claims.release(self.manifest)
+        return written
 
 
-def altered_output(record: Mapping[str, Any], base: Path) -> str | None:
+def altered_output(
+    record: Mapping[str, Any], base: Path, *, ignore_missing: bool = False
+) -> str | None:
     """The first output of a record that is missing or has another content; None if none is."""
     for name, digest in record["outputs"].items():
         path = base / name
-        if not path.exists() or sha256(path) != digest:
+        if not path.exists():
+            if not ignore_missing:
+                return name
+        elif sha256(path) != digest:
             return name
     return None

@@ -15,7 +15,7 @@ import pandas as pd
 
 from lib.data.elicitation import Caller
 from lib.run.files import fingerprint, write_parquet
-from lib.run.records import intact, seal_file
+from lib.run.records import SEAL
 from lib.run.table_schemas import SAMPLES
 from lib.serving.sampling import Completion, Request, Sampler, SamplingError
 from lib.serving.suites import requests_of
@@ -140,10 +140,16 @@ def _kept(shard: Shard) -> bool:
     if not shard.path.exists():
         return False
     try:
-        rows = len(pd.read_parquet(shard.path, columns=["sample_index"]))
+        frame = pd.read_parquet(shard.path)
     except (OSError, ValueError):  # cut off
         return False
-    return rows == len(shard.rows) and intact(shard.path)
+    seal = frame.attrs.get(SEAL)  # a shard of an earlier version has none
+    return len(frame) == len(shard.rows) and seal in (None, _content(frame))
+
+
+def _content(frame: pd.DataFrame) -> str:
+    """Fingerprint of a table's rows."""
+    return fingerprint(pd.util.hash_pandas_object(frame, index=False).tolist())
 
 
 def _sample_shards(sampler: Sampler, shards: Sequence[Shard]) -> None:
@@ -177,8 +183,9 @@ def _write(shard: Shard, completions: Sequence[Completion]) -> None:
         n_tokens=[one.n_tokens for one in completions],
         finish_reason=[one.finish_reason for one in completions],
     )
-    write_parquet(shard.path, SAMPLES.typed(frame))
-    seal_file(shard.path)
+    table = SAMPLES.typed(frame)
+    table.attrs = {SEAL: _content(table)}  # parquet keeps it beside the rows
+    write_parquet(shard.path, table)
 
 
 def _read(shards: Sequence[Shard]) -> pd.DataFrame:
@@ -189,5 +196,6 @@ def _read(shards: Sequence[Shard]) -> pd.DataFrame:
     frames = []
     for shard in shards:
         frame = pd.read_parquet(shard.path)
+        frame.attrs = {}
         frames.append(SAMPLES.typed(frame.assign(elicitation=shard.rows["elicitation"].array)))
     return pd.concat(frames, ignore_index=True)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lib.run.files import fingerprint
+from lib.run.files import explained, fingerprint
 from lib.run.records import SEAL
 from lib.serving.sampling import Completion, Request, Sampler
 
@@ -50,7 +50,7 @@ class KeptSampler:
         lines = [_line(key, samples) for key, samples in made.items()]
         written = self.path.read_bytes() if self.path.exists() else b""
         torn = written and not written.endswith(b"\n")
-        with self.path.open("a", encoding="utf-8") as file:
+        with explained(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(("\n" if torn else "") + "".join(f"{line}\n" for line in lines))
             file.flush()
             os.fsync(file.fileno())

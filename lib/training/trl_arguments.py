@@ -73,7 +73,7 @@ def trl_arguments(
         # Checkpoints are made at logged steps, when no mean loss is half collected.
         save_strategy="steps",
         save_steps=math.ceil(training.checkpoint_steps / log_steps) * log_steps,
-        save_total_limit=2,
+        save_total_limit=None,  # checkpoints.finish removes old ones, by step and not by date
         report_to=training.report_to,
         disable_tqdm=True,
         dataloader_num_workers=0,

@@ -13,8 +13,8 @@ from trainings import WEIGHTS, Killed, killed_after
 from lib.config.params import ROOT
 from lib.run.files import sha256
 from lib.training import trl_arguments
+from lib.training.checkpoints import last_checkpoint
 from lib.training.memory import TrainingError
-from lib.training.trainer import last_checkpoint
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
