@@ -7,6 +7,7 @@ after that.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from lib.run.secrets import redacted
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 CHECK_SECONDS = 10  # between two looks at how long a stage takes
+PARENT_DIES = 1  # PR_SET_PDEATHSIG of prctl(2)
 GRACE = 10  # seconds for a process to end by itself
 NOISE = "IPKernelApp"  # in lines of Snakemake's stderr that are of no use
 
@@ -59,6 +61,7 @@ def watched(command: list[str], held: int, log: Log) -> int:
         text=True,
         errors="replace",
         process_group=0,
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         pass_fds=[held],
     )
     readers = [
@@ -78,6 +81,14 @@ def watched(command: list[str], held: int, log: Log) -> int:
         _end(process.pid)
         for reader in readers:
             reader.join(GRACE)
+
+
+def _end_with_parent() -> None:
+    """In the new process: ask the kernel to stop it if this one is killed.
+
+    Snakemake then ends its running jobs and begins no other; the lock is held until then.
+    """
+    ctypes.CDLL(None).prctl(PARENT_DIES, signal.SIGTERM)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
