@@ -1,5 +1,5 @@
 # report · em_set · ladder · score · review · compare · status · publish · test (without the slow
-# tests) · test-all · lint · notebooks · bench · clean.
+# tests) · test-all · lint · notebooks · bench · clean · clean-run.
 # Each target makes its environment itself.
 PROFILE ?= demo
 OVERRIDES ?= {}
@@ -26,7 +26,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
 .PHONY: report em_set ladder score review compare status publish test test-all lint notebooks bench
-.PHONY: clean gpu-host
+.PHONY: clean clean-run gpu-host
 .DEFAULT_GOAL := report
 
 # Parameters go to the pipeline as they were typed: nothing expands a $ or reads a name as a number.
@@ -71,6 +71,11 @@ bench: $(READY)
 clean:
 	find runs -mindepth 1 -maxdepth 1 ! -name attempts.jsonl -exec rm -rf {} + 2>/dev/null || true
 	rm -rf reports/*/ .snakemake .pytest_cache .hypothesis
+
+# What one run made: make clean-run RUN=name (no default). Its report and its attempts stay.
+clean-run: override export RUN := $(if $(filter file,$(origin RUN)),,$(value RUN))
+clean-run: $(READY)
+	@exec "$(VENV)/bin/python" -m lib.run.clean
 
 # Judgments made elsewhere:
 #   make score JUDGMENTS=DIR [CAPABILITY=DIR] RUN=name [TREATMENT=arm BASELINE=arm]

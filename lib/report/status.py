@@ -26,7 +26,7 @@ from lib.judge.store import dollars, ledger
 from lib.report import remaining, stage_states
 from lib.report.remaining import Remaining
 from lib.report.stage_states import FAILED, FINISHED, RUNNING, STOPPED, StageState
-from lib.run import log
+from lib.run import disk, log
 from lib.run.paths import shown
 from lib.run.plan import REPORT, Plan
 from lib.run.records import read_record
@@ -183,6 +183,7 @@ def lines(status: Status) -> list[str]:
     text.append(f"elapsed: {duration(status.elapsed)} in all stages")
     text.append(f"left: {left_line(status)}")
     text.append(f"cost: {cost_line(status)}")
+    text.append(f"disk: {disk.line(status.run)}")
     stage = status.current
     if stage and stage.error:
         text.append(f"error: {visible(stage.error)}")

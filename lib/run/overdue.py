@@ -7,15 +7,14 @@ trains, or waits for a batch of judgments, so the limit is wide.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable
 
 from lib.config.arguments import ParamsError
+from lib.run.log import STAGE_BEGINS
 
 VARIABLE = "STAGE_HOURS"
 HOURS = 48.0
-BEGINS = re.compile(r"stage \d+ of \d+: (\S+)")  # as the Snakefile prints it
 
 
 class OverdueError(RuntimeError):
@@ -46,7 +45,7 @@ class Watch:
 
     def note(self, line: str) -> None:
         """Look at a printed line."""
-        if begins := BEGINS.search(line):
+        if begins := STAGE_BEGINS.search(line):
             self._stage = begins.group(1)
             self._began = self._now()
 
