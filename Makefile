@@ -60,6 +60,7 @@ lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check lib tests benchmarks
 	$(VENV)/bin/basedpyright --pythonpath $(VENV)/bin/python
+	$(VENV)/bin/python -m lib.setup.audit
 
 notebooks: $(READY)
 	$(VENV)/bin/python -m jupytext --sync notebooks/*.py
