@@ -18,6 +18,7 @@ from lib.run.executed import execute
 from lib.run.paths import expanded
 from lib.run.runs import Run
 
+QUOTED = 300  # characters of a path that an error quotes
 USAGE = "make score JUDGMENTS=DIR RUN=name"
 
 
@@ -60,7 +61,7 @@ def _folder(name: str, environment: Mapping[str, str]) -> str:
     path = Path(called_from, expanded(name, given))
     if not _is_folder(path):
         raise ValueError(
-            f"{name}={given} is not a folder (looked for {path}); "
+            f"{name}={given[:QUOTED]} is not a folder (looked for {str(path)[:QUOTED]}); "
             "give the folder that holds seed<k>/"
         )
     return str(path.resolve())

@@ -99,7 +99,7 @@ def _check_numbers(record: Mapping[str, Any], label: str) -> None:
         if key not in record:
             alike = lookalike(key, record)
             hint = f" ({alike!r} looks like it)" if alike is not None else ""
-            raise SchemaError(f"{label} lacks {key!r}{hint}; see the README for the schema")
+            raise SchemaError(f"{label} lacks {key!r}{hint}; add it, the README has the schema")
 
 
 def _read_record(path: Path, label: str) -> Mapping[str, Any]:

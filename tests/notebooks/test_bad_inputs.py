@@ -37,7 +37,7 @@ COMMANDS = {
 TYPED = ("RUN", "RUNS", "OVERRIDES", "FILE", "TREATMENT", "BASELINE", "CALLED_FROM", "WORLD_SIZE")
 # A remedy tells a person what to do, or which value would do.
 REMEDY = re.compile(
-    r"\b(add|check|choose|convert|correct|divide|export|finish|give|keep|judge|lower|make|mend|"
+    r"\b(add|check|choose|convert|correct|divide|export|finish|give|keep|judge|leave|lower|make|mend|"
     r"name|nearest|put|raise|remove|rename|run|save|set|should|start|take|unset|use|write)\b"
 )
 
