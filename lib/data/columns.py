@@ -41,7 +41,8 @@ def require(frame: pd.DataFrame, columns: Collection[str], name: str) -> None:
         if alike is not None:
             hint = f"; {alike!r} looks like it: rename that column to {column!r}"
         raise SchemaError(
-            f"{name}: column {column!r} is missing{hint}; add it, a table needs {', '.join(columns)}"
+            f"{name}: column {column!r} is missing{hint}; add it, "
+            f"a table needs {', '.join(columns)}"
         )
 
 
