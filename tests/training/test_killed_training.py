@@ -132,11 +132,13 @@ def test_a_training_that_only_had_to_be_joined_has_no_speed(phase1, run1):
     assert replace(trained, resumed_at=trained.optimizer_steps).facts()["tokens_per_second"] is None
 
 
-def test_a_checkpoint_holds_no_pickle_and_a_damaged_one_is_left_aside(run1, phase1, capsys):
+def test_a_checkpoint_holds_no_pickle_and_a_damaged_one_is_left_aside(
+    run1, phase1, tmp_path, capsys
+):
     whole, expected = run1(phase1, "whole", checkpoint_steps=1)
     with pytest.raises(Killed):
         run1(phase1, checkpoint_steps=1, progress=killed_after(4))
-    (folder,) = {path.parent for path in run1.folder.rglob("checkpoint-3")}
+    (folder,) = {path.parent for path in tmp_path.glob(".*/checkpoint-3")}
     kept = sorted(path.name for path in folder.glob("checkpoint-*"))
     assert kept == ["checkpoint-2", "checkpoint-3"], "two are kept, the newest by their steps"
     endings = {path.suffix for path in folder.rglob("*") if path.is_file()}
