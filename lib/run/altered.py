@@ -104,7 +104,7 @@ def _changed_outputs(run: Run) -> list[tuple[str, str]]:
             continue
         try:
             altered = altered_output(read_record(manifest), run.dir, ignore_missing=finished)
-        except (RecordError, KeyError):
+        except RecordError:
             manifest.unlink()
             altered = f"manifests/{manifest.name}"
         if altered:

@@ -148,13 +148,13 @@ class Run:
             raise FileNotFoundError(f"{what} are missing ({missing}); make them with: {made_by}")
         for manifest in self.stage_manifests():
             record = read_record(manifest)
-            if str(path.relative_to(self.dir)) in record["outputs"]:
-                altered = altered_output(record, self.dir)
-                if altered:
-                    raise RecordError(
-                        f"{what} are not what {manifest.stem} wrote: {altered} was changed since; "
-                        f"make them again with: {made_by}"
-                    )
+            is_output = str(path.relative_to(self.dir)) in record.get("outputs", {})
+            altered = altered_output(record, self.dir) if is_output else None
+            if altered:
+                raise RecordError(
+                    f"{what} are not what {manifest.stem} wrote: {altered} was changed since; "
+                    f"make them again with: {made_by}"
+                )
         return path
 
     def stage_manifests(self) -> list[Path]:

@@ -100,7 +100,7 @@ def altered_output(
     record: Mapping[str, Any], base: Path, *, ignore_missing: bool = False
 ) -> str | None:
     """The first output of a record that is missing or has another content; None if none is."""
-    for name, digest in record["outputs"].items():
+    for name, digest in record.get("outputs", {}).items():
         path = base / name
         if not path.exists():
             if not ignore_missing:
