@@ -18,7 +18,7 @@ from lib.run.executed import execute
 from lib.run.paths import expanded
 from lib.run.runs import Run
 
-QUOTED = 300  # characters of a path that an error quotes
+QUOTED = 250  # characters of a path that an error quotes
 USAGE = "make score JUDGMENTS=DIR RUN=name"
 
 
