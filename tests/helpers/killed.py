@@ -117,6 +117,7 @@ def content(run: Path) -> dict[str, object]:
         for path in sorted(run.glob(pattern)):
             if path.name != "sampled.jsonl":  # in the order of sampling
                 found[str(path.relative_to(run))] = sha256(path)
-    result = json.loads((run / "stats" / "result.json").read_text(encoding="utf-8"))
+    text = (run / "stats" / "result.json").read_text(encoding="utf-8")
+    result = json.loads(text.replace(run.name, "RUN"))
     found["result"] = {key: value for key, value in result.items() if key not in OWN}
     return found
