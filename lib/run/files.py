@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # In names of unfinished files. Machines may share a disk, so a process's number is not enough.
 MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 UNFINISHED = re.compile(rf"\..*\.{MACHINE}-(\d+)\.(tmp|old)")
+SYSTEM_ERROR = re.compile(r"\b(?:os error|errno) (\d+)", re.IGNORECASE)
 REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the quota of this disk is used up",
@@ -101,18 +102,23 @@ def explained(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, RuntimeError, ValueError) as error:
-        number = getattr(error, "errno", None)
-        reason = REASONS.get(number) if isinstance(number, int) else None
-        if reason is None and ("os error 28" in str(error) or "errno 28" in str(error)):
-            reason = REASONS[errno.ENOSPC]
-        if reason is None or isinstance(error, WriteError):
+    except Exception as error:  # SafetensorError is of no other kind
+        number = _system_error(error)
+        if number not in REASONS or isinstance(error, WriteError):
             raise
         raise WriteError(
-            number or errno.ENOSPC,
-            f"{shown(path)} could not be written: {reason}; free some space or make it writable, "
-            "and start again: what is finished stays",
+            number,
+            f"{shown(path)} could not be written: {REASONS[number]}; free some space or make it "
+            "writable, and start again: what is finished stays",
         ) from None
+
+
+def _system_error(error: Exception) -> int | None:
+    """The system's number of an error, or None if it is none of the system's."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    named = SYSTEM_ERROR.search(str(error))
+    return int(named.group(1)) if named else None
 
 
 def _unfinished(path: Path, kind: str) -> Path:
