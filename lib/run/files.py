@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # In names of unfinished files. Machines may share a disk, so a process's number is not enough.
 MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-UNFINISHED = re.compile(rf"\..*\.{MACHINE}-(\d+)\.(tmp|old)")
+UNFINISHED = re.compile(rf"\.(.*)\.{MACHINE}-(\d+)\.(tmp|old)")
 SYSTEM_ERROR = re.compile(r"\b(?:os error|errno) (\d+)", re.IGNORECASE)
 REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -104,7 +104,7 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except Exception as error:  # SafetensorError is of no other kind
         number = _system_error(error)
-        if number not in REASONS or isinstance(error, WriteError):
+        if number is None or number not in REASONS or isinstance(error, WriteError):
             raise
         raise WriteError(
             number,
@@ -127,10 +127,18 @@ def _unfinished(path: Path, kind: str) -> Path:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes of this machine that are gone left unfinished below a folder."""
+    """Remove what processes of this machine that are gone left unfinished below a folder.
+
+    A folder that was put aside, and whose new version did not come, goes back to its place.
+    """
     for path in list(folder.rglob(".*")):
         left = UNFINISHED.fullmatch(path.name)
-        if left and not psutil.pid_exists(int(left.group(1))):
+        if not left or psutil.pid_exists(int(left.group(2))):
+            continue
+        name, _, kind = left.groups()
+        if kind == "old" and not path.with_name(name).exists():
+            os.replace(path, path.with_name(name))
+        else:
             _remove(path)
 
 

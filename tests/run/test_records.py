@@ -198,8 +198,12 @@ def test_what_a_killed_process_left_unfinished_is_swept(tmp_path):
     for name in (*names, *kept):
         write_text(tmp_path / "x" / name, "half")
     assert all(UNFINISHED.fullmatch(name) for name in names)
+    write_text(tmp_path / "x" / f".lost.{MACHINE}-{2**30}.old" / "weights", "whole")
+    write_text(tmp_path / "x" / "adapter" / "weights", "new")
     sweep(tmp_path)
-    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == sorted(kept)
+    left = sorted(path.name for path in (tmp_path / "x").iterdir())
+    assert left == sorted([*kept, "adapter", "lost"])
+    assert (tmp_path / "x" / "lost" / "weights").read_text() == "whole"
 
 
 def test_seconds_do_not_follow_a_clock_that_is_set_back(run, monkeypatch):
