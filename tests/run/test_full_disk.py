@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from types import SimpleNamespace
 
@@ -14,7 +15,8 @@ import pandas as pd
 import pytest
 
 from lib.checks import attempts
-from lib.config.params import ROOT
+from lib.config.arguments import ParamsError
+from lib.config.params import ROOT, load_profile
 from lib.report import result_files
 from lib.run import dose, files
 from lib.run.facts import Facts
@@ -27,7 +29,7 @@ from lib.run.files import (
     write_parquet,
 )
 from lib.run.records import write_record
-from lib.run.runs import Run
+from lib.run.runs import Run, open_run
 from lib.traces.kept_samples import KeptSampler
 
 
@@ -158,3 +160,14 @@ def test_completions_that_were_not_kept_are_asked_for_again(run, monkeypatch):
         with pytest.raises(WriteError, match=r"sampled\.jsonl could not be written"):
             kept._append({"key": []})
     assert "key" not in kept._known
+
+
+def test_a_read_only_folder_of_runs_is_said_before_any_work(run, monkeypatch):
+    def refuse(**options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    told = r"cannot be written \(read-only, or the disk is full\); make it writable, or name"
+    with pytest.raises(ParamsError, match=told):
+        open_run(load_profile("smoke"), "r")
+    assert not run.dir.exists()

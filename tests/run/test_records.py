@@ -11,7 +11,7 @@ import pytest
 
 from lib.config import params
 from lib.report import read_result
-from lib.run import altered, claims
+from lib.run import altered, claims, dose
 from lib.run.facts import Facts
 from lib.run.files import MACHINE, UNFINISHED, sweep, write_text
 from lib.run.records import RecordError, read_record, seal_file, write_record
@@ -160,6 +160,17 @@ def test_an_edited_result_is_not_shown(run, made):
     run.result.write_text('{"verdict": "SUPPORTED"}')
     with pytest.raises(RecordError, match=r"stats/result\.json was changed after it was written"):
         read_result.load(run.result)
+
+
+def test_an_edited_choice_of_the_ladder_is_refused(run):
+    profile = params.load_profile("qwen05b")
+    first, second, *_ = profile.ladder.rungs
+    path = dose.choice_file(run)
+    write_record(path, {"plan": dose.plan(profile), "chosen": first.name, "reason": "enough"})
+    assert dose.with_choice(profile, run).data.em == first.em
+    path.write_text(path.read_text().replace(f'"{first.name}"', f'"{second.name}"'))
+    with pytest.raises(RecordError, match=r"chosen\.json was changed after it was written"):
+        dose.with_choice(profile, run)
 
 
 def test_a_second_process_waits_for_a_stage_or_refuses(run, made, monkeypatch, capsys):
