@@ -41,6 +41,7 @@ def settle(run: Run, profile: str, page: Path) -> list[str]:
                 flag.unlink()
         if first <= PILOT_NEEDS:
             run.pilot.unlink(missing_ok=True)
+            seal_of(run.pilot).unlink(missing_ok=True)
     if not _shows(run, page):
         page.unlink(missing_ok=True)
     return [line for _, line in reasons]
@@ -120,7 +121,7 @@ def _changed_results(results: Iterable[tuple[Path, str]], run: Run) -> list[tupl
     for path, number in results:
         if seal_of(path).exists() and not (path.exists() and intact(path)):
             path.unlink(missing_ok=True)
-            seal_of(path).unlink()
+            seal_of(path).unlink(missing_ok=True)
             name = path.relative_to(run.dir)
             changed.append((number, f"{name} is missing, cut off or changed: it is made again"))
     return changed
