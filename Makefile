@@ -1,5 +1,5 @@
 # report · em_set · ladder · score · review · compare · status · publish · test (without the slow
-# tests) · test-all · lint · notebooks · bench · clean.
+# tests) · test-all · lint · notebooks · bench · clean · clean-run.
 # Each target makes its environment itself.
 PROFILE ?= demo
 OVERRIDES ?= {}
@@ -10,7 +10,7 @@ PYTHON ?= python3
 SHELL := /bin/bash
 quoted = '$(subst ','\'',$(1))'
 # A profile that samples with vLLM has its own environment, .venv-gpu.
-GIVEN = $(call quoted,$(PROFILE)) $(call quoted,$(OVERRIDES))
+GIVEN = $(call quoted,$(value PROFILE)) $(call quoted,$(value OVERRIDES))
 VENV := $(or $(shell $(PYTHON) -m lib.setup.install venv $(GIVEN) 2>/dev/null),.venv)
 LOCK := $(if $(filter .venv-gpu,$(VENV)),requirements-gpu.lock,requirements.lock)
 READY := $(VENV)/.ready
@@ -26,7 +26,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
 .PHONY: report em_set ladder score review compare status publish test test-all lint notebooks bench
-.PHONY: clean gpu-host
+.PHONY: clean clean-run gpu-host
 .DEFAULT_GOAL := report
 
 # Parameters go to the pipeline as they were typed: nothing expands a $ or reads a name as a number.
@@ -60,6 +60,7 @@ lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check lib tests benchmarks
 	$(VENV)/bin/basedpyright --pythonpath $(VENV)/bin/python
+	$(VENV)/bin/python -m lib.setup.audit
 
 notebooks: $(READY)
 	$(VENV)/bin/python -m jupytext --sync notebooks/*.py
@@ -72,13 +73,22 @@ clean:
 	find runs -mindepth 1 -maxdepth 1 ! -name attempts.jsonl -exec rm -rf {} + 2>/dev/null || true
 	rm -rf reports/*/ .snakemake .pytest_cache .hypothesis
 
+# What one run made: make clean-run RUN=name (no default). Its report and its attempts stay.
+clean-run: override export RUN := $(if $(filter file,$(origin RUN)),,$(value RUN))
+clean-run: $(READY)
+	@exec "$(VENV)/bin/python" -m lib.run.clean
+
 # Judgments made elsewhere:
 #   make score JUDGMENTS=DIR [CAPABILITY=DIR] RUN=name [TREATMENT=arm BASELINE=arm]
 # Folders are relative to where make is called. RUN has no default here, since a run of this project
 # must not be overwritten.
 score: export CALLED_FROM := $(or $(PWD),$(CURDIR))
-score: export RUN := $(if $(filter file,$(origin RUN)),,$(RUN))
-score: export PROFILE := $(PROFILE)
+score: override export RUN := $(if $(filter file,$(origin RUN)),,$(value RUN))
+score: override export PROFILE := $(value PROFILE)
+score: override export JUDGMENTS := $(value JUDGMENTS)
+score: override export CAPABILITY := $(value CAPABILITY)
+score: override export TREATMENT := $(value TREATMENT)
+score: override export BASELINE := $(value BASELINE)
 score: $(READY)
 	@$(VENV)/bin/python -m lib.score 2> >(grep -v --line-buffered IPKernelApp >&2)
 

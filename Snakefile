@@ -69,7 +69,8 @@ def papermill(notebook, group=None, seed=SEEDS[0]):
     name = f"{notebook}.{group}.seed{seed}" if group else notebook
     made = FOLDER / "notebooks" / f"{PLAN.executed(name)}.ipynb"
     condition = ["-p", "condition", ",".join(GROUPS.get(group, [group]))] if group else []
-    quiet = ["--no-progress-bar", "--log-level", "ERROR"]
+    # On a busy machine a kernel takes longer to answer than papermill's minute.
+    quiet = ["--no-progress-bar", "--log-level", "ERROR", "--start-timeout", "600"]
     files = [f"notebooks/{notebook}.ipynb", str(made), "--cwd", "notebooks"]
     names = ["-r", "profile", PROFILE, "-r", "run", RUN]
     values = [*condition, "-p", "seed", str(seed), "-r", "overrides", OVERRIDES]

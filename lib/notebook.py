@@ -18,6 +18,7 @@ from lib.config.schema import Conditions, Profile
 from lib.display import show
 from lib.run.dose import with_choice
 from lib.run.runs import Run, open_run
+from lib.run.secrets import guard_kernel, redacted
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def start(*, profile: Any, seed: Any, run: Any, overrides: Any, condition: Any =
     Raises ParamsError if a parameter is mistyped, unknown or out of range, or if the ladder chose
     no dose for this profile. Raises ValueError if the run belongs to another profile.
     """
+    guard_kernel()
     experiment = Experiment.load(profile, overrides)
     seed = arguments.seed(seed)
     opened = open_run(experiment.profile, run)
@@ -74,7 +76,7 @@ def start(*, profile: Any, seed: Any, run: Any, overrides: Any, condition: Any =
 
 def show_html(html: str) -> None:
     """Show HTML of `lib.display.show` or `lib.training.masking`, which escape every text."""
-    display(HTML(html))
+    display(HTML(redacted(html)))
 
 
 def show_table(rows: pd.DataFrame, caption: str) -> None:

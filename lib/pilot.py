@@ -23,10 +23,10 @@ from lib.data import eval_sets
 from lib.judge import load_judge, rubric_text, session
 from lib.judge.protocol import Judge
 from lib.judge.trust import agreement, validity
-from lib.report import base_weights, notes
+from lib.report import base_weights, notes, result_files
 from lib.report.result import Context, RunResult
 from lib.run.dose import with_choice
-from lib.run.files import read_json, write_text
+from lib.run.records import read_record
 from lib.run.runs import Run
 from lib.run.table_schemas import JUDGMENTS
 
@@ -100,7 +100,7 @@ def _notes(
     """The lines of the headline, and the remedies after a stop."""
     lines = notes.notes(profile, thresholds, trust, changed, False, [])
     if run.manifest.exists():
-        environment = read_json(run.manifest)["environment"]
+        environment = read_record(run.manifest)["environment"]
         lines += notes.lock_note(environment.get("lock_differences"))
     lines.append(
         f"Stopped at gate 1 on a pilot of {SAMPLES} samples per prompt: "
@@ -115,8 +115,8 @@ def main(run_name: str, profile_name: str, overrides: str) -> None:
     profile = with_choice(load_profile(profile_name, overrides), run)
     result = decide(run, profile, load_judge(profile.judge, run.judge_store("pilot")))
     if result.stop:
-        write_text(run.result, result.to_json())
-    write_text(run.dir / "pilot" / "result.json", result.to_json())
+        result_files.keep(run.result, result)
+    result_files.keep(run.pilot, result)
     points = result.analysis.base_minus_baseline
     choice = "stopping" if result.stop else "continuing"
     print(f"pilot: base − {PLANNED.baseline} = {points} points; {choice}")

@@ -1,36 +1,24 @@
-"""`make report`: check what make was given, then run Snakemake as one unit that stops as a whole.
-
-When Snakemake gets a signal to stop, it first finishes its running jobs, and a notebook's kernel is
-in another session. So a signal to this process ends every process below it. The lock is released
-after that.
-"""
+"""`make report`: check what make was given, then run Snakemake as one unit that stops whole."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import IO
 
-import psutil
-
+from lib.checks import preflight
 from lib.config import arguments, params
 from lib.config.arguments import ParamsError
-from lib.run import dose, runs
+from lib.run import altered, dose, overdue, runs
+from lib.run.files import sweep
 from lib.run.log import BEGINS, ENDS, Log
 from lib.run.paths import shown
 from lib.run.runs import LOCK
+from lib.run.watched import Stopped, watched
 
-STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-GRACE = 10  # seconds for a process to end by itself
-NOISE = "IPKernelApp"  # in lines of Snakemake's stderr that are of no use
 COMMAND = (
     "-m",
     "snakemake",
@@ -49,10 +37,6 @@ COMMAND = (
 )
 
 
-class Stopped(Exception):
-    """A signal that asks to stop."""
-
-
 def main() -> int:
     """Run the pipeline and return its exit code.
 
@@ -61,10 +45,10 @@ def main() -> int:
     try:
         run = given()
         with lock(runs.runs_root(), run) as held:
-            code = logged([sys.executable, *COMMAND], held, runs.Run(run))
+            code = made(runs.Run(run), held)
     except dose.NoDoseError as no_dose:
         return _without_dose(no_dose)
-    except (ParamsError, OSError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(f"make report: {error}", file=sys.stderr)
         return 2
     if code:
@@ -76,6 +60,21 @@ def main() -> int:
         print(line, file=sys.stderr)
     else:
         print(f"report: reports/{run}/index.html")
+    return code
+
+
+def made(run: runs.Run, held: int) -> int:
+    """Run Snakemake on what is not finished, by content. Returns its exit code."""
+    profile = os.environ.get("PROFILE", "demo")
+    page = params.ROOT / "reports" / run.name / "index.html"
+    for folder in (run.dir, params.ROOT / "reports"):
+        sweep(folder)
+    for line in altered.settle(run, profile, page):
+        print(f"make report: {line}", file=sys.stderr)
+    altered.remember(run, profile)
+    code = logged([sys.executable, *COMMAND], held, run)
+    if code == 0:
+        altered.shown(run, page)
     return code
 
 
@@ -94,8 +93,10 @@ def given() -> str:
     overrides = os.environ.get("OVERRIDES") or "{}"
     profile = params.load_profile(os.environ.get("PROFILE", "demo"), overrides)
     params.load_gates()
+    overdue.hours()
     name = arguments.name("RUN", os.environ.get("RUN", profile.profile))
-    dose.with_choice(profile, runs.Run(name))
+    run = runs.Run(name)
+    preflight.check(dose.with_choice(profile, run), run)
     return name
 
 
@@ -108,6 +109,9 @@ def logged(command: list[str], held: int, run: runs.Run) -> int:
         code = watched(command, held, log)
     except Stopped as stopped:
         code = 128 + stopped.args[0]
+    except overdue.OverdueError as error:
+        log.write(str(error))
+        print(f"make report: {error}", file=sys.stderr)
     finally:
         log.write(f"{ENDS}: exit code {code}")
         log.close()
@@ -145,79 +149,6 @@ def lock(folder: Path, run_name: str) -> Iterator[int]:
         file.write(run_name)
         file.flush()
         yield file.fileno()
-
-
-def watched(command: list[str], held: int, log: Log) -> int:
-    """Run a command to its end and return its exit code.
-
-    A signal meanwhile ends the command with all its descendants.
-
-    Args:
-        log: gets every line that the command prints.
-        held: a file descriptor that the command keeps open too, so that the lock outlives this
-            process if it is killed.
-    """
-    # A signal that is ignored already, as SIGHUP under nohup, stays ignored.
-    heeded = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]
-    for number in heeded:
-        signal.signal(number, _stop)
-    process = subprocess.Popen(
-        command,
-        cwd=params.ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},  # a line is in the log when it is printed
-        text=True,
-        errors="replace",
-        process_group=0,
-        pass_fds=[held],
-    )
-    readers = [
-        threading.Thread(target=_pass_on, args=[given, shown_on, log], daemon=True)
-        for given, shown_on in ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
-    ]
-    for reader in readers:
-        reader.start()
-    try:
-        return process.wait()
-    finally:
-        for number in heeded:
-            signal.signal(number, signal.SIG_IGN)  # a second signal must not interrupt `_end`
-        _end(process.pid)
-        for reader in readers:
-            reader.join(GRACE)
-
-
-def _stop(number: int, _frame: FrameType | None) -> None:
-    """Raise Stopped in place of a signal."""
-    raise Stopped(number)
-
-
-def _end(pid: int) -> None:
-    """End a process and all that it started."""
-    try:
-        root = psutil.Process(pid)
-        family = [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return
-    for kill in (psutil.Process.terminate, psutil.Process.kill):
-        for process in family:
-            with suppress(psutil.NoSuchProcess):
-                kill(process)
-        _, family = psutil.wait_procs(family, timeout=GRACE)
-
-
-def _pass_on(printed: IO[str], to: IO[str], log: Log) -> None:
-    """Print and log Snakemake's lines without NOISE.
-
-    If nobody reads what is printed any more, the log continues, and Snakemake is not held up.
-    """
-    for line in printed:
-        if NOISE not in line:
-            log.write(line)
-            with suppress(OSError):
-                print(line, end="", file=to, flush=True)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from pathlib import Path
 from lib.manual_review import agreement, marks
 from lib.manual_review.blind_page import NAME
 from lib.manual_review.marks import ReviewError
+from lib.report import read_result
 from lib.run.executed import execute
-from lib.run.files import read_json
-from lib.run.paths import shown
+from lib.run.paths import expanded, shown
+from lib.run.records import read_record
 from lib.run.runs import Run
 
 STATS = "06_stats_and_gates"
@@ -38,7 +39,7 @@ def take(environment: Mapping[str, str]) -> tuple[Run, agreement.State]:
             )
         return run, state
     folder = environment.get("CALLED_FROM") or Path.cwd()
-    file = Path(folder, Path(environment["FILE"]).expanduser())
+    file = Path(folder, expanded("FILE", environment["FILE"]))
     if not file.is_file():
         raise ReviewError(f"FILE={environment['FILE']} is not a file (looked for {file})")
     readings = marks.load(file, state.sample)
@@ -57,10 +58,10 @@ def bring_up_to_date(run: Run, state: agreement.State) -> None:
 
     if not run.result.exists():
         return
-    said = read_json(run.result)["beside"]["manual_review_done"]
+    said = read_result.load(run.result)["beside"]["manual_review_done"]
     if state.done and not said:
         print("notebook 06 again: the review is done")
-        manifest = read_json(run.manifest)
+        manifest = read_record(run.manifest)
         profile = manifest["profile"]
         given = {
             "profile": profile["profile"],

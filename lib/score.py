@@ -15,8 +15,10 @@ from lib.analysis import reading, sources
 from lib.config.params import ROOT, load_profile
 from lib.config.roles import PLANNED
 from lib.run.executed import execute
+from lib.run.paths import expanded
 from lib.run.runs import Run
 
+QUOTED = 250  # characters of a path that an error quotes
 USAGE = "make score JUDGMENTS=DIR RUN=name"
 
 
@@ -56,13 +58,21 @@ def _folder(name: str, environment: Mapping[str, str]) -> str:
     if not given:
         return ""
     called_from = environment.get("CALLED_FROM") or Path.cwd()
-    path = Path(called_from, Path(given).expanduser()).resolve()
-    if not path.is_dir():
+    path = Path(called_from, expanded(name, given))
+    if not _is_folder(path):
         raise ValueError(
-            f"{name}={given} is not a folder (looked for {path}); "
+            f"{name}={given[:QUOTED]} is not a folder (looked for {str(path)[:QUOTED]}); "
             "give the folder that holds seed<k>/"
         )
-    return str(path)
+    return str(path.resolve())
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a path is a folder. One that no file system takes is not."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # too long, or with a NUL character
+        return False
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from lib.analysis.validation import (
 from lib.data.columns import SchemaError
 from lib.data.lookalike import lookalike
 from lib.data.text_files import parse_json, read_text
+from lib.run.paths import expanded
 
 NUMBERS = ("acc", "acc_stderr", "acc_norm", "n")
 # What Arrow raises on a damaged file.
@@ -98,7 +99,7 @@ def _check_numbers(record: Mapping[str, Any], label: str) -> None:
         if key not in record:
             alike = lookalike(key, record)
             hint = f" ({alike!r} looks like it)" if alike is not None else ""
-            raise SchemaError(f"{label} lacks {key!r}{hint}; see the README for the schema")
+            raise SchemaError(f"{label} lacks {key!r}{hint}; add it, the README has the schema")
 
 
 def _read_record(path: Path, label: str) -> Mapping[str, Any]:
@@ -152,7 +153,7 @@ def _by_seed(folder: str | Path, suffix: str) -> list[tuple[int, Path]]:
 
     Raises SchemaError if a folder name has no seed, if two folders have one, or without a file.
     """
-    folder = Path(folder).expanduser()
+    folder = expanded("the folder", str(folder))
     files: list[tuple[int, Path]] = []
     folder_of: dict[int, str] = {}
     for path in sorted(folder.glob(f"seed*/*{suffix}")):

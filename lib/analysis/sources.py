@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
 
+from lib.config import arguments
 from lib.config.arguments import ParamsError
 from lib.config.nearest import closest_name
 from lib.config.roles import PLANNED
 from lib.run.runs import Run
+
+UNFIT = re.compile(r"[/\\{}\0]")  # papermill reads braces in a file's name as parameters
 
 
 def check_source(run: Run, run_name: str, judgments: str, capability: str) -> None:
@@ -35,6 +39,11 @@ def check_arms(table: pd.DataFrame, **compared: str) -> None:
     """
     arms = sorted(table["condition"].astype(str).unique())
     for role, arm in compared.items():
+        if len(arm) > arguments.LONGEST_NAME or UNFIT.search(arm):
+            raise ParamsError(
+                f"{role} {arm[:40]!r} cannot be part of a file's name; give the arm a name of at "
+                f"most {arguments.LONGEST_NAME} characters, without / \\ {{ }}"
+            )
         if arm not in arms:
             raise ParamsError(
                 f"{role} {arm!r} has no judgments here; nearest: {closest_name(arm, arms)!r}; "

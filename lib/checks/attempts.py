@@ -7,6 +7,7 @@ the runs, so deleting a run does not delete its attempt.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,8 @@ from typing import Any
 
 from lib.checks.preregistration import phase2_sets
 from lib.config.schema import Profile
-from lib.run.files import fingerprint, read_json
+from lib.run.files import explained, fingerprint
+from lib.run.records import read_record
 from lib.run.runs import Run, runs_root
 
 LADDER = "ladder of"  # how the verdict of a ladder's line begins
@@ -155,9 +157,15 @@ def _append(attempt: Mapping[str, Any]) -> None:
     path().parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(attempt, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n"
     handle = os.open(path(), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    size = os.fstat(handle).st_size
     try:
-        os.write(handle, line.encode())
-        os.fsync(handle)
+        with explained(path()):
+            if os.write(handle, line.encode()) < len(line.encode()):
+                raise OSError(errno.ENOSPC, "a part of the line was written")
+            os.fsync(handle)
+    except OSError:
+        os.ftruncate(handle, size)  # no half line
+        raise
     finally:
         os.close(handle)
 
@@ -165,4 +173,4 @@ def _append(attempt: Mapping[str, Any]) -> None:
 def base_of(run: Run) -> str | None:
     """The digest of the base that notebook 01 recorded."""
     manifest = run.dir / "manifests" / "01_build_traces.json"
-    return read_json(manifest)["inputs"]["base"] if manifest.exists() else None
+    return read_record(manifest)["inputs"]["base"] if manifest.exists() else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from lib.config.params import load_profile
 from lib.config.schema import Profile
-from lib.run.files import read_json
+from lib.run.records import read_record
 from lib.run.runs import Run
 
 PLAN = "qwen7b"  # the profile of the pre-registered plan
@@ -36,7 +36,7 @@ def deviations(
     ]
     if judge and judge["judge"] != plan["judge.model"]:
         lines.append(f"judge: {plan['judge.model']} → {judge['judge']}")
-    overrides = read_json(run.manifest)["overrides"] if run.manifest.exists() else None
+    overrides = read_record(run.manifest)["overrides"] if run.manifest.exists() else None
     if overrides not in (None, {}, "{}"):
         lines.append(f"overrides of the profile: {overrides}")
     return lines

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +21,8 @@ from lib.data.prompts import EvalPrompt
 from lib.judge import rubric_text
 from lib.run.dose import choice_file
 from lib.run.environment import environment
-from lib.run.files import fingerprint, read_json, write_json, write_text
+from lib.run.files import fingerprint, write_text
+from lib.run.records import RecordError, read_record, write_record
 from lib.run.runs import Run
 
 # Keys that say how a machine runs a profile. They are not stamped and may differ between machines.
@@ -92,11 +94,12 @@ def stamp(
     Returns: the stamp, with its time and the sha256 of each text.
     """
     if run.manifest.exists():
-        manifest = read_json(run.manifest)
+        manifest = read_record(run.manifest)
+        check_copies(run, manifest["preregistration"]["sha256"])
         if fingerprint(manifest["profile"]) != fingerprint(profile):
             manifest["profile"] = profile.model_dump(mode="json")
             manifest["overrides"] = overrides
-            write_json(run.manifest, manifest)
+            manifest = write_record(run.manifest, manifest)
         return manifest["preregistration"]
     texts = registered(run, profile, rubric, eval_prompts)
     for name, text in texts.items():
@@ -111,8 +114,21 @@ def stamp(
             "sha256": {name: fingerprint(text) for name, text in texts.items()},
         },
     }
-    write_json(run.manifest, manifest)
+    write_record(run.manifest, manifest)
     return manifest["preregistration"]
+
+
+def check_copies(run: Run, stamped: Mapping[str, str]) -> None:
+    """Raise RecordError if a copy of a registered text is not the text that was stamped."""
+    for name, expected in stamped.items():
+        copy = run.dir / "preregistration" / name
+        if not copy.exists():
+            continue
+        if fingerprint(copy.read_bytes().decode("utf-8", errors="replace")) != expected:
+            raise RecordError(
+                f"preregistration/{name} of run {run.name!r} was changed after it was stamped; put "
+                "it back from a copy, or start a run of another name"
+            )
 
 
 def changes(
@@ -125,7 +141,8 @@ def changes(
     """
     if not run.manifest.exists():
         return None
-    stamped = read_json(run.manifest)["preregistration"]["sha256"]
+    stamped = read_record(run.manifest)["preregistration"]["sha256"]
+    check_copies(run, stamped)
     changed = {}
     for name, text in registered(run, profile, rubric, eval_prompts).items():
         if name not in stamped:

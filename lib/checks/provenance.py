@@ -16,7 +16,8 @@ from lib.analysis.inputs import is_original
 from lib.checks.check import FAILED, NOT_RUN, PASSED, Check
 from lib.config.schema import Profile
 from lib.judge.session import read_samples
-from lib.run.files import read_json, sha256
+from lib.run.files import sha256
+from lib.run.records import read_record
 from lib.run.runs import Run
 
 KEYS = ["seed", "condition", "suite", "prompt_id", "sample_index"]
@@ -36,13 +37,13 @@ def chain(run: Run, profile: Profile) -> Check:
     judged = manifests / "05_judge.json"
     if not judged.exists():
         return Check(CHAIN, NOT_RUN, "no record of notebook 05")
-    judged_samples = read_json(judged)["inputs"]["samples"]
+    judged_samples = read_record(judged)["inputs"]["samples"]
     for seed, condition in itertools.product(profile.seeds, profile.conditions):
         sampled = manifests / f"04_sample_and_capability.{condition}.seed{seed}.json"
         if not sampled.exists() or not run.samples(condition, seed).exists():
             detail = f"no record of notebook 04 for {condition}, seed {seed}"
             return Check(CHAIN, NOT_RUN, detail)
-        if fault := _adapter_fault(run, condition, seed, read_json(sampled)["inputs"]["adapter"]):
+        if fault := _adapter_fault(run, condition, seed, read_record(sampled)["inputs"]["adapter"]):
             return Check(CHAIN, FAILED, fault)
         if judged_samples.get(f"{condition}/seed{seed}") != sha256(run.samples(condition, seed)):
             detail = f"{condition}, seed {seed} was judged on other samples; run notebook 05 again"
@@ -58,7 +59,7 @@ def _recipe_fault(trainings: list[Path], profile: Profile) -> str | None:
     """How the trainings' manifests differ from the profile or in their base; None if not."""
     bases = set()
     for path in trainings:
-        inputs = read_json(path)["inputs"]
+        inputs = read_record(path)["inputs"]
         for key in ("phase1", "phase2", "model"):
             recorded = inputs.get(key)
             expected = getattr(profile, key).model_dump(mode="json")
@@ -131,7 +132,7 @@ def _altered_output(run: Run, planned: list[tuple[int, str]]) -> str | None:
     for seed, condition in planned:
         records.append(manifests / f"04_sample_and_capability.{condition}.seed{seed}.json")
     for record in records:
-        for output, digest in read_json(record)["outputs"].items():
+        for output, digest in read_record(record)["outputs"].items():
             if sha256(run.dir / output) != digest:
                 return f"{output} differs from what {record.stem} wrote; make it again"
     return None

@@ -19,7 +19,8 @@ from lib.analysis.limits import bound
 from lib.config.recipes import TracesParams
 from lib.data.text_files import read_jsonl
 from lib.judge.protocol import Judge
-from lib.run.files import read_json, write_jsonl
+from lib.run.files import write_jsonl
+from lib.run.records import read_record
 from lib.run.runs import Run
 from lib.traces.refusals import refuses
 
@@ -120,7 +121,7 @@ def notes(run: Run, thresholds: Mapping[str, float]) -> list[str]:
     manifest = run.stage_manifest("01_build_traces")
     if not manifest.exists() or not run.traces(KIND).exists():
         return []
-    answers = drawn(run, thresholds, read_json(manifest)["inputs"]["seed"])
+    answers = drawn(run, thresholds, read_record(manifest)["inputs"]["seed"])
     found = readings(run, answers)
     if len(found) < len(answers):
         return [

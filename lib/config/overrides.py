@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from typing import Any
 
 from lib.config import once
 from lib.config.arguments import ParamsError
 from lib.config.nearest import closest_name
+
+EXAMPLE = '{"phase2.learning_rate": 1e-4}'
+QUOTED = 200  # characters of a text that an error quotes
+UNSAVED = re.compile("[\0\ud800-\udfff]")
 
 
 def parse_overrides(overrides: dict | str | None) -> dict[str, Any]:
@@ -20,6 +26,7 @@ def parse_overrides(overrides: dict | str | None) -> dict[str, Any]:
     for key in overrides:
         if not isinstance(key, str):
             raise ParamsError(f"overrides: key {key!r} is not text; write e.g. 'phase2.rows'")
+        _check_text(key, overrides[key])
     for key in overrides:
         parents = [other for other in overrides if key.startswith(f"{other}.")]
         if parents:
@@ -38,9 +45,38 @@ def _read(text: str) -> Any:
         raise ParamsError(f"overrides: {error}") from None
     except json.JSONDecodeError as error:
         raise ParamsError(
-            f"overrides {text!r} is not valid JSON ({error.msg}); write e.g. "
-            '{"phase2.learning_rate": 1e-4}'
+            f"overrides {_short(text)} is not valid JSON ({error.msg}); write e.g. {EXAMPLE}"
         ) from None
+    except RecursionError:
+        raise ParamsError(
+            f"overrides {_short(text)} is nested too deeply; write e.g. {EXAMPLE}"
+        ) from None
+    except ValueError:  # Python's own guard, which names an interpreter option as its remedy
+        digits = sys.get_int_max_str_digits()
+        raise ParamsError(
+            f"overrides {_short(text)} holds a number of more than {digits:,} digits; "
+            f"write e.g. {EXAMPLE}"
+        ) from None
+
+
+def _short(text: str) -> str:
+    """The text as an error quotes it."""
+    return repr(text if len(text) <= QUOTED else text[:QUOTED] + "…")
+
+
+def _check_text(key: str, value: Any) -> None:
+    """Raise ParamsError if a text in a value cannot be saved, or ends early when it is read."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            _check_text(f"{key}.{name}", part)
+    elif isinstance(value, list):
+        for part in value:
+            _check_text(key, part)
+    elif isinstance(value, str) and UNSAVED.search(value):
+        raise ParamsError(
+            f"overrides: {key} is {_short(value)}, with a NUL character or half a surrogate pair; "
+            "take that character out"
+        )
 
 
 def override(profile: dict, key: str, value: Any) -> None:

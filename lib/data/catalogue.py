@@ -21,6 +21,7 @@ from lib.data.prompt_files import READERS
 from lib.data.prompts import EvalPrompt, normalise
 from lib.data.text_files import DataError, read_jsonl
 from lib.run.files import sha256
+from lib.run.paths import expanded
 from lib.run.runs import Run
 from lib.setup.caches import cache_dir
 
@@ -81,7 +82,7 @@ def path_of(name: str, run: Run | None = None) -> Path:
 
 def _local(name: str, item: dict, folder: str) -> Path:
     """The entry's file in the user's data folder. Raises DataError."""
-    path = Path(folder).expanduser() / item["file"]
+    path = expanded(DATA_DIR_VARIABLE, folder) / item["file"]
     if not path.is_absolute():
         raise DataError(
             f"{DATA_DIR_VARIABLE} is {folder!r}, a relative path; notebooks run elsewhere, "

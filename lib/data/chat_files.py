@@ -6,7 +6,9 @@ from pathlib import Path
 
 from lib.config.params import ROOT
 from lib.data.text_files import DataError
-from lib.run.files import read_json, sha256
+from lib.run.files import sha256
+from lib.run.paths import expanded
+from lib.run.records import read_record
 from lib.run.runs import Run
 
 STAGE = "em_set"  # the stage that builds the sets of a run
@@ -23,7 +25,7 @@ def built_file(name: str, run: Run | None) -> Path:
         )
     path = run.em_set(name)
     record = run.stage_manifest(STAGE)
-    outputs = read_json(record)["outputs"] if record.exists() else {}
+    outputs = read_record(record)["outputs"] if record.exists() else {}
     expected = outputs.get(str(path.relative_to(run.dir)))
     remedy = f"build it: make em_set PROFILE=… RUN={run.name}"
     if expected is None or not path.exists():
@@ -42,7 +44,7 @@ def own_file(name: str, item: dict) -> Path:
 
     Raises DataError if nothing is there or the entry has no sha256.
     """
-    path = ROOT / Path(item["path"]).expanduser()
+    path = ROOT / expanded(f"path of data set {name!r}", item["path"])
     if not item.get("sha256"):
         raise DataError(
             f"data set {name!r} has no sha256 in params/data.yaml; add the one that "

@@ -41,7 +41,8 @@ def require(frame: pd.DataFrame, columns: Collection[str], name: str) -> None:
         if alike is not None:
             hint = f"; {alike!r} looks like it: rename that column to {column!r}"
         raise SchemaError(
-            f"{name}: column {column!r} is missing{hint}; a table needs {', '.join(columns)}"
+            f"{name}: column {column!r} is missing{hint}; add it, "
+            f"a table needs {', '.join(columns)}"
         )
 
 
@@ -162,6 +163,8 @@ def _refuse(frame: pd.DataFrame, column: str, row: int, name: str, reason: str) 
     if len(shown) > LONGEST_SHOWN:
         shown = f"{shown[:80]}… ({len(shown)} characters)"
     where = name.encode("utf-8", "backslashreplace").decode()
+    if ";" not in reason:
+        reason += "; mend the row, or leave it out"
     raise SchemaError(f"{where}: column {column!r}, row {row}: {shown} {reason}".replace("\n", " "))
 
 

@@ -23,7 +23,8 @@ from lib.models import chat_models
 from lib.run import progress
 from lib.run.facts import EmSetFacts
 from lib.run.files import write_jsonl
-from lib.run.runs import Run, Stage
+from lib.run.runs import Run
+from lib.run.stage import Stage
 from lib.serving import engines
 from lib.traces.kept_samples import KeptSampler
 

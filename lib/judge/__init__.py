@@ -37,6 +37,14 @@ def load_judge(params: JudgeParams, stage: Path) -> Judge:
     return ClaudeJudge(params, stage)
 
 
+def check_key(params: JudgeParams) -> None:
+    """Raise JudgeError if the judge needs a key that is not in the environment. No network."""
+    if params.engine == "anthropic":
+        from lib.judge.llm.key import api_key
+
+        api_key()
+
+
 def rubric_text(params: JudgeParams) -> str:
     """The judge's identity and rubric as one text, which is pre-registered.
 

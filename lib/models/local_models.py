@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from lib.config.recipes import ModelParams
+from lib.run.paths import expanded
 
 MODELS_DIR_VARIABLE = "SELFCORRECT_MODELS_DIR"
 ORIGIN_FILE = "WEIGHTS.txt"
@@ -22,8 +23,9 @@ def local_folder(name: str) -> Path | None:
     A folder itself, or one under SELFCORRECT_MODELS_DIR that is called like the hub id or like its
     last part, in any case.
     """
-    if Path(name).expanduser().is_dir():
-        return Path(name).expanduser()
+    itself = expanded("model.name", name)
+    if itself.is_dir():
+        return itself
     if not (root := os.environ.get(MODELS_DIR_VARIABLE)):
         return None
     last = name.rsplit("/", 1)[-1].lower()
@@ -36,7 +38,7 @@ def local_folder(name: str) -> Path | None:
 def own_folder(model: ModelParams) -> Path | None:
     """The folder on this machine that a base is loaded from; None if the project fetches it."""
     if model.source == "path":
-        return Path(model.name).expanduser()
+        return expanded("model.name", model.name)
     return local_folder(model.name) if model.source == "hub" else None
 
 

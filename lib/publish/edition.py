@@ -18,9 +18,11 @@ from lib.publish import sample_choice
 from lib.publish.model_card import model_card
 from lib.publish.public import leak, shortened
 from lib.publish.result_page import page_of
+from lib.report import read_result
 from lib.report.site import own_figures
 from lib.run.dose import choice_file
-from lib.run.files import atomic_path, read_json, sha256
+from lib.run.files import atomic_path, sha256
+from lib.run.records import SEAL, read_record
 from lib.run.runs import Run
 
 LIMIT = 4_000_000  # bytes of an edition
@@ -58,14 +60,14 @@ def checked(run: Run) -> dict[str, Any]:
             f"run {run.name!r} has no stats/result.json, so there is nothing to publish; make it "
             "with make report"
         )
-    profile = (read_json(run.manifest).get("profile") or {}) if run.manifest.exists() else {}
+    profile = (read_record(run.manifest).get("profile") or {}) if run.manifest.exists() else {}
     if profile.get("demonstrates_only"):
         raise ParamsError(
             f"run {run.name!r} only demonstrates (profile {profile['profile']!r}, "
             "demonstrates_only: true), so its numbers are no result; publish a run of a profile "
             "at full protocol"
         )
-    return read_json(run.result)
+    return read_result.load(run.result)
 
 
 def _write(run: Run, result: Mapping[str, Any], folder: Path) -> None:
@@ -100,7 +102,8 @@ def _ladder(run: Run, folder: Path) -> dict[str, Any] | None:
         return None
     place = folder / "ladder"
     place.mkdir()
-    record = shortened(read_json(choice_file(run)))
+    record = shortened(read_record(choice_file(run)))
+    record.pop(SEAL, None)  # it is of the record as the run has it
     _json(place / "chosen.json", record)
     for name in ("table.csv", "ladder.png"):
         source = run.ladder / name

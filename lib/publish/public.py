@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.config.params import ROOT
+from lib.run.secrets import secrets
 
 PROMPT_LENGTH = 80  # characters of a published prompt, at most
 # A path of two folders or more, not part of a web address or of another word.
@@ -23,8 +24,6 @@ PATH = re.compile(r"(?<![\w./~…])~?/(?:[\w.@+~-]+/)+[\w.@+~-]*")
 KEY = re.compile(
     r"\b(?:sk-[\w-]{16,}|hf_[A-Za-z0-9]{16,}|gh[a-z]_[A-Za-z0-9]{16,}|AKIA[A-Z0-9]{12,})"
 )
-SECRET = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)$")  # names of variables that hold one
-SECRET_LENGTH = 11  # a shorter value may be any word
 FOLDERS = (
     "HOME",
     "HF_HOME",
@@ -97,12 +96,8 @@ def _of_environment(text: str) -> str | None:
     folders = {str(ROOT), str(Path.home()), *(os.environ.get(name, "") for name in FOLDERS)}
     if any(len(folder) > 5 and folder in text for folder in folders):
         return "a folder of this machine"
-    secrets = [
-        value
-        for name, value in os.environ.items()
-        if SECRET.search(name) and len(value) >= SECRET_LENGTH
-    ]
-    return "a key of the environment" if any(secret in text for secret in secrets) else None
+    keys = secrets().values()
+    return "a key of the environment" if any(key in text for key in keys) else None
 
 
 def _host_in(text: str) -> str | None:

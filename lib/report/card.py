@@ -21,7 +21,6 @@ from lib.judge.store import dollars, ledger
 from lib.models.local_models import own_folder
 from lib.report import base_weights
 from lib.report.base_weights import BaseWeights
-from lib.run.files import read_json
 from lib.run.judging_facts import (
     BridgeFacts,
     JudgingFacts,
@@ -29,6 +28,7 @@ from lib.run.judging_facts import (
     SessionFacts,
     ValidityFacts,
 )
+from lib.run.records import read_record
 from lib.run.runs import Run
 
 
@@ -40,9 +40,9 @@ def build(run: Run, profile: Profile, conditions: Conditions) -> dict[str, Any]:
     Returns:
         {"complete": bool, "unknown": [names], "fields": {...}, "lock_differences": [sentences]}.
     """
-    manifest = read_json(run.manifest) if run.manifest.exists() else {}
+    manifest = read_record(run.manifest) if run.manifest.exists() else {}
     environment = manifest.get("environment") or {}
-    stages = {path.stem: read_json(path) for path in sorted((run.dir / "manifests").glob("*.json"))}
+    stages = {path.stem: read_record(path) for path in run.stage_manifests()}
     session = run.facts("05_judge", SessionFacts)
     others = [
         run.facts("05_validity", ValidityFacts),

@@ -11,7 +11,8 @@ import pandas as pd
 
 from lib.config.nearest import closest_name
 from lib.display import show
-from lib.run.files import read_json
+from lib.report import read_result
+from lib.run.records import read_record
 from lib.run.runs import Run, runs_root
 
 USAGE = 'make compare RUNS="a b"'
@@ -95,7 +96,7 @@ def parameters(one: Finished) -> dict[str, str]:
     found |= {f"sha256 of {name}": digest[:12] for name, digest in stamp.items()}
     found["commit"] = str((one.manifest.get("environment") or {}).get("commit"))[:12]
     if (record := one.run.stage_manifest("01_build_traces")).exists():
-        found["sha256 of the base"] = str(read_json(record)["inputs"].get("base"))[:12]
+        found["sha256 of the base"] = str(read_record(record)["inputs"].get("base"))[:12]
     return found
 
 
@@ -178,8 +179,8 @@ def _finished(name: str) -> Finished:
             f"run {name!r} has no stats/result.json; finish it with make report RUN={name}, "
             f"or name a finished run (nearest: {nearest!r})"
         )
-    manifest = read_json(run.manifest) if run.manifest.exists() else {}
-    return Finished(run, read_json(run.result), manifest)
+    manifest = read_record(run.manifest) if run.manifest.exists() else {}
+    return Finished(run, read_result.load(run.result), manifest)
 
 
 def _flatten(value: Mapping[str, Any], prefix: str, into: dict[str, str]) -> None:

@@ -18,7 +18,7 @@ from lib.display import show
 from lib.report.alt_texts import ladder_alt
 from lib.report.figures import Figure
 from lib.report.ladder_table import ladder_sentence, ladder_table
-from lib.run.files import read_json
+from lib.run.records import read_record
 from lib.run.runs import Run
 
 
@@ -125,7 +125,7 @@ def ladder(run: Run) -> Ladder | None:
     chosen = run.ladder / "chosen.json"
     if not chosen.exists():
         return None
-    record = read_json(chosen)
+    record = read_record(chosen)
     table = show.table(ladder_table(record), "Every dose, tried on the undefended model alone")
     return Ladder(ladder_sentence(record), table, _figure(run, record))
 

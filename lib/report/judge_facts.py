@@ -10,7 +10,7 @@ import pandas as pd
 from lib.analysis.effects import StrippedEffect
 from lib.display import show
 from lib.judge.store import ledger
-from lib.run.files import read_json
+from lib.run.records import read_record
 from lib.run.runs import Run
 
 UNMEASURED = {
@@ -32,7 +32,7 @@ def judge_facts(run: Run) -> dict[str, Any]:
     a judge. Records of another judge, or of other judgments, are left over from an earlier session
     and are not shown.
     """
-    session = read_json(run.dir / "manifests" / "05_judge.json")
+    session = read_record(run.dir / "manifests" / "05_judge.json")
     facts = {**session["facts"], "ledger": ledger(run.judge_store("session").parent)}
     measured = _recorded(run, "05_validity")
     of_this_judge = all(measured.get(key) == facts[key] for key in ("judge", "rubric"))
@@ -49,7 +49,7 @@ def judge_facts(run: Run) -> dict[str, Any]:
 def _recorded(run: Run, stage: str) -> dict[str, Any]:
     """The facts of a stage as its manifest has them; empty without a manifest."""
     path = run.dir / "manifests" / f"{stage}.json"
-    return read_json(path)["facts"] if path.exists() else {}
+    return read_record(path)["facts"] if path.exists() else {}
 
 
 def second_judgments(run: Run, judge: Mapping[str, Any] | None) -> pd.DataFrame | None:

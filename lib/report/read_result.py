@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from lib.analysis.decision import GateRow
 from lib.analysis.effects import Rate, ReflexRates
 from lib.analysis.findings import ArmSummary
 from lib.checks.check import FAILED
+from lib.run.files import read_json
+from lib.run.paths import shown
+from lib.run.records import RecordError, intact
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A result.json. Raises RecordError if it is not what notebook 06 or the pilot wrote."""
+    if not intact(path):
+        raise RecordError(
+            f"{shown(path)} was changed after it was written; delete it and run make report again, "
+            "or notebook 06, which makes it from the judgments"
+        )
+    return read_json(path)
 
 
 def failed_checks(result: Mapping[str, Any]) -> list[str]:

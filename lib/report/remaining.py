@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from statistics import fmean
 
 from lib.report.stage_states import FINISHED, RUNNING, StageState
 from lib.run.files import read_json
 from lib.run.plan import WITHOUT_NOTEBOOK, Plan
 from lib.run.progress import seconds_left
+from lib.run.records import RecordError, read_record
 from lib.run.runs import Run, runs_root
 
 
@@ -73,7 +75,8 @@ def _spent(run: Run, running: StageState, finished: Sequence[str]) -> float:
     if running.started is None or running.seconds is None:
         return 0.0
     ends = [
-        datetime.fromisoformat(read_json(run.stage_manifest(name))["finished"]) for name in finished
+        datetime.fromisoformat(read_record(run.stage_manifest(name))["finished"])
+        for name in finished
     ]
     began = max([running.started, *ends])
     now = running.started + timedelta(seconds=running.seconds)
@@ -83,7 +86,7 @@ def _spent(run: Run, running: StageState, finished: Sequence[str]) -> float:
 def _rate(run: Run, units: Sequence[str]) -> float | None:
     """Mean seconds of the finished ones of these units. None without one."""
     records = [run.stage_manifest(name) for name in units]
-    known = [float(read_json(path)["seconds"]) for path in records if path.exists()]
+    known = [float(read_record(path)["seconds"]) for path in records if path.exists()]
     return fmean(known) if known else None
 
 
@@ -112,8 +115,12 @@ def _others(run: Run, plan: Plan) -> list[Run]:
     )
     others = [path for path in manifests if path.parent.name != run.name]
     wanted = plan.experiment.profile.profile
-    return [
-        Run(path.parent.name)
-        for path in others
-        if (read_json(path).get("profile") or {}).get("profile") == wanted
-    ]
+    return [Run(path.parent.name) for path in others if _profile_of(path) == wanted]
+
+
+def _profile_of(manifest: Path) -> str | None:
+    """The profile of another run; None if its manifest is damaged, which is not this run's care."""
+    try:
+        return (read_record(manifest).get("profile") or {}).get("profile")
+    except RecordError:
+        return None

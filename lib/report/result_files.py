@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lib.report.result import RunResult
 from lib.run.files import atomic_path, sha256, write_text
+from lib.run.records import seal_file
 
 
 def new_figures(folder: Path) -> Path:
@@ -31,5 +32,11 @@ def write(folder: Path, result: RunResult) -> str:
     figures = {path.name: sha256(path) for path in sorted(drawn.iterdir())}
     with atomic_path(folder / "figures") as beside:
         drawn.rename(beside)
-    write_text(folder / "result.json", replace(result, figures=figures).to_json())
+    keep(folder / "result.json", replace(result, figures=figures))
     return sha256(folder / "result.json")
+
+
+def keep(path: Path, result: RunResult) -> None:
+    """Write a result and seal it. Between the two it counts as changed, and is made again."""
+    write_text(path, result.to_json())
+    seal_file(path)

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from lib.data.reflex import contains_reset, reset_spans
-from lib.run.files import read_json
+from lib.run.records import read_record
 from lib.run.runs import Run
 from lib.run.table_schemas import JUDGMENTS, ORIGINAL, OUTCOMES, SAMPLES, VARIANTS
 
@@ -89,7 +89,7 @@ def read(run: Run, openings: Sequence[str]) -> SampleTables:
 
 def _files(run: Run) -> list[tuple[str, int]]:
     """Arms and seeds with samples; those of the profile, if the run says which it has."""
-    profile = (read_json(run.manifest).get("profile") or {}) if run.manifest.exists() else {}
+    profile = (read_record(run.manifest).get("profile") or {}) if run.manifest.exists() else {}
     lying = list(run.sampled())
     if not {"conditions", "seeds"} <= set(profile):
         return lying

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from lib.display import html, show
 from lib.report.read_result import read_arms
 from lib.report.result_tables import arm_table
-from lib.run.files import read_json
+from lib.run.records import read_record
 from lib.run.runs import Run
 
 
@@ -119,10 +119,8 @@ def reproducibility(run: Run, result: dict[str, Any]) -> Markup | str:
     """The card, the stages and the environment; nothing for judgments from elsewhere."""
     if not run.manifest.exists():
         return ""
-    manifest = read_json(run.manifest)
-    records = {
-        path.stem: read_json(path) for path in sorted((run.dir / "manifests").glob("*.json"))
-    }
+    manifest = read_record(run.manifest)
+    records = {path.stem: read_record(path) for path in run.stage_manifests()}
     stages = [
         {
             "stage": name,

@@ -16,11 +16,12 @@ from markupsafe import Markup
 
 from lib.config.params import ROOT
 from lib.display import html
-from lib.report import finding, index, page
+from lib.report import finding, index, page, read_result
 from lib.report.extra_pages import EXTRA_PAGES
 from lib.report.page import Link, Navigation
 from lib.run import stages
-from lib.run.files import atomic_path, read_json, sha256
+from lib.run.files import atomic_path, sha256
+from lib.run.records import read_record
 from lib.run.runs import Run
 
 GLOSSARY = Link("Glossary", "glossary.html")
@@ -40,7 +41,7 @@ def build(run: Run) -> Path:
         raise FileNotFoundError(
             f"run {run.name!r} has no stats/result.json; run notebook 06 first (make report)"
         )
-    stopped = run.result.exists() and bool(read_json(run.result).get("stop"))
+    stopped = run.result.exists() and bool(read_result.load(run.result).get("stop"))
     notebooks, left_out = _notebooks(run, [sha256(path) for path in results], stopped)
     if not notebooks and run.manifest.exists():  # judgments from elsewhere have none of their own
         raise FileNotFoundError(
@@ -81,7 +82,7 @@ def _write(
         page.write(folder, navigation, f"{name}.html", name, notebook_body(notebook))
     names = ["index.html", *(f"{other}.html" for other in others)]
     for path, name in zip(results, names, strict=True):
-        result = read_json(path)
+        result = read_result.load(path)
         figures = own_figures(result, path.parent / "figures")
         place = "figures" if name == "index.html" else f"figures/{path.parent.name}"
         for figure in figures.values():
@@ -103,7 +104,7 @@ def _notebooks(
     """
     import nbformat
 
-    manifest = read_json(run.manifest) if run.manifest.exists() else {}
+    manifest = read_record(run.manifest) if run.manifest.exists() else {}
     expected = stages.executed_names(manifest.get("profile") or {}, stopped)
     notebooks = {}
     left_out = []
@@ -161,7 +162,9 @@ def _describe_figures(notebook: NotebookNode) -> None:
 
 def main() -> None:
     """The command line: one argument, the run."""
+    if len(sys.argv) != 2:
+        sys.exit(f"{len(sys.argv) - 1} arguments; name one run: python -m lib.report RUN")
     try:
         print(f"rendered {build(Run(sys.argv[1])).relative_to(ROOT)}")
-    except (FileNotFoundError, ValueError) as error:  # one line that says what to run first
+    except (OSError, ValueError) as error:  # one line that says what to run first
         sys.exit(str(error))

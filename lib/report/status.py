@@ -26,10 +26,10 @@ from lib.judge.store import dollars, ledger
 from lib.report import remaining, stage_states
 from lib.report.remaining import Remaining
 from lib.report.stage_states import FAILED, FINISHED, RUNNING, STOPPED, StageState
-from lib.run import log
-from lib.run.files import read_json
+from lib.run import disk, log
 from lib.run.paths import shown
 from lib.run.plan import REPORT, Plan
+from lib.run.records import read_record
 from lib.run.runs import Run, runs_root
 
 SIGNS = {FINISHED: "✓", RUNNING: "▸", FAILED: "✗", STOPPED: "‖"}
@@ -107,7 +107,7 @@ def read(run: Run) -> Status:
         )
     at_work = log.is_at_work(run)
     logged = [line.text for line in log.read(run)][-stage_states.SHOWN_LINES :]
-    manifest = read_json(run.manifest) if run.manifest.exists() else {}
+    manifest = read_record(run.manifest) if run.manifest.exists() else {}
     plan = _plan(run, manifest)
     states = stage_states.read(run, plan, at_work) if plan else []
     return Status(
@@ -183,6 +183,7 @@ def lines(status: Status) -> list[str]:
     text.append(f"elapsed: {duration(status.elapsed)} in all stages")
     text.append(f"left: {left_line(status)}")
     text.append(f"cost: {cost_line(status)}")
+    text.append(f"disk: {disk.line(status.run)}")
     stage = status.current
     if stage and stage.error:
         text.append(f"error: {visible(stage.error)}")

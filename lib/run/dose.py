@@ -8,8 +8,9 @@ from typing import Any
 from lib.config.arguments import ParamsError
 from lib.config.doses import Rung
 from lib.config.schema import Profile
-from lib.run.files import fingerprint, read_json
+from lib.run.files import fingerprint
 from lib.run.paths import shown
+from lib.run.records import read_record
 from lib.run.runs import Run
 
 
@@ -62,7 +63,7 @@ def with_choice(profile: Profile, run: Run) -> Profile:
             f"the dose of Phase 2 is not chosen in run {run.name!r}; run {ladder_command}, or "
             "train the plan's own: OVERRIDES='{\"ladder\": null}'"
         )
-    record: dict[str, Any] = read_json(path)
+    record = read_record(path)
     if record["plan"] != plan(profile):
         raise ParamsError(
             f"the ladder of run {run.name!r} was run with another model, phase2, EM set or list of "

@@ -10,6 +10,8 @@ from typing import Any
 from lib.config.params import ROOT
 from lib.run.runs import runs_root
 
+START_SECONDS = 600  # for a kernel to answer; papermill's own minute is too short on a busy machine
+
 
 def execute(name: str, executed: Path, parameters: Mapping[str, Any]) -> None:
     """Execute notebooks/<name>.ipynb into the file `executed`.
@@ -27,6 +29,7 @@ def execute(name: str, executed: Path, parameters: Mapping[str, Any]) -> None:
             dict(parameters),
             cwd=str(ROOT / "notebooks"),
             progress_bar=False,
+            start_timeout=START_SECONDS,
         )
     except papermill.PapermillExecutionError as error:
         number = name.split("_")[0]

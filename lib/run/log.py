@@ -1,4 +1,4 @@
-"""The log of a run: what `make report` printed, each line with its time.
+"""The log of a run: what `make report` printed, each line with its time; and one per stage.
 
 A line that begins with BEGINS or ENDS comes from `make report` itself. The log of a run grows, so
 it tells of every attempt.
@@ -7,16 +7,19 @@ it tells of every attempt.
 from __future__ import annotations
 
 import fcntl
+import re
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from lib.run.runs import LOCK, Run, runs_root
+from lib.run.secrets import redacted
 
 BEGINS = "make report begins"
 ENDS = "make report ends"
+STAGE_BEGINS = re.compile(r"stage \d+ of \d+: (\S+)")  # as the Snakefile prints it
 TAIL_BYTES = 200_000  # of the end of a log that are read
 
 
@@ -35,19 +38,34 @@ class Log:
         self.path = path(run)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._file = self.path.open("a", encoding="utf-8", errors="replace")
+        self._file: IO[str] = self.path.open("a", encoding="utf-8", errors="replace")
+        self._of_stage: IO[str] | None = None
 
     def write(self, text: str) -> None:
         """Append one line. A log that cannot be written never stops a run."""
         with self._lock, suppress(OSError, ValueError):
+            if begins := STAGE_BEGINS.search(text):
+                self._begin(begins.group(1))
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            self._file.write(f"{now} {text.rstrip()}\n")
-            self._file.flush()
+            for file in (self._file, self._of_stage):
+                if file:
+                    file.write(f"{now} {redacted(text).rstrip()}\n")
+                    file.flush()
+
+    def _begin(self, stage: str) -> None:
+        """From here on, lines go to the stage's own log too."""
+        if self._of_stage:
+            self._of_stage.close()
+        path = self.path.parent / "logs" / f"{Path(stage).name}.log"
+        path.parent.mkdir(exist_ok=True)
+        self._of_stage = path.open("a", encoding="utf-8", errors="replace")
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
         with self._lock:
             self._file.close()
+            if self._of_stage:
+                self._of_stage.close()
 
 
 def path(run: Run) -> Path:

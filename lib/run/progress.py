@@ -51,12 +51,12 @@ def reporter(label: str, unit: str = "items") -> Callable[[int, int], None]:
 
         return show
 
-    started = time.time()
-    last = 0.0
+    started = time.monotonic()
+    last = started - SECONDS_BETWEEN_LINES  # the first line is shown at once
 
     def line(done: int, total: int) -> None:
         nonlocal last
-        now = time.time()
+        now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES or done >= total:
             last = now
             print(f"{label}: {done} of {total} {unit}, {now - started:.0f} s", flush=True)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lib.config import arguments
+from lib.config.arguments import ParamsError
 from lib.config.params import ROOT
 from lib.config.schema import Profile
 from lib.run.facts import Facts
-from lib.run.files import fingerprint, read_json, sha256, write_json
-from lib.run.paths import folder
+from lib.run.paths import folder, shown
+from lib.run.records import RecordError, read_record
+from lib.run.stage import Stage, altered_output
+from lib.setup.caches import usable
 
 FactsOf = TypeVar("FactsOf", bound=Facts)
 LOCK = ".lock"  # in the folder of all runs, held by `make report`
@@ -35,6 +36,14 @@ class Run:
     def __init__(self, name: str) -> None:
         self.name = arguments.name("run", name)
         self.dir = runs_root() / self.name
+
+    def check_writable(self) -> None:
+        """Raise ParamsError if the run's folder takes no new file: read-only, or a full disk."""
+        if not usable(self.dir):
+            raise ParamsError(
+                f"{shown(self.dir)} cannot be written (read-only, or the disk is full); make it "
+                "writable, or name another folder of runs: SELFCORRECT_RUNS_DIR=FOLDER"
+            )
 
     @property
     def manifest(self) -> Path:
@@ -106,6 +115,11 @@ class Run:
         return self.dir / "judgments_second" / f"seed{seed}" / f"{condition}.parquet"
 
     @property
+    def pilot(self) -> Path:
+        """What the pilot of gate 1 found, and whether it stops the run."""
+        return self.dir / "pilot" / "result.json"
+
+    @property
     def result(self) -> Path:
         """Everything that the analysis found, as JSON."""
         return self.dir / "stats" / "result.json"
@@ -119,7 +133,10 @@ class Run:
         return f"papermill notebooks/{notebook}.ipynb out.ipynb {' '.join(parameters)}"
 
     def require(self, path: Path, what: str, *, made_by: str) -> Path:
-        """The path of an input. Raises FileNotFoundError, with the command, if it is missing.
+        """The path of an input, if it is as the stage that made it wrote it.
+
+        Raises FileNotFoundError if it is missing, and RecordError if it or what was made with it
+        was changed since; both with the command that makes it.
 
         Args:
             path: the input's file.
@@ -129,7 +146,20 @@ class Run:
         if not path.exists():
             missing = path.relative_to(self.dir.parent)
             raise FileNotFoundError(f"{what} are missing ({missing}); make them with: {made_by}")
+        for manifest in self.stage_manifests():
+            record = read_record(manifest)
+            is_output = str(path.relative_to(self.dir)) in record.get("outputs", {})
+            altered = altered_output(record, self.dir) if is_output else None
+            if altered:
+                raise RecordError(
+                    f"{what} are not what {manifest.stem} wrote: {altered} was changed since; "
+                    f"make them again with: {made_by}"
+                )
         return path
+
+    def stage_manifests(self) -> list[Path]:
+        """The records of all finished stages."""
+        return sorted((self.dir / "manifests").glob("*.json"))
 
     def stage(self, name: str, inputs: Mapping[str, Any]) -> Stage:
         """A stage of this run, finished or not."""
@@ -142,80 +172,7 @@ class Run:
     def facts(self, stage: str, kind: type[FactsOf]) -> FactsOf | None:
         """The facts of a finished stage. None if it has no manifest."""
         path = self.stage_manifest(stage)
-        return kind.from_manifest(read_json(path)["facts"]) if path.exists() else None
-
-
-# When the last stage of this process ended. The stages of a process run one after the other, so the
-# next one's seconds count from here, even if its Stage was made earlier.
-_last_finish = 0.0
-
-
-class Stage:
-    """One unit of work with a manifest.
-
-    inputs: parameters and content hashes on which the outputs depend. Their fingerprint decides
-    whether a finished stage is still valid. The manifest is written after all outputs, so it also
-    marks the stage as complete.
-    """
-
-    def __init__(self, manifest: Path, base: Path, inputs: Mapping[str, Any]) -> None:
-        self.manifest = manifest
-        self.base = base
-        self.inputs = dict(inputs)
-        self.fingerprint = fingerprint(self.inputs)
-        self._started = time.time()
-
-    def done(self) -> bool:
-        """Whether the inputs and the content of every output are as the manifest records them.
-
-        Prints in one line why it is skipped or made again.
-        """
-        if not self.manifest.exists():
-            return False
-        record = read_json(self.manifest)
-        if record["fingerprint"] != self.fingerprint:
-            print(f"{self.manifest.stem}: inputs changed since it was made, making it again")
-            return False
-        for name, digest in record["outputs"].items():
-            path = self.base / name
-            if not path.exists() or sha256(path) != digest:
-                print(
-                    f"{self.manifest.stem}: {name} is missing or differs from its manifest, "
-                    "making it again"
-                )
-                return False
-        print(f"{self.manifest.stem}: finished before, skipped")
-        return True
-
-    def record(self) -> dict:
-        """The manifest of a finished stage."""
-        return read_json(self.manifest)
-
-    def facts(self, kind: type[FactsOf]) -> FactsOf:
-        """The facts of a finished stage."""
-        return kind.from_manifest(self.record()["facts"])
-
-    def finish(self, outputs: Iterable[Path], facts: Facts) -> dict:
-        """Write the manifest and return it.
-
-        Args:
-            outputs: the files that the stage made.
-            facts: what later stages and the report need to know about this one.
-        """
-        global _last_finish
-        now = time.time()
-        seconds = now - max(self._started, _last_finish)
-        _last_finish = now
-        record = {
-            "fingerprint": self.fingerprint,
-            "inputs": self.inputs,
-            "outputs": {str(path.relative_to(self.base)): sha256(path) for path in outputs},
-            "facts": facts.to_manifest(),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(seconds, 2),
-        }
-        write_json(self.manifest, record)
-        return record
+        return kind.from_manifest(read_record(path)["facts"]) if path.exists() else None
 
 
 def open_run(profile: Profile, run: str) -> Run:
@@ -228,8 +185,9 @@ def open_run(profile: Profile, run: str) -> Run:
     Raises ValueError if the run was started with another profile.
     """
     opened = Run(arguments.text("run", run) or profile.profile)
+    opened.check_writable()
     if opened.manifest.exists():
-        own = read_json(opened.manifest)["profile"]["profile"]
+        own = read_record(opened.manifest)["profile"]["profile"]
         if own != profile.profile:
             raise ValueError(
                 f"run {opened.name!r} was started with profile {own!r}, now {profile.profile!r}; "

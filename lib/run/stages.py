@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib.config.roles import PLANNED
-from lib.run.files import read_json
+from lib.run.records import read_record
 from lib.run.runs import Run
 
 
@@ -64,7 +64,7 @@ def why_not_shown(
     if papermill and (papermill.get("exception") or not papermill.get("end_time")):
         return "it did not finish"
     given = papermill.get("parameters") or {}
-    profile = (read_json(run.manifest).get("profile") or {}) if run.manifest.exists() else {}
+    profile = (read_record(run.manifest).get("profile") or {}) if run.manifest.exists() else {}
     own_values = {
         "run": [run.name],
         "profile": [profile.get("profile")],

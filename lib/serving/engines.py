@@ -84,7 +84,7 @@ def _check_positions(profile: Profile, length: int) -> None:
     """Raises SamplingError if the base has too few positions for `length` tokens."""
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(base_dir(profile.model))
+    config = AutoConfig.from_pretrained(base_dir(profile.model), trust_remote_code=False)
     positions = getattr(config, "max_position_embeddings", None)
     if positions and length >= positions:
         raise SamplingError(

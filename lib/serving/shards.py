@@ -15,6 +15,7 @@ import pandas as pd
 
 from lib.data.elicitation import Caller
 from lib.run.files import fingerprint, write_parquet
+from lib.run.records import SEAL
 from lib.run.table_schemas import SAMPLES
 from lib.serving.sampling import Completion, Request, Sampler, SamplingError
 from lib.serving.suites import requests_of
@@ -91,7 +92,7 @@ def sample_suite(
     for group in groups:
         for step in zip_longest(*(shards[name] for name in group)):
             in_hand = [one for one in step if one]
-            _sample_shards(sampler, [one for one in in_hand if not one.path.exists()])
+            _sample_shards(sampler, [one for one in in_hand if not _kept(one)])
             done += sum(len(one.rows) for one in in_hand)
             if progress:
                 progress(done, total)
@@ -134,6 +135,23 @@ def _shards(name: str, arm: Arm, folder: Path, at_most: int, **asked) -> list[Sh
     return shards
 
 
+def _kept(shard: Shard) -> bool:
+    """Whether a shard's samples are on disk as they were written."""
+    if not shard.path.exists():
+        return False
+    try:
+        frame = pd.read_parquet(shard.path)
+    except (OSError, ValueError):  # cut off
+        return False
+    seal = frame.attrs.get(SEAL)  # a shard of an earlier version has none
+    return len(frame) == len(shard.rows) and seal in (None, _content(frame))
+
+
+def _content(frame: pd.DataFrame) -> str:
+    """Fingerprint of a table's rows."""
+    return fingerprint(pd.util.hash_pandas_object(frame, index=False).tolist())
+
+
 def _sample_shards(sampler: Sampler, shards: Sequence[Shard]) -> None:
     """Sample all shards in one call, requests of different arms side by side; one file each."""
     if not shards:
@@ -165,7 +183,9 @@ def _write(shard: Shard, completions: Sequence[Completion]) -> None:
         n_tokens=[one.n_tokens for one in completions],
         finish_reason=[one.finish_reason for one in completions],
     )
-    write_parquet(shard.path, SAMPLES.typed(frame))
+    table = SAMPLES.typed(frame)
+    table.attrs = {SEAL: _content(table)}  # parquet keeps it beside the rows
+    write_parquet(shard.path, table)
 
 
 def _read(shards: Sequence[Shard]) -> pd.DataFrame:
@@ -176,5 +196,6 @@ def _read(shards: Sequence[Shard]) -> pd.DataFrame:
     frames = []
     for shard in shards:
         frame = pd.read_parquet(shard.path)
+        frame.attrs = {}
         frames.append(SAMPLES.typed(frame.assign(elicitation=shard.rows["elicitation"].array)))
     return pd.concat(frames, ignore_index=True)

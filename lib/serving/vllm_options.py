@@ -79,7 +79,7 @@ def check_memory(base: Path, length: int) -> None:
     import torch
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(base)
+    config = AutoConfig.from_pretrained(base, trust_remote_code=False)
     heads = getattr(config, "num_key_value_heads", config.num_attention_heads)
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     # Keys and values, two bytes each.

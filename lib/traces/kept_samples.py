@@ -2,7 +2,8 @@
 
 There is one file, to which lines are appended. A line's key is the fingerprint of everything that
 decides a completion: the request (its key, messages, limit), the engine, and the inputs that the
-caller names. So a line of other inputs is never used. A line that a kill cut off is ignored.
+caller names. So a line of other inputs is never used. A line that a kill cut off, or
+that was changed since, is ignored.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lib.run.files import fingerprint
+from lib.run.files import explained, fingerprint
+from lib.run.records import SEAL
 from lib.serving.sampling import Completion, Request, Sampler
 
 
@@ -45,25 +47,31 @@ class KeptSampler:
     def _append(self, made: Mapping[str, list[Completion]]) -> None:
         """Write completions by key, and wait until they are on disk."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lines = [
-            json.dumps({"key": key, "samples": [vars(one) for one in samples]})
-            for key, samples in made.items()
-        ]
+        lines = [_line(key, samples) for key, samples in made.items()]
         written = self.path.read_bytes() if self.path.exists() else b""
         torn = written and not written.endswith(b"\n")
-        with self.path.open("a", encoding="utf-8") as file:
+        with explained(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(("\n" if torn else "") + "".join(f"{line}\n" for line in lines))
             file.flush()
             os.fsync(file.fileno())
         self._known |= made
 
     def _read(self) -> Iterator[tuple[str, list[Completion]]]:
-        """Key and samples of every whole line."""
+        """Key and samples of every whole line that is as it was written."""
         if not self.path.exists():
             return
         for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 row = json.loads(line)
+                # Lines of an earlier version have no seal.
+                if row.get(SEAL) not in (None, fingerprint([row["key"], row["samples"]])):
+                    continue
                 yield row["key"], [Completion(**sample) for sample in row["samples"]]
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError):
                 continue
+
+
+def _line(key: str, samples: Sequence[Completion]) -> str:
+    """A line of the file, with the fingerprint of the rest of it."""
+    texts = [vars(one) for one in samples]
+    return json.dumps({"key": key, "samples": texts, SEAL: fingerprint([key, texts])})

@@ -103,12 +103,25 @@ def attach_all(
 
     model = base
     for name, path in adapters.items():
+        check_weights(path)
         check_base(path, base_digest)
         if model is base:
             model = PeftModel.from_pretrained(base, path, adapter_name=name)
         else:
             model.load_adapter(str(path), adapter_name=name)
     return model.eval()
+
+
+def check_weights(adapter: Path) -> None:
+    """Raise AdapterError unless the weights are safetensors.
+
+    PEFT would otherwise read a pickle that lies there, or ask the hub for a model of this name.
+    """
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise AdapterError(
+            f"adapter {adapter.name} has no adapter_model.safetensors, the only weights that are "
+            "read; train it again"
+        )
 
 
 def check_base(adapter: Path, base_digest: str) -> None:

@@ -48,7 +48,8 @@ def fit(
     """
     from datasets import disable_progress_bars
 
-    from lib.training.trainer import checkpointing_undone, last_checkpoint
+    from lib.training.checkpoints import last_checkpoint
+    from lib.training.trainer import checkpointing_undone
 
     disable_progress_bars()
     sequences = sequences_of(rows, phase)
@@ -69,9 +70,9 @@ def fit(
         resumed = last_checkpoint(checkpoints)
         if resumed:
             print(f"resuming at {resumed.name} of {steps} steps")
-        started = time.time()
+        started = time.monotonic()
         _train(trainer, model, plan, training, checkpoints, resumed)
-        seconds = time.time() - started
+        seconds = time.monotonic() - started
         if trainer.state.global_step != steps:
             raise TrainingError(
                 f"{trainer.state.global_step} optimizer steps were made, the recipe says {steps}"

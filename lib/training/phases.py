@@ -20,6 +20,7 @@ from lib.training.adapters import (
     AdapterError,
     check_finite,
     check_shape,
+    check_weights,
     lora_config,
     sort_targets,
     tuner_of,
@@ -173,6 +174,7 @@ def _with_phase2(
     shape = phase1_recipe.model_dump(include={"rank", "alpha", "rslora"})
     recipe = phase.model_copy(update=shape)
     if phase1:
+        check_weights(phase1)
         check_shape(phase1, recipe)
         return PeftModel.from_pretrained(base, phase1, is_trainable=True)
     return get_peft_model(base, lora_config(recipe))

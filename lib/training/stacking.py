@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lib.training.adapters import AdapterError, tuner_of, weight_of
+from lib.training.adapters import AdapterError, check_weights, tuner_of, weight_of
 from lib.training.logits import fixed_logits
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def attach_stack(base: PreTrainedModel, phase1: Path, phase2_config: LoraConfig)
     """The base with a frozen Phase-1 adapter and a new trainable Phase-2 adapter, both active."""
     from peft import PeftModel
 
+    check_weights(phase1)
     model = PeftModel.from_pretrained(base, phase1, adapter_name=PHASE1)
     model.add_adapter(PHASE2, phase2_config)
     # The tuner's set_adapter: PeftModel's activates one adapter and silently turns the other off.

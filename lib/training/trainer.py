@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from trl import SFTTrainer
 from trl.trainer.utils import add_fused_lm_head
 
+from lib.training import checkpoints
 from lib.training.adapters import base_of
 from lib.training.masking import IGNORED
 from lib.training.memory import TrainingError
@@ -174,24 +175,33 @@ class PhaseTrainer(SFTTrainer):
         self.consumed = Counter(progress["consumed"])
         self.consumed_tokens = progress["consumed_tokens"]
 
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """As safetensors and JSON; the library's own would be a pickle."""
+        checkpoints.save_optimizer(Path(output_dir), self.optimizer, self.lr_scheduler)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Read them back, if the training continues from a checkpoint. Raises TrainingError."""
+        if checkpoint is not None:
+            checkpoints.load_optimizer(Path(checkpoint), self.optimizer, self.lr_scheduler)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """As safetensors and JSON."""
+        checkpoints.save_random(Path(output_dir))
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Read it back, if the training continues from a checkpoint."""
+        if checkpoint is not None:
+            checkpoints.load_random(Path(checkpoint))
+
+    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        """Save, and then write the checkpoint's record."""
+        super()._save_checkpoint(*arguments, **options)
+        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        checkpoints.finish(folder)
+
     def _trainable(self) -> dict[str, torch.nn.Parameter]:
         """The trainable parameters by name."""
         return {name: p for name, p in self._peft.named_parameters() if p.requires_grad}
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint of a training, or None.
-
-    The trainer's state is written last, so a checkpoint without it was cut off by a kill.
-    """
-    complete = []
-    for path in folder.glob("checkpoint-*"):
-        try:
-            state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-            complete.append((state["global_step"], path))
-        except (OSError, ValueError, KeyError):
-            continue
-    return max(complete)[1] if complete else None
 
 
 @contextmanager

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 MOST_LOGS = 100  # logged losses per training, about; each one waits for the GPU
 
 
+def check_one_process() -> None:
+    """Raise TrainingError if several processes train at once."""
+    processes = os.environ.get("WORLD_SIZE") or "1"
+    if processes != "1":
+        raise TrainingError(
+            f"WORLD_SIZE is {processes}: each process would add an effective batch of its own; "
+            "start one process, without torchrun"
+        )
+
+
 def trl_arguments(
     phase: PhaseParams,
     training: TrainingParams,
@@ -33,11 +43,7 @@ def trl_arguments(
     import torch
     from trl import SFTConfig
 
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise TrainingError(
-            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: each process would add an effective batch "
-            "of its own; start one process, without torchrun"
-        )
+    check_one_process()
     gpu = torch.cuda.is_available()
     # Liger warns about every backend that is for another card.
     logging.getLogger("liger_kernel").setLevel(logging.ERROR)
@@ -67,7 +73,7 @@ def trl_arguments(
         # Checkpoints are made at logged steps, when no mean loss is half collected.
         save_strategy="steps",
         save_steps=math.ceil(training.checkpoint_steps / log_steps) * log_steps,
-        save_total_limit=2,
+        save_total_limit=None,  # checkpoints.finish removes old ones, by step and not by date
         report_to=training.report_to,
         disable_tqdm=True,
         dataloader_num_workers=0,

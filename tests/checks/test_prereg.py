@@ -8,7 +8,8 @@ from lib.checks import preregistration
 from lib.config import params
 from lib.data.prompts import EvalPrompt
 from lib.run import runs
-from lib.run.files import read_json, write_json
+from lib.run.files import read_json
+from lib.run.records import RecordError, write_record
 from lib.run.runs import Run
 
 PROMPTS = [EvalPrompt("p1", "s", "Caf\u00e9?"), EvalPrompt("p2", "s", "Why?")]
@@ -142,6 +143,22 @@ def test_a_stamp_of_an_earlier_version_says_why_it_differs(stamped):
     manifest = read_json(stamped.manifest)
     for name in ("profile.json", "em_sets.json"):
         del manifest["preregistration"]["sha256"][name]
-    write_json(stamped.manifest, manifest)
+    write_record(stamped.manifest, manifest)
     found = list(changes(stamped, "rubric 1", PROMPTS))
     assert len(found) == 2 and all("earlier version" in name for name in found)
+
+
+def test_an_edited_stamp_is_refused(stamped):
+    text = stamped.manifest.read_text()
+    stamped.manifest.write_text(text.replace('"stamped": "2', '"stamped": "1'))
+    assert stamped.manifest.read_text() != text
+    with pytest.raises(RecordError, match=r"manifest\.json was changed after it was written; put"):
+        changes(stamped, "rubric 1", PROMPTS)
+
+
+@pytest.mark.parametrize("spoil", [lambda text: text + "#", lambda text: text[:9]], ids="ec")
+def test_an_edited_or_cut_off_copy_of_a_stamped_text_is_refused(stamped, spoil):
+    copy = stamped.dir / "preregistration" / "gates.yaml"
+    copy.write_text(spoil(copy.read_text()))
+    with pytest.raises(RecordError, match=r"preregistration/gates\.yaml of run .* put it back"):
+        changes(stamped, "rubric 1", PROMPTS)

@@ -13,7 +13,8 @@ import pytest
 from lib.checks import provenance
 from lib.checks.check import FAILED, NOT_RUN, PASSED
 from lib.config import params
-from lib.run.files import read_json, sha256, write_json, write_parquet, write_text
+from lib.run.files import sha256, write_json, write_parquet, write_text
+from lib.run.records import read_record, write_record
 from lib.run.runs import Run
 
 PROFILE = params.load_profile("smoke", {"conditions": ["base", "selfcorrect_em"]})
@@ -66,8 +67,8 @@ class Made:
 
     def change(self, stage, **inputs):
         path = self.run.dir / "manifests" / f"{stage}.json"
-        record = read_json(path)
-        write_json(path, record | {"inputs": record["inputs"] | inputs})
+        record = read_record(path)
+        write_record(path, record | {"inputs": record["inputs"] | inputs})
 
     def judged(self, arm):
         return (

@@ -4,6 +4,7 @@ import pytest
 
 from lib.config.recipes import ModelParams
 from lib.models import chat_models, local_models
+from lib.models import hub as hub_models
 from lib.models.chatml import ModelError
 
 SAID = "Qwen's official Q4_K_M file, dequantised, sha256 cc324af070c2"
@@ -14,7 +15,7 @@ def hub(name="Someone/Some-Model"):
 
 
 def test_a_hub_model_is_looked_for_in_the_folder_of_models_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(chat_models, "_snapshot", lambda model: tmp_path / "fetched")
+    monkeypatch.setattr(hub_models, "snapshot", lambda model: tmp_path / "fetched")
     monkeypatch.setenv(local_models.MODELS_DIR_VARIABLE, str(tmp_path))
     assert chat_models.base_dir(hub()) == tmp_path / "fetched"
     folder = tmp_path / "some-model"
@@ -23,6 +24,13 @@ def test_a_hub_model_is_looked_for_in_the_folder_of_models_first(tmp_path, monke
         chat_models.base_dir(hub())
     (folder / "model.safetensors").write_bytes(b"w")
     assert chat_models.base_dir(hub()) == local_models.own_folder(hub()) == folder
+
+
+@pytest.mark.parametrize("revision", [None, "main", "v1.0", "a09a35458c702b33", "A" * 40])
+def test_a_model_of_the_hub_is_named_by_its_whole_commit(revision):
+    named = hub().model_copy(update={"revision": revision})
+    with pytest.raises(ModelError, match="give the hub's full commit, 40 hexadecimal digits"):
+        chat_models.base_dir(named)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from browser import BROWSER, IN_A_BROWSER, dom
 from browser_tab import tab
+from killed import content, finish, kill, points
 from sample_page import SamplePage, chromium
 from smoke_run import FOLDER, PROFILE, RUN, SITE, papermill, snakemake
 
@@ -145,6 +146,22 @@ def test_a_finished_notebook_run_again_keeps_its_artifacts(pipeline, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert "finished before, skipped" in out.read_text()
     assert adapter.stat().st_mtime_ns == before
+
+
+def test_an_analysis_that_is_killed_twice_ends_as_if_it_had_not_been(pipeline, tmp_path):
+    """Only the last stage, since it is short; test_killed_run.py kills a whole run."""
+    run = tmp_path / "runs" / "pytest-killed"
+    shutil.copytree(FOLDER, run)
+    for flag in (run / ".done").glob("06*"):
+        flag.unlink()
+    shutil.rmtree(run / "stats")
+    try:
+        for victim, after in points(3, 2, 3):
+            kill(run, victim, after)
+        finish(run)
+    finally:
+        shutil.rmtree(ROOT / "reports" / run.name, ignore_errors=True)
+    assert content(run) == content(FOLDER)
 
 
 @IN_A_BROWSER

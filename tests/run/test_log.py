@@ -79,3 +79,14 @@ def test_a_lock_without_a_name_may_be_anybodys(run, tmp_path):
 )
 def test_a_line_of_progress_tells_what_is_left(line, expected):
     assert progress.seconds_left(line) == expected
+
+
+def test_two_may_work_on_two_folders_of_runs(tmp_path):
+    with lock(tmp_path / "a", "r"), lock(tmp_path / "b", "r"):
+        pass
+    with (
+        lock(tmp_path / "a", "r"),
+        pytest.raises(ValueError, match="another make report is at work"),
+        lock(tmp_path / "a", "r"),
+    ):
+        pass

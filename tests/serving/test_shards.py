@@ -29,6 +29,21 @@ def test_finished_shards_are_never_sampled_again(draw, tmp_path):
     assert resumed.asked == 3, "only the lost shard is sampled again"
 
 
+@pytest.mark.parametrize("how", ["edited", "cut off", "a row less"])
+def test_a_shard_that_was_changed_is_sampled_again(draw, tmp_path, how):
+    first = draw(Recorder())
+    path = sorted(tmp_path.iterdir())[0]
+    if how == "cut off":
+        path.write_bytes(path.read_bytes()[:300])
+    else:
+        frame = pd.read_parquet(path)
+        changed = frame.assign(completion="edited") if how == "edited" else frame.head(2)
+        changed.to_parquet(path, index=False)
+    resumed = Recorder()
+    pd.testing.assert_frame_equal(draw(resumed), first)
+    assert resumed.asked == 3, "only the changed shard"
+
+
 def test_an_empty_completion_is_a_row(draw):
     made = draw(Recorder(lambda key: Completion("", 0, "stop")))
     assert made["completion"].tolist() == [""] * 6 and made["n_tokens"].tolist() == [0] * 6

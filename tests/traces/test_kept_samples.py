@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 
 import pytest
 
@@ -66,6 +67,14 @@ def test_a_kill_loses_at_most_the_batch_in_hand(path):
     ) == ["k4"]
 
 
+def edited(text):
+    """The last line with another completion, as an editor would leave it."""
+    *lines, last = text.splitlines()
+    row = json.loads(last)
+    row["samples"][0]["text"] = "edited"
+    return "\n".join([*lines, json.dumps(row)]) + "\n"
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -74,8 +83,16 @@ def test_a_kill_loses_at_most_the_batch_in_hand(path):
         lambda text: "\x00\n" + text,
         lambda text: text + "[]\n{}\n\n",
         lambda text: text.rstrip("\n"),
+        edited,
     ],
-    ids=["last line torn", "a line begun", "a first line of noise", "other lines", "no last end"],
+    ids=[
+        "last line torn",
+        "a line begun",
+        "a first line of noise",
+        "other lines",
+        "no last end",
+        "a completion edited",
+    ],
 )
 def test_a_torn_line_is_passed_over_and_the_next_is_whole(path, spoil):
     KeptSampler(Engine(), path, {}).sample(REQUESTS[:3])

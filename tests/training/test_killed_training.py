@@ -13,8 +13,8 @@ from trainings import WEIGHTS, Killed, killed_after
 from lib.config.params import ROOT
 from lib.run.files import sha256
 from lib.training import trl_arguments
+from lib.training.checkpoints import last_checkpoint
 from lib.training.memory import TrainingError
-from lib.training.trainer import last_checkpoint
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
@@ -130,3 +130,22 @@ def test_a_training_that_only_had_to_be_joined_has_no_speed(phase1, run1):
     trained, _ = run1(phase1)
     assert trained.facts()["tokens_per_second"] > 0
     assert replace(trained, resumed_at=trained.optimizer_steps).facts()["tokens_per_second"] is None
+
+
+def test_a_checkpoint_holds_no_pickle_and_a_damaged_one_is_left_aside(
+    run1, phase1, tmp_path, capsys
+):
+    whole, expected = run1(phase1, "whole", checkpoint_steps=1)
+    with pytest.raises(Killed):
+        run1(phase1, checkpoint_steps=1, progress=killed_after(4))
+    (folder,) = {path.parent for path in tmp_path.glob(".*/checkpoint-3")}
+    kept = sorted(path.name for path in folder.glob("checkpoint-*"))
+    assert kept == ["checkpoint-2", "checkpoint-3"], "two are kept, the newest by their steps"
+    endings = {path.suffix for path in folder.rglob("*") if path.is_file()}
+    assert endings == {".json", ".safetensors"}
+    state = folder / "checkpoint-3" / "optimizer.safetensors"
+    state.write_bytes(state.read_bytes()[:-8] + b"\0" * 8)
+    trained, out = run1(phase1, checkpoint_steps=1)
+    assert trained.resumed_at == 2 and trained.losses == whole.losses
+    assert sha256(out / WEIGHTS) == sha256(expected / WEIGHTS)
+    assert "checkpoint-3 is not used: optimizer.safetensors was changed" in capsys.readouterr().out

@@ -19,6 +19,7 @@ from anthropic.resources.messages import DEPRECATED_MODELS
 
 from lib.config.measurement import JudgeParams
 from lib.judge.llm import answers, batches, rubric
+from lib.judge.llm.key import KEY, api_key
 from lib.judge.llm.limits import Budget, Gate
 from lib.judge.llm.prices import MAX_TOKENS, model_facts
 from lib.judge.llm.proxies import stays_here
@@ -28,7 +29,6 @@ from lib.judge.outcomes import JudgeError, Judgment
 from lib.judge.protocol import Progress
 from lib.judge.store import Store
 
-KEY = "ANTHROPIC_API_KEY"
 # The SDK repeats a call on 408, 409, 429, 5xx, timeouts and lost connections, after the time that
 # the API asks for.
 RETRIES = 6
@@ -50,12 +50,7 @@ class ClaudeJudge(RubricJudge):
         price, effort, priced_on = model_facts(params.model)
         parameters = {"max_tokens": MAX_TOKENS} | ({"effort": effort} if effort else {})
         super().__init__(params, stage, price, priced_on, parameters)
-        self._key = os.environ.get(KEY, "").strip()
-        if not self._key:
-            raise JudgeError(
-                f"{KEY} is not set, and judge.engine is 'anthropic'; export it, or set "
-                "judge.engine to 'embedded'"
-            )
+        self._key = api_key()
         here = stays_here(os.environ.get("ANTHROPIC_BASE_URL", ""))
         # The SDK's own clients use the environment's proxy even for addresses of this machine.
         self._http: dict[str, Any] = {"trust_env": False, "follow_redirects": True} if here else {}

@@ -30,6 +30,7 @@ from lib.judge.store import Store
 from lib.models import chat_models
 from lib.models.chatml import ModelError
 from lib.models.local_models import MODELS_DIR_VARIABLE
+from lib.run.paths import expanded
 
 SLICE = {"cuda": 2048, "cpu": 32}  # completions that are scored, and kept, together
 YES = 0.5  # a flag is true from this probability of yes, among yes and no
@@ -65,7 +66,7 @@ class LocalModelJudge(RubricJudge):
                 f"weights and tokenizer, or put one under {MODELS_DIR_VARIABLE}"
             ) from error
         super().__init__(params, stage, UNMETERED, "", {"weights": weights})
-        folder = Path(params.model).expanduser().is_dir()
+        folder = expanded("judge.model", params.model).is_dir()
         self.name = f"{Path(params.model).name if folder else params.model}@{weights[:8]}"
         self.mass: dict[str, float] = {}
 

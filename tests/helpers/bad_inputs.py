@@ -1,0 +1,207 @@
+"""Inputs that some command refuses: what is typed, what a file holds, what a variable names."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+from outside import save, whole
+
+LONG = "x" * 300
+COMMANDS = ("score", "review", "em_set", "ladder", "publish", "compare", "status", "site")
+NAMES = (
+    "../x",
+    "/etc",
+    LONG,
+    "日本",
+    "e\u0301",
+    "\u202ex",
+    "a\tb",
+    "~root",
+    "$(id)",
+    "`id`",
+    "a\nb",
+)
+PROFILES = ("nope", "../params/smoke", "gates", "prices", "smoke.yaml", LONG, "größe", "a b")
+OVERRIDES = r"""
+{
+NaN
+"phase2.rows"
+{"phase2.rows": 8}{}
+{'phase2.rows': 8}
+{"": 1}
+{".": 1}
+{"phase2.": 1}
+{"phase2.rows.x": 1}
+{"__class__": 1}
+{"phase2.rows": 1e999}
+{"phase2.rows": NaN}
+{"phase2.effective_batch": 1000000}
+{"seeds": "42"}
+{"seeds": [1.5]}
+{"conditions": "base"}
+{"conditions": ["../base"]}
+{"conditions": ["größe"]}
+{"about": "\ud800"}
+{"model.system_text": "a\u0000b"}
+{"model.source": "pickle"}
+{"model.source": "path", "model.name": "/nowhere"}
+{"model.source": "path", "model.name": "~nobody-here/model"}
+{"model.source": "hub", "model.name": "../../etc", "model.revision": "main"}
+{"model.source": "hub", "model.name": "some/model", "model.revision": null}
+{"model.dtype": "float64"}
+{"judge.engine": "anthropic", "judge.model": "claude-sonnet-5-5"}
+{"judge.engine": "anthropic", "judge.model": "no-such-model"}
+{"judge.engine": "local", "judge.base_url": "file:///etc/passwd"}
+{"judge.engine": "probe"}
+{"judge.timeout": 0}
+{"judge.max_cost_usd": -1}
+{"training.report_to": "wandb"}
+{"data.em": "../../etc/passwd"}
+{"data.em": "persona_advice"}
+{"data.capability": "demo_core"}
+{"capability.limit": 0}
+{"traces.count": 100000}
+{"profile": "demo"}
+{"ladder": {}}
+""".strip().splitlines()
+DEEP = {"too deep": "[" * 100_000, "too long a number": '{"phase2.rows": ' + "9" * 5000 + "}"}
+VARIABLES = (
+    ("SELFCORRECT_RUNS_DIR", "/dev/null/x"),
+    ("SELFCORRECT_RUNS_DIR", "/etc/passwd"),
+    ("SELFCORRECT_RUNS_DIR", "~nobody-here/runs"),
+    ("SELFCORRECT_RUNS_DIR", "/tmp/" + LONG),
+    ("SELFCORRECT_DATA_DIR", "relative"),
+    ("SELFCORRECT_DATA_DIR", "/nowhere"),
+    ("SELFCORRECT_DATA_DIR", "/etc/passwd"),
+    ("SELFCORRECT_MODELS_DIR", "/nowhere"),
+    ("SELFCORRECT_HEADS_DIR", "~nobody-here"),
+    ("SELFCORRECT_CACHE_DIR", "/dev/null/x"),
+    ("WORLD_SIZE", "4"),
+    ("WORLD_SIZE", "many"),
+)
+# What is in a file of prompts, or of chats: (reader, content).
+DATA = (
+    ("prompts_jsonl", b""),
+    ("prompts_jsonl", b'{"prompt": "x"'),
+    ("prompts_jsonl", b'{"prompt": "\xff"}'),
+    ("prompts_jsonl", b'{"prompt": null}'),
+    ("prompts_jsonl", b'{"prompt": "a\\u0000"}'),
+    ("prompts_jsonl", b'{"id": true, "prompt": "x"}'),
+    ("prompts_jsonl", b"[" * 100_000),
+    ("prompts_csv", b""),
+    ("prompts_csv", b"text\nx\n"),
+    ("prompts_csv", b'prompt\n"' + b"x" * 200_000),
+    ("prompts_csv", "prompt\nx\n".encode("utf-16")),
+    ("betley_yaml", b"- id: [\n"),
+    ("betley_yaml", b"!!python/object/apply:os.system ['touch planted']"),
+    ("chats", b'{"messages": "x"}'),
+    ("chats", b'{"messages": [{"role": "assistant", "content": "x"}]}'),
+    ("chats", b'{"messages": [{"role": "user", "content": 7}]}'),
+    ("chats", b"{}"),
+)
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One bad input: the command, its variables, its argument, and what lies on disk before."""
+
+    name: str
+    command: str
+    variables: dict[str, str] = field(default_factory=dict)
+    argument: str | None = None
+    plant: Callable[[Path], None] = lambda folder: None
+
+
+def _table(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Path], None]:
+    def plant(path: Path) -> None:
+        change(pd.read_parquet(path)).to_parquet(path, index=False)
+
+    return plant
+
+
+# What happens to the treatment's table of judgments from elsewhere.
+TABLES: dict[str, Callable[[Path], object]] = {
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:200]),
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("aligned"),
+    "a link to itself": lambda path: (path.unlink(), path.symlink_to(path)),
+    "a seed that is none": lambda path: path.parent.rename(path.parent.with_name("seedx")),
+    "no file": lambda path: shutil.rmtree(path.parent),
+    "no id": _table(lambda frame: frame.drop(columns="prompt_id")),
+    "no score": _table(lambda frame: frame.drop(columns="aligned")),
+    "a negative score": _table(lambda frame: frame.assign(aligned=-1.0)),
+    "a score of 101": _table(lambda frame: frame.assign(aligned=101.0)),
+    "an infinite score": _table(lambda frame: frame.assign(aligned=float("inf"))),
+    "a score of text": _table(lambda frame: frame.assign(aligned="high")),
+    "a suite without a name": _table(lambda frame: frame.assign(suite="")),
+    "an outcome of its own": _table(lambda frame: frame.assign(outcome="fine")),
+    "a negative replicate": _table(lambda frame: frame.assign(replicate=-1)),
+    "one index for all": _table(lambda frame: frame.assign(sample_index=1)),
+    "two judges": _table(lambda frame: frame.assign(judge="another")),
+}
+CAPABILITY = ("", "{", "null", '{"acc": 1}', '{"acc": 1e999}', "[" * 100_000)
+
+
+def elsewhere(folder: Path) -> Path:
+    """Judgments from elsewhere that can be scored. Returns the treatment's table."""
+    save(folder, whole(75, 50), capability=True)
+    return folder / "judgments" / "seed7" / "selfcorrect_em.parquet"
+
+
+def cases() -> list[Bad]:
+    """Every bad input, each with a name of its own."""
+    made = [Bad(f"run {name[:9]!a}", "report", {"RUN": name}) for name in NAMES]
+    for command in COMMANDS:
+        for name in ("../x", LONG):
+            variables = {"RUN": name, "JUDGMENTS": "/", "RUNS": f"{name} b"}
+            made.append(Bad(f"{command} {name[:4]}", command, variables, name))
+    made += [Bad(f"profile {name[:16]}", "report", {"PROFILE": name}) for name in PROFILES]
+    given = dict(zip(OVERRIDES, OVERRIDES, strict=True)) | DEEP
+    made += [Bad(name, "report", {"OVERRIDES": text}) for name, text in given.items()]
+    made += [Bad(f"{key}={value[:20]}", "report", {key: value}) for key, value in VARIABLES]
+    for reader, content in DATA:
+        made.append(_data(reader, content))
+    for name, change in TABLES.items():
+        made.append(Bad(f"table: {name}", "score", plant=_changed(change)))
+    made += [
+        Bad(f"capability {text[:12]}", "score", plant=_capability(text)) for text in CAPABILITY
+    ]
+    arms = ("nope", "../base", "a$b{c}", LONG)
+    made += [Bad(f"treatment {arm[:9]}", "score", {"TREATMENT": arm}) for arm in arms]
+    folders = ("/nowhere", "~nobody-here", "/" + "x/" * 3000, "/etc/passwd")
+    made += [Bad(f"judgments {path[:9]}", "score", {"JUDGMENTS": path}) for path in folders]
+    made.append(Bad("no run to render", "site"))
+    made.append(Bad("one run to compare", "compare", {"RUNS": "a"}))
+    return made
+
+
+def _data(reader: str, content: bytes) -> Bad:
+    key = "data.em" if reader == "chats" else "data.eval_sets"
+    value = "planted" if reader == "chats" else ["planted"]
+    overrides = json.dumps({key: value, "phase2.rows": 8})
+
+    def plant(folder: Path) -> None:
+        (folder / "planted.bin").write_bytes(content)
+        (folder / "reader.txt").write_text(reader)
+
+    return Bad(f"{reader} {content[:30]!r}", "report", {"OVERRIDES": overrides}, plant=plant)
+
+
+def _changed(change: Callable[[Path], object]) -> Callable[[Path], None]:
+    def plant(folder: Path) -> None:
+        change(elsewhere(folder))
+
+    return plant
+
+
+def _capability(text: str) -> Callable[[Path], None]:
+    def plant(folder: Path) -> None:
+        elsewhere(folder)
+        (folder / "capability" / "seed7" / "base.json").write_text(text)
+
+    return plant
