@@ -1,56 +1,29 @@
-"""`make report`: check what make was given, then run Snakemake as one unit that stops as a whole.
+"""`make report`, `make sweep`: check what was given, then run Snakemake, which stops as a whole.
 
-When Snakemake gets a signal to stop, it first finishes its running jobs, and a notebook's kernel is
-in another session. So a signal to this process ends every process below it. The lock is released
-after that.
+Only one of them works in a folder of runs at a time: it holds a lock.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import signal
-import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import IO
 
-import psutil
-
-from lib.config import arguments, params
+from lib.config import params
 from lib.config.arguments import ParamsError
-from lib.run import dose, runs
+from lib.config.nearest import closest_name
+from lib.planning.planned_run import PlannedRun, comparison, named_runs
+from lib.run import dose, gpus, log
 from lib.run.log import BEGINS, ENDS, Log
 from lib.run.paths import shown
-from lib.run.runs import LOCK
+from lib.run.runs import LOCK, Run, runs_root
+from lib.run.watched import Stopped, watched
 
-STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-GRACE = 10  # seconds for a process to end by itself
-NOISE = "IPKernelApp"  # in lines of Snakemake's stderr that are of no use
-COMMAND = (
-    "-m",
-    "snakemake",
-    "--cores",
-    "all",
-    "--nolock",
-    "--rerun-incomplete",
-    "--quiet",
-    "rules",
-    "progress",
-    "host",
-    "--rerun-triggers",
-    "mtime",
-    "input",
-    "params",
-)
-
-
-class Stopped(Exception):
-    """A signal that asks to stop."""
+CLUSTERS = params.PARAMS_DIR / "cluster"
+LOCAL = "local"
 
 
 def main() -> int:
@@ -58,24 +31,33 @@ def main() -> int:
 
     A wrong parameter is one line on stderr, before any work.
     """
+    sweep = os.environ.get("SWEEP")
+    target = "make sweep" if sweep else "make report"
     try:
-        run = given()
-        with lock(runs.runs_root(), run) as held:
-            code = logged([sys.executable, *COMMAND], held, runs.Run(run))
+        devices = gpus_here()
+        runs = given(max(1, len(devices)))
+        command = snakemake(devices, is_sweep=bool(sweep))
+        with lock(runs_root(), " ".join(one.run.name for one in runs)) as held:
+            for one in runs:
+                gpus.remember(one.run, one.plan.gpus)
+            code = logged(command, held, Log(log.path_of_sweep(sweep) if sweep else runs[0].run))
     except dose.NoDoseError as no_dose:
         return _without_dose(no_dose)
     except (ParamsError, OSError) as error:
-        print(f"make report: {error}", file=sys.stderr)
+        print(f"{target}: {error}", file=sys.stderr)
         return 2
     if code:
-        _show_what_is_finished(runs.Run(run))
+        for one in runs:
+            if not sweep or one.run.manifest.exists():
+                _show_what_is_finished(one.run)
         line = (
-            "make report stopped; what is finished stays, "
-            "and the next make report continues from there"
+            f"{target} stopped; what is finished stays, and the next {target} continues from there"
         )
         print(line, file=sys.stderr)
+    elif len(runs) > 1:
+        print(f"comparison: {comparison(runs)}")
     else:
-        print(f"report: reports/{run}/index.html")
+        print(f"report: reports/{runs[0].run.name}/index.html")
     return code
 
 
@@ -83,25 +65,54 @@ def _without_dose(no_dose: dose.NoDoseError) -> int:
     """The report of a run whose ladder chose nothing. No arm is trained."""
     from lib.report import no_dose_page
 
-    page = no_dose_page.write(runs.Run(no_dose.run_name), no_dose.record)
+    page = no_dose_page.write(Run(no_dose.run_name), no_dose.record)
     print(f"make report: {no_dose}", file=sys.stderr)
     print(f"report: {shown(page)}")
     return 0
 
 
-def given() -> str:
-    """The run's name, once everything that make was given is checked. Raises ParamsError."""
-    overrides = os.environ.get("OVERRIDES") or "{}"
-    profile = params.load_profile(os.environ.get("PROFILE", "demo"), overrides)
+def given(n_gpus: int = 1) -> list[PlannedRun]:
+    """The runs to make, once everything that make was given is checked. Raises ParamsError."""
+    runs = named_runs(os.environ, n_gpus)
     params.load_gates()
-    name = arguments.name("RUN", os.environ.get("RUN", profile.profile))
-    dose.with_choice(profile, runs.Run(name))
-    return name
+    return runs
 
 
-def logged(command: list[str], held: int, run: runs.Run) -> int:
-    """Run the command as `watched` does, with the run's log. Returns the exit code."""
-    log = Log(run)
+def cluster() -> Path:
+    """The folder of the Snakemake profile that CLUSTER names. Raises ParamsError."""
+    name = os.environ.get("CLUSTER") or LOCAL
+    known = sorted(path.parent.name for path in CLUSTERS.glob("*/config.yaml"))
+    if name not in known:
+        raise ParamsError(
+            f"CLUSTER is {name!r}, and params/cluster/{name}/config.yaml does not exist; "
+            f"nearest: {closest_name(name, known)!r}"
+        )
+    return CLUSTERS / name
+
+
+def gpus_here() -> list[str]:
+    """The GPUs of this host that share the work; none if a cluster does it."""
+    return gpus.visible() if cluster().name == LOCAL else []
+
+
+def snakemake(devices: Sequence[str], *, is_sweep: bool) -> list[str]:
+    """The command that runs the DAG.
+
+    Args:
+        devices: GPUs of this host.
+        is_sweep: whether a run that fails leaves the others at work.
+    """
+    command = [sys.executable, "-m", "snakemake", "--profile", str(shown(cluster()))]
+    if is_sweep:
+        command.append("--keep-going")
+    if len(devices) > 1:
+        n_gpus = len(devices)
+        command += ["--config", f"gpus={n_gpus}", "--resources", f"gpu={n_gpus}"]
+    return command
+
+
+def logged(command: list[str], held: int, log: Log) -> int:
+    """Run the command as `watched` does, with a log. Returns the exit code."""
     log.write(f"{BEGINS}: profile {os.environ.get('PROFILE', 'demo')}")
     code = 1
     try:
@@ -114,7 +125,7 @@ def logged(command: list[str], held: int, run: runs.Run) -> int:
     return code
 
 
-def _show_what_is_finished(run: runs.Run) -> None:
+def _show_what_is_finished(run: Run) -> None:
     """Render the page of an unfinished run. A fault in it must not hide why the run stopped."""
     from lib.report import status_page
 
@@ -130,8 +141,8 @@ def _show_what_is_finished(run: runs.Run) -> None:
 def lock(folder: Path, run_name: str) -> Iterator[int]:
     """Within the block nobody else works on the runs of this folder.
 
-    The lock's file names the run meanwhile. Yields its file descriptor. Raises ParamsError if
-    another process holds the lock.
+    The lock's file names the run meanwhile, or the runs of a sweep. Yields its file descriptor.
+    Raises ParamsError if another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a") as file:
@@ -145,79 +156,6 @@ def lock(folder: Path, run_name: str) -> Iterator[int]:
         file.write(run_name)
         file.flush()
         yield file.fileno()
-
-
-def watched(command: list[str], held: int, log: Log) -> int:
-    """Run a command to its end and return its exit code.
-
-    A signal meanwhile ends the command with all its descendants.
-
-    Args:
-        log: gets every line that the command prints.
-        held: a file descriptor that the command keeps open too, so that the lock outlives this
-            process if it is killed.
-    """
-    # A signal that is ignored already, as SIGHUP under nohup, stays ignored.
-    heeded = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]
-    for number in heeded:
-        signal.signal(number, _stop)
-    process = subprocess.Popen(
-        command,
-        cwd=params.ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},  # a line is in the log when it is printed
-        text=True,
-        errors="replace",
-        process_group=0,
-        pass_fds=[held],
-    )
-    readers = [
-        threading.Thread(target=_pass_on, args=[given, shown_on, log], daemon=True)
-        for given, shown_on in ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
-    ]
-    for reader in readers:
-        reader.start()
-    try:
-        return process.wait()
-    finally:
-        for number in heeded:
-            signal.signal(number, signal.SIG_IGN)  # a second signal must not interrupt `_end`
-        _end(process.pid)
-        for reader in readers:
-            reader.join(GRACE)
-
-
-def _stop(number: int, _frame: FrameType | None) -> None:
-    """Raise Stopped in place of a signal."""
-    raise Stopped(number)
-
-
-def _end(pid: int) -> None:
-    """End a process and all that it started."""
-    try:
-        root = psutil.Process(pid)
-        family = [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return
-    for kill in (psutil.Process.terminate, psutil.Process.kill):
-        for process in family:
-            with suppress(psutil.NoSuchProcess):
-                kill(process)
-        _, family = psutil.wait_procs(family, timeout=GRACE)
-
-
-def _pass_on(printed: IO[str], to: IO[str], log: Log) -> None:
-    """Print and log Snakemake's lines without NOISE.
-
-    If nobody reads what is printed any more, the log continues, and Snakemake is not held up.
-    """
-    for line in printed:
-        if NOISE not in line:
-            log.write(line)
-            with suppress(OSError):
-                print(line, end="", file=to, flush=True)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,9 @@ class Plan:
     builds: bool
     """Whether a Phase-2 set is built for the run before notebook 01."""
 
+    gpus: int = 1
+    """How many GPUs share the work. More than one divides the groups of notebook 04."""
+
     @property
     def arms(self) -> list[str]:
         """What notebooks 02 and 03 are run for: each arm, or once for "all"."""
@@ -41,18 +44,58 @@ class Plan:
     def groups(self) -> dict[str, list[str]]:
         """The arms that notebook 04 takes at once, since every start of an engine costs minutes.
 
-        These are all arms of a seed, or those before the pilot and those after it.
+        These are all arms of a seed, or those before the pilot and those after it. If a seed has
+        several GPUs, each group is divided among them.
         """
-        groups = {"all": self.arms}
+        whole = {"all": self.arms}
         if self.experiment.profile.stop_at_gate1:
             rest = [arm for arm in self.arms if arm not in self.first]
-            groups = {"first": self.first, "rest": rest}
-        return {name: arms for name, arms in groups.items() if arms}
+            whole = {"first": self.first, "rest": rest}
+        groups = {}
+        for name, arms in whole.items():
+            shares = self._shares(arms)
+            for number, share in enumerate(shares, start=1):
+                groups[f"{name}-{number}" if len(shares) > 1 else name] = share
+        return groups
+
+    @property
+    def before_pilot(self) -> list[str]:
+        """The groups that the pilot of gate 1 waits for."""
+        return [name for name, arms in self.groups.items() if set(arms) <= set(self.first)]
+
+    def _shares(self, arms: Sequence[str]) -> list[list[str]]:
+        """A group's arms in as many parts as a seed has GPUs.
+
+        Arms without an adapter stay together, since they are one checkpoint. Every part has a
+        trained arm, because an engine is compared with the training stack by its adapters.
+        """
+        trained = [arm for arm in arms if arm == "all" or self.experiment.has_adapter(arm)]
+        n_shares = min(self.gpus // len(self.experiment.seeds), len(trained))
+        if n_shares < 2:
+            return [list(arms)] if arms else []
+        shares = [[arm for arm in arms if arm not in trained], *([] for _ in range(n_shares - 1))]
+        for arm in trained:
+            # The smallest part, but first those that have no trained arm yet.
+            open_shares = [share for share in shares if not set(share) & set(trained)]
+            min(open_shares or shares, key=len).append(arm)
+        return [sorted(share, key=list(arms).index) for share in shares]
 
     @property
     def phase1(self) -> list[str]:
         """What notebook 02 is run for."""
         return [arm for arm in self.arms if arm == "all" or self.experiment.phase1_kind(arm)]
+
+    def same_phase1(self, arm: str) -> list[str]:
+        """The arm whose notebook 02 trains this arm's adapter, if that is an earlier one.
+
+        Notebook 02 of the present arm waits for it: two jobs must not train the same adapter.
+        """
+        if arm == "all":
+            return []
+        kind = self.experiment.phase1_kind(arm)
+        in_order = sorted(self.phase1, key=lambda other: other not in self.first)
+        earliest = next(other for other in in_order if self.experiment.phase1_kind(other) == kind)
+        return [earliest] if earliest != arm else []
 
     @property
     def phase2(self) -> list[str]:
@@ -63,12 +106,13 @@ class Plan:
         """The names of all stages in order; without those after the pilot if it stopped the run."""
         names = [EM_SET] if self.builds else []
         names.append("01_build_traces")
+        waited_for = self.before_pilot if self.experiment.profile.stop_at_gate1 else []
         for group, arms in self.groups.items():
-            if stopped and group == "rest":
+            if stopped and group not in waited_for:
                 break
             for seed in self.experiment.seeds:
                 names += self._of_seed(group, arms, seed)
-            if group == "first":
+            if group in waited_for[-1:]:
                 names.append(PILOT)
         ends = [] if stopped else ["05_judge", "06_stats_and_gates"]
         return [*names, *ends, REPORT]
