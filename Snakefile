@@ -45,8 +45,8 @@ DONE = f"{ROOT}/{{run}}/.done"
 PILOT = f"{ROOT}/{{run}}/pilot/result.json"
 # Snakemake would otherwise hold a job, and so PyTorch in it, to one thread. Jobs on different GPUs
 # share the cores. A cluster's profile says how many a job gets.
-CORES = workflow.cores or int(config.get("cpus", 4))
-SHARE = max(1, CORES // GPUS) if workflow.cores else CORES
+CORES = workflow.resource_settings.cores or int(config.get("cpus", 4))
+SHARE = max(1, CORES // GPUS) if workflow.resource_settings.cores else CORES
 
 
 wildcard_constraints:
@@ -110,44 +110,15 @@ def parameters(w):
     return RUNS[w.run].files
 
 
-def done(w, *names):
-    """The marks of finished stages of a run."""
-    return [f"{ROOT}/{w.run}/.done/{name}" for name in names]
+def waits_for(stage):
+    """A rule's input: what a stage of its run waits for (lib/run/plan.py)."""
 
+    def files(w):
+        stages = RUNS[w.run].plan.waits_for(stage.format(**dict(w.items())))
+        folder = f"{ROOT}/{w.run}/.done"
+        return [PILOT.format(run=w.run) if name == "pilot" else f"{folder}/{name}" for name in stages]
 
-def before(w, notebook, arms, arm):
-    """What a stage of one arm waits for: the notebook before it, and the pilot if it comes later.
-
-    `arms` are those that the notebook before it trains; the others wait for notebook 01.
-    """
-    name = f"{notebook}.{arm}.seed{w.seed}" if arm in arms else "01_build_traces"
-    made = done(w, name)
-    # Gate 1 first: these arms run before the pilot, all others after it.
-    return made if arm in RUNS[w.run].plan.first else [*made, PILOT.format(run=w.run)]
-
-
-def to_train(w):
-    """What notebook 02 waits for; an adapter that two arms share is trained once."""
-    others = RUNS[w.run].plan.same_phase1(w.arm)
-    trained = done(w, *(f"02_phase1_sft.{other}.seed{w.seed}" for other in others))
-    return [*before(w, "01_build_traces", [], w.arm), *trained]
-
-
-def trained(w):
-    """What notebook 04 waits for: every arm of its group."""
-    plan = RUNS[w.run].plan
-    waited_for = set()
-    for arm in plan.groups[w.group]:
-        waited_for.update(before(w, "03_phase2_em", plan.phase2, arm))
-    return sorted(waited_for)
-
-
-def sampled(w, groups, seeds):
-    """What judging waits for: notebook 04 of these groups and seeds."""
-    stages = []
-    for group in groups:
-        stages += [f"04_sample_and_capability.{group}.seed{seed}" for seed in seeds]
-    return done(w, *stages)
+    return files
 
 
 def verdict(w):
@@ -156,7 +127,7 @@ def verdict(w):
         pilot = checkpoints.pilot.get(run=w.run).output[0]
         if json.loads(Path(pilot).read_text())["stop"]:
             return pilot
-    return done(w, "06_stats_and_gates")
+    return waits_for("report")(w)
 
 
 SITES = [f"reports/{run}/index.html" for run in RUNS]
@@ -182,8 +153,8 @@ rule site:
     output: "reports/{run}/index.html"
     resources: mem_mb=memory("site")
     params:
-        command=lambda w: (
-            f"{announce(w.run, 'report')} && {shlex.join([sys.executable, '-m', 'lib.report', w.run])}"
+        command=lambda w: " && ".join(
+            [announce(w.run, "report"), shlex.join([sys.executable, "-m", "lib.report", w.run])]
         ),
     shell: "{params.command}"
 
@@ -202,7 +173,7 @@ rule build_traces:
     input:
         parameters,
         "params/gates.yaml",
-        lambda w: done(w, "em_set") if RUNS[w.run].plan.builds else [],
+        waits_for("01_build_traces"),
         notebook="notebooks/01_build_traces.ipynb",
     output: touch(f"{DONE}/01_build_traces")
     threads: SHARE
@@ -212,7 +183,10 @@ rule build_traces:
 
 
 rule phase1:
-    input: parameters, to_train, notebook="notebooks/02_phase1_sft.ipynb"
+    input:
+        parameters,
+        waits_for("02_phase1_sft.{arm}.seed{seed}"),
+        notebook="notebooks/02_phase1_sft.ipynb",
     output: touch(f"{DONE}/02_phase1_sft.{{arm}}.seed{{seed}}")
     threads: SHARE
     resources: gpu=gpu("phase1"), mem_mb=memory("phase1")
@@ -223,7 +197,7 @@ rule phase1:
 rule phase2:
     input:
         parameters,
-        lambda w: before(w, "02_phase1_sft", RUNS[w.run].plan.phase1, w.arm),
+        waits_for("03_phase2_em.{arm}.seed{seed}"),
         notebook="notebooks/03_phase2_em.ipynb",
     output: touch(f"{DONE}/03_phase2_em.{{arm}}.seed{{seed}}")
     threads: SHARE
@@ -234,7 +208,10 @@ rule phase2:
 
 rule sample:
     input:
-        parameters, "params/gates.yaml", trained, notebook="notebooks/04_sample_and_capability.ipynb",
+        parameters,
+        "params/gates.yaml",
+        waits_for("04_sample_and_capability.{group}.seed{seed}"),
+        notebook="notebooks/04_sample_and_capability.ipynb",
     output: touch(f"{DONE}/04_sample_and_capability.{{group}}.seed{{seed}}")
     threads: SHARE
     resources: gpu=gpu("sample"), mem_mb=memory("sample")
@@ -254,7 +231,7 @@ checkpoint pilot:
     input:
         parameters,
         "params/gates.yaml",
-        lambda w: sampled(w, RUNS[w.run].plan.before_pilot, RUNS[w.run].profile.seeds[:1]),
+        waits_for("pilot"),
     output: PILOT
     threads: SHARE
     resources: gpu=gpu("pilot"), mem_mb=memory("pilot")
@@ -266,7 +243,7 @@ rule judge:
     input:
         parameters,
         "params/gates.yaml",
-        lambda w: sampled(w, RUNS[w.run].plan.groups, RUNS[w.run].profile.seeds),
+        waits_for("05_judge"),
         notebook="notebooks/05_judge.ipynb",
     output: touch(f"{DONE}/05_judge")
     threads: SHARE
@@ -279,7 +256,7 @@ rule stats:
     input:
         parameters,
         "params/gates.yaml",
-        rules.judge.output,
+        waits_for("06_stats_and_gates"),
         notebook="notebooks/06_stats_and_gates.ipynb",
     output: touch(f"{DONE}/06_stats_and_gates")
     threads: CORES

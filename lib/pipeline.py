@@ -79,8 +79,13 @@ def given(n_gpus: int = 1) -> list[PlannedRun]:
 
 
 def cluster() -> Path:
-    """The folder of the Snakemake profile that CLUSTER names. Raises ParamsError."""
+    """The folder of the Snakemake profile that CLUSTER names. Raises ParamsError.
+
+    It is one of params/cluster, or a folder of the user's own, given by its absolute path.
+    """
     name = os.environ.get("CLUSTER") or LOCAL
+    if Path(name).is_absolute() and (Path(name) / "config.yaml").exists():
+        return Path(name)
     known = sorted(path.parent.name for path in CLUSTERS.glob("*/config.yaml"))
     if name not in known:
         raise ParamsError(

@@ -5,7 +5,7 @@ The Snakefile runs them, and `make status` says how far they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lib.config.experiment import Experiment
@@ -13,6 +13,8 @@ from lib.config.experiment import Experiment
 EM_SET = "em_set"
 PILOT = "pilot"
 REPORT = "report"
+TRACES = "01_build_traces"
+SAMPLE = "04_sample_and_capability"
 WITHOUT_NOTEBOOK = (EM_SET, PILOT, REPORT)
 
 
@@ -85,18 +87,6 @@ class Plan:
         """What notebook 02 is run for."""
         return [arm for arm in self.arms if arm == "all" or self.experiment.phase1_kind(arm)]
 
-    def same_phase1(self, arm: str) -> list[str]:
-        """The arm whose notebook 02 trains this arm's adapter, if that is an earlier one.
-
-        Notebook 02 of the present arm waits for it: two jobs must not train the same adapter.
-        """
-        if arm == "all":
-            return []
-        kind = self.experiment.phase1_kind(arm)
-        in_order = sorted(self.phase1, key=lambda other: other not in self.first)
-        earliest = next(other for other in in_order if self.experiment.phase1_kind(other) == kind)
-        return [earliest] if earliest != arm else []
-
     @property
     def phase2(self) -> list[str]:
         """What notebook 03 is run for."""
@@ -105,7 +95,7 @@ class Plan:
     def stages(self, stopped: bool = False) -> list[str]:
         """The names of all stages in order; without those after the pilot if it stopped the run."""
         names = [EM_SET] if self.builds else []
-        names.append("01_build_traces")
+        names.append(TRACES)
         waited_for = self.before_pilot if self.experiment.profile.stop_at_gate1 else []
         for group, arms in self.groups.items():
             if stopped and group not in waited_for:
@@ -116,6 +106,54 @@ class Plan:
                 names.append(PILOT)
         ends = [] if stopped else ["05_judge", "06_stats_and_gates"]
         return [*names, *ends, REPORT]
+
+    def waits_for(self, stage: str) -> list[str]:
+        """The stages that have to be finished before a stage begins. The report waits for 06.
+
+        Gate 1 comes first: what runs after its pilot waits for it.
+        """
+        notebook, arm, seed = _parts(stage)
+        if notebook == TRACES:
+            return [EM_SET] if self.builds else []
+        if notebook == "02_phase1_sft":
+            first = [f"{notebook}.{other}.{seed}" for other in self._same_phase1(arm)]
+            return [*self._before(TRACES, [], arm, seed), *first]
+        if notebook == "03_phase2_em":
+            return self._before("02_phase1_sft", self.phase1, arm, seed)
+        if notebook == SAMPLE:
+            waited_for: dict[str, None] = {}
+            for one in self.groups[arm]:
+                waited_for |= dict.fromkeys(self._before("03_phase2_em", self.phase2, one, seed))
+            return list(waited_for)
+        if notebook == PILOT:
+            return self._sampled(self.before_pilot, self.experiment.seeds[:1])
+        if notebook == "05_judge":
+            return self._sampled(self.groups, self.experiment.seeds)
+        return {"06_stats_and_gates": ["05_judge"], REPORT: ["06_stats_and_gates"]}.get(stage, [])
+
+    def _before(self, notebook: str, arms: Sequence[str], arm: str, seed: str) -> list[str]:
+        """What a stage of one arm waits for: the notebook before it, or 01; and the pilot.
+
+        arms: those for which the notebook before it is run.
+        """
+        stage = f"{notebook}.{arm}.{seed}" if arm in arms else TRACES
+        return [stage] if arm in self.first else [stage, PILOT]
+
+    def _same_phase1(self, arm: str) -> list[str]:
+        """The earlier arm that trains the same Phase-1 adapter: two jobs must not both train it."""
+        if arm == "all":
+            return []
+        kind = self.experiment.phase1_kind(arm)
+        in_order = sorted(self.phase1, key=lambda other: other not in self.first)
+        earliest = next(other for other in in_order if self.experiment.phase1_kind(other) == kind)
+        return [earliest] if earliest != arm else []
+
+    def _sampled(self, groups: Iterable[str], seeds: Sequence[int]) -> list[str]:
+        """Notebook 04 of these groups and seeds."""
+        stages = []
+        for group in groups:
+            stages += [f"{SAMPLE}.{group}.seed{seed}" for seed in seeds]
+        return stages
 
     def executed(self, stage: str) -> str | None:
         """The stem of the stage's executed notebook. None for a stage without a notebook."""
@@ -133,7 +171,7 @@ class Plan:
         of: dict[str, Sequence[str]] = {
             "02_phase1_sft": experiment.phase1_kinds(experiment.arms),
             "03_phase2_em": [arm for arm in experiment.arms if experiment.has_adapter(arm)],
-            "04_sample_and_capability": experiment.arms,
+            SAMPLE: experiment.arms,
         }
         names: list[str] = []
         for seed in experiment.seeds:
@@ -144,4 +182,11 @@ class Plan:
         """The stages of a group of arms at one seed."""
         names = [f"02_phase1_sft.{arm}.seed{seed}" for arm in arms if arm in self.phase1]
         names += [f"03_phase2_em.{arm}.seed{seed}" for arm in arms if arm in self.phase2]
-        return [*names, f"04_sample_and_capability.{group}.seed{seed}"]
+        return [*names, f"{SAMPLE}.{group}.seed{seed}"]
+
+
+def _parts(stage: str) -> tuple[str, str, str]:
+    """Notebook, arm or group, and "seed<k>" of a stage; both empty for one that runs once."""
+    notebook, dot, rest = stage.partition(".")
+    arm, _, seed = rest.rpartition(".")
+    return (notebook, arm, seed) if dot else (stage, "", "")

@@ -135,13 +135,42 @@ def test_arms_in_one_kernel_are_not_divided():
 
 def test_an_adapter_that_two_arms_share_is_trained_by_one_of_them():
     made = apart(4)
-    assert {arm: made.same_phase1(arm) for arm in made.phase1} == {
-        "selfcorrect_only": [],
-        "selfcorrect_em": ["selfcorrect_only"],
-        "random_recovery_em": [],
-        "placebo_assistant_em": [],
+    stage = "02_phase1_sft.{}.seed42"
+    waits = {arm: made.waits_for(stage.format(arm)) for arm in made.phase1}
+    assert waits == {
+        "selfcorrect_only": ["01_build_traces"],
+        "selfcorrect_em": ["01_build_traces", stage.format("selfcorrect_only")],
+        "random_recovery_em": ["01_build_traces"],
+        "placebo_assistant_em": ["01_build_traces"],
     }
-    assert plan().same_phase1("all") == []
+    assert plan().waits_for("02_phase1_sft.all.seed42") == ["01_build_traces"]
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("gpus", [1, 4])
+def test_no_stage_waits_for_a_later_one_and_none_is_forgotten(together, gpus):
+    for stops in {False, not together}:
+        made = plan(
+            True, gpus, together=together, conditions=ALL, seeds=[1, 2], stop_at_gate1=stops
+        )
+        stages = made.stages()
+        waited_for = set()
+        for number, stage in enumerate(stages):
+            before = made.waits_for(stage)
+            assert set(before) <= set(stages[:number]), stage
+            waited_for |= set(before)
+        assert set(stages) - waited_for == {"report"}
+
+
+def test_what_comes_after_the_pilot_waits_for_it():
+    made = apart(1, stop_at_gate1=True)
+    assert made.waits_for("pilot") == ["04_sample_and_capability.first.seed42"]
+    assert "pilot" in made.waits_for("02_phase1_sft.selfcorrect_em.seed42")
+    assert "pilot" not in made.waits_for("03_phase2_em.c6_vanilla_em.seed42")
+    assert made.waits_for("04_sample_and_capability.first.seed42") == [
+        "01_build_traces",
+        "03_phase2_em.c6_vanilla_em.seed42",
+    ]
 
 
 def test_the_report_knows_the_names_of_divided_groups():
