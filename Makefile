@@ -118,6 +118,15 @@ compare: $(READY)
 status: $(READY)
 	@exec "$(VENV)/bin/python" -m lib.report.status
 
+# A run in one file, packs/<run>.tar, and back: make pack RUN=name [WEIGHTS=no]
+#   make unpack FILE=name.tar [RUN=name]
+pack unpack: override export RUN := $(if $(filter file,$(origin RUN)),,$(value RUN))
+pack: override export WEIGHTS := $(value WEIGHTS)
+unpack: override export FILE := $(value FILE)
+unpack: override export CALLED_FROM := $(or $(value PWD),$(CURDIR))
+pack unpack: $(READY)
+	@exec "$(VENV)/bin/python" -m lib.packing $@
+
 # Made, or continued after an interruption, by lib/setup/install.py, which writes .ready last.
 $(READY): $(LOCK) pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { \
