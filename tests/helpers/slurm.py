@@ -88,6 +88,21 @@ class Slurm:
         """Start the node's daemon."""
         self.start("slurmd", "-D", "-N", self.host)
 
+    def jobs(self) -> str:
+        """Number and state of every job, finished ones too, one a line."""
+        return self.ask("squeue", "--noheader", "--states=all", "--format=%i %T").strip()
+
+    def running(self) -> str:
+        """The number of the first job that runs."""
+        running = [line for line in self.jobs().splitlines() if "RUNNING" in line]
+        return running[0].split()[0] if running else ""
+
+    def restarts(self, job: str) -> int:
+        """How often Slurm started a job again."""
+        told = self.ask("scontrol", "show", "job", job)
+        fields = dict(part.split("=", 1) for part in told.split() if "=" in part)
+        return int(fields.get("Restarts", -1))
+
     def nodes(self) -> str:
         """The state of the node."""
         return self.ask("sinfo", "--noheader", "--format=%t").strip()
