@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "srun", "scontrol")
 PLUGIN = "snakemake_executor_plugin_slurm"
 SBIN = "/usr/sbin"
 CONF = """\
@@ -61,7 +61,16 @@ class Slurm:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.host = socket.gethostname().split(".")[0]
-        self.environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
+        conf = folder / "slurm.conf"
+        self.environment = os.environ | {
+            "SLURM_CONF": str(conf),
+            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        }
+        # The plugin takes every variable of Slurm's away before it calls srun.
+        (folder / "bin").mkdir()
+        srun = folder / "bin" / "srun"
+        srun.write_text(f'#!/bin/sh\nSLURM_CONF={conf} exec /usr/bin/srun "$@"\n')
+        srun.chmod(0o755)
         self.daemons: dict[str, subprocess.Popen] = {}
 
     def start(self, name: str, *arguments: str) -> None:
