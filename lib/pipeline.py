@@ -14,16 +14,13 @@ from pathlib import Path
 
 from lib.config import params
 from lib.config.arguments import ParamsError
-from lib.config.nearest import closest_name
+from lib.planning import clusters
 from lib.planning.planned_run import PlannedRun, comparison, named_runs
 from lib.run import dose, gpus, log
 from lib.run.log import BEGINS, ENDS, Log
 from lib.run.paths import shown
 from lib.run.runs import LOCK, Run, runs_root
 from lib.run.watched import Stopped, watched
-
-CLUSTERS = params.PARAMS_DIR / "cluster"
-LOCAL = "local"
 
 
 def main() -> int:
@@ -34,8 +31,8 @@ def main() -> int:
     sweep = os.environ.get("SWEEP")
     target = "make sweep" if sweep else "make report"
     try:
-        devices = gpus_here()
-        runs = given(max(1, len(devices)))
+        devices = clusters.gpus_here()
+        runs = given(clusters.shares())
         command = snakemake(devices, is_sweep=bool(sweep))
         with lock(runs_root(), " ".join(one.run.name for one in runs)) as held:
             for one in runs:
@@ -78,28 +75,6 @@ def given(n_gpus: int = 1) -> list[PlannedRun]:
     return runs
 
 
-def cluster() -> Path:
-    """The folder of the Snakemake profile that CLUSTER names. Raises ParamsError.
-
-    It is one of params/cluster, or a folder of the user's own, given by its absolute path.
-    """
-    name = os.environ.get("CLUSTER") or LOCAL
-    if Path(name).is_absolute() and (Path(name) / "config.yaml").exists():
-        return Path(name)
-    known = sorted(path.parent.name for path in CLUSTERS.glob("*/config.yaml"))
-    if name not in known:
-        raise ParamsError(
-            f"CLUSTER is {name!r}, and params/cluster/{name}/config.yaml does not exist; "
-            f"nearest: {closest_name(name, known)!r}"
-        )
-    return CLUSTERS / name
-
-
-def gpus_here() -> list[str]:
-    """The GPUs of this host that share the work; none if a cluster does it."""
-    return gpus.visible() if cluster().name == LOCAL else []
-
-
 def snakemake(devices: Sequence[str], *, is_sweep: bool) -> list[str]:
     """The command that runs the DAG.
 
@@ -107,7 +82,7 @@ def snakemake(devices: Sequence[str], *, is_sweep: bool) -> list[str]:
         devices: GPUs of this host.
         is_sweep: whether a run that fails leaves the others at work.
     """
-    command = [sys.executable, "-m", "snakemake", "--profile", str(shown(cluster()))]
+    command = [sys.executable, "-m", "snakemake", "--profile", str(shown(clusters.folder()))]
     if is_sweep:
         command.append("--keep-going")
     if len(devices) > 1:

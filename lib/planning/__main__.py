@@ -9,13 +9,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from lib.planning import needs, projection
+from lib.planning import clusters, needs, projection
 from lib.planning.planned_run import PlannedRun, named_runs
 from lib.planning.projection import Amount, NotebookTime
 from lib.report import stage_states
 from lib.report.stage_states import FINISHED, StageState
 from lib.report.status import SIGNS, duration
-from lib.run import gpus, log
+from lib.run import log
 from lib.run.plan import PILOT, Plan
 
 UNKNOWN = "not known"
@@ -26,8 +26,8 @@ GB = 1e9
 def main() -> int:
     """Print the plan. Returns the exit code; a wrong parameter is one line on stderr."""
     try:
-        n_gpus = len(gpus.visible())
-        runs = named_runs(os.environ, max(1, n_gpus))
+        n_gpus = len(clusters.gpus_here())
+        runs = named_runs(os.environ, clusters.shares())
         print("\n".join(lines(runs, n_gpus)))
     except (ValueError, OSError) as error:
         print(f"make plan: {error}", file=sys.stderr)

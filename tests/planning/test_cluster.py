@@ -13,9 +13,9 @@ import yaml
 
 from lib import pipeline
 from lib.config.arguments import ParamsError
-from lib.config.params import PARAMS_DIR
+from lib.planning import clusters
 
-CLUSTERS = PARAMS_DIR / "cluster"
+CLUSTERS = clusters.CLUSTERS
 
 
 def options(name: str) -> dict:
@@ -53,10 +53,10 @@ def test_a_job_of_a_dead_node_is_queued_again():
 def test_an_unknown_cluster_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("CLUSTER", "slrum")
     with pytest.raises(ParamsError, match=r"params/cluster/slrum/config.yaml.*nearest: 'slurm'"):
-        pipeline.cluster()
+        clusters.folder()
     (tmp_path / "config.yaml").write_text("cores: 1\n")
     monkeypatch.setenv("CLUSTER", str(tmp_path))
-    assert pipeline.cluster() == tmp_path
+    assert clusters.folder() == tmp_path
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,20 @@ def test_several_gpus_and_a_sweep_add_their_options(monkeypatch, cluster, device
 def test_a_cluster_does_not_count_the_gpus_of_the_host_that_submits(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("CLUSTER", "slurm")
-    assert pipeline.gpus_here() == []
+    assert clusters.gpus_here() == []
     monkeypatch.setenv("CLUSTER", "local")
-    assert pipeline.gpus_here() == ["0", "1"]
+    assert clusters.gpus_here() == ["0", "1"]
+
+
+def test_a_clusters_profile_says_among_how_many_gpus_a_seed_is_divided(monkeypatch, tmp_path):
+    monkeypatch.setenv("CLUSTER", str(tmp_path))
+    file = tmp_path / "config.yaml"
+    for text, shares in (("jobs: 1\n", 1), ("config: [cpus=2, gpus=4]\n", 4)):
+        file.write_text(text)
+        assert clusters.shares() == shares
+    file.write_text("config: [gpus=many]\n")
+    with pytest.raises(ParamsError, match="gpus=many"):
+        clusters.shares()
 
 
 def test_the_skypilot_task_asks_for_one_h100_and_holds_no_key():
