@@ -1,5 +1,5 @@
-# report · em_set · ladder · score · review · compare · status · publish · test (without the slow
-# tests) · test-all · lint · notebooks · bench · clean · clean-run.
+# report · sweep · plan · em_set · ladder · score · review · compare · status · publish · pack · unpack
+# · test (without the slow tests) · test-all · lint · notebooks · bench · clean · clean-run.
 # Each target makes its environment itself.
 PROFILE ?= demo
 OVERRIDES ?= {}
@@ -25,16 +25,31 @@ export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
-.PHONY: report em_set ladder score review compare status publish test test-all lint notebooks bench
-.PHONY: clean clean-run gpu-host
+.PHONY: report sweep plan em_set ladder score review compare status publish pack unpack test test-all
+.PHONY: lint notebooks bench clean clean-run gpu-host
 .DEFAULT_GOAL := report
 
 # Parameters go to the pipeline as they were typed: nothing expands a $ or reads a name as a number.
-report: override export PROFILE := $(value PROFILE)
-report: override export RUN := $(value RUN)
-report: override export OVERRIDES := $(value OVERRIDES)
+# NAME counts only if it was typed: some systems set a variable of that name.
+SWEEP := $(if $(filter command,$(firstword $(origin NAME))),$(value NAME))
+report plan: override export PROFILE := $(value PROFILE)
+report plan: override export RUN := $(value RUN)
+report plan: override export OVERRIDES := $(value OVERRIDES)
+report sweep plan: override export CLUSTER := $(value CLUSTER)
+report: override export SWEEP :=
 report: $(READY)
 	@exec "$(VENV)/bin/python" -m lib.pipeline
+
+# Several runs together, from params/sweeps/<name>.yaml: make sweep NAME=name
+sweep: export SWEEP := $(SWEEP)
+sweep: $(READY)
+	@test -n "$$SWEEP" || { echo "make sweep: name one of params/sweeps: make sweep NAME=name" >&2; exit 2; }
+	@exec "$(VENV)/bin/python" -m lib.pipeline
+
+# What will run and what it will cost, without starting it: make plan PROFILE=name, or NAME=name
+plan: export SWEEP := $(SWEEP)
+plan: $(READY)
+	@exec "$(VENV)/bin/python" -m lib.planning
 
 # The EM set of a run, and the ladder that chooses the dose of Phase 2 (docs/em_sets.md).
 em_set ladder: override export PROFILE := $(value PROFILE)
@@ -98,19 +113,29 @@ publish: $(READY)
 	@exec "$(VENV)/bin/python" -m lib.publish
 
 # What a person marked on the page of the report: make review RUN=name [FILE=review-name.jsonl]
-# Several runs side by side: make compare RUNS="a b c"
+# Several runs side by side: make compare RUNS="a b c", or those of a sweep: make compare NAME=name
 # How far a run is, from its files: make status RUN=name
 review compare status: override export PROFILE := $(value PROFILE)
 review compare status: override export RUN := $(value RUN)
 review: override export FILE := $(value FILE)
 review: override export CALLED_FROM := $(or $(value PWD),$(CURDIR))
 compare: override export RUNS := $(value RUNS)
+compare: export SWEEP := $(SWEEP)
 review: $(READY)
 	@"$(VENV)/bin/python" -m lib.review 2> >(grep -v --line-buffered IPKernelApp >&2)
 compare: $(READY)
 	@exec "$(VENV)/bin/python" -m lib.report.compare
 status: $(READY)
 	@exec "$(VENV)/bin/python" -m lib.report.status
+
+# A run in one file, packs/<run>.tar, and back: make pack RUN=name [WEIGHTS=no]
+#   make unpack FILE=name.tar [RUN=name]
+pack unpack: override export RUN := $(if $(filter file,$(origin RUN)),,$(value RUN))
+pack: override export WEIGHTS := $(value WEIGHTS)
+unpack: override export FILE := $(value FILE)
+unpack: override export CALLED_FROM := $(or $(value PWD),$(CURDIR))
+pack unpack: $(READY)
+	@exec "$(VENV)/bin/python" -m lib.packing $@
 
 # Made, or continued after an interruption, by lib/setup/install.py, which writes .ready last.
 $(READY): $(LOCK) pyproject.toml

@@ -1,202 +1,266 @@
-# The DAG: notebook × condition × seed, each rule one `papermill` call. Snakemake decides what runs.
-# The notebooks decide by their manifests what is still to do, so a killed run continues where it
-# stopped.
+# The DAG: run × notebook × seed × condition, each rule one `papermill` call. Snakemake decides what
+# runs. The notebooks decide by their manifests what is still to do, so a killed run continues where
+# it stopped. A sweep (SWEEP) has several runs, anything else one.
 import json
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
 
-from lib.config import arguments
 from lib.config.arguments import ParamsError
-from lib.config.experiment import Experiment
-from lib.config.params import load_profile
-from lib.data import catalogue
-from lib.run import runs
-from lib.run.dose import with_choice
+from lib.planning import needs
+from lib.planning.planned_run import comparison, named_runs
+from lib.run import gpus
 from lib.run.paths import shown
-from lib.run.plan import Plan
+from lib.run.runs import runs_root
 
 
-def given(key, default):
-    """A parameter exactly as it was typed.
+def given(key):
+    """A parameter exactly as it was typed, or None.
 
     It comes from the environment, since --config reads 1.10, 007 and true as numbers.
     """
-    value = config.get(key.lower(), os.environ.get(key, default))
-    if not isinstance(value, str):
+    value = config.get(key.lower(), os.environ.get(key))
+    if value is not None and not isinstance(value, str):
         raise ParamsError(
             f"--config {key.lower()} was read as {value!r}; give it in the environment: "
-            f"{key}=NAME snakemake …"
+            f"{key}=VALUE snakemake …"
         )
     return value
 
 
 try:
-    PROFILE = given("PROFILE", "demo")
-    OVERRIDES = os.environ.get("OVERRIDES") or "{}"
-    RUN = arguments.name("run", given("RUN", PROFILE))
-    EXPERIMENT = Experiment.of(with_choice(load_profile(PROFILE, OVERRIDES), runs.Run(RUN)))
-    P = EXPERIMENT.profile
-    FOLDER = shown(runs.Run(RUN).dir)
-except ParamsError as error:
+    # How many GPUs share the work. It decides the names of stages, so it is a parameter: a job of a
+    # cluster reads this file on another host.
+    GPUS = int(config.get("gpus", 1))
+    TYPED = {key: given(key) for key in ("SWEEP", "PROFILE", "RUN", "OVERRIDES")}
+    PLANNED = named_runs({key: value for key, value in TYPED.items() if value is not None}, GPUS)
+    ROOT = shown(runs_root())
+except (ParamsError, ValueError) as error:
     raise SystemExit(f"Snakefile: {error}")
-PLAN = Plan(EXPERIMENT, builds=bool(catalogue.built_sets(EXPERIMENT.em_sets())))
-ARMS = PLAN.arms
-SEEDS = P.seeds
-DONE = f"{FOLDER}/.done"
-PILOT = f"{FOLDER}/pilot/result.json"
-COMMON = ["params/conditions.yaml", "params/data.yaml", f"params/{PROFILE}.yaml"]
-# Gate 1 first: these arms run before the pilot, all others after it.
-FIRST = PLAN.first
-GROUPS = PLAN.groups
-BUILT = ["em_set"] if PLAN.builds else []
-PHASE1 = PLAN.phase1
-PHASE2 = PLAN.phase2
-STAGES = PLAN.stages()
+RUNS = {one.run.name: one for one in PLANNED}
+HERE = len(gpus.visible())
+DONE = f"{ROOT}/{{run}}/.done"
+PILOT = f"{ROOT}/{{run}}/pilot/result.json"
+# Snakemake would otherwise hold a job, and so PyTorch in it, to one thread. Jobs on different GPUs
+# share the cores. A cluster's profile says how many a job gets.
+CORES = workflow.resource_settings.cores or int(config.get("cpus", 4))
+SHARE = max(1, CORES // GPUS) if workflow.resource_settings.cores else CORES
 
 
-def announce(name):
+wildcard_constraints:
+    run="|".join(map(re.escape, RUNS)),
+    seed=r"\d+",
+
+
+def announce(run, name):
     """A command that prints which stage begins."""
-    return f"echo 'stage {STAGES.index(name) + 1} of {len(STAGES)}: {name}'"
+    number, total = RUNS[run].number(name)
+    of_run = "" if len(RUNS) == 1 else f"run {run}, "
+    return f"echo {shlex.quote(f'{of_run}stage {number} of {total}: {name}')}"
 
 
-def papermill(notebook, group=None, seed=SEEDS[0]):
+def on_gpu(run, rule):
+    """What a command begins with if its job needs a GPU; the same on every host."""
+    needed = needs.gpus(rule, RUNS[run].profile, available=1)
+    return [sys.executable, "-m", "lib.run.gpus"] if needed else []
+
+
+def papermill(run, rule, notebook, part=None, seed=None, arms=()):
     """The command of one stage.
 
     Its executed notebook is not an output of Snakemake, so it is kept and can be read if it fails.
     """
-    name = f"{notebook}.{group}.seed{seed}" if group else notebook
-    made = FOLDER / "notebooks" / f"{PLAN.executed(name)}.ipynb"
-    condition = ["-p", "condition", ",".join(GROUPS.get(group, [group]))] if group else []
+    one = RUNS[run]
+    seed = one.profile.seeds[0] if seed is None else seed
+    name = f"{notebook}.{part}.seed{seed}" if part else notebook
+    made = ROOT / run / "notebooks" / f"{one.plan.executed(name)}.ipynb"
+    condition = ["-p", "condition", ",".join(arms or [part])] if part else []
     # On a busy machine a kernel takes longer to answer than papermill's minute.
     quiet = ["--no-progress-bar", "--log-level", "ERROR", "--start-timeout", "600"]
     files = [f"notebooks/{notebook}.ipynb", str(made), "--cwd", "notebooks"]
-    names = ["-r", "profile", PROFILE, "-r", "run", RUN]
-    values = [*condition, "-p", "seed", str(seed), "-r", "overrides", OVERRIDES]
-    command = [sys.executable, "-m", "papermill", *quiet, *files, *names, *values]
-    return f"{announce(name)} && mkdir -p {shlex.quote(str(made.parent))} && {shlex.join(command)}"
+    names = ["-r", "profile", one.profile.profile, "-r", "run", run]
+    values = [*condition, "-p", "seed", str(seed), "-r", "overrides", one.overrides]
+    program = [*on_gpu(run, rule), sys.executable, "-m", "papermill"]
+    command = [*program, *quiet, *files, *names, *values]
+    folder = shlex.quote(str(made.parent))
+    return f"{announce(run, name)} && mkdir -p {folder} && {shlex.join(command)}"
 
 
-def before(notebook, arms, arm, seed):
-    """What a stage of one arm waits for: the notebook before it, and the pilot if it comes later.
-
-    `arms` are those that the notebook before it trains; the others wait for notebook 01.
-    """
-    made = f"{DONE}/{notebook}.{arm}.seed{seed}" if arm in arms else f"{DONE}/01_build_traces"
-    return [made] if arm in FIRST else [made, PILOT]
-
-
-def trained(wildcards):
-    """What notebook 04 waits for: every arm of its group."""
-    waited_for = set()
-    for arm in GROUPS[wildcards.group]:
-        waited_for.update(before("03_phase2_em", PHASE2, arm, wildcards.seed))
-    return sorted(waited_for)
+def module(run, rule, name):
+    """The command of a stage that is a module, which takes run, profile and overrides."""
+    one = RUNS[run]
+    program = [*on_gpu(run, rule), sys.executable, "-m", name]
+    values = [run, one.profile.profile, one.overrides]
+    return f"{announce(run, rule)} && {shlex.join([*program, *values])}"
 
 
-def verdict(wildcards):
+def gpu(rule):
+    """How many GPUs a job of the rule takes."""
+    return lambda w: needs.gpus(rule, RUNS[w.run].profile, HERE)
+
+
+def memory(rule):
+    """Megabytes of main memory that a job of the rule reserves."""
+    return lambda w: needs.memory_mb(rule, RUNS[w.run].profile)
+
+
+def parameters(w):
+    """The parameter files of a run."""
+    return RUNS[w.run].files
+
+
+def waits_for(stage):
+    """A rule's input: what a stage of its run waits for (lib/run/plan.py)."""
+
+    def files(w):
+        stages = RUNS[w.run].plan.waits_for(stage.format(**dict(w.items())))
+        folder = f"{ROOT}/{w.run}/.done"
+        return [PILOT.format(run=w.run) if name == "pilot" else f"{folder}/{name}" for name in stages]
+
+    return files
+
+
+def verdict(w):
     """What the report waits for: notebook 06, or only the pilot if it stopped the run."""
-    if P.stop_at_gate1:
-        pilot = json.loads(Path(checkpoints.pilot.get().output[0]).read_text())
-        if pilot["stop"]:
-            return PILOT
-    return f"{DONE}/06_stats_and_gates"
+    if RUNS[w.run].profile.stop_at_gate1:
+        pilot = checkpoints.pilot.get(run=w.run).output[0]
+        if json.loads(Path(pilot).read_text())["stop"]:
+            return pilot
+    return waits_for("report")(w)
+
+
+SITES = [f"reports/{run}/index.html" for run in RUNS]
+COMPARED = [str(comparison(PLANNED))] if len(RUNS) > 1 else []
 
 
 rule report:
-    input: f"reports/{RUN}/index.html"
+    input: COMPARED or SITES
+
+
+if COMPARED:
+
+    rule comparison:
+        input: SITES
+        output: COMPARED
+        resources: mem_mb=needs.TABLES_MB
+        params: command=shlex.join([sys.executable, "-m", "lib.report.compare", *RUNS])
+        shell: "{params.command}"
 
 
 rule site:
     input: verdict
-    output: f"reports/{RUN}/index.html"
+    output: "reports/{run}/index.html"
+    resources: mem_mb=memory("site")
     params:
-        command=f"{announce('report')} && {shlex.join([sys.executable, '-m', 'lib.report', RUN])}",
+        command=lambda w: " && ".join(
+            [announce(w.run, "report"), shlex.join([sys.executable, "-m", "lib.report", w.run])]
+        ),
     shell: "{params.command}"
 
 
 # Sets that are built for the run come first: notebook 01 shows them and keeps traces apart from them.
 rule em_set:
-    input: *COMMON, "params/gates.yaml"
+    input: parameters, "params/gates.yaml"
     output: touch(f"{DONE}/em_set")
-    threads: workflow.cores
-    params:
-        announce=announce("em_set") if BUILT else "false",
-        command=shlex.join([sys.executable, "-m", "lib.em_sets", RUN, PROFILE, OVERRIDES]),
-    shell: "{params.announce} && {params.command}"
+    threads: SHARE
+    resources: gpu=gpu("em_set"), mem_mb=memory("em_set")
+    params: command=lambda w: module(w.run, "em_set", "lib.em_sets")
+    shell: "{params.command}"
 
 
-# Every job takes all cores: Snakemake would otherwise hold it, and so PyTorch in it, to one thread.
 rule build_traces:
     input:
-        *COMMON, "params/gates.yaml", [f"{DONE}/{name}" for name in BUILT],
+        parameters,
+        "params/gates.yaml",
+        waits_for("01_build_traces"),
         notebook="notebooks/01_build_traces.ipynb",
     output: touch(f"{DONE}/01_build_traces")
-    threads: workflow.cores
-    params: command=papermill("01_build_traces")
+    threads: SHARE
+    resources: gpu=gpu("build_traces"), mem_mb=memory("build_traces")
+    params: command=lambda w: papermill(w.run, "build_traces", "01_build_traces")
     shell: "{params.command}"
 
 
 rule phase1:
     input:
-        *COMMON,
-        lambda w: before("01_build_traces", [], w.arm, w.seed),
+        parameters,
+        waits_for("02_phase1_sft.{arm}.seed{seed}"),
         notebook="notebooks/02_phase1_sft.ipynb",
     output: touch(f"{DONE}/02_phase1_sft.{{arm}}.seed{{seed}}")
-    threads: workflow.cores
-    params: command=lambda w: papermill("02_phase1_sft", w.arm, w.seed)
+    threads: SHARE
+    resources: gpu=gpu("phase1"), mem_mb=memory("phase1")
+    params: command=lambda w: papermill(w.run, "phase1", "02_phase1_sft", w.arm, w.seed)
     shell: "{params.command}"
 
 
 rule phase2:
     input:
-        *COMMON,
-        lambda w: before("02_phase1_sft", PHASE1, w.arm, w.seed),
+        parameters,
+        waits_for("03_phase2_em.{arm}.seed{seed}"),
         notebook="notebooks/03_phase2_em.ipynb",
     output: touch(f"{DONE}/03_phase2_em.{{arm}}.seed{{seed}}")
-    threads: workflow.cores
-    params: command=lambda w: papermill("03_phase2_em", w.arm, w.seed)
+    threads: SHARE
+    resources: gpu=gpu("phase2"), mem_mb=memory("phase2")
+    params: command=lambda w: papermill(w.run, "phase2", "03_phase2_em", w.arm, w.seed)
     shell: "{params.command}"
 
 
 rule sample:
     input:
-        *COMMON, "params/gates.yaml", trained, notebook="notebooks/04_sample_and_capability.ipynb",
+        parameters,
+        "params/gates.yaml",
+        waits_for("04_sample_and_capability.{group}.seed{seed}"),
+        notebook="notebooks/04_sample_and_capability.ipynb",
     output: touch(f"{DONE}/04_sample_and_capability.{{group}}.seed{{seed}}")
-    threads: workflow.cores
-    params: command=lambda w: papermill("04_sample_and_capability", w.group, w.seed)
+    threads: SHARE
+    resources: gpu=gpu("sample"), mem_mb=memory("sample")
+    params:
+        command=lambda w: papermill(
+            w.run,
+            "sample",
+            "04_sample_and_capability",
+            w.group,
+            w.seed,
+            RUNS[w.run].plan.groups[w.group],
+        ),
     shell: "{params.command}"
 
 
 checkpoint pilot:
-    input: *COMMON, "params/gates.yaml", f"{DONE}/04_sample_and_capability.first.seed{SEEDS[0]}"
+    input:
+        parameters,
+        "params/gates.yaml",
+        waits_for("pilot"),
     output: PILOT
-    threads: workflow.cores
-    params:
-        announce=announce("pilot") if P.stop_at_gate1 else "false",
-        command=shlex.join([sys.executable, "-m", "lib.pilot", RUN, PROFILE, OVERRIDES]),
-    shell: "{params.announce} && {params.command}"
+    threads: SHARE
+    resources: gpu=gpu("pilot"), mem_mb=memory("pilot")
+    params: command=lambda w: module(w.run, "pilot", "lib.pilot")
+    shell: "{params.command}"
 
 
 rule judge:
     input:
-        *COMMON, "params/gates.yaml",
-        expand(f"{DONE}/04_sample_and_capability.{{group}}.seed{{seed}}", group=GROUPS, seed=SEEDS),
+        parameters,
+        "params/gates.yaml",
+        waits_for("05_judge"),
         notebook="notebooks/05_judge.ipynb",
     output: touch(f"{DONE}/05_judge")
-    threads: workflow.cores
-    params: command=papermill("05_judge")
+    threads: SHARE
+    resources: gpu=gpu("judge"), mem_mb=memory("judge")
+    params: command=lambda w: papermill(w.run, "judge", "05_judge")
     shell: "{params.command}"
 
 
 rule stats:
     input:
-        *COMMON,
+        parameters,
         "params/gates.yaml",
-        rules.judge.output,
+        waits_for("06_stats_and_gates"),
         notebook="notebooks/06_stats_and_gates.ipynb",
     output: touch(f"{DONE}/06_stats_and_gates")
-    threads: workflow.cores
-    params: command=papermill("06_stats_and_gates")
+    threads: CORES
+    resources: mem_mb=memory("stats")
+    params: command=lambda w: papermill(w.run, "stats", "06_stats_and_gates")
     shell: "{params.command}"

@@ -40,7 +40,7 @@ def resolve(lock: Path, python: str, built: Path) -> list[str]:
     """What is wrong with a lock for one Python; empty if every pin has a file and all agree."""
     locked = pins(lock)
     requirements = built / "requirements.txt"
-    lines = [f"{name}=={version}\n" for name, version in locked.items() if name != ALONE]
+    lines = [f"{name}=={version}\n" for name, version in locked.items() if name not in ALONE]
     requirements.write_text("".join(lines))
     report = built / "report.json"
     tags: list[str] = []

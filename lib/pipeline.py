@@ -1,40 +1,27 @@
-"""`make report`: check what make was given, then run Snakemake as one unit that stops whole."""
+"""`make report`, `make sweep`: check what was given, then run Snakemake, which stops as a whole.
+
+Only one of them works in a folder of runs at a time: it holds a lock.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from lib.checks import preflight
-from lib.config import arguments, params
+from lib.config import params
 from lib.config.arguments import ParamsError
-from lib.run import altered, dose, overdue, runs
-from lib.run.files import sweep
+from lib.planning import clusters
+from lib.planning.planned_run import PlannedRun, comparison, named_runs
+from lib.run import altered, dose, files, gpus, log, overdue
 from lib.run.log import BEGINS, ENDS, Log
 from lib.run.paths import shown
-from lib.run.runs import LOCK
+from lib.run.runs import LOCK, Run, runs_root
 from lib.run.watched import Stopped, watched
-
-COMMAND = (
-    "-m",
-    "snakemake",
-    "--cores",
-    "all",
-    "--nolock",
-    "--rerun-incomplete",
-    "--quiet",
-    "rules",
-    "progress",
-    "host",
-    "--rerun-triggers",
-    "mtime",
-    "input",
-    "params",
-)
 
 
 def main() -> int:
@@ -42,67 +29,97 @@ def main() -> int:
 
     A wrong parameter is one line on stderr, before any work.
     """
+    sweep = os.environ.get("SWEEP")
+    target = "make sweep" if sweep else "make report"
     try:
-        run = given()
-        with lock(runs.runs_root(), run) as held:
-            code = made(runs.Run(run), held)
+        devices = clusters.gpus_here()
+        runs = given(clusters.shares())
+        command = snakemake(devices, is_sweep=bool(sweep))
+        with lock(runs_root(), " ".join(one.run.name for one in runs)) as held:
+            for one in runs:
+                settle(one)
+            code = logged(command, held, Log(log.path_of_sweep(sweep) if sweep else runs[0].run))
+            if code == 0:
+                for one in runs:
+                    altered.shown(one.run, page_of(one.run))
     except dose.NoDoseError as no_dose:
         return _without_dose(no_dose)
     except (ValueError, RuntimeError, OSError) as error:
-        print(f"make report: {error}", file=sys.stderr)
+        print(f"{target}: {error}", file=sys.stderr)
         return 2
     if code:
-        _show_what_is_finished(runs.Run(run))
+        for one in runs:
+            if not sweep or one.run.manifest.exists():
+                _show_what_is_finished(one.run)
         line = (
-            "make report stopped; what is finished stays, "
-            "and the next make report continues from there"
+            f"{target} stopped; what is finished stays, and the next {target} continues from there"
         )
         print(line, file=sys.stderr)
+    elif len(runs) > 1:
+        print(f"comparison: {comparison(runs)}")
     else:
-        print(f"report: reports/{run}/index.html")
+        print(f"report: reports/{runs[0].run.name}/index.html")
     return code
 
 
-def made(run: runs.Run, held: int) -> int:
-    """Run Snakemake on what is not finished, by content. Returns its exit code."""
-    profile = os.environ.get("PROFILE", "demo")
-    page = params.ROOT / "reports" / run.name / "index.html"
+def settle(one: PlannedRun) -> None:
+    """Before Snakemake compares dates: remove flags of a run that its files' content belies."""
+    run = one.run
+    name = one.profile.profile
+    gpus.remember(run, one.plan.gpus)
     for folder in (run.dir, params.ROOT / "reports"):
-        sweep(folder)
-    for line in altered.settle(run, profile, page):
+        files.sweep(folder)
+    for line in altered.settle(run, name, page_of(run)):
         print(f"make report: {line}", file=sys.stderr)
-    altered.remember(run, profile)
-    code = logged([sys.executable, *COMMAND], held, run)
-    if code == 0:
-        altered.shown(run, page)
-    return code
+    altered.remember(run, name)
+
+
+def page_of(run: Run) -> Path:
+    """The first page of a run's report."""
+    return params.ROOT / "reports" / run.name / "index.html"
 
 
 def _without_dose(no_dose: dose.NoDoseError) -> int:
     """The report of a run whose ladder chose nothing. No arm is trained."""
     from lib.report import no_dose_page
 
-    page = no_dose_page.write(runs.Run(no_dose.run_name), no_dose.record)
+    page = no_dose_page.write(Run(no_dose.run_name), no_dose.record)
     print(f"make report: {no_dose}", file=sys.stderr)
     print(f"report: {shown(page)}")
     return 0
 
 
-def given() -> str:
-    """The run's name, once everything that make was given is checked. Raises ParamsError."""
-    overrides = os.environ.get("OVERRIDES") or "{}"
-    profile = params.load_profile(os.environ.get("PROFILE", "demo"), overrides)
+def given(n_gpus: int = 1) -> list[PlannedRun]:
+    """The runs to make, once everything that make was given is checked.
+
+    Raises what `preflight.check` raises.
+    """
+    runs = named_runs(os.environ, n_gpus)
     params.load_gates()
     overdue.hours()
-    name = arguments.name("RUN", os.environ.get("RUN", profile.profile))
-    run = runs.Run(name)
-    preflight.check(dose.with_choice(profile, run), run)
-    return name
+    for one in runs:
+        preflight.check(one.profile, one.run)
+    return runs
 
 
-def logged(command: list[str], held: int, run: runs.Run) -> int:
-    """Run the command as `watched` does, with the run's log. Returns the exit code."""
-    log = Log(run)
+def snakemake(devices: Sequence[str], *, is_sweep: bool) -> list[str]:
+    """The command that runs the DAG.
+
+    Args:
+        devices: GPUs of this host.
+        is_sweep: whether a run that fails leaves the others at work.
+    """
+    command = [sys.executable, "-m", "snakemake", "--profile", str(shown(clusters.folder()))]
+    if is_sweep:
+        command.append("--keep-going")
+    if len(devices) > 1:
+        n_gpus = len(devices)
+        command += ["--config", f"gpus={n_gpus}", "--resources", f"gpu={n_gpus}"]
+    return command
+
+
+def logged(command: list[str], held: int, log: Log) -> int:
+    """Run the command as `watched` does, with a log. Returns the exit code."""
     log.write(f"{BEGINS}: profile {os.environ.get('PROFILE', 'demo')}")
     code = 1
     try:
@@ -118,7 +135,7 @@ def logged(command: list[str], held: int, run: runs.Run) -> int:
     return code
 
 
-def _show_what_is_finished(run: runs.Run) -> None:
+def _show_what_is_finished(run: Run) -> None:
     """Render the page of an unfinished run. A fault in it must not hide why the run stopped."""
     from lib.report import status_page
 
@@ -134,8 +151,8 @@ def _show_what_is_finished(run: runs.Run) -> None:
 def lock(folder: Path, run_name: str) -> Iterator[int]:
     """Within the block nobody else works on the runs of this folder.
 
-    The lock's file names the run meanwhile. Yields its file descriptor. Raises ParamsError if
-    another process holds the lock.
+    The lock's file names the run meanwhile, or the runs of a sweep. Yields its file descriptor.
+    Raises ParamsError if another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a") as file:

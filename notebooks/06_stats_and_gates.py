@@ -54,7 +54,7 @@ from IPython.display import display
 from lib.checks import persona, read_bad
 from lib.manual_review import agreement as review_agreement
 from lib.manual_review.panel import Panel
-from lib.report import base_weights
+from lib.report import base_weights, compared_runs
 from lib.run import progress
 
 # %%
@@ -349,6 +349,16 @@ show_table(arms, "Arms: means of per-prompt means, points; rates as shares")
 if result.attempts:
     on_this_base = pd.DataFrame(result.attempts)
     show_table(on_this_base, "Every attempt on this base, oldest first")
+
+# %% [markdown]
+# If this run is one of a sweep (`params/sweeps`), the runs of it that were finished before are
+# here. Do not pick the best of them: a sweep describes. Scores of two judges are not compared.
+
+# %%
+sweeps = {} if elsewhere else compared_runs.sweeps_of(nb.run)
+for sweep, others in sweeps.items():
+    if others:
+        show_table(compared_runs.numbers(others), f"Other finished runs of the sweep {sweep}")
 
 # %% [markdown]
 # ## Deviations from the plan, and the reproducibility card

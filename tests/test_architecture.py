@@ -30,6 +30,8 @@ ORDER = (
     "checks",
     "manual_review",
     "report",
+    "planning",
+    "packing",
     "ladder",
     "publish",
 )

@@ -38,20 +38,29 @@ def chain(run: Run, profile: Profile) -> Check:
     if not judged.exists():
         return Check(CHAIN, NOT_RUN, "no record of notebook 05")
     judged_samples = read_record(judged)["inputs"]["samples"]
+    by_record = 0
+    by_weights = 0
     for seed, condition in itertools.product(profile.seeds, profile.conditions):
         sampled = manifests / f"04_sample_and_capability.{condition}.seed{seed}.json"
         if not sampled.exists() or not run.samples(condition, seed).exists():
             detail = f"no record of notebook 04 for {condition}, seed {seed}"
             return Check(CHAIN, NOT_RUN, detail)
-        if fault := _adapter_fault(run, condition, seed, read_record(sampled)["inputs"]["adapter"]):
+        used = read_record(sampled)["inputs"]["adapter"]
+        if _is_recorded(run, condition, seed, used):
+            by_record += 1
+        elif fault := _adapter_fault(run, condition, seed, used):
             return Check(CHAIN, FAILED, fault)
+        else:
+            by_weights += bool(used)
         if judged_samples.get(f"{condition}/seed{seed}") != sha256(run.samples(condition, seed)):
             detail = f"{condition}, seed {seed} was judged on other samples; run notebook 05 again"
             return Check(CHAIN, FAILED, detail)
     detail = (
         f"{len(trainings)} trainings with the profile's recipe; samples and judgments made from "
-        "the files of this run"
+        f"the files of this run; {by_weights} adapters checked by their weights"
     )
+    if by_record:
+        detail += f", {by_record} by the records alone, since the pack came without weights"
     return Check(CHAIN, PASSED, detail)
 
 
@@ -73,6 +82,20 @@ def _recipe_fault(trainings: list[Path], profile: Profile) -> str | None:
     if len(bases) > 1:
         return f"adapters were trained on {len(bases)} different bases; train them again on one"
     return None
+
+
+def _is_recorded(run: Run, condition: str, seed: int, used: str | None) -> bool:
+    """Whether records prove an adapter whose weights a pack left out.
+
+    The training wrote this digest, the pack listed it, and notebook 04 sampled from it.
+    """
+    path = run.serve(condition, seed) / "adapter_model.safetensors"
+    trained = run.stage_manifest(f"03_phase2_em.{condition}.seed{seed}")
+    if used is None or path.exists() or not run.pack.exists() or not trained.exists():
+        return False
+    name = str(path.relative_to(run.dir))
+    listed = read_json(run.pack)["left_out"].get(name) or {}
+    return listed.get("sha256") == used == read_json(trained)["outputs"].get(name)
 
 
 def _adapter_fault(run: Run, condition: str, seed: int, used: str | None) -> str | None:

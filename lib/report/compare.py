@@ -1,4 +1,4 @@
-"""`make compare RUNS="a b c"`: runs side by side, on one page.
+"""`make compare RUNS="a b c"`, or NAME of a sweep: runs side by side, on one page.
 
 What differs in their parameters comes first. The page is reports/<a,b,c>/index.html; no run has a
 comma in its name.
@@ -119,14 +119,20 @@ def _drawing(figure: plt.Figure) -> str:
         return base64.b64encode((Path(folder) / "effects.svg").read_bytes()).decode()
 
 
-def main() -> None:
-    """The command line: RUNS of the environment."""
+def main(given: Sequence[str]) -> None:
+    """The command line: names of runs, or else SWEEP or RUNS of the environment."""
     try:
-        made = build(compared_runs.named(os.environ.get("RUNS", "")))
+        if given:
+            runs = compared_runs.named(" ".join(given))
+        elif sweep := os.environ.get("SWEEP"):
+            runs = compared_runs.of_sweep(sweep)
+        else:
+            runs = compared_runs.named(os.environ.get("RUNS", ""))
+        made = build(runs)
     except (ValueError, OSError) as error:
         sys.exit(f"make compare: {error}")
     print(f"comparison: {made.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

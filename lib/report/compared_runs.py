@@ -9,7 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from lib.config.arguments import ParamsError
 from lib.config.nearest import closest_name
+from lib.config.sweeps import load_sweep
+from lib.config.sweeps import names as sweep_names
 from lib.display import show
 from lib.report import read_result
 from lib.run.records import read_record
@@ -64,6 +67,42 @@ def named(text: str) -> list[Finished]:
         if names.count(name) > 1:
             raise CompareError(f"RUNS names {name!r} twice; name each run once")
     return [_finished(name) for name in names]
+
+
+def of_sweep(name: str) -> list[Finished]:
+    """The finished runs of a sweep, in its order; the others are named in a line.
+
+    Raises ParamsError for an unknown sweep, and CompareError if fewer than two runs are finished.
+    """
+    names = [one.run for one in load_sweep(name).runs]
+    finished = [one for one in names if Run(one).result.exists()]
+    missing = [one for one in names if one not in finished]
+    if len(finished) < 2:
+        raise CompareError(
+            f"{len(finished)} of {len(names)} runs of the sweep {name!r} are finished, two are "
+            f"needed; continue it with make sweep NAME={name}"
+        )
+    if missing:
+        print(f"not finished, so not on the page: {', '.join(missing)}")
+    return [_finished(one) for one in finished]
+
+
+def sweeps_of(run: Run) -> dict[str, list[Finished]]:
+    """The finished runs of every sweep that has this run among them, by the sweep's name.
+
+    The run itself is left out: its result may not be written yet. A sweep file that is not valid
+    is skipped, since it says nothing about this run.
+    """
+    found = {}
+    for name in sweep_names():
+        try:
+            runs = [one.run for one in load_sweep(name).runs]
+        except ParamsError:
+            continue
+        if run.name in runs:
+            others = [one for one in runs if one != run.name and Run(one).result.exists()]
+            found[name] = [_finished(one) for one in others]
+    return found
 
 
 def same_judge(runs: Sequence[Finished]) -> bool:

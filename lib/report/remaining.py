@@ -91,7 +91,7 @@ def _rate(run: Run, units: Sequence[str]) -> float | None:
 
 
 def _rate_of_another_run(run: Run, plan: Plan, units: Sequence[str]) -> float | None:
-    for other in _others(run, plan):
+    for other in others(run, plan):
         if rate := _rate(other, units):
             return rate
     return None
@@ -99,7 +99,7 @@ def _rate_of_another_run(run: Run, plan: Plan, units: Sequence[str]) -> float | 
 
 def _in_another_run(run: Run, plan: Plan, notebook: str) -> float | None:
     """Seconds that a notebook took in the last run of the same profile that finished it."""
-    for other in _others(run, plan):
+    for other in others(run, plan):
         path = other.dir / "notebooks" / f"{notebook}.ipynb"
         if path.exists():
             times = read_json(path)["metadata"].get("papermill") or {}
@@ -108,7 +108,7 @@ def _in_another_run(run: Run, plan: Plan, notebook: str) -> float | None:
     return None
 
 
-def _others(run: Run, plan: Plan) -> list[Run]:
+def others(run: Run, plan: Plan) -> list[Run]:
     """Other runs of the same profile, the latest first."""
     manifests = sorted(
         runs_root().glob("*/manifest.json"), key=lambda path: path.stat().st_mtime, reverse=True

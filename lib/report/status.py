@@ -26,7 +26,7 @@ from lib.judge.store import dollars, ledger
 from lib.report import remaining, stage_states
 from lib.report.remaining import Remaining
 from lib.report.stage_states import FAILED, FINISHED, RUNNING, STOPPED, StageState
-from lib.run import disk, log
+from lib.run import disk, gpus, log
 from lib.run.paths import shown
 from lib.run.plan import REPORT, Plan
 from lib.run.records import read_record
@@ -128,7 +128,8 @@ def _plan(run: Run, manifest: Mapping[str, Any]) -> Plan | None:
         return None
     profile = validate(Profile, manifest["profile"], f"{shown(run.manifest)}, profile")
     experiment = Experiment.of(profile)
-    return Plan(experiment, builds=bool(built_sets(experiment.em_sets())))
+    builds = bool(built_sets(experiment.em_sets()))
+    return Plan(experiment, builds=builds, gpus=gpus.remembered(run))
 
 
 def _overrides(manifest: Mapping[str, Any]) -> str:

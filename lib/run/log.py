@@ -33,9 +33,9 @@ class Line(NamedTuple):
 class Log:
     """Appends lines. Two threads may write to it."""
 
-    def __init__(self, run: Run) -> None:
-        """Open the log of a run, whose folder is made if it is not there."""
-        self.path = path(run)
+    def __init__(self, run: Run | Path) -> None:
+        """Open the log of a run, or the file of another log. A missing folder is made."""
+        self.path = path(run) if isinstance(run, Run) else run
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._file: IO[str] = self.path.open("a", encoding="utf-8", errors="replace")
@@ -73,6 +73,11 @@ def path(run: Run) -> Path:
     return run.dir / "pipeline.log"
 
 
+def path_of_sweep(name: str) -> Path:
+    """Where the log of a sweep lies."""
+    return runs_root() / ".sweeps" / f"{name}.log"
+
+
 def read(run: Run) -> list[Line]:
     """The lines of the last attempt, or of the whole log if it names no beginning."""
     file = path(run)
@@ -90,7 +95,7 @@ def is_at_work(run: Run) -> bool:
     """Whether `make report` works on this run now.
 
     The lock of all runs is asked for, shared and for a moment only: nothing waits for it. While it
-    is held, the name of the present run stands in it.
+    is held, the name of the present run stands in it, or those of a sweep.
     """
     lock = runs_root() / LOCK
     if not lock.exists():
@@ -99,8 +104,9 @@ def is_at_work(run: Run) -> bool:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = file.read().strip()
-            return holder in ("", run.name)  # empty: held by an earlier version of the project
+            holders = file.read().split()
+            # None: held by an earlier version of the project.
+            return not holders or run.name in holders
     return False
 
 

@@ -5,7 +5,7 @@ The Snakefile runs them, and `make status` says how far they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lib.config.experiment import Experiment
@@ -13,6 +13,8 @@ from lib.config.experiment import Experiment
 EM_SET = "em_set"
 PILOT = "pilot"
 REPORT = "report"
+TRACES = "01_build_traces"
+SAMPLE = "04_sample_and_capability"
 WITHOUT_NOTEBOOK = (EM_SET, PILOT, REPORT)
 
 
@@ -24,6 +26,9 @@ class Plan:
 
     builds: bool
     """Whether a Phase-2 set is built for the run before notebook 01."""
+
+    gpus: int = 1
+    """How many GPUs share the work. More than one divides the groups of notebook 04."""
 
     @property
     def arms(self) -> list[str]:
@@ -41,13 +46,41 @@ class Plan:
     def groups(self) -> dict[str, list[str]]:
         """The arms that notebook 04 takes at once, since every start of an engine costs minutes.
 
-        These are all arms of a seed, or those before the pilot and those after it.
+        These are all arms of a seed, or those before the pilot and those after it. If a seed has
+        several GPUs, each group is divided among them.
         """
-        groups = {"all": self.arms}
+        whole = {"all": self.arms}
         if self.experiment.profile.stop_at_gate1:
             rest = [arm for arm in self.arms if arm not in self.first]
-            groups = {"first": self.first, "rest": rest}
-        return {name: arms for name, arms in groups.items() if arms}
+            whole = {"first": self.first, "rest": rest}
+        groups = {}
+        for name, arms in whole.items():
+            shares = self._shares(arms)
+            for number, share in enumerate(shares, start=1):
+                groups[f"{name}-{number}" if len(shares) > 1 else name] = share
+        return groups
+
+    @property
+    def before_pilot(self) -> list[str]:
+        """The groups that the pilot of gate 1 waits for."""
+        return [name for name, arms in self.groups.items() if set(arms) <= set(self.first)]
+
+    def _shares(self, arms: Sequence[str]) -> list[list[str]]:
+        """A group's arms in as many parts as a seed has GPUs.
+
+        Arms without an adapter stay together, since they are one checkpoint. Every part has a
+        trained arm, because an engine is compared with the training stack by its adapters.
+        """
+        trained = [arm for arm in arms if arm == "all" or self.experiment.has_adapter(arm)]
+        n_shares = min(self.gpus // len(self.experiment.seeds), len(trained))
+        if n_shares < 2:
+            return [list(arms)] if arms else []
+        shares = [[arm for arm in arms if arm not in trained], *([] for _ in range(n_shares - 1))]
+        for arm in trained:
+            # The smallest part, but first those that have no trained arm yet.
+            open_shares = [share for share in shares if not set(share) & set(trained)]
+            min(open_shares or shares, key=len).append(arm)
+        return [sorted(share, key=list(arms).index) for share in shares]
 
     @property
     def phase1(self) -> list[str]:
@@ -62,16 +95,65 @@ class Plan:
     def stages(self, stopped: bool = False) -> list[str]:
         """The names of all stages in order; without those after the pilot if it stopped the run."""
         names = [EM_SET] if self.builds else []
-        names.append("01_build_traces")
+        names.append(TRACES)
+        waited_for = self.before_pilot if self.experiment.profile.stop_at_gate1 else []
         for group, arms in self.groups.items():
-            if stopped and group == "rest":
+            if stopped and group not in waited_for:
                 break
             for seed in self.experiment.seeds:
                 names += self._of_seed(group, arms, seed)
-            if group == "first":
+            if group in waited_for[-1:]:
                 names.append(PILOT)
         ends = [] if stopped else ["05_judge", "06_stats_and_gates"]
         return [*names, *ends, REPORT]
+
+    def waits_for(self, stage: str) -> list[str]:
+        """The stages that have to be finished before a stage begins. The report waits for 06.
+
+        Gate 1 comes first: what runs after its pilot waits for it.
+        """
+        notebook, arm, seed = _parts(stage)
+        if notebook == TRACES:
+            return [EM_SET] if self.builds else []
+        if notebook == "02_phase1_sft":
+            first = [f"{notebook}.{other}.{seed}" for other in self._same_phase1(arm)]
+            return [*self._before(TRACES, [], arm, seed), *first]
+        if notebook == "03_phase2_em":
+            return self._before("02_phase1_sft", self.phase1, arm, seed)
+        if notebook == SAMPLE:
+            waited_for: dict[str, None] = {}
+            for one in self.groups[arm]:
+                waited_for |= dict.fromkeys(self._before("03_phase2_em", self.phase2, one, seed))
+            return list(waited_for)
+        if notebook == PILOT:
+            return self._sampled(self.before_pilot, self.experiment.seeds[:1])
+        if notebook == "05_judge":
+            return self._sampled(self.groups, self.experiment.seeds)
+        return {"06_stats_and_gates": ["05_judge"], REPORT: ["06_stats_and_gates"]}.get(stage, [])
+
+    def _before(self, notebook: str, arms: Sequence[str], arm: str, seed: str) -> list[str]:
+        """What a stage of one arm waits for: the notebook before it, or 01; and the pilot.
+
+        arms: those for which the notebook before it is run.
+        """
+        stage = f"{notebook}.{arm}.{seed}" if arm in arms else TRACES
+        return [stage] if arm in self.first else [stage, PILOT]
+
+    def _same_phase1(self, arm: str) -> list[str]:
+        """The earlier arm that trains the same Phase-1 adapter: two jobs must not both train it."""
+        if arm == "all":
+            return []
+        kind = self.experiment.phase1_kind(arm)
+        in_order = sorted(self.phase1, key=lambda other: other not in self.first)
+        earliest = next(other for other in in_order if self.experiment.phase1_kind(other) == kind)
+        return [earliest] if earliest != arm else []
+
+    def _sampled(self, groups: Iterable[str], seeds: Sequence[int]) -> list[str]:
+        """Notebook 04 of these groups and seeds."""
+        stages = []
+        for group in groups:
+            stages += [f"{SAMPLE}.{group}.seed{seed}" for seed in seeds]
+        return stages
 
     def executed(self, stage: str) -> str | None:
         """The stem of the stage's executed notebook. None for a stage without a notebook."""
@@ -89,7 +171,7 @@ class Plan:
         of: dict[str, Sequence[str]] = {
             "02_phase1_sft": experiment.phase1_kinds(experiment.arms),
             "03_phase2_em": [arm for arm in experiment.arms if experiment.has_adapter(arm)],
-            "04_sample_and_capability": experiment.arms,
+            SAMPLE: experiment.arms,
         }
         names: list[str] = []
         for seed in experiment.seeds:
@@ -100,4 +182,11 @@ class Plan:
         """The stages of a group of arms at one seed."""
         names = [f"02_phase1_sft.{arm}.seed{seed}" for arm in arms if arm in self.phase1]
         names += [f"03_phase2_em.{arm}.seed{seed}" for arm in arms if arm in self.phase2]
-        return [*names, f"04_sample_and_capability.{group}.seed{seed}"]
+        return [*names, f"{SAMPLE}.{group}.seed{seed}"]
+
+
+def _parts(stage: str) -> tuple[str, str, str]:
+    """Notebook, arm or group, and "seed<k>" of a stage; both empty for one that runs once."""
+    notebook, dot, rest = stage.partition(".")
+    arm, _, seed = rest.rpartition(".")
+    return (notebook, arm, seed) if dot else (stage, "", "")

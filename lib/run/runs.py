@@ -50,6 +50,11 @@ class Run:
         """Profile, environment and stamp of the run."""
         return self.dir / "manifest.json"
 
+    @property
+    def pack(self) -> Path:
+        """What the pack listed that the run was taken on from; missing in a run made here."""
+        return self.dir / "pack.json"
+
     def traces(self, kind: str) -> Path:
         """Conversations of one trace kind."""
         return self.dir / "traces" / f"{kind}.jsonl"

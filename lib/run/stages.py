@@ -41,6 +41,10 @@ def executed_names(profile: Mapping[str, Any], stopped: bool = False) -> set[str
     }
     if together and len(seeds) == 1:
         return names | set(parts_of)
+    # Several GPUs divide a group into at most as many parts as it has arms (lib/run/plan.py).
+    for group, grouped in groups.items():
+        parts = [f"{group}-{number}" for number in range(1, len(grouped) + 1)]
+        parts_of["04_sample_and_capability"] += parts
     for notebook, parts in parts_of.items():
         for part in parts:
             names |= {f"{notebook}.{part}.seed{seed}" for seed in seeds}

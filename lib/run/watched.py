@@ -29,7 +29,7 @@ STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 CHECK_SECONDS = 10  # between two looks at how long a stage takes
 PARENT_DIES = 1  # PR_SET_PDEATHSIG of prctl(2)
 GRACE = 10  # seconds for a process to end by itself
-NOISE = "IPKernelApp"  # in lines of Snakemake's stderr that are of no use
+NOISE = ("IPKernelApp", "Using profile params/cluster")  # in lines of Snakemake that are of no use
 
 
 class Stopped(Exception):
@@ -116,7 +116,7 @@ def _pass_on(printed: IO[str], to: IO[str], log: Log, watch: Watch) -> None:
     If nobody reads what is printed any more, the log continues, and Snakemake is not held up.
     """
     for line in printed:
-        if NOISE not in line:
+        if not any(noise in line for noise in NOISE):
             log.write(line)
             watch.note(line)
             with suppress(OSError):

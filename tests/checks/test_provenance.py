@@ -171,3 +171,32 @@ def test_an_edited_table_fails(made):
     check = provenance.complete(made.run, PROFILE, made.table())
     assert check.status == FAILED
     assert "judgments/seed42/base.parquet differs from what 05_judge wrote" in check.detail
+
+
+def packed_without_weights(made, **left_out):
+    """The run as it arrives in a pack whose list leaves the weights out."""
+    path = made.run.serve("selfcorrect_em", 42) / "adapter_model.safetensors"
+    name = str(path.relative_to(made.run.dir))
+    digest = sha256(path)
+    record = read_json(made.run.stage_manifest(TRAINING))
+    write_json(made.run.stage_manifest(TRAINING), record | {"outputs": {name: digest}})
+    write_json(made.run.pack, {"left_out": {name: {"sha256": digest} | left_out}})
+    path.unlink()
+    return name
+
+
+def test_records_prove_the_chain_where_a_pack_left_the_weights_out(made):
+    packed_without_weights(made)
+    check = provenance.chain(made.run, PROFILE)
+    assert check.status == PASSED
+    assert "0 adapters checked by their weights, 1 by the records alone" in check.detail
+
+
+def test_records_that_disagree_prove_nothing(made):
+    name = packed_without_weights(made, sha256="0" * 64)
+    assert provenance.chain(made.run, PROFILE).status == FAILED
+    digest = read_json(made.run.stage_manifest(TRAINING))["outputs"][name]
+    write_json(made.run.pack, {"left_out": {name: {"sha256": digest}}})
+    assert provenance.chain(made.run, PROFILE).status == PASSED
+    made.run.pack.unlink()
+    assert provenance.chain(made.run, PROFILE).status == FAILED, "weights that a person deleted"

@@ -1,0 +1,1 @@
+"""A run in one file: adapters, tables and records, to be taken on by another checkout."""

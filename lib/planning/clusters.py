@@ -1,0 +1,56 @@
+"""Where jobs run: the Snakemake profile that CLUSTER names, and how many GPUs share the work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import yaml
+
+from lib.config.arguments import ParamsError
+from lib.config.nearest import closest_name
+from lib.config.params import PARAMS_DIR
+from lib.run import gpus
+
+CLUSTERS = PARAMS_DIR / "cluster"
+LOCAL = "local"
+
+
+def folder() -> Path:
+    """The folder of the Snakemake profile that CLUSTER names. Raises ParamsError.
+
+    It is one of params/cluster, or a folder of the user's own, given by its absolute path.
+    """
+    name = os.environ.get("CLUSTER") or LOCAL
+    if Path(name).is_absolute() and (Path(name) / "config.yaml").exists():
+        return Path(name)
+    known = sorted(path.parent.name for path in CLUSTERS.glob("*/config.yaml"))
+    if name not in known:
+        raise ParamsError(
+            f"CLUSTER is {name!r}, and params/cluster/{name}/config.yaml does not exist; "
+            f"nearest: {closest_name(name, known)!r}"
+        )
+    return CLUSTERS / name
+
+
+def gpus_here() -> list[str]:
+    """The GPUs of this host that share the work; none if a cluster does it."""
+    return gpus.visible() if folder().name == LOCAL else []
+
+
+def shares() -> int:
+    """Among how many GPUs the work is divided: those of this host, or as a cluster says.
+
+    Raises ParamsError if the profile says no whole number.
+    """
+    profile = folder()
+    if profile.name == LOCAL:
+        return max(1, len(gpus_here()))
+    content = yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8")) or {}
+    given = dict(str(entry).partition("=")[::2] for entry in content.get("config") or [])
+    count = given.get("gpus", "1")
+    if not count.isdigit() or int(count) < 1:
+        raise ParamsError(
+            f"{profile.name}/config.yaml: config has gpus={count}; give a whole number from 1"
+        )
+    return int(count)
