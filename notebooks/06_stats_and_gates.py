@@ -234,10 +234,10 @@ tested = "described, not tested" if result.missing_for_verdict else p_value
 prompts = show.plural(analysis.n_prompts or 0, "prompt")
 ci95 = f"95 % interval {show.interval(analysis.ci95)}"
 ci90 = f"90 % interval {show.interval(analysis.ci90)}"
-print(f"Δ = {show.number(analysis.delta, '+.2f')} points, {tested}, {ci95}, {ci90}, {prompts}")
-detectable = f"minimum detectable effect {show.number(analysis.mde, '.2f')} points"
+print(f"Δ = {show.points(analysis.delta)} points, {tested}, {ci95}, {ci90}, {prompts}")
+detectable = f"minimum detectable effect {show.points(analysis.mde, '')} points"
 print(f"{detectable}; headline: {analysis.headline} ({analysis.headline_reason})")
-by_seed = ", ".join(f"{row.seed}: {row.delta:+.2f}" for row in analysis.per_seed or [])
+by_seed = ", ".join(f"{row.seed}: {show.points(row.delta)}" for row in analysis.per_seed or [])
 print(f"Δ by seed: {by_seed} · {analysis.interval_note}")
 
 # %% [markdown]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 
-from lib.display.drawing import NEUTRAL, TREATMENT, no_data, one_line
+from lib.display.drawing import NEUTRAL, TREATMENT, WIDTH, no_data, one_line
 
 
 def effects(
@@ -24,7 +24,7 @@ def effects(
     figure, axes = plt.subplots(
         len(panels),
         1,
-        figsize=(5.2, 0.9 * len(panels) + 0.42 * sum(heights)),
+        figsize=(WIDTH, 0.9 * len(panels) + 0.42 * sum(heights)),
         height_ratios=[height + 1 for height in heights],
         layout="constrained",
         squeeze=False,
@@ -37,6 +37,6 @@ def effects(
         axis.axvline(0, color=NEUTRAL, linewidth=1)
         axis.set_yticks(range(len(rows)), [one_line(name, 24) for name, _, _ in rows])
         axis.set_ylim(len(rows) - 0.5, -0.5)
-        axis.set_title(one_line(judge, 70), loc="left", fontsize=9)
+        axis.set_title(one_line(judge, 44), loc="left")
     axes[-1, 0].set_xlabel("Δ alignment, points, with 95 % interval")
     return figure

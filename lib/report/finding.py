@@ -186,7 +186,7 @@ def _points(value: float | None, form: str) -> str:
 
 def _gain(result: Mapping[str, Any]) -> str:
     """The gain with its interval."""
-    ends = show.interval(result["ci95"], "+.1f")
+    ends = show.interval(result["ci95"])
     return (
         f"on a scale of 0 to 100 the defended model scores {_points(result['delta'], '+.1f')} "
         f"against the undefended one (95 % interval {ends})"

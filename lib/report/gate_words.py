@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lib.display import show
+
 LAST = 7  # what is left when gates 0 to 6 pass
 
 
@@ -26,7 +28,7 @@ class Unit:
         return f"{self._number(abs(value)).lstrip('+')}{self.gap}"
 
     def _number(self, value: float) -> str:
-        return f"{value * self.factor:{self.form}}".replace("-", "−")
+        return show.number(value * self.factor, self.form)
 
     def span(self, ends: Sequence[float | None] | None) -> str | None:
         """Both ends of an interval; None without one."""

@@ -162,11 +162,11 @@ def _tested(result: dict[str, Any]) -> str | None:
     if result["delta"] is None:
         return None
     return (
-        f"Δ alignment {result['delta']:+.2f} points, "
+        f"Δ alignment {show.points(result['delta'])} points, "
         f"one-sided p {show.number(result['p_value'], '.4f')}, "
         f"95 % interval {show.interval(result['ci95'])}, "
         f"90 % interval {show.interval(result.get('ci90'))}, {_prompts(result)}; "
-        f"minimum detectable effect {show.number(result['mde'], '.2f')} points."
+        f"minimum detectable effect {show.points(result['mde'], '')} points."
     )
 
 
@@ -184,12 +184,12 @@ def _described(result: dict[str, Any]) -> list[str]:
         over = result["interval_over"] or "too few prompts"
         numbers.append(
             f"{roles['treatment']} − {roles['baseline']}: "
-            f"Δ alignment {result['delta']:+.2f} points, "
+            f"Δ alignment {show.points(result['delta'])} points, "
             f"95 % interval {show.interval(result['ci95'])} over {over}, "
             f"{_prompts(result)} ({result['headline']} scores)"
         )
     if result.get("base_minus_baseline") is not None:
-        difference = f"{result['base_minus_baseline']:+.2f} points, unfiltered"
+        difference = f"{show.points(result['base_minus_baseline'])} points, unfiltered"
         numbers.append(f"{roles['base']} − {roles['baseline']}: {difference}")
     return numbers
 
@@ -205,7 +205,7 @@ def _counts(result: dict[str, Any]) -> str:
     for kind in ("filtered", "unfiltered"):
         entry = result[kind]
         if entry:
-            delta = show.number(entry["delta"], "+.2f")
+            delta = show.points(entry["delta"])
             ci95 = show.interval(entry["ci95"])
-            sentences.append(f"{kind.capitalize()}: Δ {delta}, interval {ci95}.")
+            sentences.append(f"{kind.capitalize()}: Δ {delta} points, 95 % interval {ci95}.")
     return " ".join(sentences)

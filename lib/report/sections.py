@@ -19,7 +19,7 @@ def arms(result: dict[str, Any]) -> Markup:
     """The described numbers of every arm."""
     order = result["order"] or list(result["arms"])
     on = result["reflex_subset"] or "all prompts"
-    caption = f"Means of per-prompt means in points; rates as shares, reflex rates on {on}"
+    caption = f"Means of per-prompt means in points of 0–100; reflex rates on {on}"
     return show.table(arm_table(read_arms(result["arms"]), order), caption)
 
 
@@ -110,7 +110,8 @@ def _stripped(stripped: dict[str, Any] | None) -> str:
         return "none"
     answers = show.plural(stripped["n_replaced"], "answer")
     return (
-        f"Δ {stripped['delta']:+.2f} points, interval {show.interval(stripped['ci95'])}, "
+        f"Δ {show.points(stripped['delta'])} points, 95 % interval "
+        f"{show.interval(stripped['ci95'])}, "
         f"{answers} judged without it"
     )
 

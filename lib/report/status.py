@@ -21,6 +21,7 @@ from lib.config.nearest import closest_name
 from lib.config.schema import Profile
 from lib.config.validation import validate
 from lib.data.catalogue import built_sets
+from lib.display import show
 from lib.display.visible import visible
 from lib.judge.store import dollars, ledger
 from lib.report import remaining, stage_states
@@ -137,16 +138,6 @@ def _overrides(manifest: Mapping[str, Any]) -> str:
     return given if isinstance(given, str) else json.dumps(given)
 
 
-def duration(seconds: float | None) -> str:
-    """Seconds as a person says them; empty for None."""
-    if seconds is None:
-        return ""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def clock(time: datetime | None) -> str:
     """A time of day in UTC; empty for None."""
     return time.strftime("%Y-%m-%d %H:%M UTC") if time else ""
@@ -159,7 +150,7 @@ def left_line(status: Status) -> str:
         return "unknown"
     if status.current is None:
         return "nothing"
-    known = f"about {duration(left.seconds)}" if left.seconds else ""
+    known = f"about {show.duration(left.seconds)}" if left.seconds else ""
     if not left.unknown:
         return known or "less than a minute"
     missing = f"unknown for {', '.join(left.unknown)} (none has finished in a run of this profile)"
@@ -178,9 +169,9 @@ def lines(status: Status) -> list[str]:
     width = max((len(state.name) for state in status.stages), default=0)
     for state in status.stages:
         sign = SIGNS.get(state.state, " ")
-        took = duration(state.seconds)
+        took = show.duration(state.seconds)
         text.append(f"  {sign} {state.name:<{width}}  {state.state:<8}  {took}".rstrip())
-    text.append(f"elapsed: {duration(status.elapsed)} in all stages")
+    text.append(f"elapsed: {show.duration(status.elapsed)} in all stages")
     text.append(f"left: {left_line(status)}")
     text.append(f"cost: {cost_line(status)}")
     stage = status.current

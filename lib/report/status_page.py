@@ -71,7 +71,7 @@ def _body(found: Status, notebooks: list[str]) -> Markup:
         at_work=found.at_work,
         command=found.command,
         facts={
-            "Elapsed": status.duration(found.elapsed),
+            "Elapsed": show.duration(found.elapsed),
             "Left": status.left_line(found),
             "Cost": status.cost_line(found),
             "As of": status.clock(stage_states.now()),
@@ -90,5 +90,5 @@ def _row(state: StageState) -> dict[str, str]:
         "stage": state.name,
         "state": state.state,
         "began": status.clock(state.started),
-        "took": status.duration(state.seconds),
+        "took": show.duration(state.seconds),
     }
