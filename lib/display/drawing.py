@@ -13,7 +13,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-from lib.display import inline, show
+from lib.display import inline
+from lib.display.signs import with_minus
 
 WIDTH = 4.2  # inches of a figure: letters of 10 points are then 12 pixels high on a telephone
 SIZE = 10  # points of all letters but the title's
@@ -87,7 +88,7 @@ def _follows_dark(svg: str) -> str:
 
 def titled(figure: plt.Figure, title: str) -> None:
     """Give a figure its title, in lines, at the left."""
-    lines = textwrap.fill(show.with_minus(title), TITLE_SIGNS)
+    lines = textwrap.fill(with_minus(title), TITLE_SIGNS)
     figure.suptitle(lines, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
 
 

@@ -7,7 +7,6 @@ which escape them.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,9 +16,8 @@ from markupsafe import Markup
 from lib.analysis.decision import GateRow
 from lib.data.reflex import reset_spans
 from lib.display import html
+from lib.display.signs import with_minus
 
-HYPHEN = re.compile(r"(?<!\w)-(?=\d)")  # before a number
-SIGNS = {">=": "≥", "<=": "≤"}
 LAST_GATE = 7  # what is left when gates 0 to 6 pass
 
 
@@ -76,18 +74,6 @@ def _text(value: object) -> str:
 def number(value: float | None, form: str = ".3g") -> str:
     """A formatted number, or a dash for what is missing."""
     return "–" if value is None else with_minus(format(value, form))
-
-
-def with_minus(text: str) -> str:
-    """A sentence whose negative numbers have a minus sign, not a hyphen."""
-    return HYPHEN.sub("−", text)
-
-
-def typeset(text: str) -> str:
-    """A sentence of the analysis with the signs of print: −, ≥ and ≤."""
-    for typed, printed in SIGNS.items():
-        text = text.replace(typed, printed)
-    return with_minus(text)
 
 
 def points(value: float | None, sign: str = "+") -> str:

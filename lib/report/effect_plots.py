@@ -22,6 +22,7 @@ from lib.display.drawing import (
     no_data,
     titled,
 )
+from lib.display.signs import with_minus
 
 # Threshold, its label, and the style of its line.
 GAIN_LINES = (
@@ -45,7 +46,7 @@ def bootstrap(
     edges = np.array(histogram.edges)
     widths = np.diff(edges)
     axis.bar(edges[:-1], histogram.counts, width=widths, align="edge", color=SOFT, linewidth=0)
-    axis.axvline(delta, color=TREATMENT, linewidth=2, label=show.with_minus(f"Δ {delta:+.1f}"))
+    axis.axvline(delta, color=TREATMENT, linewidth=2, label=with_minus(f"Δ {delta:+.1f}"))
     if ci95:
         label = f"95 % interval {show.interval(ci95)}"
         axis.axvspan(*ci95, color=TREATMENT, alpha=0.14, linewidth=0, label=label)
@@ -86,7 +87,7 @@ def power_curve(standard_error: float, delta: float, thresholds: Mapping[str, fl
         line = {"color": BASELINE, "linestyle": style, "linewidth": 1}
         axis.axvline(thresholds[name], label=f"{label} {thresholds[name]:+g}", **line)
     found = {"color": TREATMENT, "linewidth": 1, "linestyle": "-."}
-    axis.axvline(delta, label=show.with_minus(f"Δ found here {delta:+.1f}"), **found)
+    axis.axvline(delta, label=with_minus(f"Δ found here {delta:+.1f}"), **found)
     axis.set(xlabel="true Δ, points of 0–100", ylabel="studies that find it, %", ylim=(0, 102))
     sns.despine(left=True)
     enough = effects[supported >= WANTED]

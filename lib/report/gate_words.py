@@ -19,6 +19,12 @@ class Unit:
     name: str  # after it
     gap: str  # after a distance between two such numbers
 
+    @classmethod
+    def of(cls, name: str | None) -> Unit:
+        """The unit of a prediction by its name in result.json; plain without one."""
+        units = {"points": POINTS, "share": SHARE, "difference of shares": ACCURACY}
+        return units.get(str(name), PLAIN)
+
     def text(self, value: float | None) -> str:
         """A number with its unit, or a dash."""
         return "–" if value is None else f"{self._number(value)}{self.name}"
@@ -43,6 +49,7 @@ SHARE = Unit(100, ".1f", " %", " percentage points")
 RATE = Unit(1, "+.1f", " percentage points", " percentage points")
 ACCURACY = Unit(100, "+.1f", " percentage points", " percentage points")
 CHANCE = Unit(1, ".4f", "", "")
+PLAIN = Unit(1, ".4g", "", "")
 
 
 @dataclass(frozen=True)

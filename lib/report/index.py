@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from lib.checks.check import FAILED
 from lib.display import html, show
+from lib.manual_review.agreement import State
 from lib.report import (
     believe,
     cost,
@@ -23,6 +24,7 @@ from lib.report import (
     review_section,
     rungs,
     sections,
+    setup_prose,
     setup_table,
     shown_answers,
 )
@@ -45,17 +47,22 @@ def index(
     folder: str,
     navigation: Navigation,
     left_out: list[str],
+    review: State | None,
 ) -> Markup:
     """The page's body.
+
+    Seven parameters: each is one thing that the page is made of.
 
     Args:
         paths: the result's own figures, by file name; the site holds them in `folder`.
         navigation: the other pages.
         left_out: one line for each executed notebook that is not a page.
+        review: how far a person has read the answers; None: they are not all here.
     """
     drawn = figures.figures(result, paths, folder)
     decides = figures.decides(result, drawn)
     missing = sections.missing(result)
+    prompts_out = sections.left_out(result)
     return html.render(
         "index",
         headline=_headline(run, result),
@@ -70,7 +77,7 @@ def index(
             signs=believe.SIGNS,
         ),
         answers=_answers(run, result),
-        review=review_section.section(run),
+        review=review_section.section(review),
         setup=html.render("setup", lines=setup_table.arm_lines(result)),
         roles=result["roles"],
         counts=_counts(result),
@@ -85,6 +92,9 @@ def index(
         checks=sections.checks(result["checks"]),
         missing=missing,
         missing_count=show.plural(len(missing), "line"),
+        prompts_out=prompts_out,
+        prompts_out_count=show.plural(len(prompts_out), "line"),
+        judge_is=setup_prose.judge(run, result),
         judge_line=result["judge_line"],
         judge=sections.judge(result),
         changed_since_stamp=result["changed_since_stamp"],
@@ -114,6 +124,8 @@ def _headline(run: Run, result: dict[str, Any]) -> Markup:
         finding=finding.finding(result),
         tone="doubt" if missing else TONES.get(verdict, "good" if _supported(result) else "bad"),
         kicker=f"Does a self-correction reflex survive emergent misalignment? Run {run.name}",
+        prose=setup_prose.sentences(run, result),
+        names=setup_prose.names(result),
         verdict=verdict,
         title=result["beside"].get("title"),
         reason=_reason(result),

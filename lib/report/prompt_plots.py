@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from lib.display import show
 from lib.display.drawing import (
     BASELINE,
     INK,
@@ -21,6 +20,7 @@ from lib.display.drawing import (
     one_line,
     titled,
 )
+from lib.display.signs import with_minus
 
 MOST_ROWS = 120  # prompts in one figure; more would pass the largest image that can be drawn
 LABEL = 24  # signs of a prompt beside its row
@@ -59,7 +59,7 @@ def differences(
     mean = known[key].mean()
     axis.axvline(0, color=INK, linewidth=0.8)
     line = {"color": TREATMENT, "linestyle": "--", "linewidth": 1}
-    axis.axvline(mean, label=show.with_minus(f"mean {mean:+.1f} points"), **line)
+    axis.axvline(mean, label=with_minus(f"mean {mean:+.1f} points"), **line)
     axis.set(
         yticks=rows.index,
         yticklabels=[one_line(prompts.get(name, name), LABEL) for name in rows["prompt_id"]],

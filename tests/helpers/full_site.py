@@ -31,6 +31,7 @@ from lib.run.runs import Run
 
 CARD = ROOT / "lib" / "judge" / "embedded" / "card.json"
 JUDGE = "embedded"
+OWN_JUDGE = {"judge.engine": "embedded", "judge.model": JUDGE, "judge.batch": False}
 CHECKS = ("mask", "adapters", "contamination", "persona takes", "equal steps", "prompts explicit")
 RETEST = {
     "judged_twice": 0,
@@ -50,7 +51,7 @@ def full_run(name: str, completions: int = 30_000) -> Run:
     run = large_run(name, completions)
     arms = read_json(run.manifest)["profile"]["conditions"]
     seeds = read_json(run.manifest)["profile"]["seeds"]
-    given = {"conditions": arms, "seeds": seeds, "traces.elicitation": "system"}
+    given = {"conditions": arms, "seeds": seeds, "traces.elicitation": "system"} | OWN_JUDGE
     profile = load_profile("qwen7b", given)
     openings = load_conditions().openings
     table = reading.read_judgments(run.dir / "judgments")
@@ -166,7 +167,7 @@ def _notebooks(run: Run, profile: Profile, openings: list[str]) -> None:
     answers = show.filterable(read_samples(run, profile), openings)
     pictures = sorted((run.result.parent / "figures").glob("*.png"))
     outputs = {
-        "04_sample_and_capability.all.seed42": [{"text/html": answers}],
+        "04_sample_and_capability.rest.seed42": [{"text/html": answers}],
         "06_stats_and_gates": [{"image/png": _base64(path)} for path in pictures],
     }
     for name, shown in outputs.items():

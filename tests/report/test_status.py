@@ -12,6 +12,7 @@ from test_report import Harm
 
 from lib.config.arguments import ParamsError
 from lib.config.params import load_profile
+from lib.display import show
 from lib.pipeline import lock
 from lib.report import stage_states, status, status_page
 from lib.run.files import write_json, write_text
@@ -230,4 +231,4 @@ def test_a_finished_run_is_finished(run, tmp_path):
     [(None, ""), (0, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (7260, "2 h 01 min")],
 )
 def test_durations_are_said_as_a_person_says_them(seconds, words):
-    assert status.duration(seconds) == words
+    assert show.duration(seconds) == words
