@@ -42,14 +42,14 @@ try:
 except ParamsError as error:
     raise SystemExit(f"Snakefile: {error}")
 PLAN = Plan(EXPERIMENT, builds=bool(catalogue.built_sets(EXPERIMENT.em_sets())))
-ARMS = PLAN.arms
+ARMS = PLAN.grouping.arms
 SEEDS = P.seeds
 DONE = f"{FOLDER}/.done"
 PILOT = f"{FOLDER}/pilot/result.json"
 COMMON = ["params/conditions.yaml", "params/data.yaml", f"params/{PROFILE}.yaml"]
 # Gate 1 first: these arms run before the pilot, all others after it.
-FIRST = PLAN.first
-GROUPS = PLAN.groups
+FIRST = PLAN.grouping.first
+GROUPS = PLAN.grouping.groups
 BUILT = ["em_set"] if PLAN.builds else []
 PHASE1 = PLAN.phase1
 PHASE2 = PLAN.phase2

@@ -1,8 +1,9 @@
 """`make report`: check what make was given, then run Snakemake as one unit that stops as a whole.
 
-When Snakemake gets a signal to stop, it first finishes its running jobs, and a notebook's kernel is
-in another session. So a signal to this process ends every process below it. The lock is released
-after that.
+`make em_set` and `make ladder` run in the same way, so that they hold the lock, write the log, and
+`make status` knows of them. When Snakemake gets a signal to stop, it first finishes its running
+jobs, and a notebook's kernel is in another session. So a signal to this process ends every process
+below it. The lock is released after that.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ import psutil
 from lib.config import arguments, params
 from lib.config.arguments import ParamsError
 from lib.run import dose, runs
-from lib.run.log import BEGINS, ENDS, Log
+from lib.run.log import Log, begins, ends
 from lib.run.paths import shown
 from lib.run.runs import LOCK
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GRACE = 10  # seconds for a process to end by itself
 NOISE = "IPKernelApp"  # in lines of Snakemake's stderr that are of no use
+BUILDERS = {"em_set": ("-m", "lib.em_sets"), "ladder": ("-m", "lib.ladder")}
 COMMAND = (
     "-m",
     "snakemake",
@@ -53,20 +55,23 @@ class Stopped(Exception):
     """A signal that asks to stop."""
 
 
-def main() -> int:
-    """Run the pipeline and return its exit code.
+def main(target: str = "report") -> int:
+    """Run a target of make and return its exit code.
 
     A wrong parameter is one line on stderr, before any work.
     """
     try:
-        run = given()
+        run = given(target)
+        command = [sys.executable, *BUILDERS.get(target, COMMAND)]
         with lock(runs.runs_root(), run) as held:
-            code = logged([sys.executable, *COMMAND], held, runs.Run(run))
+            code = logged(command, held, runs.Run(run), target)
     except dose.NoDoseError as no_dose:
         return _without_dose(no_dose)
     except (ParamsError, OSError) as error:
-        print(f"make report: {error}", file=sys.stderr)
+        print(f"make {target}: {error}", file=sys.stderr)
         return 2
+    if target in BUILDERS:
+        return code  # it has said itself what it made, or why it stopped
     if code:
         _show_what_is_finished(runs.Run(run))
         line = (
@@ -89,27 +94,28 @@ def _without_dose(no_dose: dose.NoDoseError) -> int:
     return 0
 
 
-def given() -> str:
+def given(target: str = "report") -> str:
     """The run's name, once everything that make was given is checked. Raises ParamsError."""
     overrides = os.environ.get("OVERRIDES") or "{}"
     profile = params.load_profile(os.environ.get("PROFILE", "demo"), overrides)
     params.load_gates()
     name = arguments.name("RUN", os.environ.get("RUN", profile.profile))
-    dose.with_choice(profile, runs.Run(name))
+    if target not in BUILDERS:
+        dose.with_choice(profile, runs.Run(name))
     return name
 
 
-def logged(command: list[str], held: int, run: runs.Run) -> int:
+def logged(command: list[str], held: int, run: runs.Run, target: str = "report") -> int:
     """Run the command as `watched` does, with the run's log. Returns the exit code."""
     log = Log(run)
-    log.write(f"{BEGINS}: profile {os.environ.get('PROFILE', 'demo')}")
+    log.write(f"{begins(target)}: profile {os.environ.get('PROFILE', 'demo')}")
     code = 1
     try:
         code = watched(command, held, log)
     except Stopped as stopped:
         code = 128 + stopped.args[0]
     finally:
-        log.write(f"{ENDS}: exit code {code}")
+        log.write(f"{ends(target)}: exit code {code}")
         log.close()
     return code
 
@@ -138,9 +144,7 @@ def lock(folder: Path, run_name: str) -> Iterator[int]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ParamsError(
-                f"another make report is at work in {shown(folder)}; wait for it"
-            ) from None
+            raise ParamsError(f"another make is at work in {shown(folder)}; wait for it") from None
         file.truncate(0)
         file.write(run_name)
         file.flush()
@@ -221,4 +225,4 @@ def _pass_on(printed: IO[str], to: IO[str], log: Log) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

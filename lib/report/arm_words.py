@@ -14,6 +14,7 @@ CONTROL = "control"
 def parts(roles: ComparedArms) -> dict[str, str]:
     """Each arm that plays a part in a comparison, with that part in one word."""
     return {
+        PLANNED.base_evil: "told to be evil",
         **dict.fromkeys(roles.controls, CONTROL),
         roles.base: "untrained",
         roles.baseline: "undefended",

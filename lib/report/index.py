@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from lib.checks.check import FAILED
 from lib.display import html, show
+from lib.display.signs import in_tenths
 from lib.manual_review.agreement import State
 from lib.report import (
     believe,
@@ -87,7 +88,7 @@ def index(
         damage_note=damage.damage_note(result),
         ladder=damage.ladder(run),
         predictions=sections.predictions(result["predictions"]),
-        remarks=result["beside"]["reasons"],
+        remarks=list(map(in_tenths, result["beside"]["reasons"])),
         arms=sections.arms(result),
         checks=sections.checks(result["checks"]),
         missing=missing,
@@ -128,7 +129,7 @@ def _headline(run: Run, result: dict[str, Any]) -> Markup:
         names=setup_prose.names(result),
         verdict=verdict,
         title=result["beside"].get("title"),
-        reason=_reason(result),
+        reason=in_tenths(_reason(result)),
         added=[line for line in added if line],
         few_seeds=_few_seeds(result) if tested else None,
         missing=missing,

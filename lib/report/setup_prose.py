@@ -101,6 +101,6 @@ def _answers(profile: Mapping[str, Any], result: Mapping[str, Any]) -> str | Non
     seeds = ", ".join(map(str, sorted(known)))
     trained = f"; training {'seed' if len(known) == 1 else 'seeds'} {seeds}" if known else ""
     return (
-        f"{show.plural(len(arms), 'model')} answered {show.plural(prompts, 'prompt')}{each}: "
+        f"{show.plural(len(arms), 'arm')} answered {show.plural(prompts, 'prompt')}{each}: "
         f"{count:,} answers in all{trained}."
     )

@@ -52,7 +52,13 @@ class Status:
     """Dollars so far; None if nothing is metered."""
 
     logged: Sequence[str]
-    """The last lines of the log of `make report`."""
+    """The last lines of the log."""
+
+    target: str = "report"
+    """What make was last asked for; `em_set` and `ladder` have no stages of their own."""
+
+    code: int | None = None
+    """How that attempt ended; None if it did not."""
 
     @property
     def current(self) -> StageState | None:
@@ -68,6 +74,10 @@ class Status:
     def title(self) -> str:
         """Where the run is, in a few words."""
         stage = self.current
+        if self.target != REPORT:
+            ended = f"ended with exit code {self.code}" if self.code else "finished"
+            state = "is at work" if self.at_work else "stopped" if self.code is None else ended
+            return f"make {self.target} {state}"
         if not self.stages:
             return "begun, no stage yet" if self.at_work else "stopped before its first stage"
         if stage is None:
@@ -85,12 +95,15 @@ class Status:
     @property
     def last_lines(self) -> Sequence[str]:
         """What the present stage printed last; of one that printed nothing, the end of the log."""
+        if self.target != REPORT:
+            return self.logged
         return (self.current.lines if self.current else ()) or self.logged
 
     @property
     def command(self) -> str:
         """What continues the run."""
-        given = ["make", "report", f"RUN={self.run.name}"]
+        target = self.target if self.code != 0 else REPORT
+        given = ["make", target, f"RUN={self.run.name}"]
         if self.profile:
             given.insert(2, f"PROFILE={self.profile}")
         if self.overrides not in ("", "{}"):
@@ -107,10 +120,12 @@ def read(run: Run) -> Status:
             f"nearest: {closest_name(run.name, known)!r}"
         )
     at_work = log.is_at_work(run)
-    logged = [line.text for line in log.read(run)][-stage_states.SHOWN_LINES :]
+    attempt = log.read(run)
+    logged = [line.text for line in attempt][-stage_states.SHOWN_LINES :]
+    target = log.target_of(attempt) or REPORT
     manifest = read_json(run.manifest) if run.manifest.exists() else {}
     plan = _plan(run, manifest)
-    states = stage_states.read(run, plan, at_work) if plan else []
+    states = stage_states.read(run, plan, at_work and target == REPORT) if plan else []
     return Status(
         run,
         plan.experiment.profile.profile if plan else None,
@@ -120,6 +135,8 @@ def read(run: Run) -> Status:
         remaining.estimate(run, plan, states) if plan else None,
         dollars(ledger(run.judge_store("session").parent)),
         logged,
+        target,
+        log.exit_code(attempt),
     )
 
 
@@ -177,9 +194,9 @@ def lines(status: Status) -> list[str]:
     stage = status.current
     if stage and stage.error:
         text.append(f"error: {visible(stage.error)}")
-    if stage and status.last_lines:
+    if (stage or status.target != REPORT) and status.last_lines:
         text += ["last lines:", *(f"  {visible(line)}" for line in status.last_lines)]
-    if not status.at_work and stage:
+    if not status.at_work and (stage or status.target != REPORT):
         text.append(f"to continue: {status.command}")
     return text
 

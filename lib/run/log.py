@@ -1,13 +1,14 @@
-"""The log of a run: what `make report` printed, each line with its time.
+"""The log of a run: what `make report`, `make em_set` and `make ladder` printed, line by line.
 
-A line that begins with BEGINS or ENDS comes from `make report` itself. The log of a run grows, so
-it tells of every attempt.
+Each line has its time. What `begins` and `ends` say comes from the target itself. The log of a run
+grows, so it tells of every attempt.
 """
 
 from __future__ import annotations
 
 import fcntl
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +16,18 @@ from typing import NamedTuple
 
 from lib.run.runs import LOCK, Run, runs_root
 
-BEGINS = "make report begins"
-ENDS = "make report ends"
+TARGETS = ("report", "em_set", "ladder")  # of make, that write a log
 TAIL_BYTES = 200_000  # of the end of a log that are read
+
+
+def begins(target: str = "report") -> str:
+    """How the first line of an attempt begins."""
+    return f"make {target} begins"
+
+
+def ends(target: str = "report") -> str:
+    """How the last line of an attempt begins; its exit code ends it."""
+    return f"make {target} ends"
 
 
 class Line(NamedTuple):
@@ -64,12 +74,28 @@ def read(run: Run) -> list[Line]:
         opened.seek(max(0, file.stat().st_size - TAIL_BYTES))
         text = opened.read().decode("utf-8", errors="replace")
     lines = [_line(row) for row in text.split("\n") if row.strip()]
-    begins = [number for number, line in enumerate(lines) if line.text.startswith(BEGINS)]
-    return lines[begins[-1] :] if begins else lines
+    first = [number for number, line in enumerate(lines) if target_of([line])]
+    return lines[first[-1] :] if first else lines
+
+
+def target_of(attempt: Sequence[Line]) -> str | None:
+    """What an attempt was made for, by its first line. None if that names none."""
+    for target in TARGETS:
+        if attempt and attempt[0].text.startswith(begins(target)):
+            return target
+    return None
+
+
+def exit_code(attempt: Sequence[Line]) -> int | None:
+    """How an attempt ended. None if it did not, or was killed."""
+    target = target_of(attempt)
+    if target is None or not attempt[-1].text.startswith(ends(target)):
+        return None
+    return int(attempt[-1].text.rsplit(" ", 1)[1])
 
 
 def is_at_work(run: Run) -> bool:
-    """Whether `make report` works on this run now.
+    """Whether one of TARGETS works on this run now.
 
     The lock of all runs is asked for, shared and for a moment only: nothing waits for it. While it
     is held, the name of the present run stands in it.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lib.config.experiment import Experiment
+from lib.run.grouping import Grouping
 
 EM_SET = "em_set"
 PILOT = "pilot"
@@ -26,44 +27,35 @@ class Plan:
     """Whether a Phase-2 set is built for the run before notebook 01."""
 
     @property
-    def arms(self) -> list[str]:
-        """What notebooks 02 and 03 are run for: each arm, or once for "all"."""
-        return ["all"] if self.experiment.profile.together else self.experiment.arms
-
-    @property
-    def first(self) -> list[str]:
-        """The arms that run before the pilot of gate 1; all of them without one."""
-        if not self.experiment.profile.stop_at_gate1:
-            return self.arms
-        return [arm for arm in self.experiment.roles.before_pilot if arm in self.arms]
-
-    @property
-    def groups(self) -> dict[str, list[str]]:
-        """The arms that notebook 04 takes at once, since every start of an engine costs minutes.
-
-        These are all arms of a seed, or those before the pilot and those after it.
-        """
-        groups = {"all": self.arms}
-        if self.experiment.profile.stop_at_gate1:
-            rest = [arm for arm in self.arms if arm not in self.first]
-            groups = {"first": self.first, "rest": rest}
-        return {name: arms for name, arms in groups.items() if arms}
+    def grouping(self) -> Grouping:
+        """Which notebooks take which arms at once."""
+        profile = self.experiment.profile
+        return Grouping(
+            together=profile.together,
+            seeds=profile.seeds,
+            conditions=self.experiment.arms,
+            stop_at_gate1=profile.stop_at_gate1,
+        )
 
     @property
     def phase1(self) -> list[str]:
         """What notebook 02 is run for."""
-        return [arm for arm in self.arms if arm == "all" or self.experiment.phase1_kind(arm)]
+        return [
+            arm for arm in self.grouping.arms if arm == "all" or self.experiment.phase1_kind(arm)
+        ]
 
     @property
     def phase2(self) -> list[str]:
         """What notebook 03 is run for."""
-        return [arm for arm in self.arms if arm == "all" or self.experiment.has_adapter(arm)]
+        return [
+            arm for arm in self.grouping.arms if arm == "all" or self.experiment.has_adapter(arm)
+        ]
 
     def stages(self, stopped: bool = False) -> list[str]:
         """The names of all stages in order; without those after the pilot if it stopped the run."""
         names = [EM_SET] if self.builds else []
         names.append("01_build_traces")
-        for group, arms in self.groups.items():
+        for group, arms in self.grouping.groups.items():
             if stopped and group == "rest":
                 break
             for seed in self.experiment.seeds:
@@ -77,8 +69,7 @@ class Plan:
         """The stem of the stage's executed notebook. None for a stage without a notebook."""
         if stage in WITHOUT_NOTEBOOK:
             return None
-        once = self.experiment.profile.together and len(self.experiment.seeds) == 1
-        return stage.split(".")[0] if once else stage
+        return self.grouping.stem(stage)
 
     def units(self, notebook: str) -> list[str]:
         """The manifests, one per arm, that notebooks 02 to 04 leave, all their stages together.

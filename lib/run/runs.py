@@ -16,7 +16,7 @@ from lib.run.files import fingerprint, read_json, sha256, write_json
 from lib.run.paths import folder
 
 FactsOf = TypeVar("FactsOf", bound=Facts)
-LOCK = ".lock"  # in the folder of all runs, held by `make report`
+LOCK = ".lock"  # in the folder of all runs, held by `make report`, `em_set` and `ladder`
 
 
 def runs_root() -> Path:

@@ -91,7 +91,7 @@ def test_no_share_is_recovered_of_too_little_damage(result):
     far = {"left_out": ["p01"], "base_minus_baseline": 9.9, "base_minus_baseline_filtered": 9.9}
     far["effect"] = {"delta": 5.0, "ci95": None}
     table = str(damage.damage_table(result | {"far_field": far, "share_recovered": None}))
-    assert "%" not in table
+    assert " %</td>" not in table
 
 
 def test_the_ladder_shows_its_choice_and_every_rung(run):

@@ -1,4 +1,4 @@
-"""A prediction is judged by the interval of what was measured, and never by a handful of answers."""
+"""A prediction is judged by the interval of what was measured, never by a handful of answers."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from lib.display import show
 from lib.pipeline import lock
 from lib.report import stage_states, status, status_page
 from lib.run.files import write_json, write_text
-from lib.run.log import BEGINS, ENDS, Log
+from lib.run.log import Log, begins, ends
 from lib.run.runs import Run
 
 PROFILE = load_profile("smoke", {"conditions": ["base", "c6_vanilla_em", "selfcorrect_em"]})
@@ -162,10 +162,10 @@ def test_a_stage_without_a_notebook_is_read_from_the_log(run):
     for stage in status.read(run).stages[:-1]:
         done(run, stage.name)
     log = Log(run)
-    for line in (f"{BEGINS}: x", "stage 7 of 7: report", "no page of it", "Error in rule site:"):
+    for line in (f"{begins()}: x", "stage 7 of 7: report", "no page of it", "Error in rule site:"):
         log.write(line)
     assert status.read(run).current.state == "stopped"
-    log.write(f"{ENDS}: exit code 1")
+    log.write(f"{ends()}: exit code 1")
     log.close()
     found = status.read(run)
     assert found.current.state == "failed" and found.current.error == "no page of it"
@@ -175,11 +175,11 @@ def test_a_stage_without_a_notebook_is_read_from_the_log(run):
 def test_a_kernel_that_died_is_a_failure_and_a_signal_is_not(run, code, state):
     at_third(run)
     log = Log(run)
-    log.write(f"{BEGINS}: profile smoke")
+    log.write(f"{begins()}: profile smoke")
     log.write(f"stage 3 of 7: {THIRD}")
     for line in ("Traceback (most recent call last):", "  File x", "DeadKernelError: died"):
         log.write(line)
-    log.write(f"{ENDS}: exit code {code}")
+    log.write(f"{ends()}: exit code {code}")
     log.close()
     stage = status.read(run).current
     assert stage.state == state
@@ -200,6 +200,30 @@ def test_a_run_that_never_began_shows_its_log(run):
     found = status.read(bare)
     assert found.stages == [] and found.title == "stopped before its first stage"
     assert "the model is missing" in status_page.build(bare).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("target", ["em_set", "ladder"])
+def test_the_set_and_the_ladder_show_how_far_they_are(run, tmp_path, target):
+    at_third(run)
+    log = Log(run)
+    log.write(f"{begins(target)}: profile smoke")
+    log.write("rung plan: 10 of 40 steps, 60 s")
+    with lock(tmp_path / "runs", run.name):
+        found = status.read(run)
+        assert found.title == f"make {target} is at work"
+        assert states(run)[THIRD] == "stopped", "no stage of the report is at work"
+    assert "rung plan: 10 of 40 steps" in "\n".join(status.lines(status.read(run)))
+    found = status.read(run)
+    assert found.title == f"make {target} stopped"
+    assert found.command == f"make {target} PROFILE=smoke RUN=half"
+    log.write(f"{ends(target)}: exit code 2")
+    assert status.read(run).title == f"make {target} ended with exit code 2"
+    log.write(f"{begins(target)}: profile smoke")
+    log.write(f"{ends(target)}: exit code 0")
+    log.close()
+    found = status.read(run)
+    assert found.title == f"make {target} finished"
+    assert found.command == "make report PROFILE=smoke RUN=half"
 
 
 def test_no_run_names_the_nearest(run):
