@@ -126,15 +126,6 @@ def text_of(element_id: str) -> str:
     return f"document.getElementById({element_id!r}).textContent"
 
 
-def press(opened, key: str) -> None:
-    """A key as a person presses it."""
-    told = {"key": key} | ({"text": key} if len(key) == 1 else {})
-    if key == "Enter":
-        told |= {"text": "\r", "windowsVirtualKeyCode": 13}
-    opened.call("Input.dispatchKeyEvent", type="keyDown", **told)
-    opened.call("Input.dispatchKeyEvent", type="keyUp", **told)
-
-
 @IN_A_BROWSER
 def test_a_person_reads_all_in_a_browser_with_the_keys(run, page, tmp_path):
     drawn = sample.draw(run)
@@ -145,17 +136,17 @@ def test_a_person_reads_all_in_a_browser_with_the_keys(run, page, tmp_path):
         assert (found.console, found.requests, found.overflow) == ([], [], 0)
         assert opened.evaluate(SHOWN) == 1
         for key in "1512":  # the second 1 takes the first one back
-            press(opened, key)
+            opened.press(key)
         opened.evaluate("document.getElementById('note').focus()")
         opened.call("Input.insertText", text=note)
-        press(opened, "5")  # goes into the note
-        press(opened, "Escape")
-        press(opened, "Enter")
+        opened.press("5")  # goes into the note
+        opened.press("Escape")
+        opened.press("Enter")
         assert opened.evaluate(text_of("place")) == "Answer 2 of 15."
         again = opened.visit(page, width=390, dark=True)  # what was marked is still there
         assert again.overflow == 0 and opened.evaluate(MARK) == "parrot,harmful"
         for _ in drawn.items:
-            press(opened, "Enter")
+            opened.press("Enter")
         assert "All answers are read" in opened.evaluate(text_of("told"))
         answers = dict(opened.evaluate(ANSWERS))
         for item in drawn.items:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from browser import BROWSER, IN_A_BROWSER
+from browser import IN_A_BROWSER
 from sample_page import SamplePage, chromium
 from sample_runs import large_run, made_browser
 
@@ -18,8 +18,8 @@ def file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(file):
-    with chromium(BROWSER) as driver:
-        yield SamplePage(driver, file).open()
+    with chromium() as opened:
+        yield SamplePage(opened, file).open()
 
 
 def test_the_files_are_small(file):
