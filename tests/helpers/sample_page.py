@@ -82,9 +82,7 @@ class SamplePage:
 
     def search(self, words: str) -> None:
         """Replace the text that is searched for, as if it were typed."""
-        self.js(
-            "const field = document.querySelector('[name=text]'); field.focus(); field.select()"
-        )
+        self.js("document.querySelector('[name=text]').select()")
         self.tab.call("Input.insertText", text=words)
         if not words:
             self.js(EMPTIED)
