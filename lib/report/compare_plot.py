@@ -6,11 +6,26 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 
+from lib.display import show
 from lib.display.drawing import NEUTRAL, TREATMENT, WIDTH, no_data, one_line
 
 
+Panels = Mapping[str, Sequence[tuple[str, float, Sequence[float] | None]]]
+
+
+def in_words(panels: Panels) -> str:
+    """The figure's numbers, for somebody who cannot see it."""
+    judged = []
+    for judge, rows in panels.items():
+        runs = [
+            f"{name} {show.points(delta)} ({show.interval(ci95)})" for name, delta, ci95 in rows
+        ]
+        judged.append(f"by {judge}: {', '.join(runs)}")
+    return f"Δ of each run in points with its 95 % interval. {'; '.join(judged)}."
+
+
 def effects(
-    panels: Mapping[str, Sequence[tuple[str, float, Sequence[float] | None]]],
+    panels: Panels,
 ) -> plt.Figure:
     """Δ of each run with its 95 % interval.
 
