@@ -9,7 +9,6 @@ import matplotlib.pyplot as plt
 from lib.display import show
 from lib.display.drawing import NEUTRAL, TREATMENT, WIDTH, no_data, one_line
 
-
 Panels = Mapping[str, Sequence[tuple[str, float, Sequence[float] | None]]]
 
 
