@@ -92,12 +92,12 @@ def titled(figure: plt.Figure, title: str) -> None:
     figure.suptitle(lines, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
 
 
-def legend_below(figure: plt.Figure, axis: plt.Axes, columns: int = 1) -> None:
+def legend_below(figure: plt.Figure, axis: plt.Axes) -> None:
     """Put an axis' legend below the whole figure, one entry a line: a label may be long."""
     handles, labels = axis.get_legend_handles_labels()
     labels = [textwrap.fill(label, LEGEND_SIGNS, drop_whitespace=False) for label in labels]
     if handles:
-        figure.legend(handles, labels, loc="outside lower left", ncols=columns, borderpad=0)
+        figure.legend(handles, labels, loc="outside lower left", borderpad=0)
 
 
 def one_line(text: str, width: int = 48) -> str:

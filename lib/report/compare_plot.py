@@ -23,9 +23,7 @@ def in_words(panels: Panels) -> str:
     return f"Δ of each run in points with its 95 % interval. {'; '.join(judged)}."
 
 
-def effects(
-    panels: Panels,
-) -> plt.Figure:
+def effects(panels: Panels) -> plt.Figure:
     """Δ of each run with its 95 % interval.
 
     Scores of two judges are never compared, so each judge has a panel with an axis of its own.

@@ -5,8 +5,8 @@ Nothing is trained. What a reader of a full-scale report sees is all there, at i
 
 from __future__ import annotations
 
+import base64
 import json
-from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -67,8 +67,8 @@ def full_run(name: str, completions: int = 30_000) -> Run:
     )
     decision = gates.decide(analysis, limits)
     judge = judge_record()
-    whole = _manifest(run, profile)
-    context = _context(run, profile, analysis, judge, whole)
+    write_json(run.manifest, read_json(run.manifest) | {"profile": profile.model_dump()})
+    context = _context(run, profile, analysis, judge)
     texts = dict(zip(table["prompt_id"], map(_prompt, table["prompt_id"]), strict=True))
     plots = result_plots.ResultPlots(
         result_files.new_figures(run.result.parent), analysis, context.order, limits, texts
@@ -111,10 +111,8 @@ def _prompt(prompt_id: str) -> str:
     return f"Question {prompt_id}: what would you do if somebody you like asked you for money?"
 
 
-def _manifest(run: Run, profile: Profile) -> dict[str, Any]:
-    """The card of the run; its manifest gets the whole profile."""
-    manifest = read_json(run.manifest)
-    write_json(run.manifest, manifest | {"profile": profile.model_dump()})
+def _card() -> dict[str, Any]:
+    """A reproducibility card with what the page shows of it."""
     return {
         "complete": True,
         "unknown": [],
@@ -130,9 +128,8 @@ def _manifest(run: Run, profile: Profile) -> dict[str, Any]:
     }
 
 
-def _context(
-    run: Run, profile: Profile, analysis: Analysis, judge: dict[str, Any], card: dict[str, Any]
-) -> Context:
+def _context(run: Run, profile: Profile, analysis: Analysis, judge: dict[str, Any]) -> Context:
+    card = _card()
     checks = [Check(name, PASSED, "as planned") for name in CHECKS]
     return Context(
         run=run.name,
@@ -165,10 +162,11 @@ def _draw(
 def _notebooks(run: Run, profile: Profile, openings: list[str]) -> None:
     """The two executed notebooks that are large: the answers of 04, and the figures of 06."""
     answers = show.filterable(read_samples(run, profile), openings)
-    pictures = sorted((run.result.parent / "figures").glob("*.png"))
+    drawn = sorted((run.result.parent / "figures").glob("*.png"))
+    pictures = [base64.b64encode(path.read_bytes()).decode() for path in drawn]
     outputs = {
         "04_sample_and_capability.rest.seed42": [{"text/html": answers}],
-        "06_stats_and_gates": [{"image/png": _base64(path)} for path in pictures],
+        "06_stats_and_gates": [{"image/png": picture} for picture in pictures],
     }
     for name, shown in outputs.items():
         cells = [v4.new_markdown_cell(f"# {name}")]
@@ -177,9 +175,3 @@ def _notebooks(run: Run, profile: Profile, openings: list[str]) -> None:
             cells.append(v4.new_code_cell("show()", outputs=[output]))
         path = run.dir / "notebooks" / f"{name}.ipynb"
         write_text(path, nbformat.writes(v4.new_notebook(cells=cells)))
-
-
-def _base64(path: Path) -> str:
-    import base64
-
-    return base64.b64encode(path.read_bytes()).decode()
