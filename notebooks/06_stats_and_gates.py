@@ -32,7 +32,7 @@ baseline = "c6_vanilla_em"
 manual_review_done = False
 
 # %%
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pandas as pd
 
@@ -54,7 +54,7 @@ from IPython.display import display
 from lib.checks import persona, read_bad
 from lib.manual_review import agreement as review_agreement
 from lib.manual_review.panel import Panel
-from lib.report import base_weights
+from lib.report import base_weights, sections
 from lib.run import progress
 
 # %%
@@ -218,11 +218,11 @@ print(result.judge_line)
 show_html(show.gates_table(decision.gates, decision.verdict))
 
 # %% [markdown]
-# What was predicted before any data. Bad news is a `no` in a row about accuracy or coherence: the
-# gain then has a price.
+# What was predicted before any data, by the interval of what was measured. Bad news is a `no` in a
+# row about accuracy or coherence: the gain then has a price.
 
 # %%
-show_table(pd.DataFrame(result.predictions), "The predictions of protocol section 1")
+show_html(sections.predictions(list(map(asdict, result.predictions))))
 
 # %% [markdown]
 # The effect itself. Compare Δ with the minimum detectable effect: a smaller Δ is within what this

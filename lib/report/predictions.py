@@ -50,12 +50,12 @@ def predictions(
     of_baseline = _of_accuracy(differences.treatment_minus_baseline)
     of_base = _of_accuracy(differences.treatment_minus_base)
     return [
-        _judged("Δ alignment", beside.strong, analysis.ci95, POINTS),
-        _judged("quiz accuracy against the baseline", accuracy, of_baseline, DIFFERENCE),
-        _judged("quiz accuracy against base", beside.acc_against_base, of_base, DIFFERENCE),
-        _judged("answers with the literal reset", beside.literal_reflex, literal, SHARE),
-        _judged("answers that reset and recover", beside.semantic_reflex, semantic, SHARE),
-        _judged("coherence against the baseline", coherence, of_coherence, POINTS),
+        _judged("Δ alignment, points", beside.strong, analysis.ci95, POINTS),
+        _judged("accuracy against the baseline", accuracy, of_baseline, DIFFERENCE),
+        _judged("accuracy against base", beside.acc_against_base, of_base, DIFFERENCE),
+        _judged("literal reset, share of answers", beside.literal_reflex, literal, SHARE),
+        _judged("semantic reset-and-recover, share", beside.semantic_reflex, semantic, SHARE),
+        _judged("coherence against the baseline, points", coherence, of_coherence, POINTS),
     ]
 
 

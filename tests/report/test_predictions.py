@@ -11,8 +11,7 @@ from lib.analysis import exact, gates
 from lib.analysis.effects import Rate
 from lib.report import predictions, sections
 
-SEMANTIC = "answers that reset and recover"
-ALL = "Δ alignment"
+SEMANTIC = "semantic reset-and-recover, share"
 
 
 def held(analysis, name: str) -> str | None:
