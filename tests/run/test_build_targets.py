@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 
 import pytest
 
@@ -15,13 +16,16 @@ AT_WORK = "from lib.run import log; from lib.run.runs import Run; print(log.is_a
 
 
 @pytest.fixture(autouse=True)
-def runs(tmp_path, monkeypatch):
+def target_of_make(tmp_path, monkeypatch):
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PROFILE", "smoke")
     monkeypatch.setenv("RUN", "r")
     monkeypatch.delenv("OVERRIDES", raising=False)
-    return tmp_path
+    before = {number: signal.getsignal(number) for number in pipeline.STOPS}
+    yield
+    for number, handler in before.items():  # a target ends with its process and leaves them ignored
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("target", pipeline.BUILDERS)
