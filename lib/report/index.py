@@ -52,7 +52,7 @@ def index(
 ) -> Markup:
     """The page's body.
 
-    Seven parameters: each is one thing that the page is made of.
+    Many lines: each part of the page is named once.
 
     Args:
         paths: the result's own figures, by file name; the site holds them in `folder`.

@@ -202,30 +202,6 @@ def test_a_run_that_never_began_shows_its_log(run):
     assert "the model is missing" in status_page.build(bare).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("target", ["em_set", "ladder"])
-def test_the_set_and_the_ladder_show_how_far_they_are(run, tmp_path, target):
-    at_third(run)
-    log = Log(run)
-    log.write(f"{begins(target)}: profile smoke")
-    log.write("rung plan: 10 of 40 steps, 60 s")
-    with lock(tmp_path / "runs", run.name):
-        found = status.read(run)
-        assert found.title == f"make {target} is at work"
-        assert states(run)[THIRD] == "stopped", "no stage of the report is at work"
-    assert "rung plan: 10 of 40 steps" in "\n".join(status.lines(status.read(run)))
-    found = status.read(run)
-    assert found.title == f"make {target} stopped"
-    assert found.command == f"make {target} PROFILE=smoke RUN=half"
-    log.write(f"{ends(target)}: exit code 2")
-    assert status.read(run).title == f"make {target} ended with exit code 2"
-    log.write(f"{begins(target)}: profile smoke")
-    log.write(f"{ends(target)}: exit code 0")
-    log.close()
-    found = status.read(run)
-    assert found.title == f"make {target} finished"
-    assert found.command == "make report PROFILE=smoke RUN=half"
-
-
 def test_no_run_names_the_nearest(run):
     with pytest.raises(ParamsError, match=r"there is no run 'hlaf' in .*; nearest: 'half'"):
         status.read(Run("hlaf"))
