@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 HYPHEN = re.compile(r"(?<!\w)-(?=\d)")  # before a number
-LONG = re.compile(r"(?<![\w.])[1-9]\d*\.\d{2,}(?![\w.])")  # 1 or more, with several decimals
+LONG = re.compile(r"(?<![\w.])[1-9]\d*\.\d{2,}(?!\.?\w)")  # 1 or more, with several decimals
 PRINTED = {">=": "≥", "<=": "≤"}
 
 

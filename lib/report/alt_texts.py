@@ -56,10 +56,9 @@ def _gate(result: Mapping[str, Any]) -> str:
             if arm.get(key) is not None:
                 what, unit, factor = MEASURES[key]
                 ends = [factor * end for end in arm.get(f"{key}_ci95") or () if end is not None]
-                parts.append(
-                    f"{name}, {what}: {show.points(factor * arm[key], '')}{unit} "
-                    f"(95 % interval {show.interval(ends, '.1f')})"
-                )
+                interval = f" (95 % interval {show.interval(ends, '.1f')})" if ends else ""
+                value = show.points(factor * arm[key], "")
+                parts.append(f"{name}, {what}: {value}{unit}{interval}")
     return f"{'; '.join(parts)}. {result['verdict_reason']}."
 
 
