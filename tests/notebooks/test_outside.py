@@ -99,7 +99,7 @@ def test_what_is_missing_for_a_verdict_stands_before_the_numbers(score, tmp_path
     assert (
         page.index("gate 1 (em_not_induced)")
         < page.index("gate 4 (destroys_capability)")
-        < page.index("+10.00 points")
+        < page.index("+10.0 points")
     )
     assert "one-sided p 0" not in page, "what is described was not tested"
 

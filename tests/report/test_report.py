@@ -212,7 +212,7 @@ def test_what_is_known_of_the_judge_stands_in_its_section(pages):
         "Krippendorff",
         "Second judge",
         "Test–retest on",
-        "Δ +1.00 points, interval –, 4 answers",
+        "Δ +1.0 points, 95 % interval –, 4 answers",
         ", again",
         "How the published rows ended",
         "was not measured",
