@@ -116,7 +116,7 @@ def test_another_comparison_leaves_the_planned_result_alone(score, tmp_path, mon
     assert other["roles"]["treatment"] == BASELINE and other["delta"] == -40
     index = site.build(runs.Run("outside"))
     assert "supported_strong" in index.read_text(encoding="utf-8")
-    assert "-40.00 points" in index.with_name(f"{BASELINE}_vs_{BASE}.html").read_text(
+    assert "−40.0 points" in index.with_name(f"{BASELINE}_vs_{BASE}.html").read_text(
         encoding="utf-8"
     )
 

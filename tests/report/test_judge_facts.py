@@ -69,7 +69,7 @@ def test_judge_facts_are_those_of_notebook_05(run):
         ({}, "by 0.0 points (no score moved)", "computes"),
         ({"computes": False}, "by 0.0 points (no score moved)", "computes"),
         ({"computes": True}, "by 0.0 points (it computes its scores)", "no score moved"),
-        ({"computes": False, "moved": 1.25}, "by 1.25 points, n 40", "("),
+        ({"computes": False, "moved": 1.25}, "by 1.2 points, n 40", "("),
     ],
 )
 def test_only_a_judge_that_computes_its_scores_is_said_to(run, facts, said, unsaid):
