@@ -176,7 +176,7 @@ def test_captions_say_what_was_resampled_and_how_many(run):
         write_json(run.result, given | {"interval_over": over})
         page = site.build(run).read_text(encoding="utf-8")
         text = re.sub("<[^>]*>", "", page)
-        assert f"difference resampled over {over}." in text
+        assert f"resampled over {over};" in text
     assert "<summary>1 line</summary>" in page
     assert "1 difference from" in page
     assert ", 1 prompt;" in page
