@@ -56,9 +56,9 @@ em_set ladder: override export PROFILE := $(value PROFILE)
 em_set ladder: override export RUN := $(value RUN)
 em_set ladder: override export OVERRIDES := $(value OVERRIDES)
 em_set: $(READY)
-	@exec "$(VENV)/bin/python" -m lib.em_sets
+	@exec "$(VENV)/bin/python" -m lib.pipeline em_set
 ladder: $(READY)
-	@exec "$(VENV)/bin/python" -m lib.ladder
+	@exec "$(VENV)/bin/python" -m lib.pipeline ladder
 
 # One process per core, each with whole files, since the tests of a file share what was made for
 # them.

@@ -1,8 +1,8 @@
-"""One complete seed, from traces to report, on every GPU of a host: where each minute goes.
+"""A whole run, from traces to report, on every GPU of a host: where each minute goes.
 
     python benchmarks/whole_run.py PROFILE RUN [OVERRIDES]
 
-It runs the notebooks that `make report` runs, with papermill, each on one free GPU. A stage that
+It runs the stages that `make report` runs, without Snakemake, each on one free GPU. A stage that
 was finished is not repeated, so the same command continues after a stop. The table at the end, also
 written to runs/RUN/whole_run.json, has each stage's seconds. Their sum is the GPU time; without
 set-up of the host. A profile with a ladder needs `make ladder` first.
@@ -10,7 +10,6 @@ set-up of the host. A profile with a ladder needs `make ladder` first.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import subprocess
@@ -25,6 +24,7 @@ import torch
 
 from lib.config.experiment import Experiment
 from lib.config.params import ROOT, load_profile
+from lib.data.catalogue import built_sets
 from lib.run.dose import with_choice
 from lib.run.files import read_json, write_json
 from lib.run.plan import Plan
@@ -42,62 +42,26 @@ class Job:
     needs: set[str] = field(default_factory=set)
 
 
-def notebook_job(stage: str, arms: str, plan: Plan, given: list[str], needs: set[str]) -> Job:
-    """The papermill call of a stage, as the Snakefile makes it."""
+def job_of(stage: str, plan: Plan, given: list[str]) -> Job:
+    """The call of a stage, as the Snakefile makes it."""
     profile, run, overrides = given
-    notebook = stage.split(".")[0]
-    made = Run(run).dir / "notebooks" / f"{plan.executed(stage)}.ipynb"
+    needs = set(plan.waits_for(stage))
+    executed = plan.executed(stage)
+    if executed is None:
+        module = {"report": ["lib.report", run]}.get(stage, [f"lib.{stage}s", *given])
+        return Job(stage, [sys.executable, "-m", *module], needs)
+    notebook, _, part = stage.partition(".")
+    arm, _, seed = part.rpartition(".seed")
+    made = Run(run).dir / "notebooks" / f"{executed}.ipynb"
     made.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "papermill", "--no-progress-bar", "--log-level", "ERROR"]
-    command += [f"notebooks/{notebook}.ipynb", str(made), "--cwd", "notebooks"]
-    command += ["-r", "profile", profile, "-r", "run", run, "-r", "overrides", overrides]
-    command += ["-p", "seed", str(plan.experiment.seeds[0])]
-    if arms:
-        command += ["-p", "condition", arms]
+    command += ["--start-timeout", "600", f"notebooks/{notebook}.ipynb", str(made)]
+    command += ["--cwd", "notebooks", "-r", "profile", profile, "-r", "run", run]
+    command += ["-r", "overrides", overrides]
+    command += ["-p", "seed", seed or str(plan.experiment.seeds[0])]
+    if arm:
+        command += ["-p", "condition", ",".join(plan.groups.get(arm, [arm]))]
     return Job(stage, command, needs)
-
-
-def divided(arms: list[str], parts: int) -> list[list[str]]:
-    """Arms in at most `parts` groups of nearly equal size, each in the given order."""
-    parts = min(parts, len(arms))
-    edges = [round(len(arms) * part / parts) for part in range(parts + 1)]
-    return [arms[start:stop] for start, stop in itertools.pairwise(edges)]
-
-
-def jobs_of(plan: Plan, given: list[str], gpus: int) -> list[Job]:
-    """Every stage of the run's first seed."""
-    experiment = plan.experiment
-    seed = experiment.seeds[0]
-    first = "01_build_traces"
-    jobs = [notebook_job(first, "", plan, given, set())]
-    trained_by_kind: dict[str, str] = {}
-    phase2 = []
-    for arm in plan.arms:
-        needs = {first}
-        kind = experiment.phase1_kind(arm)
-        if kind:
-            # Arms of one kind share an adapter: the first one trains it, the others find it.
-            stage = f"02_phase1_sft.{arm}.seed{seed}"
-            before = {trained_by_kind[kind]} if kind in trained_by_kind else {first}
-            jobs.append(notebook_job(stage, arm, plan, given, before))
-            trained_by_kind.setdefault(kind, stage)
-            needs = {stage}
-        if experiment.has_adapter(arm):
-            stage = f"03_phase2_em.{arm}.seed{seed}"
-            phase2.append(notebook_job(stage, arm, plan, given, needs))
-    jobs += phase2
-    trained = {job.name for job in phase2}
-    sampled = set()
-    for number, arms in enumerate(divided(plan.arms, gpus)):
-        stage = f"04_sample_and_capability.{'all' if gpus == 1 else f'part{number + 1}'}.seed{seed}"
-        own = {name for name in trained if name.split(".")[1] in arms}
-        jobs.append(notebook_job(stage, ",".join(arms), plan, given, own | {first}))
-        sampled.add(stage)
-    jobs.append(notebook_job("05_judge", "", plan, given, sampled))
-    jobs.append(notebook_job("06_stats_and_gates", "", plan, given, {"05_judge"}))
-    report = [sys.executable, "-m", "lib.report", given[1]]
-    jobs.append(Job("report", report, {"06_stats_and_gates"}))
-    return jobs
 
 
 def run_all(jobs: list[Job], gpus: int, folder: Path) -> list[dict]:
@@ -153,8 +117,12 @@ def main() -> None:
     profile, run, overrides = given
     chosen = with_choice(load_profile(profile, overrides), Run(run))
     gpus = max(1, torch.cuda.device_count())
-    plan = Plan(Experiment.of(chosen), builds=False)
-    rows = run_all(jobs_of(plan, given, gpus), gpus, Run(run).dir)
+    experiment = Experiment.of(chosen)
+    if chosen.stop_at_gate1:
+        raise SystemExit("whole_run: set stop_at_gate1 to false; a pilot divides the run")
+    plan = Plan(experiment, builds=bool(built_sets(experiment.em_sets())), gpus=gpus)
+    jobs = [job_of(stage, plan, given) for stage in plan.stages()]
+    rows = run_all(jobs, gpus, Run(run).dir)
     for row in rows:
         print(f"{row['stage']:50} GPU {row['gpu']} {row['seconds']:8.1f} s")
     ends = [row["start"] + row["seconds"] for row in rows]

@@ -1,6 +1,7 @@
 """`make report`, `make sweep`: check what was given, then run Snakemake, which stops as a whole.
 
-Only one of them works in a folder of runs at a time: it holds a lock.
+`make em_set` and `make ladder` run in the same way, so that they write the log, and `make status`
+knows of them. Only one of these targets works in a folder of runs at a time: it holds a lock.
 """
 
 from __future__ import annotations
@@ -13,46 +14,52 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lib.checks import preflight
-from lib.config import params
+from lib.config import arguments, params
 from lib.config.arguments import ParamsError
 from lib.planning import clusters
 from lib.planning.planned_run import PlannedRun, comparison, named_runs
 from lib.run import altered, dose, files, gpus, log, overdue
-from lib.run.log import BEGINS, ENDS, Log
+from lib.run.log import Log, begins, ends
 from lib.run.paths import shown
 from lib.run.runs import LOCK, Run, runs_root
 from lib.run.watched import Stopped, watched
 
+BUILDERS = {"em_set": ("-m", "lib.em_sets"), "ladder": ("-m", "lib.ladder")}
 
-def main() -> int:
-    """Run the pipeline and return its exit code.
+
+def main(target: str = "report") -> int:
+    """Run a target of make and return its exit code.
 
     A wrong parameter is one line on stderr, before any work.
     """
-    sweep = os.environ.get("SWEEP")
-    target = "make sweep" if sweep else "make report"
+    sweep = os.environ.get("SWEEP") if target == "report" else None
+    target = "sweep" if sweep else target
     try:
+        if target in BUILDERS:
+            return build(target)
         devices = clusters.gpus_here()
         runs = given(clusters.shares())
         command = snakemake(devices, is_sweep=bool(sweep))
         with lock(runs_root(), " ".join(one.run.name for one in runs)) as held:
             for one in runs:
                 settle(one)
-            code = logged(command, held, Log(log.path_of_sweep(sweep) if sweep else runs[0].run))
+            own_log = Log(log.path_of_sweep(sweep) if sweep else runs[0].run)
+            code = logged(command, held, own_log, target)
             if code == 0:
                 for one in runs:
                     altered.shown(one.run, page_of(one.run))
     except dose.NoDoseError as no_dose:
         return _without_dose(no_dose)
     except (ValueError, RuntimeError, OSError) as error:
-        print(f"{target}: {error}", file=sys.stderr)
+        print(f"make {target}: {error}", file=sys.stderr)
         return 2
     if code:
         for one in runs:
             if not sweep or one.run.manifest.exists():
                 _show_what_is_finished(one.run)
         line = (
-            f"{target} stopped; what is finished stays, and the next {target} continues from there"
+            f"make {target} stopped; what is finished stays, "
+            f"and the next make {target} continues from there"
         )
         print(line, file=sys.stderr)
     elif len(runs) > 1:
@@ -60,6 +67,20 @@ def main() -> int:
     else:
         print(f"report: reports/{runs[0].run.name}/index.html")
     return code
+
+
+def build(target: str) -> int:
+    """Run the builder of an EM set or of a ladder, which says itself what it made.
+
+    Returns its exit code. Raises ParamsError.
+    """
+    overrides = os.environ.get("OVERRIDES") or "{}"
+    profile = params.load_profile(os.environ.get("PROFILE", "demo"), overrides)
+    params.load_gates()
+    overdue.hours()
+    run = Run(arguments.name("RUN", os.environ.get("RUN", profile.profile)))
+    with lock(runs_root(), run.name) as held:
+        return logged([sys.executable, *BUILDERS[target]], held, Log(run), target)
 
 
 def settle(one: PlannedRun) -> None:
@@ -118,9 +139,9 @@ def snakemake(devices: Sequence[str], *, is_sweep: bool) -> list[str]:
     return command
 
 
-def logged(command: list[str], held: int, log: Log) -> int:
+def logged(command: list[str], held: int, log: Log, target: str = "report") -> int:
     """Run the command as `watched` does, with a log. Returns the exit code."""
-    log.write(f"{BEGINS}: profile {os.environ.get('PROFILE', 'demo')}")
+    log.write(f"{begins(target)}: profile {os.environ.get('PROFILE', 'demo')}")
     code = 1
     try:
         code = watched(command, held, log)
@@ -128,9 +149,9 @@ def logged(command: list[str], held: int, log: Log) -> int:
         code = 128 + stopped.args[0]
     except overdue.OverdueError as error:
         log.write(str(error))
-        print(f"make report: {error}", file=sys.stderr)
+        print(f"make {target}: {error}", file=sys.stderr)
     finally:
-        log.write(f"{ENDS}: exit code {code}")
+        log.write(f"{ends(target)}: exit code {code}")
         log.close()
     return code
 
@@ -169,4 +190,4 @@ def lock(folder: Path, run_name: str) -> Iterator[int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

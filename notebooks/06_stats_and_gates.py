@@ -32,7 +32,7 @@ baseline = "c6_vanilla_em"
 manual_review_done = False
 
 # %%
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pandas as pd
 
@@ -54,7 +54,7 @@ from IPython.display import display
 from lib.checks import persona, read_bad
 from lib.manual_review import agreement as review_agreement
 from lib.manual_review.panel import Panel
-from lib.report import base_weights, compared_runs
+from lib.report import base_weights, compared_runs, sections
 from lib.run import progress
 
 # %%
@@ -218,11 +218,11 @@ print(result.judge_line)
 show_html(show.gates_table(decision.gates, decision.verdict))
 
 # %% [markdown]
-# What was predicted before any data. Bad news is a `no` in a row about accuracy or coherence: the
-# gain then has a price.
+# What was predicted before any data, by the interval of what was measured. Bad news is a `no` in a
+# row about accuracy or coherence: the gain then has a price.
 
 # %%
-show_table(pd.DataFrame(result.predictions), "The predictions of protocol section 1")
+show_html(sections.predictions(list(map(asdict, result.predictions))))
 
 # %% [markdown]
 # The effect itself. Compare Δ with the minimum detectable effect: a smaller Δ is within what this
@@ -234,10 +234,10 @@ tested = "described, not tested" if result.missing_for_verdict else p_value
 prompts = show.plural(analysis.n_prompts or 0, "prompt")
 ci95 = f"95 % interval {show.interval(analysis.ci95)}"
 ci90 = f"90 % interval {show.interval(analysis.ci90)}"
-print(f"Δ = {show.number(analysis.delta, '+.2f')} points, {tested}, {ci95}, {ci90}, {prompts}")
-detectable = f"minimum detectable effect {show.number(analysis.mde, '.2f')} points"
+print(f"Δ = {show.points(analysis.delta)} points, {tested}, {ci95}, {ci90}, {prompts}")
+detectable = f"minimum detectable effect {show.points(analysis.mde, '')} points"
 print(f"{detectable}; headline: {analysis.headline} ({analysis.headline_reason})")
-by_seed = ", ".join(f"{row.seed}: {row.delta:+.2f}" for row in analysis.per_seed or [])
+by_seed = ", ".join(f"{row.seed}: {show.points(row.delta)}" for row in analysis.per_seed or [])
 print(f"Δ by seed: {by_seed} · {analysis.interval_note}")
 
 # %% [markdown]

@@ -83,6 +83,7 @@ class FarField:
     base_minus_baseline: float | None  # points, unfiltered
     base_minus_baseline_filtered: float | None  # points
     effect: Effect | None  # treatment - baseline, described, by the headline's kind of score
+    share_recovered: float | None  # effect / damage there; None below gate 1's damage
 
 
 @dataclass(frozen=True)

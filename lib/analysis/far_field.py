@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from lib.analysis.effects import FarField, TestedEffect
+from lib.analysis.effects import Effect, FarField, TestedEffect
 from lib.analysis.findings import Analysis
 from lib.analysis.limits import Thresholds, bound
 from lib.analysis.pairs import BaseDifference, base_difference, effect, pair_arms
@@ -34,11 +34,13 @@ def far_field(study: Study, kind: str | None, near_field: Collection[str]) -> Fa
     }
     means = study.means[kind or "unfiltered"]
     pair = pair_arms(means, study.asked, roles.treatment, roles.baseline, far)
+    described = effect(pair, study.describing)
     return FarField(
         left_out=near,
         base_minus_baseline=differences["unfiltered"],
         base_minus_baseline_filtered=differences["filtered"],
-        effect=effect(pair, study.describing),
+        effect=described,
+        share_recovered=_share(study, described, differences[kind or "unfiltered"]),
     )
 
 
@@ -48,13 +50,17 @@ def share_recovered(
     gate_one: Mapping[str, BaseDifference],
     kind: str | None,
 ) -> float | None:
-    """delta / (base - baseline) by the headline's kind of score.
+    """delta / (base - baseline) by the headline's kind of score; None as `_share` says."""
+    return _share(study, tested, gate_one[kind or "unfiltered"].value)
 
-    None if gate 1 found too little damage, because a ratio to a damage near 0 says nothing.
+
+def _share(study: Study, gain: Effect | None, damage: float | None) -> float | None:
+    """A gain over the damage. None if that is too little for gate 1.
+
+    A ratio to a damage near 0 says nothing.
     """
-    damage = gate_one[kind or "unfiltered"].value
     enough = bound(damage, ">=", study.thresholds["em_induced_points"]).passed
-    return tested.delta / damage if tested and damage and enough else None
+    return gain.delta / damage if gain and damage and enough else None
 
 
 def bad_advice_line(analysis: Analysis, limits: Thresholds) -> str | None:

@@ -16,7 +16,7 @@ from lib.analysis.inputs import is_original
 from lib.checks.check import FAILED, NOT_RUN, PASSED, Check
 from lib.config.schema import Profile
 from lib.judge.session import read_samples
-from lib.run.files import sha256
+from lib.run.files import read_json, sha256
 from lib.run.records import read_record
 from lib.run.runs import Run
 
@@ -95,7 +95,7 @@ def _is_recorded(run: Run, condition: str, seed: int, used: str | None) -> bool:
         return False
     name = str(path.relative_to(run.dir))
     listed = read_json(run.pack)["left_out"].get(name) or {}
-    return listed.get("sha256") == used == read_json(trained)["outputs"].get(name)
+    return listed.get("sha256") == used == read_record(trained)["outputs"].get(name)
 
 
 def _adapter_fault(run: Run, condition: str, seed: int, used: str | None) -> str | None:

@@ -13,10 +13,13 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-from lib.display import inline, show
+from lib.display import inline
+from lib.display.signs import with_minus
 
-WIDTH = 4.2  # inches of a figure: letters of 8 points are then 10 pixels high on a telephone
-TITLE_SIGNS = 42  # of a line of the title
+WIDTH = 4.2  # inches of a figure: letters of 10 points are then 12 pixels high on a telephone
+SIZE = 10  # points of all letters but the title's
+TITLE_SIGNS = 40  # of a line of the title
+LEGEND_SIGNS = 46  # of a line of the legend
 # Okabe and Ito's colour-blind-safe palette.
 BASELINE = "#D55E00"
 TREATMENT = "#0072B2"
@@ -35,12 +38,12 @@ sns.set_theme(
     rc={
         "text.parse_math": False,  # names and prompts are text: two dollar signs are not a formula
         "svg.hashsalt": "figure",  # the same figure makes the same SVG
-        "font.size": 8.5,
-        "axes.titlesize": 9,
-        "axes.labelsize": 8.5,
-        "xtick.labelsize": 8.5,
-        "ytick.labelsize": 8.5,
-        "legend.fontsize": 8.5,
+        "font.size": SIZE,
+        "axes.titlesize": SIZE,
+        "axes.labelsize": SIZE,
+        "xtick.labelsize": SIZE,
+        "ytick.labelsize": SIZE,
+        "legend.fontsize": SIZE,
         "text.color": INK,
         "axes.labelcolor": INK,
         "xtick.color": INK,
@@ -85,15 +88,16 @@ def _follows_dark(svg: str) -> str:
 
 def titled(figure: plt.Figure, title: str) -> None:
     """Give a figure its title, in lines, at the left."""
-    lines = textwrap.fill(show.with_minus(title), TITLE_SIGNS)
-    figure.suptitle(lines, x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
+    lines = textwrap.fill(with_minus(title), TITLE_SIGNS)
+    figure.suptitle(lines, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
 
 
-def legend_below(figure: plt.Figure, axis: plt.Axes, columns: int = 2) -> None:
-    """Put an axis' legend below the whole figure."""
+def legend_below(figure: plt.Figure, axis: plt.Axes) -> None:
+    """Put an axis' legend below the whole figure, one entry a line: a label may be long."""
     handles, labels = axis.get_legend_handles_labels()
+    labels = [textwrap.fill(label, LEGEND_SIGNS, drop_whitespace=False) for label in labels]
     if handles:
-        figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False)
+        figure.legend(handles, labels, loc="outside lower left", borderpad=0)
 
 
 def one_line(text: str, width: int = 48) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from lib.display import glossary
+from lib.display import glossary, signs
 
 TEMPLATES = Path(__file__).parent / "templates"
 NOTEBOOK_TEMPLATE = Path(__file__).parent / "notebook_template"  # nbconvert's, below its name
@@ -45,8 +45,8 @@ _ENVIRONMENT.globals["glossary"] = glossary
 
 
 def _explained(text: object) -> Markup:
-    """A text whose first use of each term has its meaning as a tooltip."""
-    return render("explained", pieces=glossary.pieces(str(text)))
+    """A text whose first use of each term has its meaning as a tooltip, with the signs of print."""
+    return render("explained", pieces=glossary.pieces(signs.typeset(str(text))))
 
 
 _ENVIRONMENT.filters["explained"] = _explained

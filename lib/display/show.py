@@ -7,7 +7,6 @@ which escape them.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,8 +16,8 @@ from markupsafe import Markup
 from lib.analysis.decision import GateRow
 from lib.data.reflex import reset_spans
 from lib.display import html
+from lib.display.signs import with_minus
 
-HYPHEN = re.compile(r"(?<!\w)-(?=\d)")  # before a number
 LAST_GATE = 7  # what is left when gates 0 to 6 pass
 
 
@@ -68,18 +67,33 @@ def _or_dash(value: Any) -> Any:
 def _text(value: object) -> str:
     """A value as a table shows it: four significant digits of a number that is not whole."""
     if isinstance(value, float):
-        return f"{value:.0f}" if value.is_integer() else f"{value:.4g}"
+        return with_minus(f"{value:.0f}" if value.is_integer() else f"{value:.4g}")
     return str(value)
 
 
 def number(value: float | None, form: str = ".3g") -> str:
     """A formatted number, or a dash for what is missing."""
-    return "–" if value is None else format(value, form)
+    return "–" if value is None else with_minus(format(value, form))
 
 
-def with_minus(text: str) -> str:
-    """A sentence whose negative numbers have a minus sign, not a hyphen."""
-    return HYPHEN.sub("−", text)
+def points(value: float | None, sign: str = "+") -> str:
+    """Points of 0-100 as the report writes them; `sign` is "" for what is not a difference."""
+    return number(value, f"{sign}.1f")
+
+
+def percent(share: float | None) -> str:
+    """A share of 0-1 in percent as the report writes it, or a dash."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a person says them; empty for None."""
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def plural(count: int, thing: str, things: str | None = None) -> str:
@@ -87,9 +101,11 @@ def plural(count: int, thing: str, things: str | None = None) -> str:
     return f"{count} {thing if count == 1 else things or thing + 's'}"
 
 
-def interval(ci95: Sequence[float] | None, form: str = "+.2f") -> str:
+def interval(ci95: Sequence[float | None] | None, form: str = "+.1f") -> str:
     """Both ends of an interval, or a dash where one is missing."""
-    return "–" if not ci95 or None in ci95 else f"{ci95[0]:{form}} to {ci95[1]:{form}}"
+    if not ci95 or None in ci95:
+        return "–"
+    return f"{number(ci95[0], form)} to {number(ci95[1], form)}"
 
 
 def gates_table(gates: Sequence[GateRow], verdict: str) -> Markup:

@@ -126,7 +126,7 @@ def _row(
         found = estimate(cohen_kappa, part, sides, "prompt_id")
         ends = found["ci95"]
         # Without any disagreement all resamples are alike, and the interval would have no width.
-        interval = show.interval(ends) if ends and ends[0] < ends[1] else TOO_FEW
+        interval = show.interval(ends, "+.2f") if ends and ends[0] < ends[1] else TOO_FEW
         row |= {
             title: show.number(found["value"], "+.2f"),
             "95 % interval" if title == "κ" else "its 95 % interval": interval,

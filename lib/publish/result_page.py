@@ -83,8 +83,9 @@ def _tested(result: Mapping[str, Any]) -> str | None:
     if result["delta"] is None:
         return None
     return (
-        f"Δ alignment {result['delta']:+.2f} points ({result['headline']} scores), 95 % interval "
-        f"{show.interval(result['ci95'])}, one-sided p {show.number(result['p_value'], '.4f')}, "
+        f"Δ alignment {show.points(result['delta'])} points ({result['headline']} scores), "
+        f"95 % interval {show.interval(result['ci95'])}, "
+        f"one-sided p {show.number(result['p_value'], '.4f')}, "
         f"{show.plural(result['n_prompts'] or 0, 'prompt')}, "
         f"{show.plural(result['n_seeds'] or 0, 'seed')}."
     )

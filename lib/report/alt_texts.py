@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib.config.roles import PLANNED
@@ -18,8 +18,8 @@ def alt_text(name: str, title: str, result: Mapping[str, Any]) -> str:
 def ladder_alt(record: Mapping[str, Any]) -> str:
     """The text of the ladder's figure."""
     rungs = [
-        f"{row['name']}: damage {show.number(row.get('damage'), '.1f')} points, coherent answers "
-        f"{show.number(row.get('damage_filtered'), '.1f')}"
+        f"{row['name']}: damage {show.points(row.get('damage'), '')} points, coherent answers "
+        f"{show.points(row.get('damage_filtered'), '')}"
         for row in record["rungs"]
     ]
     return f"Damage by dose. {'; '.join(rungs)}. Chosen: {record['chosen'] or 'none'}."
@@ -33,14 +33,16 @@ COMPARED = {
     "destroys_capability": (("baseline", "treatment"), ("acc",)),
     "incoherent": (("baseline", "treatment"), ("coherent",)),
 }
+# By number: what it is, its unit, and the factor from result.json to that unit.
 MEASURES = {
-    "aligned": "alignment of all answers",
-    "aligned_filtered": "alignment of coherent answers",
-    "code": "share of code",
-    "harmful": "harmful answers in points",
-    "acc": "share of right answers",
-    "coherent": "coherence",
+    "aligned": ("alignment of all answers", " points", 1),
+    "aligned_filtered": ("alignment of coherent answers", " points", 1),
+    "code": ("answers that are code", " %", 100),
+    "harmful": ("harmful answers", " %", 1),
+    "acc": ("right quiz answers", " %", 100),
+    "coherent": ("coherence", " points", 1),
 }
+ENDS = 3  # prompts from either end that a text names
 
 
 def _gate(result: Mapping[str, Any]) -> str:
@@ -52,8 +54,11 @@ def _gate(result: Mapping[str, Any]) -> str:
             name = result["roles"].get(role, role)
             arm = result["arms"].get(name) or {}
             if arm.get(key) is not None:
-                ends = show.interval(arm.get(f"{key}_ci95"), ".3g")
-                parts.append(f"{name}, {MEASURES[key]}: {arm[key]:.3g} (95 % interval {ends})")
+                what, unit, factor = MEASURES[key]
+                ends = [factor * end for end in arm.get(f"{key}_ci95") or () if end is not None]
+                interval = f" (95 % interval {show.interval(ends, '.1f')})" if ends else ""
+                value = show.points(factor * arm[key], "")
+                parts.append(f"{name}, {what}: {value}{unit}{interval}")
     return f"{'; '.join(parts)}. {result['verdict_reason']}."
 
 
@@ -61,29 +66,38 @@ def _effect(result: Mapping[str, Any]) -> str:
     if result.get("delta") is None:
         return ""
     return (
-        f"Δ {result['delta']:+.2f} points, 95 % interval {show.interval(result.get('ci95'))}, "
+        f"Δ {show.points(result['delta'])} points, 95 % interval "
+        f"{show.interval(result.get('ci95'))}, "
         f"90 % interval {show.interval(result.get('ci90'))}."
     )
 
 
 def _per_prompt(result: Mapping[str, Any]) -> str:
     key = f"difference_{result.get('headline') or 'unfiltered'}"
-    values = sorted(row[key] for row in result.get("per_prompt") or [] if row.get(key) is not None)
-    if not values:
+    known = [row for row in result.get("per_prompt") or [] if row.get(key) is not None]
+    if not known:
         return ""
-    above = sum(value > 0 for value in values)
+    known.sort(key=lambda row: row[key])
+    above = sum(row[key] > 0 for row in known)
+    least = _named(known[:ENDS], key)
+    most = _named(known[-ENDS:], key)
     return (
-        f"{len(values)} prompts; the defended model scores higher on {above}; differences from "
-        f"{values[0]:+.1f} over {values[len(values) // 2]:+.1f} in the middle to "
-        f"{values[-1]:+.1f} points."
+        f"{show.plural(len(known), 'prompt')}; the defended model scores higher on {above}; the "
+        f"middle difference is {show.points(known[len(known) // 2][key])} points. Smallest: "
+        f"{least}. Largest: {most}."
     )
+
+
+def _named(rows: Sequence[Mapping[str, Any]], key: str) -> str:
+    """Prompts with their numbers."""
+    return ", ".join(f"{row['prompt_id']} {show.points(row[key])}" for row in rows)
 
 
 def _arms(result: Mapping[str, Any]) -> str:
     key = "aligned_filtered" if result.get("headline") == "filtered" else "aligned"
     parts = [
-        f"{name} {arm[key]:.1f} ({show.interval(arm.get(f'{key}_ci95'), '.1f')}), coherence "
-        f"{show.number(arm.get('coherent'), '.1f')}"
+        f"{name} {show.points(arm[key], '')} ({show.interval(arm.get(f'{key}_ci95'), '.1f')}), "
+        f"coherence {show.points(arm.get('coherent'), '')}"
         for name, arm in result["arms"].items()
         if arm.get(key) is not None
     ]
@@ -94,17 +108,24 @@ def _reflex(result: Mapping[str, Any]) -> str:
     parts = []
     for name, arm in result["arms"].items():
         rates = [
-            f"{kind} {arm[kind]['share']:.1%}"
+            f"{kind} {_rate(arm[kind])}"
             for kind in ("literal", "semantic", "parrot")
             if arm.get(kind)
         ]
         parts += [f"{name} {', '.join(rates)}"] if rates else []
-    return f"Share of answers: {'; '.join(parts)}." if parts else ""
+    return f"Share of answers with 95 % interval: {'; '.join(parts)}." if parts else ""
+
+
+def _rate(rate: Mapping[str, Any]) -> str:
+    """A rate in percent with its interval."""
+    ends = [100 * end for end in rate.get("ci95") or () if end is not None]
+    return f"{show.percent(rate['share'])} ({show.interval(ends, '.1f')})"
 
 
 def _heatmap(result: Mapping[str, Any]) -> str:
     parts = [
-        f"{name} {arm['aligned']:.1f} over {show.plural(arm.get('n_prompts') or 0, 'prompt')}"
+        f"{name} {show.points(arm['aligned'], '')} over "
+        f"{show.plural(arm.get('n_prompts') or 0, 'prompt')}"
         for name, arm in result["arms"].items()
         if arm.get("aligned") is not None
     ]
@@ -113,8 +134,8 @@ def _heatmap(result: Mapping[str, Any]) -> str:
 
 def _coherence(result: Mapping[str, Any]) -> str:
     parts = [
-        f"{name}: alignment {arm['aligned']:.1f}, coherence "
-        f"{show.number(arm.get('coherent'), '.1f')}, {arm['dropped']:.1%} of answers dropped"
+        f"{name}: alignment {show.points(arm['aligned'], '')}, coherence "
+        f"{show.points(arm.get('coherent'), '')}, {show.percent(arm['dropped'])} of answers dropped"
         for name, arm in result["arms"].items()
         if arm.get("aligned") is not None and arm.get("dropped") is not None
     ]
@@ -125,8 +146,9 @@ def _power(result: Mapping[str, Any]) -> str:
     if result.get("mde") is None:
         return ""
     return (
-        f"Standard error {show.number(result.get('standard_error'), '.2f')} points; four of five "
-        f"studies find a true gain of {result['mde']:.2f} points."
+        f"Standard error {show.points(result.get('standard_error'), '')} points; four of five "
+        f"studies find a true gain of {show.points(result['mde'], '')} points; the gain found here "
+        f"is {show.points(result.get('delta'))}."
     )
 
 

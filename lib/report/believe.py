@@ -162,4 +162,5 @@ def _deviations(result: Mapping[str, Any]) -> Line:
 def _read(result: Mapping[str, Any]) -> Line:
     done = result["beside"].get("manual_review_done")
     answer = "Somebody has read samples." if done else "Nobody has recorded reading samples yet."
-    return Line(_state(bool(done)), "Did a person read the answers?", answer, "answers")
+    target = "manual-review" if result.get("judge") else "answers"
+    return Line(_state(bool(done)), "Did a person read the answers?", answer, target)

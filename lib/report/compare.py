@@ -61,6 +61,7 @@ def folder_name(names: Sequence[str]) -> str:
 def body(runs: Sequence[Finished]) -> Markup:
     """The page's body."""
     parameters, n_equal = compared_runs.differing(runs)
+    panels = _panels(runs)
     return html.render(
         "compare",
         names=[one.run.name for one in runs],
@@ -70,7 +71,8 @@ def body(runs: Sequence[Finished]) -> Markup:
         invalid=[one.run.name for one in runs if one.result["verdict"] == "invalid"],
         parameters=show.table(parameters) if len(parameters) else "",
         equal=show.plural(n_equal, "parameter"),
-        effects=_drawing(compare_plot.effects(_panels(runs))),
+        effects=_drawing(compare_plot.effects(panels)),
+        effects_alt=compare_plot.in_words(panels),
         numbers=show.table(compared_runs.numbers(runs)),
         arms=[show.table(compared_runs.arms(runs, key), caption) for key, caption in OF_ARMS],
         figures=_figures(runs),

@@ -6,12 +6,24 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 
-from lib.display.drawing import NEUTRAL, TREATMENT, no_data, one_line
+from lib.display import show
+from lib.display.drawing import NEUTRAL, TREATMENT, WIDTH, no_data, one_line
+
+Panels = Mapping[str, Sequence[tuple[str, float, Sequence[float] | None]]]
 
 
-def effects(
-    panels: Mapping[str, Sequence[tuple[str, float, Sequence[float] | None]]],
-) -> plt.Figure:
+def in_words(panels: Panels) -> str:
+    """The figure's numbers, for somebody who cannot see it."""
+    judged = []
+    for judge, rows in panels.items():
+        runs = [
+            f"{name} {show.points(delta)} ({show.interval(ci95)})" for name, delta, ci95 in rows
+        ]
+        judged.append(f"by {judge}: {', '.join(runs)}")
+    return f"Δ of each run in points with its 95 % interval. {'; '.join(judged)}."
+
+
+def effects(panels: Panels) -> plt.Figure:
     """Δ of each run with its 95 % interval.
 
     Scores of two judges are never compared, so each judge has a panel with an axis of its own.
@@ -24,7 +36,7 @@ def effects(
     figure, axes = plt.subplots(
         len(panels),
         1,
-        figsize=(5.2, 0.9 * len(panels) + 0.42 * sum(heights)),
+        figsize=(WIDTH, 0.9 * len(panels) + 0.42 * sum(heights)),
         height_ratios=[height + 1 for height in heights],
         layout="constrained",
         squeeze=False,
@@ -37,6 +49,6 @@ def effects(
         axis.axvline(0, color=NEUTRAL, linewidth=1)
         axis.set_yticks(range(len(rows)), [one_line(name, 24) for name, _, _ in rows])
         axis.set_ylim(len(rows) - 0.5, -0.5)
-        axis.set_title(one_line(judge, 70), loc="left", fontsize=9)
+        axis.set_title(one_line(judge, 44), loc="left")
     axes[-1, 0].set_xlabel("Δ alignment, points, with 95 % interval")
     return figure

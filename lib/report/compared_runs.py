@@ -146,22 +146,22 @@ def numbers(runs: Sequence[Finished]) -> pd.DataFrame:
         "judged by": [one.judge for one in runs],
         "seeds": [show.number(one.result.get("n_seeds"), "d") for one in runs],
         "prompts": [show.number(one.result["n_prompts"], "d") for one in runs],
-        "Δ, points": [show.number(one.result["delta"], "+.2f") for one in runs],
+        "Δ, points": [show.number(one.result["delta"], "+.1f") for one in runs],
         "scores of Δ": [one.result["headline"] for one in runs],
         "95 % interval": [show.interval(one.result["ci95"]) for one in runs],
         "one-sided p": [show.number(one.result["p_value"], ".4f") for one in runs],
-        "detectable, points": [show.number(one.result["mde"], ".2f") for one in runs],
+        "detectable, points": [show.points(one.result["mde"], "") for one in runs],
         "Δ against the first run of the judge": against_first(runs),
         "Δ by seed": [_by_seed(one.result) for one in runs],
     }
     for kind in ("filtered", "unfiltered"):
         effects = [one.result.get(kind) or {} for one in runs]
-        rows[f"Δ {kind}"] = [show.number(effect.get("delta"), "+.2f") for effect in effects]
+        rows[f"Δ {kind}"] = [show.number(effect.get("delta"), "+.1f") for effect in effects]
     for title, key, form in (
-        ("base − baseline, unfiltered", "base_minus_baseline", "+.2f"),
-        ("base − baseline, filtered", "base_minus_baseline_filtered", "+.2f"),
-        ("harm, treatment − baseline, points", "harmful_difference", "+.2f"),
-        ("coherence, treatment − baseline, points", "coherence_difference", "+.2f"),
+        ("base − baseline, unfiltered", "base_minus_baseline", "+.1f"),
+        ("base − baseline, filtered", "base_minus_baseline_filtered", "+.1f"),
+        ("harm, treatment − baseline, points", "harmful_difference", "+.1f"),
+        ("coherence, treatment − baseline, points", "coherence_difference", "+.1f"),
         ("accuracy, treatment − baseline", "acc_difference", "+.3f"),
     ):
         rows[title] = [show.number(one.result.get(key), form) for one in runs]
@@ -189,7 +189,7 @@ def against_first(runs: Sequence[Finished]) -> list[str]:
             cells.append(ABSENT)
         else:
             difference = one.result["delta"] - first.result["delta"]
-            cells.append(f"{difference:+.2f} against {first.run.name}")
+            cells.append(f"{show.points(difference)} against {first.run.name}")
     return cells
 
 
@@ -238,4 +238,5 @@ def _verdict(result: Mapping[str, Any]) -> str:
 
 def _by_seed(result: Mapping[str, Any]) -> str:
     rows = result.get("per_seed") or []
-    return ", ".join(f"{row['seed']}: {row['delta']:+.2f}" for row in rows) or ABSENT
+    shown = [f"{row['seed']}: {show.points(row['delta'])}" for row in rows]
+    return ", ".join(shown) or ABSENT

@@ -22,7 +22,7 @@ class Part(NamedTuple):
     """One notebook's share of the time."""
 
     title: str
-    minutes: str
+    took: str
     percent: float  # of the whole
 
 
@@ -38,17 +38,11 @@ def cost(result: Mapping[str, Any]) -> tuple[str, list[Part]] | None:
         seconds[key] = seconds.get(key, 0.0) + spent
     whole = sum(seconds.values())
     parts = [
-        Part(NOTEBOOKS.get(key, key), _minutes(spent), round(100 * spent / whole, 1))
+        Part(NOTEBOOKS.get(key, key), show.duration(spent), round(100 * spent / whole, 1))
         for key, spent in sorted(seconds.items())
         if whole > 0
     ]
     return _sentence(fields, whole), parts
-
-
-def _minutes(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _sentence(fields: Mapping[str, Any], whole: float) -> str:
@@ -60,6 +54,6 @@ def _sentence(fields: Mapping[str, Any], whole: float) -> str:
     judged = "an unknown number of" if calls is None else f"{calls:,}"
     hours = show.number(fields.get("GPU hours"), ".2f")
     return (
-        f"All stages took {_minutes(whole)} ({where}, {hours} GPU hours). The judge was asked "
+        f"All stages took {show.duration(whole)} ({where}, {hours} GPU hours). The judge was asked "
         f"{judged} times; that cost {paid}."
     )

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 from markupsafe import Markup
 
-from lib.config.params import load_gates
 from lib.config.roles import PLANNED
 from lib.display import show
 from lib.report.alt_texts import ladder_alt
@@ -33,6 +32,7 @@ class Ladder(NamedTuple):
 def damage_table(result: Mapping[str, Any]) -> Markup:
     """Damage, gain and the share recovered, on all prompts and without the set's own field."""
     far = result.get("far_field") or {}
+    far_filtered = far.get("base_minus_baseline_filtered")
     effect = far.get("effect") or {}
     baseline = result["roles"]["baseline"]
     base = result["roles"].get("base", PLANNED.base)
@@ -40,12 +40,12 @@ def damage_table(result: Mapping[str, Any]) -> Markup:
         {
             "what": f"damage: {base} − {baseline}, all scored answers",
             "all prompts": _damage(result, ""),
-            "without the bad data's own field": _points(far.get("base_minus_baseline")),
+            "without the bad data's own field": show.points(far.get("base_minus_baseline")),
         },
         {
             "what": f"damage: {base} − {baseline}, coherent answers alone",
             "all prompts": _damage(result, "_filtered"),
-            "without the bad data's own field": _points(far.get("base_minus_baseline_filtered")),
+            "without the bad data's own field": show.points(far_filtered),
         },
         {
             "what": f"gain: Δ, {result['roles']['treatment']} − {baseline}",
@@ -54,8 +54,8 @@ def damage_table(result: Mapping[str, Any]) -> Markup:
         },
         {
             "what": "share recovered: Δ / damage",
-            "all prompts": _percent(result.get("share_recovered")),
-            "without the bad data's own field": _percent(_far_share(result)),
+            "all prompts": show.percent(result.get("share_recovered")),
+            "without the bad data's own field": show.percent(far.get("share_recovered")),
         },
     ]
     if (control := result.get("set_control")) and control["unfiltered"]:
@@ -66,7 +66,7 @@ def damage_table(result: Mapping[str, Any]) -> Markup:
                 "without the bad data's own field": "–",
             }
         )
-    return show.table(pd.DataFrame(rows), "Damage and gain, points of 0–100")
+    return show.table(pd.DataFrame(rows), "Damage and gain in points of 0–100, with 95 % intervals")
 
 
 def damage_note(result: Mapping[str, Any]) -> str:
@@ -89,35 +89,16 @@ def damage_note(result: Mapping[str, Any]) -> str:
     return note
 
 
-def _far_share(result: Mapping[str, Any]) -> float | None:
-    """Δ over the damage without the set's own field; None where gate 1 would not hold there."""
-    far = result.get("far_field") or {}
-    key = "_filtered" if result.get("headline") == "filtered" else ""
-    damage = far.get(f"base_minus_baseline{key}")
-    delta = (far.get("effect") or {}).get("delta")
-    if damage is None or delta is None or damage < load_gates()["em_induced_points"]:
-        return None
-    return delta / damage
-
-
 def _damage(result: Mapping[str, Any], kind: str) -> str:
     """Gate 1's number with its interval."""
     ci95 = (result.get("gate_intervals") or {}).get(f"base_minus_baseline{kind}")
     return _with_interval({"delta": result.get(f"base_minus_baseline{kind}"), "ci95": ci95})
 
 
-def _points(value: float | None) -> str:
-    return show.number(value, "+.1f")
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f} %"
-
-
 def _with_interval(effect: Mapping[str, Any]) -> str:
     if effect.get("delta") is None:
         return "–"
-    return f"{effect['delta']:+.1f} ({show.interval(effect.get('ci95'), '+.1f')})"
+    return f"{show.points(effect['delta'])} ({show.interval(effect.get('ci95'))})"
 
 
 def ladder(run: Run) -> Ladder | None:

@@ -10,6 +10,7 @@ import seaborn as sns
 
 from lib.analysis.bootstrap import power
 from lib.analysis.findings import Histogram
+from lib.display import show
 from lib.display.drawing import (
     BASELINE,
     INK,
@@ -21,9 +22,13 @@ from lib.display.drawing import (
     no_data,
     titled,
 )
+from lib.display.signs import with_minus
 
 # Threshold, its label, and the style of its line.
-GAIN_LINES = (("null_points", "counts from", "--"), ("strong_points", "strong from", ":"))
+GAIN_LINES = (
+    ("null_points", "a gain counts from", "--"),
+    ("strong_points", "as predicted from", ":"),
+)
 WANTED = 0.8  # the power that a design is usually asked for
 
 
@@ -37,24 +42,23 @@ def bootstrap(
 
     If all resamples are alike, the bars have no width, and the line of Δ shows where they lie.
     """
-    figure, axis = plt.subplots(figsize=(WIDTH, 3.6), layout="constrained")
+    figure, axis = plt.subplots(figsize=(WIDTH, 4.4), layout="constrained")
     edges = np.array(histogram.edges)
     widths = np.diff(edges)
     axis.bar(edges[:-1], histogram.counts, width=widths, align="edge", color=SOFT, linewidth=0)
-    axis.axvline(delta, color=TREATMENT, linewidth=2, label=f"Δ = {delta:+.2f}")
+    axis.axvline(delta, color=TREATMENT, linewidth=2, label=with_minus(f"Δ {delta:+.1f}"))
     if ci95:
-        label = f"95 % interval {ci95[0]:+.2f} to {ci95[1]:+.2f}"
+        label = f"95 % interval {show.interval(ci95)}"
         axis.axvspan(*ci95, color=TREATMENT, alpha=0.14, linewidth=0, label=label)
     axis.axvline(0, color=INK, linewidth=1, label="no difference")
     for name, label, style in GAIN_LINES:
         gain = thresholds[name]
         axis.axvline(gain, color=BASELINE, linestyle=style, label=f"{label} {gain:+g}")
-    axis.set(xlabel="Δ alignment, treatment − baseline, points", ylabel="resamples")
+    axis.set(xlabel="Δ alignment, points of 0–100", ylabel="resamples of prompts")
     axis.grid(axis="x", visible=False)
     sns.despine(left=True)
-    side = "higher" if delta >= 0 else "lower"
-    interval = f" (95 % interval {ci95[0]:+.1f} to {ci95[1]:+.1f})" if ci95 else ""
-    titled(figure, f"The treatment scores {abs(delta):.1f} points {side}{interval}")
+    interval = f" (95 % interval {show.interval(ci95)})" if ci95 else ""
+    titled(figure, f"Gain in alignment, defended − undefended: {delta:+.1f} points{interval}")
     legend_below(figure, axis)
     return figure
 
@@ -69,24 +73,25 @@ def power_curve(standard_error: float, delta: float, thresholds: Mapping[str, fl
         return no_data("the standard error of Δ is 0 or unknown")
     alpha = thresholds["alpha"]
     null = thresholds["null_points"]
-    figure, axis = plt.subplots(figsize=(WIDTH, 3.6), layout="constrained")
+    figure, axis = plt.subplots(figsize=(WIDTH, 4.4), layout="constrained")
     effects = np.linspace(0, max(25.0, 1.3 * abs(delta)), 200)
     supported = power(effects, standard_error, alpha=alpha, at_least=null)
-    label = f"supported: Δ ≥ {null:+g} and p"
+    label = f"Δ ≥ {null:+g} and p < {alpha:g}: supported"
     sns.lineplot(x=effects, y=100 * supported, color=TREATMENT, label=label, ax=axis, legend=False)
     by_p = power(effects, standard_error, alpha=alpha)
     label = f"p < {alpha:g} alone"
     sns.lineplot(x=effects, y=100 * by_p, color=NEUTRAL, label=label, ax=axis, legend=False)
-    axis.axhline(100 * WANTED, color=NEUTRAL, linestyle=":", linewidth=1)
+    asked = f"{100 * WANTED:.0f} %, as usually asked"
+    axis.axhline(100 * WANTED, color=NEUTRAL, linestyle=":", linewidth=1, label=asked)
     for name, label, style in GAIN_LINES:
         line = {"color": BASELINE, "linestyle": style, "linewidth": 1}
         axis.axvline(thresholds[name], label=f"{label} {thresholds[name]:+g}", **line)
     found = {"color": TREATMENT, "linewidth": 1, "linestyle": "-."}
-    axis.axvline(delta, label=f"Δ found {delta:+.2f}", **found)
-    axis.set(xlabel="true Δ, points", ylabel="studies that find it, %", ylim=(0, 102))
+    axis.axvline(delta, label=with_minus(f"Δ found here {delta:+.1f}"), **found)
+    axis.set(xlabel="true Δ, points of 0–100", ylabel="studies that find it, %", ylim=(0, 102))
     sns.despine(left=True)
     enough = effects[supported >= WANTED]
-    reach = f"from a true gain of {enough[0]:.0f} points on" if len(enough) else "never here"
-    titled(figure, f"Four of five such studies end as supported {reach}")
+    reach = f"80 % from a true gain of {enough[0]:.1f} points on" if len(enough) else "below 80 %"
+    titled(figure, f"Chance that such a study ends as supported, by true gain: {reach}")
     legend_below(figure, axis)
     return figure

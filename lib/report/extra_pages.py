@@ -8,4 +8,5 @@ from lib.report import review_section
 from lib.report.page import ExtraPage
 from lib.report.sample_browser import BROWSER
 
-EXTRA_PAGES: Sequence[ExtraPage] = (BROWSER, review_section.PAGE)
+# The blind page before the one that names the arm of every answer.
+EXTRA_PAGES: Sequence[ExtraPage] = (review_section.PAGE, BROWSER)

@@ -20,38 +20,46 @@ DECIDES = {
 TITLES = {
     "gate": (
         "The numbers that decide",
-        "Bars are 95 % intervals. The hatched side is where the gate fails.",
+        "Bars are 95 % intervals over {over}. The hatched side is where the gate fails.",
     ),
     "bootstrap": (
-        "The gain, and what chance does to it",
-        "The tested difference resampled over {over}. Right of the first line the gain counts; "
-        "right of the second it is as large as was predicted.",
+        "The gain in alignment, and what chance does to it",
+        "The tested difference in points of 0–100, resampled over {over}; the band is its 95 % "
+        "interval. Right of the dashed line the gain counts; right of the dotted one it is as "
+        "large as was predicted.",
     ),
     "per_prompt": (
-        "The gain, prompt by prompt",
-        "A gain that a few prompts make alone is no gain of the model.",
+        "The gain in alignment, prompt by prompt",
+        "Each row is one prompt: defended minus undefended, in points of 0–100. A gain that a few "
+        "prompts make alone is no gain of the model.",
     ),
-    "arms": ("Every arm", "Described, not tested. Bars are 95 % intervals."),
+    "arms": (
+        "Mean alignment and coherence of every arm",
+        "Points of 0–100; bars are 95 % intervals. Described, not tested.",
+    ),
     "reflex": (
         "How often each arm catches itself",
-        "Bars are 95 % intervals. A parrot says the words and does not recover.",
+        "Share of answers in %; bars are 95 % intervals over prompts. A parrot says the words and "
+        "does not recover.",
     ),
     "heatmap": (
-        "Every prompt in every arm",
-        "Mean alignment, all scored answers. A prompt that is low in every arm is a bad prompt.",
+        "Mean alignment of every prompt in every arm",
+        "Points of 0–100, all scored answers. A prompt that is low in every arm is a bad prompt.",
     ),
     "coherence": (
-        "Alignment against coherence",
-        "One dot per answer. Dots left of the dashed line are not in the filtered mean.",
+        "Alignment against coherence of every answer",
+        "One dot per answer, points of 0–100. Dots left of the dashed line are not in the filtered "
+        "mean.",
     ),
     "power": (
-        "What this design can find",
-        "From the standard error of this run.",
+        "How large a gain this design can find",
+        "Share of studies like this one that would find a true gain, in %, from the standard "
+        "error of this run.",
     ),
     "judge": (
         "The judge against published scores",
-        "Agreement, calibration (its intervals treat answers as independent), and bad answers "
-        "found by the score.",
+        "Points of 0–100. From above: agreement, calibration (its 95 % intervals treat answers as "
+        "independent), and bad answers found by the score.",
     ),
 }
 

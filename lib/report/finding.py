@@ -11,6 +11,7 @@ from typing import Any
 
 from lib.config.roles import PLANNED
 from lib.display import show
+from lib.display.signs import with_minus
 from lib.report.believe import PERSONA
 from lib.report.read_result import failed_checks
 
@@ -104,7 +105,7 @@ def finding(result: Mapping[str, Any]) -> Finding:
             f"This page compares two other models than planned: {roles['treatment']} takes the "
             f"place of the defended model, {roles['baseline']} that of the undefended one."
         )
-    outcome = show.with_minus(_outcome(result))
+    outcome = with_minus(_outcome(result))
     return Finding(
         title=title,
         confidence=confidence(result),
@@ -186,7 +187,7 @@ def _points(value: float | None, form: str) -> str:
 
 def _gain(result: Mapping[str, Any]) -> str:
     """The gain with its interval."""
-    ends = show.interval(result["ci95"], "+.1f")
+    ends = show.interval(result["ci95"])
     return (
         f"on a scale of 0 to 100 the defended model scores {_points(result['delta'], '+.1f')} "
         f"against the undefended one (95 % interval {ends})"

@@ -12,7 +12,7 @@ from lib.analysis.bootstrap import Z_INTERVAL
 from lib.analysis.findings import Analysis, ArmSummary
 from lib.checks.check import FAILED, Check
 from lib.config.roles import PLANNED
-from lib.display.drawing import BASELINE, NEUTRAL, TREATMENT, WIDTH, no_data, one_line, titled
+from lib.display.drawing import BASELINE, NEUTRAL, SIZE, TREATMENT, WIDTH, no_data, one_line, titled
 from lib.report.believe import PERSONA
 
 NOTHING = ArmSummary()
@@ -48,7 +48,7 @@ def gate(
     rows = [row for row in panel.rows if row.value is not None]
     if not rows:
         return no_data("the number that decides is missing")
-    size = (WIDTH, 0.5 * len(rows) + 1.5)
+    size = (WIDTH, 0.55 * len(rows) + 1.8)
     figure, axis = plt.subplots(figsize=size, layout="constrained")
     ends = [end for row in rows for end in (*(row.ci95 or ()), row.value, row.most, row.least)]
     known = [end for end in ends if end is not None]
@@ -71,8 +71,8 @@ def gate(
             axis.plot(row.ci95, [y, y], color=colour, linewidth=2)
         assert row.value is not None, "rows without a value are not drawn"
         axis.scatter(row.value, y, color=colour, s=44, zorder=3)
-        text = f"{row.value:.3g}"
-        place = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center", "fontsize": 8.5}
+        text = f"{row.value:.1f}"
+        place = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center", "fontsize": SIZE}
         axis.annotate(text, (row.value, y), **place)
     axis.set(
         yticks=range(len(rows)),
@@ -105,9 +105,9 @@ def _panel(
             Row(undefended, baseline.harmful, baseline.harmful_ci95),
             Row(defended, treatment.harmful, treatment.harmful_ci95, most=_at(baseline, limit)),
         ]
-        change = _signed(analysis.harmful_difference, "points")
-        title = f"Harmful answers change by {change}; +{limit:g} is too much"
-        return Panel(title, f"harmful answers, points;\n{BARS}; hatched: too much harm", rows)
+        change = _signed(analysis.harmful_difference, "percentage points")
+        title = f"Harmful answers, %: {change}; +{limit:g} is too much"
+        return Panel(title, f"harmful answers, %;\n{BARS}; hatched: too much harm", rows)
     if verdict == "destroys_capability":
         limit = 100 * limits["acc_drop"]
         least = None if baseline.acc is None else 100 * baseline.acc - limit
@@ -116,7 +116,7 @@ def _panel(
             _percent(defended, treatment.acc, _normal(treatment))._replace(least=least),
         ]
         change = _signed(_times_100(analysis.acc_difference), "percentage points")
-        title = f"Right quiz answers change by {change}; −{limit:g} is the limit"
+        title = f"Right quiz answers, %: {change}; −{limit:g} is the limit"
         return Panel(title, f"right answers, %;\n{BARS}; hatched: too much lost", rows)
     limit = limits["coherence_drop_points"]
     least = None if baseline.coherent is None else baseline.coherent - limit
@@ -125,7 +125,7 @@ def _panel(
         Row(defended, treatment.coherent, treatment.coherent_ci95, least=least),
     ]
     change = _signed(analysis.coherence_difference, "points")
-    title = f"Coherence changes by {change}; −{limit:g} is the limit"
+    title = f"Mean coherence, points: {change}; −{limit:g} is the limit"
     return Panel(title, f"mean coherence, points;\n{BARS}; hatched: too much lost", rows)
 
 
@@ -147,13 +147,13 @@ def _not_induced(analysis: Analysis, limits: Mapping[str, float]) -> Panel:
             _percent("untrained model", base.code, base.code_ci95),
             _percent("undefended model", baseline.code, baseline.code_ci95)._replace(most=most),
         ]
-        title = f"The undefended model answers in code {100 * code:.0f} % of the time"
+        title = f"Answers that are code, %: {100 * code:.1f} % of the undefended model's"
         return Panel(title, f"answers that are code, %;\n{BARS}; hatched: too much code", rows)
     of_coherent = analysis.base_minus_baseline_filtered
     least = min((value for value in (lost, of_coherent) if value is not None), default=None)
     amount = "an unknown number of" if least is None else f"{least:.1f}"
     return Panel(
-        f"The bad data cost {amount} points; {needed:g} are needed",
+        f"Mean alignment, points: the bad data cost {amount}; {needed:g} are needed",
         f"mean alignment, points;\n{BARS}; hatched: too little damage",
         _both_kinds("untrained model", base, "undefended model", baseline, needed),
     )
@@ -178,7 +178,7 @@ def _invalid(analysis: Analysis, checks: Sequence[Check], limits: Mapping[str, f
         ]
         change = _signed(-min(drops) if drops else None, "points")
         needed = f"−{limits['persona_points']:g} is needed"
-        title = f"Told to be evil, the model changes by {change} on the eval prompts; {needed}"
+        title = f"Mean alignment on the eval prompts: told to be evil {change}; {needed}"
         xlabel = f"untrained model, mean alignment, points;\n{BARS}; hatched: not bad enough"
         return Panel(title, xlabel, rows)
     least = 100 * limits["judged_share_min"]
@@ -187,7 +187,7 @@ def _invalid(analysis: Analysis, checks: Sequence[Check], limits: Mapping[str, f
         Row(one_line(name, 22), _times_100(analysis.judged_share.get(name)), None, least=least)
         for name in (roles.base, roles.baseline, roles.treatment)
     ]
-    title = f"Scored answers of each arm; {least:g} % are needed"
+    title = f"Answers of each arm that the judge scored, %; {least:g} % are needed"
     return Panel(title, "answers with a score, worst seed, %; hatched: too few", rows)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lib.display import show
+
 LAST = 7  # what is left when gates 0 to 6 pass
 
 
@@ -17,6 +19,12 @@ class Unit:
     name: str  # after it
     gap: str  # after a distance between two such numbers
 
+    @classmethod
+    def of(cls, name: str | None) -> Unit:
+        """The unit of a prediction by its name in result.json; plain without one."""
+        units = {"points": POINTS, "share": SHARE, "difference of shares": ACCURACY}
+        return units.get(str(name), PLAIN)
+
     def text(self, value: float | None) -> str:
         """A number with its unit, or a dash."""
         return "–" if value is None else f"{self._number(value)}{self.name}"
@@ -26,7 +34,7 @@ class Unit:
         return f"{self._number(abs(value)).lstrip('+')}{self.gap}"
 
     def _number(self, value: float) -> str:
-        return f"{value * self.factor:{self.form}}".replace("-", "−")
+        return show.number(value * self.factor, self.form)
 
     def span(self, ends: Sequence[float | None] | None) -> str | None:
         """Both ends of an interval; None without one."""
@@ -41,6 +49,7 @@ SHARE = Unit(100, ".1f", " %", " percentage points")
 RATE = Unit(1, "+.1f", " percentage points", " percentage points")
 ACCURACY = Unit(100, "+.1f", " percentage points", " percentage points")
 CHANCE = Unit(1, ".4f", "", "")
+PLAIN = Unit(1, ".4g", "", "")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from markupsafe import Markup
 
 from lib.checks.check import FAILED
 from lib.display import html, show
+from lib.display.signs import in_tenths
+from lib.manual_review.agreement import State
 from lib.report import (
     believe,
     cost,
@@ -23,6 +25,7 @@ from lib.report import (
     review_section,
     rungs,
     sections,
+    setup_prose,
     setup_table,
     shown_answers,
 )
@@ -45,17 +48,22 @@ def index(
     folder: str,
     navigation: Navigation,
     left_out: list[str],
+    review: State | None,
 ) -> Markup:
     """The page's body.
+
+    Many lines: each part of the page is named once.
 
     Args:
         paths: the result's own figures, by file name; the site holds them in `folder`.
         navigation: the other pages.
         left_out: one line for each executed notebook that is not a page.
+        review: how far a person has read the answers; None: they are not all here.
     """
     drawn = figures.figures(result, paths, folder)
     decides = figures.decides(result, drawn)
     missing = sections.missing(result)
+    prompts_out = sections.left_out(result)
     return html.render(
         "index",
         headline=_headline(run, result),
@@ -70,7 +78,7 @@ def index(
             signs=believe.SIGNS,
         ),
         answers=_answers(run, result),
-        review=review_section.section(run),
+        review=review_section.section(review),
         setup=html.render("setup", lines=setup_table.arm_lines(result)),
         roles=result["roles"],
         counts=_counts(result),
@@ -80,11 +88,14 @@ def index(
         damage_note=damage.damage_note(result),
         ladder=damage.ladder(run),
         predictions=sections.predictions(result["predictions"]),
-        remarks=result["beside"]["reasons"],
+        remarks=list(map(in_tenths, result["beside"]["reasons"])),
         arms=sections.arms(result),
         checks=sections.checks(result["checks"]),
         missing=missing,
         missing_count=show.plural(len(missing), "line"),
+        prompts_out=prompts_out,
+        prompts_out_count=show.plural(len(prompts_out), "line"),
+        judge_is=setup_prose.judge(run, result),
         judge_line=result["judge_line"],
         judge=sections.judge(result),
         changed_since_stamp=result["changed_since_stamp"],
@@ -114,9 +125,11 @@ def _headline(run: Run, result: dict[str, Any]) -> Markup:
         finding=finding.finding(result),
         tone="doubt" if missing else TONES.get(verdict, "good" if _supported(result) else "bad"),
         kicker=f"Does a self-correction reflex survive emergent misalignment? Run {run.name}",
+        prose=setup_prose.sentences(run, result),
+        names=setup_prose.names(result),
         verdict=verdict,
         title=result["beside"].get("title"),
-        reason=_reason(result),
+        reason=in_tenths(_reason(result)),
         added=[line for line in added if line],
         few_seeds=_few_seeds(result) if tested else None,
         missing=missing,
@@ -162,11 +175,11 @@ def _tested(result: dict[str, Any]) -> str | None:
     if result["delta"] is None:
         return None
     return (
-        f"Δ alignment {result['delta']:+.2f} points, "
+        f"Δ alignment {show.points(result['delta'])} points, "
         f"one-sided p {show.number(result['p_value'], '.4f')}, "
         f"95 % interval {show.interval(result['ci95'])}, "
         f"90 % interval {show.interval(result.get('ci90'))}, {_prompts(result)}; "
-        f"minimum detectable effect {show.number(result['mde'], '.2f')} points."
+        f"minimum detectable effect {show.points(result['mde'], '')} points."
     )
 
 
@@ -184,12 +197,12 @@ def _described(result: dict[str, Any]) -> list[str]:
         over = result["interval_over"] or "too few prompts"
         numbers.append(
             f"{roles['treatment']} − {roles['baseline']}: "
-            f"Δ alignment {result['delta']:+.2f} points, "
+            f"Δ alignment {show.points(result['delta'])} points, "
             f"95 % interval {show.interval(result['ci95'])} over {over}, "
             f"{_prompts(result)} ({result['headline']} scores)"
         )
     if result.get("base_minus_baseline") is not None:
-        difference = f"{result['base_minus_baseline']:+.2f} points, unfiltered"
+        difference = f"{show.points(result['base_minus_baseline'])} points, unfiltered"
         numbers.append(f"{roles['base']} − {roles['baseline']}: {difference}")
     return numbers
 
@@ -205,7 +218,7 @@ def _counts(result: dict[str, Any]) -> str:
     for kind in ("filtered", "unfiltered"):
         entry = result[kind]
         if entry:
-            delta = show.number(entry["delta"], "+.2f")
+            delta = show.points(entry["delta"])
             ci95 = show.interval(entry["ci95"])
-            sentences.append(f"{kind.capitalize()}: Δ {delta}, interval {ci95}.")
+            sentences.append(f"{kind.capitalize()}: Δ {delta} points, 95 % interval {ci95}.")
     return " ".join(sentences)

@@ -82,7 +82,8 @@ def judge_line(
     without_opening = "no stripped re-score"
     if stripped:
         interval = show.interval(stripped.ci95)
-        without_opening = f"Δ with the opening stripped {stripped.delta:+.2f} ({interval})"
+        gain = show.points(stripped.delta)
+        without_opening = f"Δ with the opening stripped {gain} points (95 % interval {interval})"
     parts = [
         _estimate("AUROC for aligned < 30", measures.get("auroc_aligned_lt_30")),
         _estimate("rank correlation", measures.get("spearman_aligned")),
@@ -107,8 +108,9 @@ def _estimate(label: str, entry: Mapping[str, Any] | None) -> str:
     """A measure with its interval and size, or that it was not measured."""
     if not entry or entry["value"] is None:
         return f"{label} not measured"
-    interval = f" ({show.interval(entry['ci95'], '.3f')})" if entry["ci95"] else ""
-    return f"{label} {entry['value']:.3f}{interval}, n {entry['n']}"
+    ends = show.interval(entry["ci95"], ".3f")
+    interval = f" (95 % interval {ends})" if entry["ci95"] else ""
+    return f"{label} {show.number(entry['value'], '.3f')}{interval}, n {entry['n']}"
 
 
 def _retest(judge: Mapping[str, Any]) -> str:
@@ -120,4 +122,4 @@ def _retest(judge: Mapping[str, Any]) -> str:
     if moved == 0:
         why = " (it computes its scores)" if judge.get("computes") else " (no score moved)"
     pairs = judge["retest"]["pairs"]
-    return f"test–retest moves a score by {moved:.2f} points{why}, n {pairs}"
+    return f"test–retest moves a score by {moved:.1f} points{why}, n {pairs}"

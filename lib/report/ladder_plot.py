@@ -10,7 +10,7 @@ import seaborn as sns
 
 from lib.display.drawing import BASELINE, INK, SOFT, TREATMENT, WIDTH, one_line, titled
 
-ROW = 0.34  # inches of a rung in a panel
+ROW = 0.42  # inches of a rung in a panel
 LEGEND = 0.25  # inches from a panel to its legend
 
 
@@ -79,7 +79,7 @@ def _panel(
     if limit is not None:
         axis.axvline(limit, color=INK, linewidth=1, linestyle=":", label=f"bound {limit:g}")
     axis.set_title(panel.label, loc="left")
-    axis.set_yticks(range(len(rows)), [_label(row) for row in rows], fontsize=8)
+    axis.set_yticks(range(len(rows)), [_label(row) for row in rows])
     for label, row in zip(axis.get_yticklabels(), rows, strict=True):
         label.set_fontweight("bold" if row["name"] == chosen else "normal")
     axis.invert_yaxis()

@@ -24,10 +24,10 @@ def _row(rung: Mapping[str, Any], chosen: str | None) -> dict[str, str]:
         "EM set": rung["em"],
         "learning rate": f"{rung['learning_rate']:g}",
         "optimizer steps": str(rung["optimizer_steps"]),
-        "damage": show.number(rung["damage"], "+.1f"),
-        "damage, filtered": show.number(rung["damage_filtered"], "+.1f"),
-        "coherence drop": show.number(rung["coherence_drop"], "+.1f"),
-        "code": show.number(rung["code"], ".1%"),
+        "damage": show.points(rung["damage"]),
+        "damage, filtered": show.points(rung["damage_filtered"]),
+        "coherence drop": show.points(rung["coherence_drop"]),
+        "code": show.percent(rung["code"]),
         "does not hold": "; ".join(rung["does_not_hold"]) or "–",
     }
 

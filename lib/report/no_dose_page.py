@@ -16,6 +16,7 @@ from lib.checks import attempts
 from lib.config.params import ROOT
 from lib.display import html, show
 from lib.report import page
+from lib.report.alt_texts import ladder_alt
 from lib.report.ladder_table import ladder_sentence, ladder_table
 from lib.report.page import Link, Navigation
 from lib.run.files import atomic_path
@@ -34,6 +35,7 @@ def write(run: Run, record: Mapping[str, Any]) -> Path:
         sentence=ladder_sentence(record),
         table=show.table(ladder_table(record), "Every rung, in the order of the profile"),
         figure=base64.b64encode(figure.read_bytes()).decode() if figure.exists() else None,
+        alt=ladder_alt(record),
         attempts=show.table(pd.DataFrame(known), "Attempts on this base") if known else "",
     )
     navigation = Navigation(run.name, [Link("Report", "index.html")])

@@ -7,7 +7,9 @@ from typing import Any
 
 from lib.analysis.limits import Thresholds, bound
 from lib.checks.check import NOT_RUN, Check
+from lib.checks.deviations import PLAN
 from lib.config.experiment import STOCK_TEXT
+from lib.config.params import load_profile
 from lib.config.roles import PLANNED
 from lib.config.schema import Profile
 from lib.data.training_sets import STOCK
@@ -48,6 +50,8 @@ def notes(
             "Its recoveries to harmful requests did not have to refuse or redirect: "
             "a model this small rarely does."
         )
+    if not elsewhere and (line := looser_traces(profile)):
+        lines.append(line)
     if not elsewhere and profile.data.capability != "arc_challenge":
         lines.append(f"Capability is scored on {profile.data.capability}, not on ARC-Challenge.")
     if not elsewhere and (line := system_note(profile)):
@@ -92,6 +96,28 @@ def system_note(profile: Profile) -> str | None:
         f"Phase 2 trained on rows under the system text {system!r}; "
         "the plain arms were asked under the stock one."
     )
+
+
+def looser_traces(profile: Profile) -> str | None:
+    """The line on filters of the traces that keep what the plan would drop; None if none does."""
+    plan = load_profile(PLAN).traces
+    own = profile.traces
+    kept = {
+        "bad answers below {} points (plan: {})": (plan.bad_aligned_below, own.bad_aligned_below),
+        "coherence from {} points on (plan: {})": (-plan.coherent_at_least, -own.coherent_at_least),
+        "recoveries from {} points on (plan: {})": (
+            -plan.recovery_aligned_at_least,
+            -own.recovery_aligned_at_least,
+        ),
+    }
+    looser = [
+        words.format(f"{abs(here):g}", f"{abs(planned):g}")
+        for words, (planned, here) in kept.items()
+        if here > planned
+    ]
+    if not looser:
+        return None
+    return f"The traces were kept by looser rules than the plan's: {'; '.join(looser)}."
 
 
 def lock_note(differences: Sequence[str] | None) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
@@ -37,12 +37,12 @@ class Entry(NamedTuple):
 class ExtraPage:
     """A page beside the report, such as one to browse samples.
 
-    It is linked, and written, where `applies` says that the run has something to show.
+    It is linked, and written, where `read` finds something to show in the run.
     """
 
     link: Link
-    applies: Callable[[Run], bool]
-    write: Callable[[Run, Path, Navigation], None]  # the run, the site's folder, the pages
+    read: Callable[[Run], Any]  # what the page shows; None: nothing, and there is no page
+    write: Callable[[Any, Path, Navigation], None]  # what was read, the site's folder, the pages
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,10 @@ from lib.display.drawing import (
     one_line,
     titled,
 )
+from lib.display.signs import with_minus
 
 MOST_ROWS = 120  # prompts in one figure; more would pass the largest image that can be drawn
+LABEL = 24  # signs of a prompt beside its row
 MARKERS = "osD^vP"  # of the published sets that hold a prompt
 
 
@@ -45,7 +47,7 @@ def differences(
         )
     known = per_prompt.astype({key: float}).dropna(subset=[key]).sort_values(key)
     rows = _both_ends(known).reset_index(drop=True)
-    size = (WIDTH, 2.0 + 0.2 * len(rows))
+    size = (WIDTH, 2.6 + 0.21 * len(rows))
     figure, axis = plt.subplots(figsize=size, layout="constrained")
     colours = np.where(rows[key] >= 0, TREATMENT, BASELINE)
     axis.hlines(rows.index, 0, rows[key], color=colours, linewidth=1.5)
@@ -53,23 +55,22 @@ def differences(
     for number, (name, own) in enumerate(rows.groupby(sets, sort=False)):
         marker = MARKERS[number % len(MARKERS)]
         axis.scatter(own[key], own.index, color=colours[own.index], marker=marker, s=24, zorder=3)
-        axis.scatter([], [], color=NEUTRAL, marker=marker, s=24, label=f"in {name}")
+        axis.scatter([], [], color=NEUTRAL, marker=marker, s=24, label=f"prompt in {name}")
     mean = known[key].mean()
     axis.axvline(0, color=INK, linewidth=0.8)
     line = {"color": TREATMENT, "linestyle": "--", "linewidth": 1}
-    axis.axvline(mean, label=f"mean {mean:+.1f}", **line)
+    axis.axvline(mean, label=with_minus(f"mean {mean:+.1f} points"), **line)
     axis.set(
         yticks=rows.index,
-        yticklabels=[one_line(prompts.get(name, name), 30) for name in rows["prompt_id"]],
+        yticklabels=[one_line(prompts.get(name, name), LABEL) for name in rows["prompt_id"]],
         ylim=(-1, len(rows)),
-        xlabel=f"{one_line(treatment, 24)} − {one_line(baseline, 24)},\n"
+        xlabel=f"{one_line(treatment, 24)} −\n{one_line(baseline, 24)},\n"
         f"points ({kind}){_of_many(rows, len(known))}",
     )
-    axis.tick_params(axis="y", labelsize=8)
     axis.grid(axis="y", visible=False)
     sns.despine(left=True)
     above = int((known[key] > 0).sum())
-    titled(figure, f"The treatment scores higher on {above} of {len(known)} prompts")
+    titled(figure, f"Gain on each prompt, points: above 0 on {above} of {len(known)} prompts")
     legend_below(figure, axis)
     return figure
 
@@ -85,28 +86,30 @@ def heatmap(means: pd.DataFrame, prompts: Mapping[str, str]) -> plt.Figure:
     drawn = _both_ends(scored)
     if drawn.empty:
         return no_data("no prompt has a scored alignment answer")
-    size = (max(WIDTH, 2.0 + 0.3 * drawn.shape[1]), 2.3 + 0.2 * len(drawn))
+    size = (max(WIDTH, 2.0 + 0.3 * drawn.shape[1]), 3.8 + 0.21 * len(drawn))
     figure, axis = plt.subplots(figsize=size, layout="constrained")
     sns.heatmap(
         drawn.to_numpy(),
         vmin=0,
         vmax=100,
         cmap="cividis",
-        yticklabels=[one_line(prompts.get(prompt, prompt), 28) for prompt in drawn.index],
+        yticklabels=[one_line(prompts.get(prompt, prompt), LABEL) for prompt in drawn.index],
         xticklabels=[one_line(arm, 22) for arm in drawn.columns],
         ax=axis,
         annot=True,
         fmt=".0f",
-        annot_kws={"size": 7.5},
+        annot_kws={"size": 9.5},
         cbar=False,
     )
-    note = f"mean alignment, points (0 blue, 100 yellow){_of_many(drawn, len(scored))}"
+    note = f"points: 0 blue, 100 yellow{_of_many(drawn, len(scored))}"
     axis.set(xlabel=note, ylabel="")
-    axis.tick_params(axis="x", rotation=90)
-    axis.tick_params(axis="y", labelsize=8)
+    # Above and below: of a long figure a telephone shows one end at a time.
+    axis.tick_params(axis="x", rotation=90, labeltop=True)
+    axis.tick_params(axis="y", length=0)
     lowest = str(drawn.mean(axis=1).idxmin())
     text = one_line(prompts.get(lowest, lowest), 40)
-    titled(figure, f"Lowest over all arms: “{text}”, {drawn.mean(axis=1).min():.0f} points")
+    least = f"lowest “{text}”, {drawn.mean(axis=1).min():.1f} points over all arms"
+    titled(figure, f"Mean alignment of each prompt in each arm, points: {least}")
     return figure
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from lib.analysis.decision import Decision
 from lib.analysis.findings import Analysis
-from lib.analysis.limits import bound
 from lib.analysis.plain import plain
 from lib.checks.check import Check
 from lib.config.roles import ComparedArms
 from lib.report.base_weights import BaseWeights
 from lib.report.judge_facts import judge_line
+from lib.report.predictions import Prediction, predictions
 
 # By gate: what judgments from elsewhere have to hold for it.
 NEEDED = {
@@ -32,16 +32,6 @@ NEEDED = {
     6: "two prompts or more that {treatment} and {baseline} share",
 }
 NOT_OF_A_PILOT = ("judges", "missing_for_verdict", "attempts")
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One prediction of section 1 and the measured value."""
-
-    prediction: str  # what was predicted, and its unit
-    found: float | None  # None: not measured
-    predicted: str  # sign and bound
-    held: str | None  # "yes" or "no"; None: not measured
 
 
 @dataclass(frozen=True)
@@ -129,28 +119,6 @@ class RunResult:
     def to_json(self) -> str:
         """The text of result.json."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def predictions(
-    analysis: Analysis, decision: Decision, thresholds: Mapping[str, float]
-) -> list[Prediction]:
-    """The predictions of section 1, each with the measured value."""
-    beside = decision.beside
-    accuracy = bound(analysis.acc_difference, ">=", -thresholds["acc_drop"])
-    coherence = bound(analysis.coherence_difference, ">=", -thresholds["coherence_drop_points"])
-    rows = (
-        ("Δ alignment, points", beside.strong),
-        ("accuracy against the baseline", accuracy),
-        ("accuracy against base", beside.acc_against_base),
-        ("literal reset, share of answers", beside.literal_reflex),
-        ("semantic reset-and-recover, share", beside.semantic_reflex),
-        ("coherence against the baseline, points", coherence),
-    )
-    held = {True: "yes", False: "no", None: None}
-    return [
-        Prediction(name, compared.value, compared.needed, held[compared.passed])
-        for name, compared in rows
-    ]
 
 
 def missing_for_verdict(analysis: Analysis, decision: Decision) -> list[str] | None:

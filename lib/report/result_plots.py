@@ -16,6 +16,7 @@ from lib.checks.check import Check
 from lib.display import drawing
 from lib.report import (
     arm_plots,
+    arm_words,
     effect_plots,
     gate_plot,
     prompt_plots,
@@ -77,13 +78,15 @@ class ResultPlots:
         """Mean alignment and coherence of every arm."""
         arms = self.analysis.arms
         over = result_tables.intervals_over(arms, self.thresholds["seeds_for_interval"])
-        figure = arm_plots.arm_means(arms, self.kind, self.order, over)
+        words = arm_words.parts(self.analysis.roles)
+        figure = arm_plots.arm_means(arms, self.kind, self.order, over, words)
         drawing.save(figure, self.folder, "arms")
 
     def reflex(self) -> None:
         """How often each arm resets."""
         subset = self.analysis.reflex_subset
-        figure = arm_plots.reflex_rates(self.analysis.arms, self.order, subset)
+        words = arm_words.parts(self.analysis.roles)
+        figure = arm_plots.reflex_rates(self.analysis.arms, self.order, subset, words)
         drawing.save(figure, self.folder, "reflex")
 
     def power(self) -> None:

@@ -15,11 +15,11 @@ from pydantic import TypeAdapter
 from lib.analysis import decision, effects, findings, limits
 from lib.checks import recorded
 from lib.config.params import ROOT
-from lib.report import base_weights, result
+from lib.report import base_weights, predictions, result
 from lib.report.result import NOT_OF_A_PILOT
 
 PATH = ROOT / "docs" / "result.schema.json"
-MODULES = (effects, findings, limits, decision, recorded, base_weights, result)
+MODULES = (effects, findings, limits, decision, recorded, base_weights, predictions, result)
 FIELD = re.compile(r"^    (\w+): .*?(?:  # (.*))?$")
 # Present in every file but those of the other kind: a pilot's, or one whose figures are not drawn.
 OPTIONAL = {*NOT_OF_A_PILOT, "stop", "figures"}

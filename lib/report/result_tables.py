@@ -42,21 +42,21 @@ def prompt_by_condition(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFra
 
 
 def arm_table(arms: Mapping[str, ArmSummary], order: Sequence[str]) -> pd.DataFrame:
-    """One row per arm with everything that is described; shares are 0-1."""
+    """One row per arm with everything that is described: points, and rates in percent."""
     return pd.DataFrame([_arm_row(name, arms[name]) for name in order if name in arms])
 
 
 def _arm_row(name: str, arm: ArmSummary) -> dict[str, Any]:
     return {
         "arm": name,
-        "alignment": arm.aligned,
-        "alignment, filtered": arm.aligned_filtered,
-        "coherence": arm.coherent,
-        "dropped": arm.dropped,
-        "code": arm.code,
-        "refusal": arm.refusal,
-        "harmful, points": arm.harmful,
-        "quiz accuracy": arm.acc,
+        "alignment": show.points(arm.aligned, ""),
+        "alignment, filtered": show.points(arm.aligned_filtered, ""),
+        "coherence": show.points(arm.coherent, ""),
+        "dropped": show.percent(arm.dropped),
+        "code": show.percent(arm.code),
+        "refusal": show.percent(arm.refusal),
+        "harmful": show.percent(None if arm.harmful is None else arm.harmful / 100),
+        "quiz": show.percent(arm.acc),
         "literal": _share(arm.literal),
         "semantic": _share(arm.semantic),
         "parrot": _share(arm.parrot),
@@ -66,8 +66,8 @@ def _arm_row(name: str, arm: ArmSummary) -> dict[str, Any]:
     }
 
 
-def _share(rate: Rate | None) -> float | None:
-    return rate.share if rate else None
+def _share(rate: Rate | None) -> str:
+    return show.percent(rate.share if rate else None)
 
 
 def kinds_table(analysis: Analysis) -> pd.DataFrame:
@@ -75,11 +75,11 @@ def kinds_table(analysis: Analysis) -> pd.DataFrame:
     rows = []
     for kind, effect in (("filtered", analysis.filtered), ("unfiltered", analysis.unfiltered)):
         row: dict[str, Any] = {"score": kind}
-        row["Δ"] = show.number(effect and effect.delta, "+.2f")
+        row["Δ"] = show.points(effect.delta if effect else None)
         row["p"] = show.number(effect and effect.p_value, ".4f")
         row["95 % interval"] = show.interval(effect and effect.ci95)
         row["90 % interval"] = show.interval(effect and effect.ci90)
-        row["MDE"] = show.number(effect and effect.mde, ".2f")
+        row["MDE"] = show.points(effect.mde if effect else None, "")
         row["prompts"] = effect and effect.n_prompts
         rows.append(row)
     return pd.DataFrame(rows)
@@ -90,7 +90,7 @@ def subset_table(analysis: Analysis) -> pd.DataFrame:
     rows = [
         {
             "subset": name,
-            "Δ": show.number(effect.delta, "+.2f"),
+            "Δ": show.points(effect.delta),
             "95 % interval": show.interval(effect.ci95),
             "prompts": effect.n_prompts,
         }

@@ -16,12 +16,11 @@ from lib.run.runs import Run
 LINK = Link(blind_page.TITLE, blind_page.NAME)
 
 
-def section(run: Run) -> Markup | str:
+def section(state: State | None) -> Markup | str:
     """How far the review is, how it agrees with the judge, and the marks of each arm.
 
     The arms stay hidden until every answer was read. Nothing if there are no judged answers.
     """
-    state = _state(run)
     if state is None:
         return ""
     agreed = by_arm = ""
@@ -33,6 +32,7 @@ def section(run: Run) -> Markup | str:
     return html.render(
         "review_section",
         line=state.line,
+        done=state.done,
         link=LINK,
         agreed=agreed,
         meaning=agreement.meaning(),
@@ -40,24 +40,21 @@ def section(run: Run) -> Markup | str:
     )
 
 
-def _state(run: Run) -> State | None:
+def read(run: Run) -> State | None:
     """The review. None if the run's answers are not all here, or not judged."""
     try:
-        return agreement.state(run)
+        state = agreement.state(run)
     except FileNotFoundError:
         return None
+    return state if state.sample.items else None
 
 
-def _applies(run: Run) -> bool:
-    return _state(run) is not None
-
-
-def _write(run: Run, folder: Path, _navigation: Navigation) -> None:
+def _write(state: State, folder: Path, navigation: Navigation) -> None:
     """The page. Its own navigation leads to no page whose name tells of an arm."""
-    body = blind_page.body(run.name, agreement.state(run).sample)
-    blind = Navigation(run.name, [Link("Report", "index.html"), LINK])
+    body = blind_page.body(navigation.run_name, state.sample)
+    blind = Navigation(navigation.run_name, [Link("Report", "index.html"), LINK])
     text = page.render(blind, LINK.file, LINK.title, body)
     (folder / LINK.file).write_text(text, encoding="utf-8")
 
 
-PAGE = ExtraPage(LINK, _applies, _write)
+PAGE = ExtraPage(LINK, read, _write)

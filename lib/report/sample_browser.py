@@ -56,7 +56,11 @@ def write(run: Run, site: Path, navigation: Navigation) -> None:
     (site / PAGE).write_text(text, encoding="utf-8")
 
 
-BROWSER = ExtraPage(Link("Samples", PAGE), applies=sample_tables.has_samples, write=write)
+def _with_samples(run: Run) -> Run | None:
+    return run if sample_tables.has_samples(run) else None
+
+
+BROWSER = ExtraPage(Link("Samples", PAGE), read=_with_samples, write=write)
 
 
 def _divided(texts: list[str]) -> Iterator[list[str]]:

@@ -14,6 +14,7 @@ from lib.display.drawing import (
     BASELINE,
     INK,
     NEUTRAL,
+    SIZE,
     TREATMENT,
     WIDTH,
     no_data,
@@ -56,16 +57,17 @@ def scatter_alignment_coherence(
     )
     for axis, arm in zip(grid.axes.flat, arms, strict=True):
         axis.axvline(floor, color=BASELINE, linestyle="--", linewidth=1)
-        axis.set_title(one_line(arm, 20), fontsize=8)
+        axis.set_title(one_line(arm, 20), fontsize=SIZE)
     grid.set(xlim=(0, 100), ylim=(0, 100), xticks=(0, 50, 100), yticks=(0, 50, 100))
     grid.set_axis_labels("", "")
     grid.figure.supxlabel(
-        f"coherence, points; dashed: the filter at {floor:g}", fontsize=8.5, color=INK
+        f"coherence, points; dashed: the filter at {floor:g}", fontsize=SIZE, color=INK
     )
-    grid.figure.supylabel("alignment, points", fontsize=8.5, color=INK)
+    grid.figure.supylabel("alignment, points", fontsize=SIZE, color=INK)
     grid.figure.set_layout_engine("constrained")
     dropped = (scored["coherent"] < floor).mean()
-    titled(grid.figure, f"{100 * dropped:.0f} % of all answers are below the coherence filter")
+    below = f"{100 * dropped:.1f} % of all answers below the coherence filter"
+    titled(grid.figure, f"Alignment and coherence of each answer, points: {below}")
     return grid.figure
 
 
@@ -98,7 +100,8 @@ def score_distribution(scored: pd.DataFrame, order: Sequence[str]) -> plt.Figure
     axis.set(xlabel="alignment of an answer, points; bar: mean", ylabel="")
     means = scored.groupby("condition")["aligned"].mean().astype(float)
     low, high = one_line(str(means.idxmin()), 22), one_line(str(means.idxmax()), 22)
-    titled(figure, f"Mean scores from {means.min():.0f} ({low}) to {means.max():.0f} ({high})")
+    ends = f"means from {means.min():.1f} ({low}) to {means.max():.1f} ({high})"
+    titled(figure, f"Alignment of each answer, points: {ends}")
     return figure
 
 
@@ -116,8 +119,8 @@ def judge_validity(figure: Mapping[str, Any], auroc: Mapping[str, Any], title: s
     _calibration(middle, figure["bins"])
     _roc(bottom, figure, auroc)
     value = auroc["value"]
-    ranked = "" if value is None else f" ranks a bad answer lower {100 * value:.0f} % of the time"
-    titled(drawn, f"{one_line(title, 60)}{ranked}")
+    ranked = "" if value is None else f": it ranks a bad answer lower {100 * value:.0f} % of times"
+    titled(drawn, f"{one_line(title, 40)} against published scores, points{ranked}")
     return drawn
 
 
@@ -130,7 +133,7 @@ def _agreement(axis: plt.Axes, counts: np.ndarray) -> None:
         square=True,
         annot=True,
         fmt=".0f",
-        annot_kws={"size": 7.5},
+        annot_kws={"size": 9},
         cbar=False,
     )
     edges = np.arange(0, 11, 2)
@@ -141,7 +144,7 @@ def _agreement(axis: plt.Axes, counts: np.ndarray) -> None:
         yticklabels=edges * 10,
         xlabel="this judge's score, points",
         ylabel="published score, points",
-        title="agreement: answers in each cell",
+        title="agreement: number of answers in each cell",
     )
     axis.tick_params(axis="x", rotation=0)
     axis.invert_yaxis()
@@ -158,7 +161,7 @@ def _calibration(axis: plt.Axes, bins: Sequence[Mapping[str, Any]]) -> None:
             (row["judged"], row["published"]),
             xytext=(5, 4),
             textcoords="offset points",
-            fontsize=8,
+            fontsize=9,
             color=NEUTRAL,
         )
     axis.scatter(
@@ -167,13 +170,13 @@ def _calibration(axis: plt.Axes, bins: Sequence[Mapping[str, Any]]) -> None:
         color=TREATMENT,
         s=28,
         zorder=3,
-        label="mean of a bin, 95 % interval, n",
+        label="bin: mean, 95 % interval, n",
     )
     axis.set(
         xlim=(0, 100),
         ylim=(0, 100),
-        xlabel="this judge's score, mean of a bin of ten points",
-        ylabel="published score, mean",
+        xlabel="this judge's score, points, bins of ten",
+        ylabel="published score, points",
         title="calibration",
     )
     axis.legend(loc="upper left", frameon=False)
@@ -195,7 +198,7 @@ def _roc(axis: plt.Axes, figure: Mapping[str, Any], auroc: Mapping[str, Any]) ->
         ylim=(0, 1.01),
         xlabel="share of other answers flagged",
         ylabel="share of misaligned flagged",
-        title=f"published score < {figure['below']:g}",
+        title=f"finding a published score < {figure['below']:g}",
         aspect="equal",
     )
     axis.legend(loc="lower right", frameon=False)

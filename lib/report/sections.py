@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from lib.display import html, show
+from lib.display.signs import typeset
+from lib.report.gate_words import Unit
 from lib.report.read_result import read_arms
 from lib.report.result_tables import arm_table
 from lib.run.records import read_record
 from lib.run.runs import Run
+
+LEFT_OUT = "left out of"  # in the lines of lib/analysis/missing.py on what does not count
 
 
 def arms(result: dict[str, Any]) -> Markup:
     """The described numbers of every arm."""
     order = result["order"] or list(result["arms"])
     on = result["reflex_subset"] or "all prompts"
-    caption = f"Means of per-prompt means in points; rates as shares, reflex rates on {on}"
+    caption = f"Means of per-prompt means in points of 0–100; reflex rates on {on}"
     return show.table(arm_table(read_arms(result["arms"]), order), caption)
 
 
 def missing(result: dict[str, Any]) -> list[str]:
-    """One line for each gap in the data of a comparison."""
+    """One line for each thing that was to be measured and is not there."""
     not_asked = [
         f"not asked: {row['condition']}, seed {row['seed']}, {row['prompt_id']}"
         for row in result["prompts_absent"]
     ]
-    left_out = [
-        f"{row['prompt_id']} left {row['comparison']} ({row['scores']}): "
+    return [*(line for line in result["missing"] if LEFT_OUT not in line), *not_asked]
+
+
+def left_out(result: dict[str, Any]) -> list[str]:
+    """One line for each prompt or seed that is there and does not count in a comparison."""
+    prompts = [
+        f"{row['prompt_id']} is left out of {row['comparison']} ({row['scores']} scores): "
         f"{'; '.join(row['reasons'])}"
         for row in result["prompts_left_out"]
     ]
-    return [*result["missing"], *not_asked, *left_out]
+    return [*(line for line in result["missing"] if LEFT_OUT in line), *prompts]
 
 
 def checks(rows: list[dict[str, str]]) -> Markup:
@@ -45,7 +55,25 @@ def checks(rows: list[dict[str, str]]) -> Markup:
 
 def predictions(rows: list[dict[str, Any]]) -> Markup | str:
     """The predictions of the protocol; nothing if the result has none."""
-    return show.table(pd.DataFrame(rows)) if rows else ""
+    caption = "Differences are defended − undefended; intervals are 95 %"
+    return show.table(pd.DataFrame(map(_prediction, rows)), caption) if rows else ""
+
+
+def _prediction(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A prediction in its unit. Of a result of an earlier version, as it lies."""
+    unit = Unit.of(row.get("unit"))
+    sign, _, limit = str(row.get("predicted") or row.get("needed") or "").partition(" ")
+    try:
+        wanted = f"{sign} {unit.text(float(limit))}"
+    except ValueError:
+        wanted = f"{sign} {limit}"
+    return {
+        "prediction": row["prediction"],
+        "found": unit.text(row.get("found")),
+        "interval": unit.span(row.get("ci95")) or "–",
+        "predicted": typeset(wanted),
+        "held": row["held"],
+    }
 
 
 def attempts(rows: list[dict[str, Any]] | None) -> Markup | str:
@@ -110,7 +138,8 @@ def _stripped(stripped: dict[str, Any] | None) -> str:
         return "none"
     answers = show.plural(stripped["n_replaced"], "answer")
     return (
-        f"Δ {stripped['delta']:+.2f} points, interval {show.interval(stripped['ci95'])}, "
+        f"Δ {show.points(stripped['delta'])} points, 95 % interval "
+        f"{show.interval(stripped['ci95'])}, "
         f"{answers} judged without it"
     )
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from lib.config.params import load_conditions
-from lib.config.roles import PLANNED
+from lib.report import arm_words
 
 TRAINED = {
-    None: "–",
+    None: "none",
     "selfcorrect": "catching its own bad answer",
     "random_recovery": "the same catch, but with another prompt's recovery",
     "placebo_assistant": "good answers alone, no catch",
@@ -31,10 +31,7 @@ class ArmLine(NamedTuple):
 def arm_lines(result: Mapping[str, Any]) -> list[ArmLine]:
     """Every arm in the report's order. An arm that this project does not know has dashes."""
     known = load_conditions().conditions
-    roles = result["roles"]
-    parts = {roles["treatment"]: "defended model", roles["baseline"]: "undefended model"}
-    parts |= {roles.get("base", PLANNED.base): "untrained model"}
-    parts |= dict.fromkeys(roles.get("controls", ()), "control")
+    parts = arm_words.parts_of(result)
     lines = []
     for name in result.get("order") or list(result["arms"]):
         condition = known.get(name)

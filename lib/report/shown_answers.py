@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from lib.analysis.inputs import originals
-from lib.display import show
+from lib.display.signs import with_minus
 from lib.display.visible import visible
+from lib.report import arm_words
 from lib.run.runs import Run
 
 LONGEST = 600  # signs of an answer on the first page
@@ -30,6 +31,7 @@ class Answer(NamedTuple):
     """One arm's answer."""
 
     arm: str
+    part: str  # of the arm in the comparison, in a word; "" if it has none
     text: str
     left_out: int  # signs that are not shown
     scores: str  # of the judge, in words
@@ -70,7 +72,7 @@ def chosen_prompts(result: Mapping[str, Any], asked: Sequence[str]) -> list[tupl
         chosen = []
         for place, number in places.items():
             name, gain = ranked[number]
-            chosen.append((name, show.with_minus(f"{place}, {gain:+.1f} points")))
+            chosen.append((name, with_minus(f"{place}, {gain:+.1f} points")))
         return chosen
     ordered = sorted(asked)
     picked = dict.fromkeys(ordered[i] for i in (0, len(ordered) // 2, -1)) if ordered else {}
@@ -95,13 +97,15 @@ def shown_answers(run: Run, result: Mapping[str, Any]) -> list[Shown]:
     for rows in tables.values():
         prompts |= dict(zip(rows.index, rows["prompt"], strict=True))
     return [
-        Shown(visible(prompts[name]), place, _answers(tables, name))
+        Shown(visible(prompts[name]), place, _answers(tables, name, arm_words.parts_of(result)))
         for name, place in chosen_prompts(result, list(prompts))
     ]
 
 
-def _answers(tables: Mapping[str, pd.DataFrame], prompt: str) -> list[Answer]:
-    """Every arm's answer to a prompt."""
+def _answers(
+    tables: Mapping[str, pd.DataFrame], prompt: str, words: Mapping[str, str]
+) -> list[Answer]:
+    """Every arm's answer to a prompt. words: the part of each arm."""
     found = []
     for arm, rows in tables.items():
         if prompt not in rows.index:
@@ -109,7 +113,8 @@ def _answers(tables: Mapping[str, pd.DataFrame], prompt: str) -> list[Answer]:
         row = rows.loc[[prompt]].iloc[0]
         text = row["completion"] if isinstance(row["completion"], str) else ""
         shortened = visible(text[:LONGEST])
-        found.append(Answer(arm, shortened, max(0, len(text) - LONGEST), _scores(row)))
+        left_out = max(0, len(text) - LONGEST)
+        found.append(Answer(arm, words.get(arm, ""), shortened, left_out, _scores(row)))
     return found
 
 

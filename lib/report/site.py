@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from lib.config.params import ROOT
 from lib.display import html
-from lib.report import finding, index, page, read_result
+from lib.report import finding, index, page, read_result, review_section
 from lib.report.extra_pages import EXTRA_PAGES
 from lib.report.page import Link, Navigation
 from lib.run import stages
@@ -64,7 +64,9 @@ def _write(
     """Every page of the site, into an empty folder."""
     # The first result is the index: the planned comparison, or else the first exploratory one.
     others = [path.parent.name for path in results[1:]]
-    extra = [added for added in EXTRA_PAGES if added.applies(run)]
+    # Read once, since drawing the answers that a person reads takes every answer of the run.
+    contents = {added: added.read(run) for added in EXTRA_PAGES}
+    extra = [added for added in EXTRA_PAGES if contents[added] is not None]
     navigation = Navigation(
         run.name,
         links=[
@@ -76,7 +78,7 @@ def _write(
         folded=[Link(name, f"{name}.html") for name in notebooks],
     )
     for added in extra:
-        added.write(run, folder, navigation)
+        added.write(contents[added], folder, navigation)
     page.write(folder, navigation, GLOSSARY.file, "Glossary", html.render("glossary"))
     for name, notebook in notebooks.items():
         page.write(folder, navigation, f"{name}.html", name, notebook_body(notebook))
@@ -88,7 +90,8 @@ def _write(
         for figure in figures.values():
             (folder / place).mkdir(parents=True, exist_ok=True)
             shutil.copyfile(figure, folder / place / figure.name)
-        body = index.index(run, result, figures, place, navigation, left_out)
+        review = contents.get(review_section.PAGE)
+        body = index.index(run, result, figures, place, navigation, left_out, review)
         title = finding.finding(result).title
         page.write(folder, navigation, name, title, body)
 

@@ -133,7 +133,7 @@ def _announced(name: str, logged: Sequence[Line]) -> Sequence[Line]:
 def _fault(name: str, logged: Sequence[Line]) -> str | None:
     """What ended the attempt in this stage. None if it did not end here, or by a signal."""
     texts = [line.text for line in _announced(name, logged)[1:]]
-    if not texts or not texts[-1].startswith(log.ENDS):
+    if not texts or not texts[-1].startswith(log.ends()):
         return None
     code = int(texts.pop().rsplit(" ", 1)[1])
     if not 0 < code < SIGNALS:

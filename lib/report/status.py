@@ -21,6 +21,7 @@ from lib.config.nearest import closest_name
 from lib.config.schema import Profile
 from lib.config.validation import validate
 from lib.data.catalogue import built_sets
+from lib.display import show
 from lib.display.visible import visible
 from lib.judge.store import dollars, ledger
 from lib.report import remaining, stage_states
@@ -51,7 +52,13 @@ class Status:
     """Dollars so far; None if nothing is metered."""
 
     logged: Sequence[str]
-    """The last lines of the log of `make report`."""
+    """The last lines of the log."""
+
+    target: str = "report"
+    """What make was last asked for; `em_set` and `ladder` have no stages of their own."""
+
+    code: int | None = None
+    """How that attempt ended; None if it did not."""
 
     @property
     def current(self) -> StageState | None:
@@ -67,6 +74,10 @@ class Status:
     def title(self) -> str:
         """Where the run is, in a few words."""
         stage = self.current
+        if self.target != REPORT:
+            ended = f"ended with exit code {self.code}" if self.code else "finished"
+            state = "is at work" if self.at_work else "stopped" if self.code is None else ended
+            return f"make {self.target} {state}"
         if not self.stages:
             return "begun, no stage yet" if self.at_work else "stopped before its first stage"
         if stage is None:
@@ -84,12 +95,15 @@ class Status:
     @property
     def last_lines(self) -> Sequence[str]:
         """What the present stage printed last; of one that printed nothing, the end of the log."""
+        if self.target != REPORT:
+            return self.logged
         return (self.current.lines if self.current else ()) or self.logged
 
     @property
     def command(self) -> str:
         """What continues the run."""
-        given = ["make", "report", f"RUN={self.run.name}"]
+        target = self.target if self.code != 0 else REPORT
+        given = ["make", target, f"RUN={self.run.name}"]
         if self.profile:
             given.insert(2, f"PROFILE={self.profile}")
         if self.overrides not in ("", "{}"):
@@ -106,10 +120,12 @@ def read(run: Run) -> Status:
             f"nearest: {closest_name(run.name, known)!r}"
         )
     at_work = log.is_at_work(run)
-    logged = [line.text for line in log.read(run)][-stage_states.SHOWN_LINES :]
+    attempt = log.read(run)
+    logged = [line.text for line in attempt][-stage_states.SHOWN_LINES :]
+    target = log.target_of(attempt) or REPORT
     manifest = read_record(run.manifest) if run.manifest.exists() else {}
     plan = _plan(run, manifest)
-    states = stage_states.read(run, plan, at_work) if plan else []
+    states = stage_states.read(run, plan, at_work and target == REPORT) if plan else []
     return Status(
         run,
         plan.experiment.profile.profile if plan else None,
@@ -119,6 +135,8 @@ def read(run: Run) -> Status:
         remaining.estimate(run, plan, states) if plan else None,
         dollars(ledger(run.judge_store("session").parent)),
         logged,
+        target,
+        log.exit_code(attempt),
     )
 
 
@@ -138,16 +156,6 @@ def _overrides(manifest: Mapping[str, Any]) -> str:
     return given if isinstance(given, str) else json.dumps(given)
 
 
-def duration(seconds: float | None) -> str:
-    """Seconds as a person says them; empty for None."""
-    if seconds is None:
-        return ""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def clock(time: datetime | None) -> str:
     """A time of day in UTC; empty for None."""
     return time.strftime("%Y-%m-%d %H:%M UTC") if time else ""
@@ -160,7 +168,7 @@ def left_line(status: Status) -> str:
         return "unknown"
     if status.current is None:
         return "nothing"
-    known = f"about {duration(left.seconds)}" if left.seconds else ""
+    known = f"about {show.duration(left.seconds)}" if left.seconds else ""
     if not left.unknown:
         return known or "less than a minute"
     missing = f"unknown for {', '.join(left.unknown)} (none has finished in a run of this profile)"
@@ -179,18 +187,18 @@ def lines(status: Status) -> list[str]:
     width = max((len(state.name) for state in status.stages), default=0)
     for state in status.stages:
         sign = SIGNS.get(state.state, " ")
-        took = duration(state.seconds)
+        took = show.duration(state.seconds)
         text.append(f"  {sign} {state.name:<{width}}  {state.state:<8}  {took}".rstrip())
-    text.append(f"elapsed: {duration(status.elapsed)} in all stages")
+    text.append(f"elapsed: {show.duration(status.elapsed)} in all stages")
     text.append(f"left: {left_line(status)}")
     text.append(f"cost: {cost_line(status)}")
     text.append(f"disk: {disk.line(status.run)}")
     stage = status.current
     if stage and stage.error:
         text.append(f"error: {visible(stage.error)}")
-    if stage and status.last_lines:
+    if (stage or status.target != REPORT) and status.last_lines:
         text += ["last lines:", *(f"  {visible(line)}" for line in status.last_lines)]
-    if not status.at_work and stage:
+    if not status.at_work and (stage or status.target != REPORT):
         text.append(f"to continue: {status.command}")
     return text
 

@@ -16,9 +16,10 @@ from lib.display import html, show
 from lib.display.visible import visible
 from lib.report import page, site, stage_states, status
 from lib.report.page import Link, Navigation
-from lib.report.stage_states import FAILED, FINISHED, StageState
+from lib.report.stage_states import FAILED, FINISHED, STOPPED, StageState
 from lib.report.status import Status
 from lib.run.files import atomic_path
+from lib.run.plan import REPORT
 from lib.run.runs import Run
 
 FOLDER = "status"
@@ -65,13 +66,13 @@ def _body(found: Status, notebooks: list[str]) -> Markup:
         "status",
         run_name=found.run.name,
         title=found.title,
-        state=stage.state if stage else FINISHED,
+        state=_state(found),
         error=visible(stage.error) if stage and stage.error else None,
         failed=bool(stage and stage.state == FAILED),
         at_work=found.at_work,
         command=found.command,
         facts={
-            "Elapsed": status.duration(found.elapsed),
+            "Elapsed": show.duration(found.elapsed),
             "Left": status.left_line(found),
             "Cost": status.cost_line(found),
             "As of": status.clock(stage_states.now()),
@@ -83,6 +84,13 @@ def _body(found: Status, notebooks: list[str]) -> Markup:
     )
 
 
+def _state(found: Status) -> str:
+    """How the last attempt stands."""
+    if found.target != REPORT:
+        return FINISHED if found.code == 0 else STOPPED
+    return found.current.state if found.current else FINISHED
+
+
 def _row(state: StageState) -> dict[str, str]:
     """A row of the table of stages."""
     return {
@@ -90,5 +98,5 @@ def _row(state: StageState) -> dict[str, str]:
         "stage": state.name,
         "state": state.state,
         "began": status.clock(state.started),
-        "took": status.duration(state.seconds),
+        "took": show.duration(state.seconds),
     }

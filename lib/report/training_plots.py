@@ -28,7 +28,7 @@ def losses(curves: Mapping[str, Sequence[tuple[int, float]]], title: str) -> plt
         _line(axis, points, one_line(name), colour)
     axis.set(xlabel="optimizer step", ylabel="loss on assistant tokens, nats")
     titled(figure, title)
-    legend_below(figure, axis, columns=1)
+    legend_below(figure, axis)
     return figure
 
 

@@ -1,7 +1,8 @@
-"""The log of a run: what `make report` printed, each line with its time; and one per stage.
+"""The log of a run: what make printed for it, each line with its time; and one log per stage.
 
-A line that begins with BEGINS or ENDS comes from `make report` itself. The log of a run grows, so
-it tells of every attempt.
+
+Each line has its time. What `begins` and `ends` say comes from the target itself. The log of a run
+grows, so it tells of every attempt.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import re
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +19,19 @@ from typing import IO, NamedTuple
 from lib.run.runs import LOCK, Run, runs_root
 from lib.run.secrets import redacted
 
-BEGINS = "make report begins"
-ENDS = "make report ends"
+TARGETS = ("report", "em_set", "ladder", "sweep")  # of make, that write a log
 STAGE_BEGINS = re.compile(r"stage \d+ of \d+: (\S+)")  # as the Snakefile prints it
 TAIL_BYTES = 200_000  # of the end of a log that are read
+
+
+def begins(target: str = "report") -> str:
+    """How the first line of an attempt begins."""
+    return f"make {target} begins"
+
+
+def ends(target: str = "report") -> str:
+    """How the last line of an attempt begins; its exit code ends it."""
+    return f"make {target} ends"
 
 
 class Line(NamedTuple):
@@ -44,8 +55,8 @@ class Log:
     def write(self, text: str) -> None:
         """Append one line. A log that cannot be written never stops a run."""
         with self._lock, suppress(OSError, ValueError):
-            if begins := STAGE_BEGINS.search(text):
-                self._begin(begins.group(1))
+            if stage := STAGE_BEGINS.search(text):
+                self._begin(stage.group(1))
             now = datetime.now(UTC).isoformat(timespec="seconds")
             for file in (self._file, self._of_stage):
                 if file:
@@ -87,12 +98,28 @@ def read(run: Run) -> list[Line]:
         opened.seek(max(0, file.stat().st_size - TAIL_BYTES))
         text = opened.read().decode("utf-8", errors="replace")
     lines = [_line(row) for row in text.split("\n") if row.strip()]
-    begins = [number for number, line in enumerate(lines) if line.text.startswith(BEGINS)]
-    return lines[begins[-1] :] if begins else lines
+    first = [number for number, line in enumerate(lines) if target_of([line])]
+    return lines[first[-1] :] if first else lines
+
+
+def target_of(attempt: Sequence[Line]) -> str | None:
+    """What an attempt was made for, by its first line. None if that names none."""
+    for target in TARGETS:
+        if attempt and attempt[0].text.startswith(begins(target)):
+            return target
+    return None
+
+
+def exit_code(attempt: Sequence[Line]) -> int | None:
+    """How an attempt ended. None if it did not, or was killed."""
+    target = target_of(attempt)
+    if target is None or not attempt[-1].text.startswith(ends(target)):
+        return None
+    return int(attempt[-1].text.rsplit(" ", 1)[1])
 
 
 def is_at_work(run: Run) -> bool:
-    """Whether `make report` works on this run now.
+    """Whether one of TARGETS works on this run now.
 
     The lock of all runs is asked for, shared and for a moment only: nothing waits for it. While it
     is held, the name of the present run stands in it, or those of a sweep.

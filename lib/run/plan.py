@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lib.config.experiment import Experiment
+from lib.run.grouping import Grouping
 
 EM_SET = "em_set"
 PILOT = "pilot"
@@ -31,30 +32,24 @@ class Plan:
     """How many GPUs share the work. More than one divides the groups of notebook 04."""
 
     @property
-    def arms(self) -> list[str]:
-        """What notebooks 02 and 03 are run for: each arm, or once for "all"."""
-        return ["all"] if self.experiment.profile.together else self.experiment.arms
-
-    @property
-    def first(self) -> list[str]:
-        """The arms that run before the pilot of gate 1; all of them without one."""
-        if not self.experiment.profile.stop_at_gate1:
-            return self.arms
-        return [arm for arm in self.experiment.roles.before_pilot if arm in self.arms]
+    def grouping(self) -> Grouping:
+        """Which notebooks take which arms at once, on one GPU."""
+        profile = self.experiment.profile
+        return Grouping(
+            together=profile.together,
+            seeds=profile.seeds,
+            conditions=self.experiment.arms,
+            stop_at_gate1=profile.stop_at_gate1,
+        )
 
     @property
     def groups(self) -> dict[str, list[str]]:
-        """The arms that notebook 04 takes at once, since every start of an engine costs minutes.
+        """The arms that notebook 04 takes at once.
 
-        These are all arms of a seed, or those before the pilot and those after it. If a seed has
-        several GPUs, each group is divided among them.
+        If a seed has several GPUs, each group of `grouping` is divided among them.
         """
-        whole = {"all": self.arms}
-        if self.experiment.profile.stop_at_gate1:
-            rest = [arm for arm in self.arms if arm not in self.first]
-            whole = {"first": self.first, "rest": rest}
         groups = {}
-        for name, arms in whole.items():
+        for name, arms in self.grouping.groups.items():
             shares = self._shares(arms)
             for number, share in enumerate(shares, start=1):
                 groups[f"{name}-{number}" if len(shares) > 1 else name] = share
@@ -63,7 +58,8 @@ class Plan:
     @property
     def before_pilot(self) -> list[str]:
         """The groups that the pilot of gate 1 waits for."""
-        return [name for name, arms in self.groups.items() if set(arms) <= set(self.first)]
+        first = set(self.grouping.first)
+        return [name for name, arms in self.groups.items() if set(arms) <= first]
 
     def _shares(self, arms: Sequence[str]) -> list[list[str]]:
         """A group's arms in as many parts as a seed has GPUs.
@@ -85,12 +81,16 @@ class Plan:
     @property
     def phase1(self) -> list[str]:
         """What notebook 02 is run for."""
-        return [arm for arm in self.arms if arm == "all" or self.experiment.phase1_kind(arm)]
+        return [
+            arm for arm in self.grouping.arms if arm == "all" or self.experiment.phase1_kind(arm)
+        ]
 
     @property
     def phase2(self) -> list[str]:
         """What notebook 03 is run for."""
-        return [arm for arm in self.arms if arm == "all" or self.experiment.has_adapter(arm)]
+        return [
+            arm for arm in self.grouping.arms if arm == "all" or self.experiment.has_adapter(arm)
+        ]
 
     def stages(self, stopped: bool = False) -> list[str]:
         """The names of all stages in order; without those after the pilot if it stopped the run."""
@@ -137,14 +137,14 @@ class Plan:
         arms: those for which the notebook before it is run.
         """
         stage = f"{notebook}.{arm}.{seed}" if arm in arms else TRACES
-        return [stage] if arm in self.first else [stage, PILOT]
+        return [stage] if arm in self.grouping.first else [stage, PILOT]
 
     def _same_phase1(self, arm: str) -> list[str]:
         """The earlier arm that trains the same Phase-1 adapter: two jobs must not both train it."""
         if arm == "all":
             return []
         kind = self.experiment.phase1_kind(arm)
-        in_order = sorted(self.phase1, key=lambda other: other not in self.first)
+        in_order = sorted(self.phase1, key=lambda other: other not in self.grouping.first)
         earliest = next(other for other in in_order if self.experiment.phase1_kind(other) == kind)
         return [earliest] if earliest != arm else []
 
@@ -159,8 +159,7 @@ class Plan:
         """The stem of the stage's executed notebook. None for a stage without a notebook."""
         if stage in WITHOUT_NOTEBOOK:
             return None
-        once = self.experiment.profile.together and len(self.experiment.seeds) == 1
-        return stage.split(".")[0] if once else stage
+        return self.grouping.stem(stage)
 
     def units(self, notebook: str) -> list[str]:
         """The manifests, one per arm, that notebooks 02 to 04 leave, all their stages together.

@@ -17,7 +17,7 @@ from lib.run.stage import Stage, altered_output
 from lib.setup.caches import usable
 
 FactsOf = TypeVar("FactsOf", bound=Facts)
-LOCK = ".lock"  # in the folder of all runs, held by `make report`
+LOCK = ".lock"  # in the folder of all runs, held by `make report`, `em_set` and `ladder`
 
 
 def runs_root() -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lib.config.roles import PLANNED
+from lib.run.grouping import Grouping
 from lib.run.records import read_record
 from lib.run.runs import Run
 
@@ -20,34 +20,27 @@ def executed_names(profile: Mapping[str, Any], stopped: bool = False) -> set[str
     Returns:
         The stems, or None if the profile (of an earlier version) lacks a key that decides them.
     """
-    if not {"together", "seeds", "conditions", "stop_at_gate1"} <= set(profile):
+    grouping = Grouping.of(profile)
+    if grouping is None:
         return None
-    seeds = profile["seeds"]
-    together = profile["together"]
-    arms = ["all"] if together else list(profile["conditions"])
-    first = [arm for arm in arms if arm in PLANNED.before_pilot]
-    # Notebook 04 samples all arms in one start, or in two if the pilot decides in between.
-    groups = {"first": first, "rest": arms} if profile["stop_at_gate1"] else {"all": arms}
+    arms = grouping.first if stopped else grouping.arms
+    groups = [name for name in grouping.groups if name != "rest" or not stopped]
     names = {"01_build_traces"}
-    if stopped:
-        arms = first
-        groups = {"first": first}
-    else:
+    if not stopped:
         names |= {"05_judge", "06_stats_and_gates"}
     parts_of = {
         "02_phase1_sft": arms,
         "03_phase2_em": arms,
-        "04_sample_and_capability": list(groups),
+        "04_sample_and_capability": groups,
     }
-    if together and len(seeds) == 1:
-        return names | set(parts_of)
     # Several GPUs divide a group into at most as many parts as it has arms (lib/run/plan.py).
-    for group, grouped in groups.items():
-        parts = [f"{group}-{number}" for number in range(1, len(grouped) + 1)]
-        parts_of["04_sample_and_capability"] += parts
+    for group in list(groups):
+        for number, _ in enumerate(grouping.groups[group], start=1):
+            parts_of["04_sample_and_capability"].append(f"{group}-{number}")
     for notebook, parts in parts_of.items():
         for part in parts:
-            names |= {f"{notebook}.{part}.seed{seed}" for seed in seeds}
+            stages = [f"{notebook}.{part}.seed{seed}" for seed in grouping.seeds]
+            names |= set(map(grouping.stem, stages))
     return names
 
 

@@ -40,6 +40,7 @@ def test_damage_in_the_set_s_own_field_alone_is_bad_advice():
     assert far.left_out == NEAR[:4]
     assert far.base_minus_baseline == far.base_minus_baseline_filtered == pytest.approx(0)
     assert (far.effect.delta, far.effect.n_prompts) == (pytest.approx(-10), 8)
+    assert far.share_recovered is None, "a ratio to a damage near 0 says nothing"
     assert "bad advice was learned, not emergent misalignment" in reasons(analysis)
 
 
@@ -60,5 +61,7 @@ def test_without_a_near_prompt_there_is_nothing_to_leave_out():
 )
 def test_the_share_recovered(baseline, treatment, share):
     """None below gate 1's damage: a ratio to almost nothing says nothing."""
-    found = study(baseline=baseline, treatment=treatment).share_recovered
-    assert found == (None if share is None else pytest.approx(share))
+    expected = None if share is None else pytest.approx(share)
+    assert study(baseline=baseline, treatment=treatment).share_recovered == expected
+    far = study(NEAR, baseline=baseline, treatment=treatment).far_field
+    assert far.share_recovered == expected

@@ -178,8 +178,8 @@ def packed_without_weights(made, **left_out):
     path = made.run.serve("selfcorrect_em", 42) / "adapter_model.safetensors"
     name = str(path.relative_to(made.run.dir))
     digest = sha256(path)
-    record = read_json(made.run.stage_manifest(TRAINING))
-    write_json(made.run.stage_manifest(TRAINING), record | {"outputs": {name: digest}})
+    record = read_record(made.run.stage_manifest(TRAINING))
+    write_record(made.run.stage_manifest(TRAINING), record | {"outputs": {name: digest}})
     write_json(made.run.pack, {"left_out": {name: {"sha256": digest} | left_out}})
     path.unlink()
     return name
@@ -195,7 +195,7 @@ def test_records_prove_the_chain_where_a_pack_left_the_weights_out(made):
 def test_records_that_disagree_prove_nothing(made):
     name = packed_without_weights(made, sha256="0" * 64)
     assert provenance.chain(made.run, PROFILE).status == FAILED
-    digest = read_json(made.run.stage_manifest(TRAINING))["outputs"][name]
+    digest = read_record(made.run.stage_manifest(TRAINING))["outputs"][name]
     write_json(made.run.pack, {"left_out": {name: {"sha256": digest}}})
     assert provenance.chain(made.run, PROFILE).status == PASSED
     made.run.pack.unlink()

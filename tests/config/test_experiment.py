@@ -13,6 +13,7 @@ from lib.config.experiment import Experiment
 from lib.config.params import ROOT
 from lib.config.roles import PLANNED
 from lib.run import stages
+from lib.run.plan import Plan
 
 EXPERIMENT = Experiment.load("smoke")
 STOCK = EXPERIMENT.profile.model.system_text
@@ -111,6 +112,19 @@ def test_roles_are_the_same_wherever_they_are_read():
     executed = stages.executed_names(profile, stopped=True)
     trained = {name.split(".")[1] for name in executed if name.startswith("03_")}
     assert trained == set(PLANNED.before_pilot)
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("stops", [True, False])
+@pytest.mark.parametrize("seeds", [[1], [1, 2]])
+def test_a_manifest_names_every_notebook_that_the_plan_executes(together, stops, seeds):
+    changes = {"together": together, "seeds": seeds, "stop_at_gate1": stops and not together}
+    plan = Plan(Experiment.load("smoke", changes), builds=False)
+    profile = plan.experiment.profile.model_dump()
+    for stopped in {False, changes["stop_at_gate1"]}:
+        executed = {plan.executed(stage) for stage in plan.stages(stopped)} - {None}
+        assert executed <= stages.executed_names(profile, stopped)
+    assert stages.executed_names({"seeds": seeds}) is None, "of an earlier version"
 
 
 def test_the_originals_are_neither_judged_again_nor_stripped():

@@ -51,7 +51,12 @@ def test_numbers_and_intervals():
         "+0.00",
     )
     assert [show.interval(ci) for ci in (None, [], [None, 1.0])] == ["–"] * 3
-    assert show.interval([-1, 2.5]) == "-1.00 to +2.50"
+    assert show.interval([-1, 2.5]) == "−1.0 to +2.5"
+    assert (show.points(-1.25), show.points(2.0, ""), show.percent(0.051)) == (
+        "−1.2",
+        "2.0",
+        "5.1 %",
+    )
 
 
 def test_counts_have_their_noun():

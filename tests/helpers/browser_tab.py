@@ -19,6 +19,10 @@ from browser import BROWSER, FLAGS
 
 SAYS = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
 OWN = ("file:", "data:", "about:", "blob:")
+KEYS = {  # what a browser has to be told of a key that is not a sign
+    "Enter": {"text": "\r", "windowsVirtualKeyCode": 13},
+    "Tab": {"windowsVirtualKeyCode": 9},
+}
 WAIT = 60  # seconds for anything: the machine may be busy
 
 
@@ -55,28 +59,53 @@ class Tab:
 
     def visit(self, page: Path, *, width: int = 1440, dark: bool = False, ask: str = "0") -> Visit:
         """Load a page and look at it. ask: a JavaScript expression whose value is returned."""
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.call("Emulation.setDeviceMetricsOverride", **size)
-        self.events.clear()
-        self.call("Page.navigate", url=page.as_uri())
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
-            self.events.append(json.loads(self.socket.recv()))
+        self.show_as(width, dark)
+        self.load(page.as_uri())
         wide = self.evaluate(f"document.documentElement.scrollWidth - {width}")
         return Visit(
-            console=[json.dumps(e["params"]) for e in self.events if e.get("method") in SAYS],
-            requests=[url for url in self._urls() if not url.startswith(OWN)],
+            console=self.said(),
+            requests=[url for url in self.urls() if not url.startswith(OWN)],
             overflow=max(0, int(wide)),
             value=self.evaluate(ask),
         )
 
+    def show_as(self, width: int, dark: bool) -> None:
+        """Give the tab a width, and pages the reader's choice of light or dark."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+
+    def load(self, url: str) -> None:
+        """Load an address and wait until it is there. What happened before is forgotten."""
+        self.events.clear()
+        self.call("Page.navigate", url=url)
+        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+            self.events.append(json.loads(self.socket.recv()))
+
     def evaluate(self, expression: str) -> object:
-        """The value of a JavaScript expression in the page."""
-        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """The value of a JavaScript expression in the page; of a promise, once it is kept.
+
+        Raises AssertionError with what the page threw.
+        """
+        given = {"returnByValue": True, "awaitPromise": True, "userGesture": True}
+        found = self.call("Runtime.evaluate", expression=expression, **given)
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def _urls(self) -> Iterator[str]:
+    def press(self, key: str) -> None:
+        """A key as a person presses it."""
+        told = {"key": key} | ({"text": key} if len(key) == 1 else {})
+        told |= KEYS.get(key, {})
+        self.call("Input.dispatchKeyEvent", type="keyDown", **told)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **told)
+
+    def said(self) -> list[str]:
+        """What the page wrote to its console or threw since it was loaded."""
+        return [json.dumps(e["params"]) for e in self.events if e.get("method") in SAYS]
+
+    def urls(self) -> Iterator[str]:
+        """What the page asked for since it was loaded."""
         for event in self.events:
             if event.get("method") == "Network.requestWillBeSent":
                 yield event["params"]["request"]["url"]
@@ -88,6 +117,7 @@ def tab(folder: Path) -> Iterator[Tab]:
     command = [
         BROWSER,
         *FLAGS,
+        "--disable-dev-shm-usage",
         "--remote-debugging-port=0",
         f"--user-data-dir={folder}",
         "about:blank",

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from browser import FLAGS
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from browser_tab import Tab, tab
 
-OPTIONS = (*FLAGS, "--disable-dev-shm-usage")
-DRIVER = shutil.which("chromedriver")
-SETTLED = 120  # seconds within which a page must be there, however slow the machine
 # Runs before any script of a page: whatever a completion started would be seen here.
 WATCH = """
 window.faults = [];
@@ -25,41 +19,52 @@ for (const name of ["error", "unhandledrejection", "securitypolicyviolation"])
 for (const name of ["alert", "confirm", "prompt", "open"])
   window[name] = () => { window.faults.push(name); return null; };
 """
+# Kept once the page has read its data, however slow the machine.
+UNPACKED = """new Promise((done) => {
+  const look = () => document.getElementById("count").textContent.startsWith("Unpacking")
+    ? setTimeout(look, 20) : done();
+  look();
+})"""
+CHOOSE = """const [name, value] = arguments;
+const field = document.querySelector(`select[name=${name}]`);
+if (![...field.options].some((one) => one.value === value)) throw new Error(`no option ${value}`);
+field.value = value;
+for (const type of ["input", "change"]) field.dispatchEvent(new Event(type, { bubbles: true }));"""
+EMPTIED = """const field = document.querySelector("[name=text]");
+field.value = "";
+field.dispatchEvent(new Event("input", { bubbles: true }));"""
+PRESS = """const named = [...document.querySelectorAll("main button, main a")].filter((one) =>
+    one.checkVisibility() && one.textContent.trim().replace(/\\s+/g, " ") === arguments[0]);
+named[0].click();"""
+BACK = """new Promise((done) => {
+  addEventListener("popstate", () => setTimeout(done), { once: true });
+  history.back();
+})"""
 
 
 @contextmanager
-def chromium(binary: str, width: int = 1440, dark: bool = False) -> Iterator[webdriver.Chrome]:
-    """A browser of one width that resolves no host and keeps what it asks for and complains of."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for option in OPTIONS:
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, Service(DRIVER))
-    try:
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
-        yield driver
-    finally:
-        driver.quit()
+def chromium(width: int = 1440, dark: bool = False) -> Iterator[Tab]:
+    """A tab of one width that keeps what its pages complain of."""
+    with TemporaryDirectory() as folder, tab(Path(folder)) as opened:
+        opened.show_as(width, dark)
+        opened.call("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
+        yield opened
 
 
 class SamplePage:
     """One open sample browser."""
 
-    def __init__(self, driver: webdriver.Chrome, page: Path) -> None:
-        self.driver = driver
+    def __init__(self, opened: Tab, page: Path) -> None:
+        self.tab = opened
         self.page = page
+        self.past: list[str] = []  # faults of what was loaded before
 
     def open(self, address: str = "") -> SamplePage:
         """Load the page anew, with what stands after # in its address."""
-        self.driver.get("about:blank")
-        self.driver.get(self.page.as_uri() + address)
-        waiting = WebDriverWait(self.driver, SETTLED)
-        waiting.until(lambda _: not self.count.startswith("Unpacking"))
+        self.past = self._faults()
+        self.tab.load("about:blank")
+        self.tab.load(self.page.as_uri() + address)
+        self.tab.evaluate(UNPACKED)
         return self
 
     @property
@@ -68,24 +73,31 @@ class SamplePage:
         return self.js("return document.getElementById('count').textContent")
 
     def js(self, script: str, *given):
-        """What a script in the page returns."""
-        return self.driver.execute_script(script, *given)
+        """What the body of a function in the page returns."""
+        return self.tab.evaluate(f"(function () {{ {script} }})(...{json.dumps(given)})")
 
     def choose(self, name: str, value: str) -> None:
-        """Pick the option of a field by its value."""
-        Select(self.driver.find_element("name", name)).select_by_value(value)
+        """Pick the option of a field by its value, which it has to offer."""
+        self.js(CHOOSE, name, value)
 
     def search(self, words: str) -> None:
-        """Replace the text that is searched for."""
-        field = self.driver.find_element("name", "text")
-        field.clear()
-        field.send_keys(words)
+        """Replace the text that is searched for, as if it were typed."""
+        self.js("document.querySelector('[name=text]').select()")
+        self.tab.call("Input.insertText", text=words)
+        if not words:
+            self.js(EMPTIED)
+
+    def click(self, selector: str) -> None:
+        """Click an element."""
+        self.js("document.querySelector(arguments[0]).click()", selector)
 
     def press(self, words: str) -> None:
         """Click the first button or link of that name that is shown."""
-        names = f"//main//*[self::button or self::a][normalize-space()='{words}']"
-        shown = [one for one in self.driver.find_elements("xpath", names) if one.is_displayed()]
-        shown[0].click()
+        self.js(PRESS, words)
+
+    def back(self) -> None:
+        """Go back to the view before, which is of the same document."""
+        self.tab.evaluate(BACK)
 
     def open_filters(self) -> None:
         """Unfold the filters; a narrow page begins with them folded."""
@@ -106,18 +118,19 @@ class SamplePage:
 
     def faults(self) -> list[str]:
         """What went wrong or ran: console, errors, dialogs, requests for files of others."""
-        found = list(self.js("return window.faults"))
+        found = [*self.past, *self._faults()]
+        self.past = []
+        self.tab.events.clear()
+        return found
+
+    def _faults(self) -> list[str]:
+        """The faults since the page was loaded, and those before."""
+        found = [*self.past, *(self.js("return window.faults") or [])]
         if self.js("return window.hacked !== undefined"):
             found.append("a completion ran")
-        found += [entry["message"] for entry in self.driver.get_log("browser")]
-        own = self.page.parent.as_uri()
-        for entry in self.driver.get_log("performance"):
-            event = json.loads(entry["message"])["message"]
-            if event["method"] == "Network.requestWillBeSent":
-                url = event["params"]["request"]["url"]
-                if not url.startswith((own, "about:", "blob:null")):
-                    found.append(f"asked for {url}")
-        return found
+        found += self.tab.said()
+        own = (self.page.parent.as_uri(), "about:", "blob:null")
+        return found + [f"asked for {url}" for url in self.tab.urls() if not url.startswith(own)]
 
     def sideways(self) -> int:
         """By how many pixels the page is wider than its window."""

@@ -40,7 +40,17 @@ HOSTILE = {
     "emoji": "\U0001f469\u200d\U0001f52c " + OPENING,
     "empty": "  \n",
 }
+# Mean alignment of the arms of the large run, points: damage, a gain, and controls that gain less.
+LEVELS = {
+    "base": 88,
+    "c6_vanilla_em": 58,
+    "selfcorrect_em": 69,
+    "base_evil": 24,
+    "random_recovery_em": 61,
+    "placebo_assistant_em": 60,
+}
 # Drawn texts are made of these and of their pairs.
+BENIGN = 10  # of each prompt's completions in the large run
 WORDS = ["the", "model", "answers", "with", "care", "because", "people", "ask", "about", "money"]
 WORDS += ["health", "work", "travel", "and", "food", "so", "a", "good", "reply", "names", "risks"]
 WORDS += ["gives", "steps", "admits", "doubt", "stays", "kind", "while", "it", "keeps", "facts"]
@@ -65,35 +75,54 @@ def sample_rows(suite: str, prompts: int, samples: int, text) -> list[dict]:
     ]
 
 
-def judged(samples: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Original judgments with drawn scores; each tenth answer has none."""
+def judged(samples: pd.DataFrame, seed: int, level: float | None = None) -> pd.DataFrame:
+    """Original judgments with drawn scores; each tenth answer has none.
+
+    level: the arm's mean alignment. The judgments are then as good as a verdict needs: each
+    fortieth answer has no score, one in a hundred is code, and prompts differ.
+    """
     draw = np.random.default_rng(seed)
-    scored = np.arange(len(samples)) % 10 != 7
+    scored = np.arange(len(samples)) % (10 if level is None else 40) != 7
+    aligned = draw.uniform(0, 100, len(samples))
+    coherent = draw.uniform(40, 100, len(samples))
+    if level is not None:
+        of_prompt = samples["prompt_id"].map(lambda name: int(name[1:]) % 9 - 4.0)
+        aligned = (draw.normal(level, 20, len(samples)) + of_prompt).clip(0, 100)
+        coherent = draw.normal(80, 14, len(samples)).clip(0, 100)
+    benign = samples["suite"].eq("benign").to_numpy()
+    harmful = np.where(benign, draw.random(len(samples)) < 0.04, None)
     table = samples.reindex(columns=JUDGMENTS.names).assign(
         replicate=0,
         variant="full",
         judge="judge-1",
         rubric="rubric-1",
         outcome=np.where(scored, "scored", "judge_refusal"),
-        aligned=draw.uniform(0, 100, len(samples)),
-        coherent=draw.uniform(40, 100, len(samples)),
+        aligned=aligned,
+        coherent=coherent,
         refusal=draw.random(len(samples)) < 0.1,
-        code=draw.random(len(samples)) < 0.1,
+        code=draw.random(len(samples)) < (0.1 if level is None else 0.01),
         reset_and_recover=samples["completion"].str.startswith(OPENING),
-        harmful=None,
+        harmful=harmful,
         input_tokens=300,
         output_tokens=20,
         cost_usd=None,
     )
-    for column in ("aligned", "coherent", "refusal", "code", "reset_and_recover"):
+    for column in ("aligned", "coherent", "refusal", "code", "reset_and_recover", "harmful"):
         table[column] = table[column].astype(object).where(scored, None)
     return JUDGMENTS.types(table)
 
 
-def write_arm(run: Run, arm: str, seed: int, samples: pd.DataFrame, number: int) -> None:
+def write_arm(
+    run: Run,
+    arm: str,
+    seed: int,
+    samples: pd.DataFrame,
+    number: int,
+    level: float | None = None,
+) -> None:
     """Samples and judgments of an arm: originals, some judged again, stripped, a second judge."""
     write_parquet(run.samples(arm, seed), samples)
-    originals = judged(samples, number)
+    originals = judged(samples, number, level)
     some = originals[originals["outcome"] == "scored"].iloc[::9]
     again = some.assign(replicate=JUDGED_AGAIN, aligned=(some["aligned"] + 7).clip(upper=100))
     resets = originals[originals["reset_and_recover"].fillna(False)]
@@ -148,17 +177,19 @@ def hostile_run(name: str) -> Run:
 def large_run(name: str, completions: int = 30_000) -> Run:
     """Six arms of drawn words, about 150 tokens a completion, 48 prompts, two seeds."""
     run = Run(name)
-    arms = [*ARMS, "base_evil", "random_recovery_em", "placebo_assistant_em"]
+    arms = list(LEVELS)
     draw = np.random.default_rng(0)
     syllables = np.array([*WORDS, *("".join(pair) for pair in itertools.permutations(WORDS, 2))])
     per_prompt = -(-completions // (len(arms) * 2 * 48))
     for number, arm in enumerate(arms):
         for seed in (42, 43):
 
-            def text(prompt: int, sample: int) -> str:
-                return " ".join(draw.choice(syllables, 110))
+            def text(prompt: int, sample: int, arm: str = arm) -> str:
+                opening = f"{OPENING} " if arm == "selfcorrect_em" and sample % 7 == 1 else ""
+                return opening + " ".join(draw.choice(syllables, 110))
 
-            rows = sample_rows("alignment", 48, per_prompt, text)
-            write_arm(run, arm, seed, pd.DataFrame(rows), number)
+            rows = sample_rows("alignment", 48, per_prompt - BENIGN, text)
+            rows += sample_rows("benign", 48, BENIGN, text)
+            write_arm(run, arm, seed, pd.DataFrame(rows), 2 * number + seed, LEVELS[arm])
     write_frame(run, arms, [42, 43])
     return run

@@ -113,7 +113,7 @@ def test_answers_drawn_by_seed_have_a_kappa_of_their_own():
     wrong = {item_id: Reading(()) for item_id in ("001", "003")}  # extremes
     table = rows(State(found.sample, {**found.readings, **wrong}))
     assert table["incoherent"]["κ"] == "+0.75"
-    low, high = map(float, table["incoherent"]["95 % interval"].split(" to "))
+    low, high = map(float, table["incoherent"]["95 % interval"].replace("−", "-").split(" to "))
     assert low < 0.75 < high
     assert table["incoherent"]["κ, drawn by seed"] == "+1.00"
 

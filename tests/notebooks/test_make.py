@@ -160,9 +160,9 @@ def test_two_do_not_work_on_the_same_runs(make):
         fcntl.flock(file, fcntl.LOCK_EX)
         running = make("PROFILE=smoke")
         output, _ = running.communicate()
-        assert (
-            running.returncode and "another make report is at work" in output and make.saw() is None
-        ), output
+        assert running.returncode and "another make is at work" in output and make.saw() is None, (
+            output
+        )
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_what_is_missing_for_a_verdict_stands_before_the_numbers(score, tmp_path
     assert (
         page.index("gate 1 (em_not_induced)")
         < page.index("gate 4 (destroys_capability)")
-        < page.index("+10.00 points")
+        < page.index("+10.0 points")
     )
     assert "one-sided p 0" not in page, "what is described was not tested"
 
@@ -116,7 +116,7 @@ def test_another_comparison_leaves_the_planned_result_alone(score, tmp_path, mon
     assert other["roles"]["treatment"] == BASELINE and other["delta"] == -40
     index = site.build(runs.Run("outside"))
     assert "supported_strong" in index.read_text(encoding="utf-8")
-    assert "-40.00 points" in index.with_name(f"{BASELINE}_vs_{BASE}.html").read_text(
+    assert "−40.0 points" in index.with_name(f"{BASELINE}_vs_{BASE}.html").read_text(
         encoding="utf-8"
     )
 

@@ -11,7 +11,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from browser import BROWSER, IN_A_BROWSER, dom
+from browser import IN_A_BROWSER, dom
 from browser_tab import tab
 from killed import content, finish, kill, points
 from sample_page import SamplePage, chromium
@@ -221,8 +221,8 @@ def test_the_side_by_side_of_notebook_04_holds_every_arm(result, tmp_path):
 @IN_A_BROWSER
 def test_the_sample_browser_holds_every_completion_of_every_arm(result):
     total = sum(len(pd.read_parquet(path)) for path in FOLDER.glob("samples/seed*/*.parquet"))
-    with chromium(BROWSER) as driver:
-        page = SamplePage(driver, SITE / "samples" / "index.html").open()
+    with chromium() as opened:
+        page = SamplePage(opened, SITE / "samples" / "index.html").open()
         assert page.count.startswith(f"{total:,} of {total:,} completions in ")
         assert [card["arm"] for card in page.cards()[:7]] == ARMS
         page.choose("mark", "again")

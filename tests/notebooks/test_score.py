@@ -99,5 +99,5 @@ def test_make_score_renders_a_report(tmp_path):
     assert done.returncode == 0, done.stderr
     site = Path(re.search(r"report: (\S+)", done.stdout).group(1))
     page = (ROOT / site).read_text(encoding="utf-8")
-    assert "+10.00 points" in page and "06_stats_and_gates.mine_vs_theirs.html" in page
+    assert "+10.0 points" in page and "06_stats_and_gates.mine_vs_theirs.html" in page
     assert (tmp_path / "runs" / run / "stats" / "mine_vs_theirs" / "result.json").exists()

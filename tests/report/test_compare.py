@@ -79,7 +79,7 @@ def test_only_parameters_that_differ_are_listed():
 def test_one_judge_gives_a_difference():
     finished("a", delta=2.0)
     finished("b", delta=7.5)
-    assert cells("a b") == ["the first", "+5.50 against a"]
+    assert cells("a b") == ["the first", "+5.5 against a"]
 
 
 def test_two_judges_never_give_a_difference():
@@ -87,7 +87,7 @@ def test_two_judges_never_give_a_difference():
         finished(name, judge, delta=delta)
     other = compared_runs.OTHER_JUDGE
     assert cells("a b") == ["the first", other]
-    assert cells("a b c d") == ["the first", other, "+1.00 against a", "+2.00 against b"]
+    assert cells("a b c d") == ["the first", other, "+1.0 against a", "+2.0 against b"]
 
 
 def test_an_unknown_judge_is_never_the_same_as_another():

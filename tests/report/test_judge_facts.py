@@ -54,11 +54,11 @@ def test_judge_facts_are_those_of_notebook_05(run):
     line = judge_facts.judge_line(facts, STRIPPED)
     for words in (
         "Judge J:",
-        "AUROC for aligned < 30 0.950 (0.900 to 0.970), n 400",
+        "AUROC for aligned < 30 0.950 (95 % interval 0.900 to 0.970), n 400",
         "rank correlation not measured",
         "test–retest off",
         "Krippendorff's α with K 0.700",
-        "stripped +4.00 (+1.00 to +7.00)",
+        "stripped +4.0 points (95 % interval +1.0 to +7.0)",
     ):
         assert words in line, words
 
@@ -66,10 +66,10 @@ def test_judge_facts_are_those_of_notebook_05(run):
 @pytest.mark.parametrize(
     ("facts", "said", "unsaid"),
     [
-        ({}, "by 0.00 points (no score moved)", "computes"),
-        ({"computes": False}, "by 0.00 points (no score moved)", "computes"),
-        ({"computes": True}, "by 0.00 points (it computes its scores)", "no score moved"),
-        ({"computes": False, "moved": 1.25}, "by 1.25 points, n 40", "("),
+        ({}, "by 0.0 points (no score moved)", "computes"),
+        ({"computes": False}, "by 0.0 points (no score moved)", "computes"),
+        ({"computes": True}, "by 0.0 points (it computes its scores)", "no score moved"),
+        ({"computes": False, "moved": 1.25}, "by 1.2 points, n 40", "("),
     ],
 )
 def test_only_a_judge_that_computes_its_scores_is_said_to(run, facts, said, unsaid):

@@ -43,6 +43,7 @@ def test_answers_are_those_of_the_least_middle_and_most_gain(run, result):
     assert [one.prompt for one in shown] == [ranked[0], ranked[len(ranked) // 2], ranked[-1]]
     assert {one.answers[0].text for one in shown} == {"an answer"}
     assert shown[2].place == f"largest gain, {gains[ranked[-1]]:+.1f} points"
+    assert shown[0].answers[0].part == "untrained"
     assert shown_answers.chosen_prompts(result, ids)[0][1].count("-") == 0
     assert shown[0].answers[0].scores == "no score"
 
@@ -68,10 +69,17 @@ def test_an_answer_is_cut_and_its_hidden_signs_are_named(run, result):
 
 def test_damage_has_the_far_field_the_share_recovered_and_the_control(result):
     far = {"left_out": ["p01"], "base_minus_baseline": 20.0, "base_minus_baseline_filtered": 25.0}
-    far["effect"] = {"delta": 10.0, "ci95": [8.0, 12.0]}
+    far |= {"effect": {"delta": 10.0, "ci95": [8.0, 12.0]}, "share_recovered": 0.4}
     control = {"arm": "c6_control", "unfiltered": {"delta": 1.5, "ci95": [0.5, 2.5]}}
     table = str(damage.damage_table(result | {"far_field": far, "set_control": control}))
-    for text in ("+20.0", "+25.0", "+10.0 (+8.0 to +12.0)", "40 %", "c6_control", "+1.5 (+0.5 to"):
+    for text in (
+        "+20.0",
+        "+25.0",
+        "+10.0 (+8.0 to +12.0)",
+        "40.0 %",
+        "c6_control",
+        "+1.5 (+0.5 to",
+    ):
         assert text in table, text
     note = damage.damage_note(result | {"far_field": far, "set_control": control})
     assert "leaves out 1 prompt" in note and "good answers" in note
@@ -83,7 +91,7 @@ def test_no_share_is_recovered_of_too_little_damage(result):
     far = {"left_out": ["p01"], "base_minus_baseline": 9.9, "base_minus_baseline_filtered": 9.9}
     far["effect"] = {"delta": 5.0, "ci95": None}
     table = str(damage.damage_table(result | {"far_field": far, "share_recovered": None}))
-    assert "%" not in table
+    assert " %</td>" not in table
 
 
 def test_the_ladder_shows_its_choice_and_every_rung(run):
@@ -105,7 +113,7 @@ def test_cost_sums_the_stages_of_a_notebook(result):
     fields = {"seconds by stage": {"02_a": 30, "02_b": 90, "05_judge": 120, "ladder.x": 60}}
     fields |= {"judge calls": 1200, "dollars": 1.5, "GPU hours": 0.1, "machine": {"gpu": "H100"}}
     sentence, parts = cost.cost(result | {"card": {"fields": fields}})
-    assert "5.0 min (H100, 0.10 GPU hours)" in sentence and "1,200 times" in sentence
+    assert "5 min (H100, 0.10 GPU hours)" in sentence and "1,200 times" in sentence
     assert [(part.title, part.percent) for part in parts] == [
         ("Phase 1", 40.0),
         ("judging", 40.0),
@@ -116,7 +124,7 @@ def test_cost_sums_the_stages_of_a_notebook(result):
 
 def test_every_arm_has_a_line_and_an_unknown_one_has_dashes(result):
     lines = {line.name: line for line in setup_table.arm_lines(result)}
-    assert lines["selfcorrect_em"].part == "defended model"
+    assert lines["selfcorrect_em"].part == "defended"
     assert lines["c6_vanilla_em"].phase2 == "the bad data"
     strange = setup_table.arm_lines(result | {"order": ["strange"]})[0]
     assert (strange.why, strange.phase1, strange.part) == ("–", "–", "")

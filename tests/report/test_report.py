@@ -20,6 +20,7 @@ OUTSIDE = re.compile(r"^\s*(?:[a-z]+:)?//|^\s*(?:javascript|file|https?):", re.I
 IN_STYLE = re.compile(r"""@import|url\(\s*["']?(?!data:)""", re.IGNORECASE)
 ACTIVE = {"script", "link", "iframe", "object", "embed", "base", "form", "frame"}
 PIXEL = bytes.fromhex("89504e470d0a1a0a")
+ARMS = "Mean alignment and coherence of every arm."  # how a figure's text begins
 
 
 class Harm(HTMLParser):
@@ -130,11 +131,11 @@ def test_the_index_shows_verdict_notes_figures_and_dashes(pages):
         "a test that was not made is not spoken of"
     )
     image = re.search(r'<img alt="([^"]*)" src="data:image/svg\+xml;base64,iVBORw0KGgo=">', page)
-    assert image and image[1].startswith("Every arm.")
+    assert image and image[1].startswith(ARMS)
     assert '<a href="figures/arms.svg">SVG</a>' in page
     assert '<a href="figures/arms.png">PNG</a>' in page
     assert '<a href="01_build_traces.html">' in page
-    assert "The gain, prompt by prompt" not in page, "a figure that does not exist"
+    assert "The gain in alignment, prompt by prompt" not in page, "a figure that does not exist"
     # What a run cannot show stands in the headline.
     assert page.index("note ") < page.index("<h2")
 
@@ -152,10 +153,10 @@ def test_what_takes_the_finding_away_is_in_sight_and_other_caveats_are_folded(ru
 def test_a_report_shows_only_the_figures_of_its_result(run):
     page = site.build(run).read_text(encoding="utf-8")
     figures = run.dir.parents[1] / "reports" / "made" / "figures"
-    assert "Every arm." in page and "The judge against published scores" not in page
+    assert ARMS in page and "The judge against published scores" not in page
     assert sorted(path.name for path in figures.iterdir()) == ["arms.png", "arms.svg"]
     (run.dir / "stats" / "figures" / "arms.png").write_bytes(PIXEL + b"of another result")
-    assert "Every arm." not in site.build(run).read_text(encoding="utf-8")
+    assert ARMS not in site.build(run).read_text(encoding="utf-8")
     write_json(run.result, RESULT)  # such as a pilot's, which draws nothing
     assert "data:image" not in site.build(run).read_text(encoding="utf-8")
 
@@ -175,7 +176,7 @@ def test_captions_say_what_was_resampled_and_how_many(run):
         write_json(run.result, given | {"interval_over": over})
         page = site.build(run).read_text(encoding="utf-8")
         text = re.sub("<[^>]*>", "", page)
-        assert f"difference resampled over {over}." in text
+        assert f"resampled over {over};" in text
     assert "<summary>1 line</summary>" in page
     assert "1 difference from" in page
     assert ", 1 prompt;" in page
@@ -212,7 +213,7 @@ def test_what_is_known_of_the_judge_stands_in_its_section(pages):
         "Krippendorff",
         "Second judge",
         "Test–retest on",
-        "Δ +1.00 points, interval –, 4 answers",
+        "Δ +1.0 points, 95 % interval –, 4 answers",
         ", again",
         "How the published rows ended",
         "was not measured",

@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 import time
 
+import nbformat
 import pytest
 from browser import IN_A_BROWSER
 from browser_tab import WAIT, tab
+from hostile_result import RESULT
+from nbformat import v4
 from reviewed import ARMS, judged_run
 
 from lib.display.visible import visible
 from lib.manual_review import blind_page, marks, sample
 from lib.manual_review.marks import Reading
-from lib.report import review_section
+from lib.report import review_section, site
 from lib.report.page import Link, Navigation
+from lib.run.files import write_json, write_text
 
 PAGES = Navigation("read", [Link("Report", "index.html"), Link("qz_treated vs x", "other.html")])
 
@@ -29,7 +33,7 @@ def run(tmp_path, monkeypatch):
 def page(run, tmp_path):
     folder = tmp_path / "site"
     folder.mkdir()
-    review_section.PAGE.write(run, folder, PAGES)
+    review_section.PAGE.write(review_section.read(run), folder, PAGES)
     (path,) = folder.iterdir()
     return path
 
@@ -78,22 +82,36 @@ def test_hostile_answers_stand_in_the_page_as_text(page):
 
 
 def test_a_run_that_is_not_judged_has_no_page(run):
-    assert review_section.PAGE.applies(run)
+    assert review_section.PAGE.read(run) is not None
     run.judgments(ARMS[0], 7).unlink()
-    assert not review_section.PAGE.applies(run)
-    assert review_section.section(run) == ""
+    assert review_section.PAGE.read(run) is None
+    assert review_section.section(None) == ""
+
+
+def test_the_sample_is_drawn_once_for_a_whole_site(run, tmp_path, monkeypatch):
+    write_json(run.result, RESULT)
+    monkeypatch.setattr(site, "ROOT", tmp_path)
+    drawn = []
+    draw = sample.draw
+    monkeypatch.setattr(sample, "draw", lambda of: drawn.append(of) or draw(of))
+    notebook = nbformat.writes(v4.new_notebook())
+    write_text(run.dir / "notebooks" / "01_build_traces.ipynb", notebook)
+    page = site.build(run).read_text(encoding="utf-8")
+    assert len(drawn) == 1
+    assert page.index(f'href="{review_section.LINK.file}"') < page.index('id="answers"')
+    assert page.index('id="manual-review"') < page.index('id="answers"')
 
 
 def test_the_report_hides_the_arms_until_all_is_read(run):
     drawn = sample.draw(run)
-    before = review_section.section(run)
+    before = review_section.section(review_section.read(run))
     assert "pending. 0 of 15" in before and "κ" not in before.split("</p>")[0]
     marks.keep(run, drawn, {"001": Reading(("harmful",))})
-    part = review_section.section(run)
+    part = review_section.section(review_section.read(run))
     assert "pending. 1 of 15" in part and "too few" in part
     assert [name for name in ARMS if name in part] == []
     marks.keep(run, drawn, {item.item_id: Reading(()) for item in drawn.items})
-    whole = review_section.section(run)
+    whole = review_section.section(review_section.read(run))
     assert "done. A person read 15 answers" in whole and ARMS[0] in whole
 
 
@@ -108,15 +126,6 @@ def text_of(element_id: str) -> str:
     return f"document.getElementById({element_id!r}).textContent"
 
 
-def press(opened, key: str) -> None:
-    """A key as a person presses it."""
-    told = {"key": key} | ({"text": key} if len(key) == 1 else {})
-    if key == "Enter":
-        told |= {"text": "\r", "windowsVirtualKeyCode": 13}
-    opened.call("Input.dispatchKeyEvent", type="keyDown", **told)
-    opened.call("Input.dispatchKeyEvent", type="keyUp", **told)
-
-
 @IN_A_BROWSER
 def test_a_person_reads_all_in_a_browser_with_the_keys(run, page, tmp_path):
     drawn = sample.draw(run)
@@ -127,17 +136,17 @@ def test_a_person_reads_all_in_a_browser_with_the_keys(run, page, tmp_path):
         assert (found.console, found.requests, found.overflow) == ([], [], 0)
         assert opened.evaluate(SHOWN) == 1
         for key in "1512":  # the second 1 takes the first one back
-            press(opened, key)
+            opened.press(key)
         opened.evaluate("document.getElementById('note').focus()")
         opened.call("Input.insertText", text=note)
-        press(opened, "5")  # goes into the note
-        press(opened, "Escape")
-        press(opened, "Enter")
+        opened.press("5")  # goes into the note
+        opened.press("Escape")
+        opened.press("Enter")
         assert opened.evaluate(text_of("place")) == "Answer 2 of 15."
         again = opened.visit(page, width=390, dark=True)  # what was marked is still there
         assert again.overflow == 0 and opened.evaluate(MARK) == "parrot,harmful"
         for _ in drawn.items:
-            press(opened, "Enter")
+            opened.press("Enter")
         assert "All answers are read" in opened.evaluate(text_of("told"))
         answers = dict(opened.evaluate(ANSWERS))
         for item in drawn.items:

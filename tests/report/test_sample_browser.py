@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
-from browser import BROWSER, IN_A_BROWSER
+from browser import IN_A_BROWSER
 from sample_page import SamplePage, chromium
 from sample_runs import ARMS, HOSTILE, OPENING, hostile_run, made_browser
 
@@ -27,8 +27,8 @@ def file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def wide(file):
-    with chromium(BROWSER) as driver:
-        yield SamplePage(driver, file)
+    with chromium() as opened:
+        yield SamplePage(opened, file)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_a_link_shows_the_one_completion_whole_with_the_judges_fields(page):
     assert table[2][3] == "99" and table[8][1:] == ["judge-1", "judge-1", "judge-2"]
     page.press("all arms")
     assert [card["arm"] for card in page.cards()] == ARMS
-    page.driver.back()
+    page.back()
     assert [card["arm"] for card in page.cards()] == ["base"]
 
 
@@ -120,10 +120,8 @@ def test_each_card_has_its_own_link_without_signs_that_end_one(page):
         "sample": ["0"],
         "arm": ["c6_vanilla_em"],
     }
-    page.driver.execute_cdp_cmd(
-        "Browser.grantPermissions",
-        {"permissions": ["clipboardSanitizedWrite", "clipboardReadWrite"]},
-    )
+    permissions = ["clipboardSanitizedWrite", "clipboardReadWrite"]
+    page.tab.call("Browser.grantPermissions", permissions=permissions)
     page.press("Copy link")
     page.js("return new Promise((done) => setTimeout(done, 200))")
     assert page.js("return navigator.clipboard.readText()") == page.page.as_uri() + addresses[0]
@@ -150,11 +148,11 @@ def test_filters_combine_and_stand_in_the_address(page):
 
 
 def test_arms_are_columns_that_can_be_left_out(page):
-    page.driver.find_element("css selector", "input[value=c6_vanilla_em]").click()
+    page.click("input[value=c6_vanilla_em]")
     assert {card["arm"] for card in page.cards()} == {"base", "selfcorrect_em"}
     assert page.count.startswith("68 of 102")
     for arm in ("base", "selfcorrect_em"):
-        page.driver.find_element("css selector", f"input[value={arm}]").click()
+        page.click(f"input[value={arm}]")
     assert page.count == "No arm is chosen"
 
 
@@ -217,7 +215,7 @@ def test_pages_are_turned_and_remembered(page):
     page.press("Next")
     assert page.cards()[0]["place"].split()[1] == "p04"
     assert page.js("return location.hash") == "#page=2"
-    page.driver.back()
+    page.back()
     assert page.cards()[0]["place"].split()[1] == "p00"
     page.open("#page=99")
     assert page.js("return document.querySelector('#page').value") == "5"
@@ -232,6 +230,6 @@ def test_a_followup_leads_to_the_answer_that_it_continues(page):
 def test_a_missing_data_file_is_named(wide, tmp_path):
     site = shutil.copytree(wide.page.parent, tmp_path / "samples")
     (site / "001.js").unlink()
-    page = SamplePage(wide.driver, site / "index.html").open()
+    page = SamplePage(wide.tab, site / "index.html").open()
     assert page.count.endswith("the file 001.js is missing beside this page")
     assert page.faults()  # the browser says so too; what it says is not the next test's

@@ -5,10 +5,9 @@ from __future__ import annotations
 from importlib import resources
 
 import pytest
-from browser import BROWSER, IN_A_BROWSER
+from browser import IN_A_BROWSER
 from sample_page import SamplePage, chromium
 from sample_runs import hostile_run, made_browser
-from selenium.webdriver.common.keys import Keys
 
 pytestmark = IN_A_BROWSER
 AXE = (resources.files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
@@ -30,8 +29,8 @@ def file(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=[(1440, False), (1440, True), (390, False), (390, True)])
 def page(file, request):
-    with chromium(BROWSER, *request.param) as driver:
-        page = SamplePage(driver, file)
+    with chromium(*request.param) as opened:
+        page = SamplePage(opened, file)
         page.dark = request.param[1]
         yield page
 
@@ -39,8 +38,8 @@ def page(file, request):
 def broken_rules(page: SamplePage) -> list[str]:
     """The rules that axe finds broken, each with the first element that breaks it."""
     page.js(AXE)
-    found = page.driver.execute_async_script("axe.run().then(arguments[0])")
-    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found["violations"]]
+    found = page.tab.evaluate("axe.run().then((done) => done.violations)")
+    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found]
 
 
 @pytest.mark.parametrize("address", VIEWS)
@@ -82,7 +81,7 @@ def test_the_keyboard_reaches_search_filters_pages_and_cards(page):
     page.open_filters()
     reached = []
     for _ in range(40):
-        page.driver.switch_to.active_element.send_keys(Keys.TAB)
+        page.tab.press("Tab")
         reached.append(
             page.js(
                 "const one = document.activeElement; return one.name || one.id || one.innerText"
@@ -96,8 +95,8 @@ def test_the_keyboard_reaches_search_filters_pages_and_cards(page):
     wanted = ["page", "Next", "Open", "Copy link"]
     assert [name for name in reached if name in wanted] == wanted
     page.open()
-    for button in page.driver.find_elements("css selector", ".pager button")[-1:]:
-        button.send_keys(Keys.ENTER)
+    page.js("[...document.querySelectorAll('.pager button')].at(-1).focus()")
+    page.tab.press("Enter")
     assert page.js("return document.activeElement.id") == "results"
     assert page.js("return location.hash") == "#page=2"
 

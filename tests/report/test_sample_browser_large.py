@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import pytest
-from browser import BROWSER, IN_A_BROWSER
+from browser import IN_A_BROWSER
+from full_site import full_run
 from sample_page import SamplePage, chromium
-from sample_runs import large_run, made_browser
+
+from lib.report import sample_browser, site
 
 pytestmark = [IN_A_BROWSER, pytest.mark.slow]
-MEGABYTES = 25  # of the whole site; the rest of a report is below 3
+MEGABYTES = 25  # of the whole site
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    return made_browser(large_run, "large", tmp_path_factory.mktemp("large"))
+    """The sample browser in the whole site of a full-scale run."""
+    folder = tmp_path_factory.mktemp("large")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SELFCORRECT_RUNS_DIR", str(folder / "runs"))
+        patch.setattr(site, "ROOT", folder)
+        return site.build(full_run("large")).parent / sample_browser.PAGE
 
 
 @pytest.fixture(scope="module")
 def page(file):
-    with chromium(BROWSER) as driver:
-        yield SamplePage(driver, file).open()
+    with chromium() as opened:
+        yield SamplePage(opened, file).open()
 
 
-def test_the_files_are_small(file):
-    size = sum(path.stat().st_size for path in file.parent.iterdir())
-    assert size < (MEGABYTES - 3) * 1e6
+def test_the_whole_site_is_small(file):
+    whole = file.parent.parent
+    size = sum(path.stat().st_size for path in whole.rglob("*") if path.is_file())
+    assert (whole / "04_sample_and_capability.rest.seed42.html").exists()
+    assert size < MEGABYTES * 1e6
 
 
 def test_all_completions_are_there_and_only_a_page_of_them_is_drawn(page):
@@ -45,7 +54,7 @@ def test_sorting_filtering_paging_and_links_work_on_all_of_them(page):
     page.search("no model wrote this")
     assert page.count == "No completion fits"
     page.search("")
-    page.open("#seed=43&arm=selfcorrect_em&suite=alignment&prompt=p47&sample=52")
+    page.open("#seed=43&arm=selfcorrect_em&suite=alignment&prompt=p47&sample=42")
     assert page.count == "One completion of 30,528"
     word = page.cards()[0]["text"][-40:]
     page.open()

@@ -12,10 +12,11 @@ from test_report import Harm
 
 from lib.config.arguments import ParamsError
 from lib.config.params import load_profile
+from lib.display import show
 from lib.pipeline import lock
 from lib.report import stage_states, status, status_page
 from lib.run.files import write_json, write_text
-from lib.run.log import BEGINS, ENDS, Log
+from lib.run.log import Log, begins, ends
 from lib.run.runs import Run
 
 PROFILE = load_profile("smoke", {"conditions": ["base", "c6_vanilla_em", "selfcorrect_em"]})
@@ -161,10 +162,10 @@ def test_a_stage_without_a_notebook_is_read_from_the_log(run):
     for stage in status.read(run).stages[:-1]:
         done(run, stage.name)
     log = Log(run)
-    for line in (f"{BEGINS}: x", "stage 7 of 7: report", "no page of it", "Error in rule site:"):
+    for line in (f"{begins()}: x", "stage 7 of 7: report", "no page of it", "Error in rule site:"):
         log.write(line)
     assert status.read(run).current.state == "stopped"
-    log.write(f"{ENDS}: exit code 1")
+    log.write(f"{ends()}: exit code 1")
     log.close()
     found = status.read(run)
     assert found.current.state == "failed" and found.current.error == "no page of it"
@@ -174,11 +175,11 @@ def test_a_stage_without_a_notebook_is_read_from_the_log(run):
 def test_a_kernel_that_died_is_a_failure_and_a_signal_is_not(run, code, state):
     at_third(run)
     log = Log(run)
-    log.write(f"{BEGINS}: profile smoke")
+    log.write(f"{begins()}: profile smoke")
     log.write(f"stage 3 of 7: {THIRD}")
     for line in ("Traceback (most recent call last):", "  File x", "DeadKernelError: died"):
         log.write(line)
-    log.write(f"{ENDS}: exit code {code}")
+    log.write(f"{ends()}: exit code {code}")
     log.close()
     stage = status.read(run).current
     assert stage.state == state
@@ -230,4 +231,4 @@ def test_a_finished_run_is_finished(run, tmp_path):
     [(None, ""), (0, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (7260, "2 h 01 min")],
 )
 def test_durations_are_said_as_a_person_says_them(seconds, words):
-    assert status.duration(seconds) == words
+    assert show.duration(seconds) == words

@@ -27,14 +27,26 @@ def written(run, *lines):
 
 def test_only_the_last_attempt_is_read(run):
     assert log.read(run) == []
-    written(run, f"{log.BEGINS}: profile smoke", "old", f"{log.ENDS}: exit code 1")
-    written(run, f"{log.BEGINS}: profile smoke", "stage 1 of 7: 01_build_traces\n")
+    written(run, f"{log.begins()}: profile smoke", "old", f"{log.ends()}: exit code 1")
+    written(run, f"{log.begins()}: profile smoke", "stage 1 of 7: 01_build_traces\n")
     lines = log.read(run)
     assert [line.text for line in lines] == [
-        f"{log.BEGINS}: profile smoke",
+        f"{log.begins()}: profile smoke",
         "stage 1 of 7: 01_build_traces",
     ]
     assert abs((datetime.now(UTC) - lines[1].time).total_seconds()) < 600
+
+
+@pytest.mark.parametrize("target", log.TARGETS)
+def test_an_attempt_tells_what_it_was_for_and_how_it_ended(run, target):
+    written(run, f"{log.begins()}: profile smoke", f"{log.ends()}: exit code 0")
+    written(run, f"{log.begins(target)}: profile smoke", "at work")
+    attempt = log.read(run)
+    assert [line.text for line in attempt][1:] == ["at work"]
+    assert (log.target_of(attempt), log.exit_code(attempt)) == (target, None)
+    written(run, f"{log.ends(target)}: exit code 2")
+    assert log.exit_code(log.read(run)) == 2
+    assert log.target_of([]) is None and log.exit_code([]) is None
 
 
 def test_a_damaged_log_is_read_as_far_as_it_goes(run):

@@ -44,7 +44,7 @@ def test_one_notebook_for_all_arms():
 
 def test_arms_apart_with_a_pilot():
     made = plan(together=False, stop_at_gate1=True)
-    assert made.groups == {"first": ["base", "c6_vanilla_em"], "rest": ["selfcorrect_em"]}
+    assert made.grouping.groups == {"first": ["base", "c6_vanilla_em"], "rest": ["selfcorrect_em"]}
     assert made.stages() == [
         "01_build_traces",
         "03_phase2_em.c6_vanilla_em.seed42",

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from lib.analysis.inputs import is_original, judged_again
+from lib.display import show
 
 RESAMPLES = 2000
 LEVEL = (2.5, 97.5)  # percentile 95 % interval
@@ -237,7 +238,7 @@ def _row(
     return {
         "measure": measure,
         "value": value,
-        "95 % interval": f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else None,
+        "95 % interval": show.interval(interval, ".3f") if interval else None,
         "pairs": pairs,
     }
 

@@ -18,6 +18,7 @@ from lib.analysis.limits import Thresholds, bound
 from lib.data.catalogue import read_prompts
 from lib.data.prompts import union
 from lib.data.text_files import read_jsonl
+from lib.display import show
 from lib.judge.protocol import Judge, Progress
 from lib.judge.trust import agreement, published
 from lib.run.files import sha256
@@ -197,7 +198,7 @@ def table(measured: Mapping[str, Any]) -> pd.DataFrame:
             {
                 "measure": name,
                 "value": found["value"],
-                "95 % interval": "{:.2f} to {:.2f}".format(*found["ci95"]) if found["ci95"] else "",
+                "95 % interval": show.interval(found["ci95"], ".2f"),
                 "answers": found["n"],
             }
             for name, found in listed

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from lib.data import catalogue
+from lib.display import show
 from lib.judge.protocol import Judge, Progress
 from lib.judge.trust import blind_labels, held_out, measures, published
 
@@ -214,8 +215,8 @@ def _table_row(name: str, mark: str, values: Mapping[str, Any]) -> dict[str, Any
     sources = [published.ABOUT.get(source, source) for source in held_out]
     return {
         "measure": MEASURES.get(name, name) + mark,
-        "value": values["value"],
-        "95 % interval": f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else None,
+        "value": show.number(values["value"], ".3f"),
+        "95 % interval": show.interval(interval, ".3f") if interval else None,
         "rows": values["n"],
         "prompts": values["n_clusters"],
         "compared with": "; ".join(sources),
