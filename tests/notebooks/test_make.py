@@ -144,6 +144,11 @@ def test_overrides_arrive_as_typed(make):
     assert make.saw()["env"]["OVERRIDES"] == typed, output
 
 
+def test_compiled_packages_are_kept_for_the_next_stage_even_if_the_shell_forbids_it(make):
+    output, _ = make("PROFILE=smoke", PYTHONDONTWRITEBYTECODE="1").communicate()
+    assert make.saw()["env"]["PYTHONDONTWRITEBYTECODE"] == "", output
+
+
 def test_a_stop_says_what_to_do_and_the_lock_is_with_the_runs(make):
     running = make("PROFILE=smoke", STUB_CODE="3")
     output, _ = running.communicate()
