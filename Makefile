@@ -21,6 +21,9 @@ ifneq ($(shell $(PYTHON) -m lib.setup.install folder XDG_CACHE_HOME 2>/dev/null)
 export XDG_CACHE_HOME := $(shell $(PYTHON) -m lib.setup.install folder XDG_CACHE_HOME 2>/dev/null)
 endif
 export PYTHONUNBUFFERED := 1
+# Every stage is a process of its own. If a shell forbids bytecode, each of them would compile torch,
+# transformers and the rest again.
+export PYTHONDONTWRITEBYTECODE :=
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_PROGRESS_BARS := 1

@@ -10,6 +10,7 @@ from lib.training import phases
 
 # The models of the tests are so small that a second thread costs more than it brings.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_THREAD_LIMIT", "1")  # Snakemake gives each job's OMP_NUM_THREADS anew
 # A make inside a test is not a part of the make around it. With these variables it would name its
 # folders and take over that make's options.
 for name in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS"):

@@ -42,6 +42,7 @@ def task_config(data_file: Path) -> dict:
             {"metric": "acc", "aggregation": "mean", "higher_is_better": True},
             {"metric": "acc_norm", "aggregation": "mean", "higher_is_better": True},
         ],
+        "num_fewshot": 0,
         "metadata": {"version": 1.0},
     }
 
@@ -62,21 +63,16 @@ def evaluate(harness: LM, data_set: str, *, limit: int | None) -> dict:
         DataError: the file is missing or malformed.
         CapabilityError: the harness returned no number, or scored other items.
     """
-    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.evaluator import evaluate as run_tasks
     from lm_eval.tasks import TaskManager
 
     items = read_quiz(data_set)
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     with without_bars():
-        out = simple_evaluate(
-            model=harness,
-            tasks=[task_config(path_of(data_set))],
-            limit=limit,
-            bootstrap_iters=0,
-            log_samples=True,
-            # Indexing the harness's own tasks takes seconds.
-            task_manager=TaskManager(include_defaults=False),
-        )
+        # Indexing the harness's own tasks takes seconds. So does its `simple_evaluate`, which calls
+        # pip to describe the environment; the run's manifest has that.
+        tasks = TaskManager(include_defaults=False).load([task_config(path_of(data_set))])
+        out = run_tasks(harness, tasks, limit=limit, bootstrap_iters=0, log_samples=True)
     if out is None or "results" not in out or "samples" not in out:
         raise CapabilityError(
             f"{TASK}: the harness returned no results; pin lm_eval as the lock does"

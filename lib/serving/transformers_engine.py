@@ -22,6 +22,7 @@ from lib.serving.sampling import (
     seed_of,
     stop_tokens,
 )
+from lib.serving.shared_beginning import beginning_first, cache_of
 from lib.training.adapters import active, base_of, weight_of
 from lib.training.logits import own_logprobs
 
@@ -84,7 +85,7 @@ class TransformersSampler:
     @contextmanager
     def harness(self, adapter: str | None, batch: int) -> Iterator[HFLM]:
         """A context in which a checkpoint is an lm-evaluation-harness model."""
-        from lm_eval.models.huggingface import HFLM
+        from lib.serving.quiz_model import QuizModel
 
         with served(self.model, adapter):
             # A dict, since the harness's registering decorator hides the parameters.
@@ -95,7 +96,7 @@ class TransformersSampler:
                 "backend": "causal",
                 "device": str(self.model.device),
             }
-            yield HFLM(**options)
+            yield QuizModel(**options)
 
     def _draw(self, requests: Sequence[Request], stops: list[int]) -> list[list[Decoded]]:
         """Each request's samples, drawn in batches of one adapter and limit, by length."""
@@ -147,8 +148,8 @@ class TransformersSampler:
         from peft import PeftModel
         from transformers import GenerationConfig, GenerationMixin, LogitsProcessorList
 
-        encoded = self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt")
-        encoded = encoded.to(self.model.device)
+        ids, seen, shared = beginning_first(self.tokenizer, prompts)
+        ids = ids.to(self.model.device)
         generators = [np.random.default_rng(seed_of(stream)) for stream, _ in draws]
         uniforms = np.stack([generator.random(new_tokens) for generator in generators])
         uniforms = torch.from_numpy(uniforms).to(self.model.device)
@@ -172,8 +173,9 @@ class TransformersSampler:
             with torch.inference_mode():
                 # transformers types it for a private protocol of its own.
                 out = model.generate(  # pyright: ignore[reportAttributeAccessIssue]
-                    input_ids=encoded["input_ids"],
-                    attention_mask=encoded["attention_mask"],
+                    input_ids=ids,
+                    attention_mask=seen.to(self.model.device),
+                    past_key_values=cache_of(model, ids[:, :shared]),
                     logits_processor=LogitsProcessorList([picker]),
                 )
         finally:
@@ -181,7 +183,7 @@ class TransformersSampler:
         logprobs = [None] * len(prompts)
         if picker.logprobs:
             logprobs = torch.cat(picker.logprobs, dim=1).double().cpu().numpy()
-        new_ids = out[:, encoded["input_ids"].shape[1] :].tolist()
+        new_ids = out[:, ids.shape[1] :].tolist()
         return [Decoded(*row) for row in zip(prompts, new_ids, logprobs, strict=True)]
 
 

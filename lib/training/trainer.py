@@ -25,6 +25,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from lib.training import checkpoints
 from lib.training.adapters import base_of
+from lib.training.cpu_head import add_cpu_head
 from lib.training.masking import IGNORED
 from lib.training.memory import TrainingError
 
@@ -53,7 +54,8 @@ class PhaseTrainer(SFTTrainer):
         self.identity = identity
         # TRL's own head also computes entropy and accuracy of every token, which nobody reads.
         self._restore_head()
-        add_fused_lm_head(base_of(self._peft))
+        add_head = add_cpu_head if self._peft.device.type == "cpu" else add_fused_lm_head
+        add_head(base_of(self._peft))
         self.turn_losses: list[tuple[int, int, float]] = []
         self._by_turn: dict[int, list[torch.Tensor]] = {}
         self.consumed: Counter[str] = Counter()

@@ -232,11 +232,18 @@ def test_controls_are_compared_by_interval():
     )
 
 
-@settings(max_examples=6, deadline=None)
-@given(st.randoms(use_true_random=False))
-def test_row_order_changes_nothing(random):
+@pytest.fixture(scope="module")
+def in_order():
+    """Judgments, capability and their analysis."""
     frame = make_judgments(prompts=5)
     capability = make_capability()
+    return frame, capability, run(frame, capability)
+
+
+@settings(max_examples=6, deadline=None)
+@given(random=st.randoms(use_true_random=False))
+def test_row_order_changes_nothing(in_order, random):
+    frame, capability, expected = in_order
     order = list(range(len(frame)))
     random.shuffle(order)
-    assert run(frame.iloc[order], capability.iloc[::-1]) == run(frame, capability)
+    assert run(frame.iloc[order], capability.iloc[::-1]) == expected

@@ -6,14 +6,16 @@ import json
 import subprocess
 import sys
 
+import matplotlib.pyplot as plt
 import psutil
 import pytest
 from cells import run_cells
-from outside import foreign_folder
+from outside import foreign_folder, name_only
 
 from lib.config import params
 from lib.config.experiment import Experiment
 from lib.config.params import ROOT
+from lib.display import drawing
 from lib.run import runs
 
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))
@@ -148,7 +150,8 @@ def test_a_review_that_is_neither_done_nor_not_is_refused(done):
 @pytest.mark.parametrize(
     ("given", "expected"), [("false", False), ("No", False), ("0", False), ("yes", True), (1, True)]
 )
-def test_a_review_is_done_when_it_is_said_to_be(moved, given, expected):
+def test_a_review_is_done_when_it_is_said_to_be(moved, monkeypatch, given, expected):
+    monkeypatch.setattr(drawing, "save", name_only)  # figures are tested elsewhere
     foreign_folder(moved, treated=75.0, baseline=50.0)
     run_cells(
         "06_stats_and_gates",
@@ -159,6 +162,7 @@ def test_a_review_is_done_when_it_is_said_to_be(moved, given, expected):
         manual_review_done=given,
         overrides={"stats.resamples": 200},
     )
+    plt.close("all")
     result = json.loads((moved / "runs" / "foreign" / "stats" / "result.json").read_text())
     assert result["beside"]["manual_review_done"] is expected
 

@@ -15,7 +15,7 @@ from browser import IN_A_BROWSER, dom
 from browser_tab import tab
 from killed import content, finish, kill, points
 from sample_page import SamplePage, chromium
-from smoke_run import FOLDER, PROFILE, RUN, SITE, papermill, snakemake
+from smoke_run import FOLDER, MOVED, PROFILE, RUN, SITE, make_report, papermill, snakemake
 
 from lib.config.params import ROOT
 from lib.run.table_schemas import JUDGMENTS, SAMPLES
@@ -25,11 +25,13 @@ ARMS = PROFILE.conditions
 
 @pytest.fixture(scope="session")
 def pipeline():
-    for folder in (FOLDER, SITE):
+    for folder in (MOVED, SITE):
         shutil.rmtree(folder, ignore_errors=True)
-    done = snakemake()
+    done = make_report()
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return done
+    yield done
+    for folder in (MOVED, SITE):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +42,11 @@ def result(pipeline) -> dict:
 def test_the_runner_says_which_of_how_many_stages_runs(pipeline):
     stages = re.findall(r"stage (\d) of (\d): (\S+)", pipeline.stdout + pipeline.stderr)
     assert [(int(n), int(total)) for n, total, _ in stages] == [(i, 7) for i in range(1, 8)]
+
+
+def test_all_is_in_the_folder_that_was_named_under_the_name_that_was_typed(pipeline):
+    assert (FOLDER / "stats" / "result.json").exists() and (SITE / "index.html").exists()
+    assert not (ROOT / "runs" / "1.10").exists() and not (ROOT / "runs" / "1.1").exists()
 
 
 def test_every_artifact_of_the_public_interface_is_there(pipeline):
@@ -125,7 +132,7 @@ def test_report_loads_nothing_from_elsewhere_and_holds_no_path_of_this_machine(p
         assert not re.search(
             r"""(?:src|href)\s*=\s*["'](?:https?:)?//|@import|url\(\s*["']?(?:https?:)?//""", text
         ), page.name
-        assert str(ROOT) not in text, page.name
+        assert str(ROOT) not in text and str(MOVED) not in text, page.name
 
 
 def test_a_second_run_does_nothing(pipeline):
