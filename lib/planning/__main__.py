@@ -9,12 +9,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from lib.display import show
 from lib.planning import clusters, needs, projection
 from lib.planning.planned_run import PlannedRun, named_runs
 from lib.planning.projection import Amount, NotebookTime
 from lib.report import stage_states
 from lib.report.stage_states import FINISHED, StageState
-from lib.report.status import SIGNS, duration
+from lib.report.status import SIGNS
 from lib.run import log
 from lib.run.plan import PILOT, Plan
 
@@ -93,7 +94,9 @@ def _need(one: PlannedRun, stage: str, n_gpus: int) -> str:
 def _notebook_lines(times: Sequence[NotebookTime]) -> list[str]:
     text = []
     for time in times:
-        taken = UNKNOWN if time.seconds.value is None else f"about {duration(time.seconds.value)}"
+        taken = (
+            UNKNOWN if time.seconds.value is None else f"about {show.duration(time.seconds.value)}"
+        )
         text.append(f"  {time.notebook}: {taken} ({time.seconds.basis})")
     return text
 

@@ -47,7 +47,10 @@ def shares() -> int:
     if profile.name == LOCAL:
         return max(1, len(gpus_here()))
     content = yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8")) or {}
-    given = dict(str(entry).partition("=")[::2] for entry in content.get("config") or [])
+    given: dict[str, str] = {}
+    for entry in content.get("config") or []:
+        key, _, value = str(entry).partition("=")
+        given[key] = value
     count = given.get("gpus", "1")
     if not count.isdigit() or int(count) < 1:
         raise ParamsError(

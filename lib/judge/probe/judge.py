@@ -182,8 +182,8 @@ class ProbeJudge:
         """
         decision = self.heads.decisions(states)["disowns"]
         resets = self.heads.flag("disowns", decision)
-        disowned = np.flatnonzero(resets)
-        if len(disowned):
+        disowned = np.flatnonzero(resets).tolist()
+        if disowned:
             chat = self.reader.read([pairs[k] for k in disowned], frame="chat")
             both = np.concatenate([states[disowned], chat.states], 1)
             resets[disowned] = self.heads.flag("mends", self.heads.decisions(both)["mends"])
