@@ -56,7 +56,7 @@ def checks(rows: list[dict[str, str]]) -> Markup:
 def predictions(rows: list[dict[str, Any]]) -> Markup | str:
     """The predictions of the protocol; nothing if the result has none."""
     caption = "Differences are defended − undefended; intervals are 95 %"
-    return show.table(pd.DataFrame(map(_prediction, rows)), caption) if rows else ""
+    return show.table(pd.DataFrame([_prediction(row) for row in rows]), caption) if rows else ""
 
 
 def _prediction(row: Mapping[str, Any]) -> dict[str, Any]:
