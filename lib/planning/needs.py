@@ -6,7 +6,7 @@ the weights alone take where nothing was measured.
 
 from __future__ import annotations
 
-from lib.config.judges import second_judge, selecting_judge
+from lib.config.judges import second_judge
 from lib.config.measurement import JudgeParams
 from lib.config.schema import Profile
 from lib.setup.host import MODEL_GB
@@ -48,12 +48,6 @@ def memory_mb(rule: str, profile: Profile) -> int:
     if not needs_gpu(profile):
         return SMALL_MB
     return round(GPU_MB + COPIES * 1000 * MODEL_GB.get(profile.profile, 1))
-
-
-def judges_of(profile: Profile) -> list[JudgeParams]:
-    """Every judge of a profile: the one that selects, the verdict's, and the second one."""
-    named = [selecting_judge(profile), profile.judge, second_judge(profile)]
-    return [judge for judge in named if judge is not None]
 
 
 def _runs_here(judge: JudgeParams) -> bool:
