@@ -9,7 +9,7 @@ import pytest
 
 from lib import pipeline
 from lib.config.params import ROOT
-from lib.run import log
+from lib.run import log, watched
 from lib.run.runs import Run
 
 AT_WORK = "from lib.run import log; from lib.run.runs import Run; print(log.is_at_work(Run('r')))"
@@ -22,7 +22,7 @@ def target_of_make(tmp_path, monkeypatch):
     monkeypatch.setenv("PROFILE", "smoke")
     monkeypatch.setenv("RUN", "r")
     monkeypatch.delenv("OVERRIDES", raising=False)
-    before = {number: signal.getsignal(number) for number in pipeline.STOPS}
+    before = {number: signal.getsignal(number) for number in watched.STOPS}
     yield
     for number, handler in before.items():  # a target ends with its process and leaves them ignored
         signal.signal(number, handler)

@@ -51,7 +51,7 @@ def test_a_notebook_that_hangs_is_ended_with_everything_below_it(tmp_path, monke
     hangs = "print('stage 2 of 7: 02_phase1_sft.all.seed42', flush=True); import time; "
     hangs += "time.sleep(600)"
     with (tmp_path / "held").open("w") as held:
-        code = pipeline.logged([sys.executable, "-c", hangs], held.fileno(), Run("r"))
+        code = pipeline.logged([sys.executable, "-c", hangs], held.fileno(), Log(Run("r")))
     assert code == 1
     assert "took longer than 1e-09 hours and was stopped" in capsys.readouterr().err
     assert "was stopped" in (tmp_path / "r" / "pipeline.log").read_text()
