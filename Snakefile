@@ -123,7 +123,7 @@ rule em_set:
     threads: workflow.cores
     params:
         announce=announce("em_set") if BUILT else "false",
-        command=shlex.join([sys.executable, "-m", "lib.em_sets", RUN, PROFILE, OVERRIDES]),
+        command=lambda w: shlex.join([sys.executable, "-m", "lib.em_sets", RUN, PROFILE, OVERRIDES]),
     shell: "{params.announce} && {params.command}"
 
 
@@ -134,7 +134,7 @@ rule build_traces:
         notebook="notebooks/01_build_traces.ipynb",
     output: touch(f"{DONE}/01_build_traces")
     threads: workflow.cores
-    params: command=papermill("01_build_traces")
+    params: command=lambda w: papermill("01_build_traces")
     shell: "{params.command}"
 
 
@@ -175,7 +175,7 @@ checkpoint pilot:
     threads: workflow.cores
     params:
         announce=announce("pilot") if P.stop_at_gate1 else "false",
-        command=shlex.join([sys.executable, "-m", "lib.pilot", RUN, PROFILE, OVERRIDES]),
+        command=lambda w: shlex.join([sys.executable, "-m", "lib.pilot", RUN, PROFILE, OVERRIDES]),
     shell: "{params.announce} && {params.command}"
 
 
@@ -186,7 +186,7 @@ rule judge:
         notebook="notebooks/05_judge.ipynb",
     output: touch(f"{DONE}/05_judge")
     threads: workflow.cores
-    params: command=papermill("05_judge")
+    params: command=lambda w: papermill("05_judge")
     shell: "{params.command}"
 
 
@@ -198,5 +198,5 @@ rule stats:
         notebook="notebooks/06_stats_and_gates.ipynb",
     output: touch(f"{DONE}/06_stats_and_gates")
     threads: workflow.cores
-    params: command=papermill("06_stats_and_gates")
+    params: command=lambda w: papermill("06_stats_and_gates")
     shell: "{params.command}"
