@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import sys
 
-import nbformat
 import papermill
 import pytest
 
@@ -28,7 +27,7 @@ HOSTILE = (
 @pytest.mark.parametrize("notebook", ["01_build_traces", "06_stats_and_gates"])
 def test_a_parameter_stays_a_text_in_a_notebook(notebook, typed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    original = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4)
+    original = papermill.iorw.load_notebook_node(str(ROOT / "notebooks" / f"{notebook}.ipynb"))
     given = {"profile": typed, "run": typed, "overrides": json.dumps({"model.name": typed})}
     made = papermill.parameterize.parameterize_notebook(original, given)
     tagged = [cell for cell in made.cells if "injected-parameters" in cell.metadata.get("tags", [])]
