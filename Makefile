@@ -28,7 +28,7 @@ export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
-.PHONY: report sweep plan em_set ladder score review compare status publish pack unpack test test-all
+.PHONY: report sweep plan em_set ladder score review compare status publish pack unpack test test-all test-long
 .PHONY: lint notebooks bench clean clean-run gpu-host
 .DEFAULT_GOAL := report
 
@@ -69,10 +69,14 @@ PARALLEL = --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscop
 PYTEST = $(VENV)/bin/python -m pytest $(PARALLEL)
 
 test: $(READY)
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not long"
 
 test-all: $(READY)
-	$(PYTEST)
+	$(PYTEST) -m "not long"
+
+# Fifteen kills of one run, and a real Slurm of one node: twenty minutes.
+test-long: $(READY)
+	$(PYTEST) -m long
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

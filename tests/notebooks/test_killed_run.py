@@ -21,7 +21,7 @@ def reports():
         shutil.rmtree(ROOT / "reports" / name, ignore_errors=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fifteen_kills_change_nothing_and_no_key_is_written(tmp_path, reports):
     """One run is killed at 15 seeded points, one after the other; a second one is left alone."""
     killed = tmp_path / "runs" / "killed-15"

@@ -43,7 +43,7 @@ def profile_of(folder: Path) -> Path:
     return made
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_seeds_through_slurm_with_a_node_that_dies(tmp_path):
     if reason := slurm.why_not():
         pytest.skip(reason)
