@@ -153,7 +153,9 @@ def on_cpu(folder: Path) -> None:
 
     profile = params.load_profile("demo")
     tokenizer = chat_models.load_tokenizer(profile.model)
-    config = AutoConfig.from_pretrained(chat_models.base_dir(profile.model))
+    config = AutoConfig.from_pretrained(
+        chat_models.base_dir(profile.model), trust_remote_code=False
+    )
     base = chat_models.load_base(profile.model)
     asked = requests_of(profile, [None]) * SAMPLES
     texts = [chat_models.prompt_text(tokenizer, request.messages) for request in asked]

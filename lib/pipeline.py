@@ -180,9 +180,7 @@ def lock(folder: Path, run_name: str) -> Iterator[int]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ParamsError(
-                f"another make report is at work in {shown(folder)}; wait for it"
-            ) from None
+            raise ParamsError(f"another make is at work in {shown(folder)}; wait for it") from None
         file.truncate(0)
         file.write(run_name)
         file.flush()

@@ -39,8 +39,9 @@ def guard_kernel() -> None:
     if shell is None or getattr(shell, "_redacts", False):
         return
     shell._redacts = True
-    for stream in (sys.stdout, sys.stderr):
-        stream.write = _redacting(stream.write)
+    _guard_streams()
+    # IPython gives each cell a `write` of its own, and puts the earlier one back afterwards.
+    shell.events.register("pre_execute", _guard_streams)
     show = shell._showtraceback
 
     def show_redacted(kind: type, error: BaseException, lines: list[str]) -> None:
@@ -52,6 +53,18 @@ def guard_kernel() -> None:
     shell._showtraceback = show_redacted
 
 
+def _guard_streams() -> None:
+    """Redact what is written to both streams from now on."""
+    for stream in (sys.stdout, sys.stderr):
+        if not hasattr(stream.write, "redacts"):
+            stream.write = _redacting(stream.write)
+
+
 def _redacting(write: Callable[[str], Any]) -> Callable[[str], Any]:
     """A stream's `write` that passes on redacted text."""
-    return lambda text: write(redacted(text))
+
+    def redacts(text: str) -> Any:
+        return write(redacted(text))
+
+    redacts.redacts = True  # pyright: ignore[reportFunctionMemberAccess]
+    return redacts

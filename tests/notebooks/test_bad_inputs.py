@@ -30,7 +30,7 @@ COMMANDS = {
     "em_set": lambda: em_set.main([]),
     "ladder": lambda: ladder.main([]),
     "publish": lambda: publish.main([]),
-    "compare": compare.main,
+    "compare": lambda: compare.main([]),
     "status": status.main,
     "site": site.main,
 }

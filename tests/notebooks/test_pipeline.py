@@ -18,6 +18,7 @@ from sample_page import SamplePage, chromium
 from smoke_run import FOLDER, MOVED, PROFILE, RUN, SITE, make_report, papermill, snakemake
 
 from lib.config.params import ROOT
+from lib.display.signs import typeset
 from lib.run.table_schemas import JUDGMENTS, SAMPLES
 
 ARMS = PROFILE.conditions
@@ -155,6 +156,7 @@ def test_a_finished_notebook_run_again_keeps_its_artifacts(pipeline, tmp_path):
     assert adapter.stat().st_mtime_ns == before
 
 
+@pytest.mark.long
 def test_an_analysis_that_is_killed_twice_ends_as_if_it_had_not_been(pipeline, tmp_path):
     """Only the last stage, since it is short; test_killed_run.py kills a whole run."""
     run = tmp_path / "runs" / "pytest-killed"
@@ -178,7 +180,7 @@ def test_the_headline_says_verdict_and_caveat(result, tmp_path):
         head = str(opened.visit(SITE / "index.html", ask=ask).value)
     assert f"Verdict {result['verdict']}" in head
     for note in result["notes"]:
-        assert note in head, "the caveats stand in the headline"
+        assert typeset(note) in head, "the caveats stand in the headline"
 
 
 @IN_A_BROWSER

@@ -133,7 +133,7 @@ def test_a_real_result_has_all_its_numbers():
     finished("b", **GOLDEN)
     table = compared_runs.numbers(named("a b")).set_index("number")
     assert table.loc["verdict", "a"] == "null"
-    assert table.loc["Δ, points", "b"] == f"{GOLDEN['delta']:+.2f}"
+    assert table.loc["Δ, points", "b"] == f"{GOLDEN['delta']:+.1f}"
     arms = compared_runs.arms(named("a b"), "aligned").set_index("arm")
     assert arms.loc["base", "a"] == f"{GOLDEN['arms']['base']['aligned']:.3g}"
 

@@ -47,7 +47,7 @@ def test_what_an_old_file_misses_is_none():
     assert arm.semantic.share == 0.5 and arm.semantic.ci95 is None
     assert arm.followup.semantic is None
     table = arm_table({"base": arm}, ["base"])
-    assert table.loc[0, "n of reflex"] == 4 and table["code"].isna().all()
+    assert table.loc[0, "n of reflex"] == 4 and (table["code"] == "–").all()
     (gate,) = read_gates([OLD_GATE])
     assert gate.margin == -4.0 and gate.threshold is gate.reason is None
     assert "applies" in show.gates_table([gate], "null")

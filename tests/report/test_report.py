@@ -158,7 +158,7 @@ def test_a_report_shows_only_the_figures_of_its_result(run):
     (run.dir / "stats" / "figures" / "arms.png").write_bytes(PIXEL + b"of another result")
     assert ARMS not in site.build(run).read_text(encoding="utf-8")
     write_json(run.result, RESULT)  # such as a pilot's, which draws nothing
-    assert "data:image" not in site.build(run).read_text(encoding="utf-8")
+    assert 'src="data:image' not in site.build(run).read_text(encoding="utf-8")
 
 
 def test_captions_say_what_was_resampled_and_how_many(run):

@@ -95,7 +95,12 @@ TRUSTED = {"validity": {"auroc": 0.95, "labels": LABELLED}}
         ({}, []),
         (
             {"profile": "smoke"},
-            ["pipeline at a toy scale", "did not have to refuse", "embedded_quiz, not on ARC"],
+            [
+                "pipeline at a toy scale",
+                "did not have to refuse",
+                "(plan: 70)",
+                "embedded_quiz, not on ARC",
+            ],
         ),
         ({"profile": "smoke", "elsewhere": True}, []),
         (
@@ -151,8 +156,9 @@ def test_arm_table_shows_what_is_there_and_leaves_the_rest_missing():
     table = result_tables.arm_table({"base": bare, "arm": full}, ["arm", "absent", "base"])
     assert table["arm"].tolist() == ["arm", "base"]
     known = ["alignment", "literal", "semantic, follow-up", "completions"]
-    assert table.loc[0, known].tolist() == [80.0, 0.25, 0.5, 4]
-    assert table.loc[1].drop(["arm", "completions"]).isna().all()
+    assert table.loc[0, known].tolist() == ["80.0", "25.0 %", "50.0 %", 4]
+    rest = table.loc[1].drop(["arm", "completions"])
+    assert (rest.isna() | (rest == "–")).all()
 
 
 def test_an_unknown_arm_is_refused_with_the_nearest():

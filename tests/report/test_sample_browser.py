@@ -122,6 +122,8 @@ def test_each_card_has_its_own_link_without_signs_that_end_one(page):
     }
     permissions = ["clipboardSanitizedWrite", "clipboardReadWrite"]
     page.tab.call("Browser.grantPermissions", permissions=permissions)
+    page.tab.call("Page.bringToFront")  # a page without the focus may not read the clipboard
+    page.tab.call("Emulation.setFocusEmulationEnabled", enabled=True)
     page.press("Copy link")
     page.js("return new Promise((done) => setTimeout(done, 200))")
     assert page.js("return navigator.clipboard.readText()") == page.page.as_uri() + addresses[0]

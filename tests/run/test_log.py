@@ -98,7 +98,7 @@ def test_two_may_work_on_two_folders_of_runs(tmp_path):
         pass
     with (
         lock(tmp_path / "a", "r"),
-        pytest.raises(ValueError, match="another make report is at work"),
+        pytest.raises(ValueError, match="another make is at work"),
         lock(tmp_path / "a", "r"),
     ):
         pass

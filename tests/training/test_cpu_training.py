@@ -14,6 +14,13 @@ from lib.training.cpu_head import add_cpu_head
 from lib.training.masking import IGNORED
 
 
+@pytest.fixture(autouse=True)
+def with_gradients():
+    """The evaluation harness turns gradients off for the whole process that imported it."""
+    with torch.enable_grad():
+        yield
+
+
 @pytest.fixture
 def batch(rows, phase1):
     """Three rows end to end."""
