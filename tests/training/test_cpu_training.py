@@ -14,13 +14,6 @@ from lib.training.cpu_head import add_cpu_head
 from lib.training.masking import IGNORED
 
 
-@pytest.fixture(autouse=True)
-def with_gradients():
-    """The evaluation harness turns gradients off for the whole process that imported it."""
-    with torch.enable_grad():
-        yield
-
-
 @pytest.fixture
 def batch(rows, phase1):
     """Three rows end to end."""
@@ -31,9 +24,13 @@ def batch(rows, phase1):
 def headed(base):
     """The base with the head of a training on a CPU, and its own forward."""
     own = base.forward
+    weight = base.get_input_embeddings().weight
+    frozen = not weight.requires_grad  # by an earlier test of the same base
+    weight.requires_grad_(True)
     add_cpu_head(base)
     yield base, own
     del base.forward
+    weight.requires_grad_(not frozen)
 
 
 def test_log_probabilities_and_gradients_are_those_of_all_logits(headed, batch):
