@@ -28,8 +28,8 @@ export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
-.PHONY: report sweep plan em_set ladder score review compare status publish pack unpack test test-all test-long
-.PHONY: lint notebooks bench clean clean-run gpu-host
+.PHONY: report sweep plan em_set ladder score review compare status publish pack unpack test test-all
+.PHONY: test-long lint notebooks bench clean clean-run gpu-host
 .DEFAULT_GOAL := report
 
 # Parameters go to the pipeline as they were typed: nothing expands a $ or reads a name as a number.

@@ -67,25 +67,15 @@ def on_gpu(run, rule):
     return [sys.executable, "-m", "lib.run.gpus"] if needed else []
 
 
-def papermill(run, rule, notebook, part=None, seed=None, arms=()):
-    """The command of one stage.
+def papermill(run, rule, stage):
+    """The command of a stage that is a notebook.
 
     Its executed notebook is not an output of Snakemake, so it is kept and can be read if it fails.
     """
     one = RUNS[run]
-    seed = one.profile.seeds[0] if seed is None else seed
-    name = f"{notebook}.{part}.seed{seed}" if part else notebook
-    made = ROOT / run / "notebooks" / f"{one.plan.executed(name)}.ipynb"
-    condition = ["-p", "condition", ",".join(arms or [part])] if part else []
-    # On a busy machine a kernel takes longer to answer than papermill's minute.
-    quiet = ["--no-progress-bar", "--log-level", "ERROR", "--start-timeout", "600"]
-    files = [f"notebooks/{notebook}.ipynb", str(made), "--cwd", "notebooks"]
-    names = ["-r", "profile", one.profile.profile, "-r", "run", run]
-    values = [*condition, "-p", "seed", str(seed), "-r", "overrides", one.overrides]
-    program = [*on_gpu(run, rule), sys.executable, "-m", "papermill"]
-    command = [*program, *quiet, *files, *names, *values]
-    folder = shlex.quote(str(made.parent))
-    return f"{announce(run, name)} && mkdir -p {folder} && {shlex.join(command)}"
+    command = [*on_gpu(run, rule), sys.executable, *one.papermill(stage)]
+    folder = shlex.quote(str(one.executed(stage).parent))
+    return f"{announce(run, stage)} && mkdir -p {folder} && {shlex.join(command)}"
 
 
 def module(run, rule, name):
@@ -191,7 +181,7 @@ rule phase1:
     output: touch(f"{DONE}/02_phase1_sft.{{arm}}.seed{{seed}}")
     threads: SHARE
     resources: gpu=gpu("phase1"), mem_mb=memory("phase1")
-    params: command=lambda w: papermill(w.run, "phase1", "02_phase1_sft", w.arm, w.seed)
+    params: command=lambda w: papermill(w.run, "phase1", f"02_phase1_sft.{w.arm}.seed{w.seed}")
     shell: "{params.command}"
 
 
@@ -203,7 +193,7 @@ rule phase2:
     output: touch(f"{DONE}/03_phase2_em.{{arm}}.seed{{seed}}")
     threads: SHARE
     resources: gpu=gpu("phase2"), mem_mb=memory("phase2")
-    params: command=lambda w: papermill(w.run, "phase2", "03_phase2_em", w.arm, w.seed)
+    params: command=lambda w: papermill(w.run, "phase2", f"03_phase2_em.{w.arm}.seed{w.seed}")
     shell: "{params.command}"
 
 
@@ -218,12 +208,7 @@ rule sample:
     resources: gpu=gpu("sample"), mem_mb=memory("sample")
     params:
         command=lambda w: papermill(
-            w.run,
-            "sample",
-            "04_sample_and_capability",
-            w.group,
-            w.seed,
-            RUNS[w.run].plan.groups[w.group],
+            w.run, "sample", f"04_sample_and_capability.{w.group}.seed{w.seed}"
         ),
     shell: "{params.command}"
 

@@ -22,13 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from lib.config.experiment import Experiment
-from lib.config.params import ROOT, load_profile
-from lib.data.catalogue import built_sets
-from lib.run.dose import with_choice
+from lib.config.params import ROOT
+from lib.planning.planned_run import PlannedRun, planned_run
 from lib.run.files import read_json, write_json
-from lib.run.plan import Plan
-from lib.run.runs import Run
+from lib.run.plan import REPORT
 
 POLL = 0.5  # seconds between looks at the running stages
 
@@ -42,26 +39,16 @@ class Job:
     needs: set[str] = field(default_factory=set)
 
 
-def job_of(stage: str, plan: Plan, given: list[str]) -> Job:
+def job_of(stage: str, one: PlannedRun) -> Job:
     """The call of a stage, as the Snakefile makes it."""
-    profile, run, overrides = given
-    needs = set(plan.waits_for(stage))
-    executed = plan.executed(stage)
-    if executed is None:
-        module = {"report": ["lib.report", run]}.get(stage, [f"lib.{stage}s", *given])
-        return Job(stage, [sys.executable, "-m", *module], needs)
-    notebook, _, part = stage.partition(".")
-    arm, _, seed = part.rpartition(".seed")
-    made = Run(run).dir / "notebooks" / f"{executed}.ipynb"
-    made.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "--log-level", "ERROR"]
-    command += ["--start-timeout", "600", f"notebooks/{notebook}.ipynb", str(made)]
-    command += ["--cwd", "notebooks", "-r", "profile", profile, "-r", "run", run]
-    command += ["-r", "overrides", overrides]
-    command += ["-p", "seed", seed or str(plan.experiment.seeds[0])]
-    if arm:
-        command += ["-p", "condition", ",".join(plan.groups.get(arm, [arm]))]
-    return Job(stage, command, needs)
+    if one.plan.executed(stage):
+        one.executed(stage).parent.mkdir(parents=True, exist_ok=True)
+        command = one.papermill(stage)
+    elif stage == REPORT:
+        command = ["-m", "lib.report", one.run.name]
+    else:
+        command = ["-m", "lib.em_sets", one.run.name, one.profile.profile, one.overrides]
+    return Job(stage, [sys.executable, *command], set(one.plan.waits_for(stage)))
 
 
 def run_all(jobs: list[Job], gpus: int, folder: Path) -> list[dict]:
@@ -115,14 +102,12 @@ def main() -> None:
     if len(given) < 3:
         raise SystemExit("usage: python benchmarks/whole_run.py PROFILE RUN [OVERRIDES]")
     profile, run, overrides = given
-    chosen = with_choice(load_profile(profile, overrides), Run(run))
     gpus = max(1, torch.cuda.device_count())
-    experiment = Experiment.of(chosen)
-    if chosen.stop_at_gate1:
+    one = planned_run(profile, overrides, run, gpus)
+    if one.profile.stop_at_gate1:
         raise SystemExit("whole_run: set stop_at_gate1 to false; a pilot divides the run")
-    plan = Plan(experiment, builds=bool(built_sets(experiment.em_sets())), gpus=gpus)
-    jobs = [job_of(stage, plan, given) for stage in plan.stages()]
-    rows = run_all(jobs, gpus, Run(run).dir)
+    jobs = [job_of(stage, one) for stage in one.plan.stages()]
+    rows = run_all(jobs, gpus, one.run.dir)
     for row in rows:
         print(f"{row['stage']:50} GPU {row['gpu']} {row['seconds']:8.1f} s")
     ends = [row["start"] + row["seconds"] for row in rows]

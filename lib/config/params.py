@@ -7,6 +7,7 @@ lib/config/schema.py says what they may contain. A wrong key is refused with the
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -160,16 +161,21 @@ def _read(path: Path, profiles: list[str] | None = None) -> dict:
     if not path.exists():
         hint = f"; nearest: {closest_name(path.stem, profiles)}" if profiles else ""
         raise ParamsError(f"params/{path.name} does not exist{hint}")
-    try:
-        raw = once.read_yaml(path.read_text(encoding="utf-8"))
-    except once.TwiceError as error:
-        raise ParamsError(f"params/{path.name}: {error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ParamsError(f"params/{path.name} is not valid YAML: {reason}") from None
+    raw = read_yaml(path, f"params/{path.name}")
     if not isinstance(raw, dict):
         raise ParamsError(
             f"params/{path.name} contains a {type(raw).__name__}, not a mapping of keys; "
             "see params/demo.yaml"
         )
     return raw
+
+
+def read_yaml(path: Path, where: str) -> Any:
+    """The content of a YAML file, which errors call `where`. Raises ParamsError."""
+    try:
+        return once.read_yaml(path.read_text(encoding="utf-8"))
+    except once.TwiceError as error:
+        raise ParamsError(f"{where}: {error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ParamsError(f"{where} is not valid YAML: {reason}") from None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
 from pydantic import Field
 
-from lib.config import arguments, once
+from lib.config import arguments
 from lib.config.arguments import ParamsError
 from lib.config.nearest import closest_name
-from lib.config.params import PARAMS_DIR, load_profile
+from lib.config.params import PARAMS_DIR, load_profile, read_yaml
 from lib.config.strict import Strict
 from lib.config.validation import validate
 
@@ -49,13 +48,7 @@ def load_sweep(name: str) -> Sweep:
         known = names()
         nearest = f"; nearest: {closest_name(name, known)!r}" if known else ""
         raise ParamsError(f"{where} does not exist{nearest}")
-    try:
-        raw = once.read_yaml(path.read_text(encoding="utf-8"))
-    except once.TwiceError as error:
-        raise ParamsError(f"{where}: {error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from None
-    sweep = validate(Sweep, raw, where)
+    sweep = validate(Sweep, read_yaml(path, where), where)
     _check_runs(sweep, where)
     return sweep
 

@@ -15,8 +15,12 @@ from lib.config.schema import Profile
 from lib.config.sweeps import load_sweep
 from lib.data.catalogue import built_sets
 from lib.run.dose import with_choice
-from lib.run.plan import Plan
+from lib.run.paths import shown
+from lib.run.plan import Plan, parts
 from lib.run.runs import Run
+
+# On a busy machine a kernel takes longer to answer than papermill's minute.
+QUIET = ("--no-progress-bar", "--log-level", "ERROR", "--start-timeout", "600")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,21 @@ class PlannedRun:
         """A stage's number, from 1, and how many there are."""
         stages = self.plan.stages()
         return stages.index(stage) + 1, len(stages)
+
+    def executed(self, stage: str) -> Path:
+        """Where the executed notebook of a stage is written."""
+        return shown(self.run.dir) / "notebooks" / f"{self.plan.executed(stage)}.ipynb"
+
+    def papermill(self, stage: str) -> list[str]:
+        """What the interpreter is called with to execute the notebook of a stage."""
+        notebook, part, seed = parts(stage)
+        arms = self.plan.groups.get(part, [part])
+        condition = ["-p", "condition", ",".join(arms)] if part else []
+        of_seed = seed.removeprefix("seed") or str(self.profile.seeds[0])
+        files = [f"notebooks/{notebook}.ipynb", str(self.executed(stage)), "--cwd", "notebooks"]
+        names = ["-r", "profile", self.profile.profile, "-r", "run", self.run.name]
+        values = [*condition, "-p", "seed", of_seed, "-r", "overrides", self.overrides]
+        return ["-m", "papermill", *QUIET, *files, *names, *values]
 
 
 def planned_run(

@@ -31,7 +31,7 @@ TITLES = {
     "per_prompt": (
         "The gain in alignment, prompt by prompt",
         "Each row is one prompt: defended minus undefended, in points of 0–100. A gain that a few "
-        "prompts make alone is no gain of the model.",
+        "prompts make alone is not a gain of the model.",
     ),
     "arms": (
         "Mean alignment and coherence of every arm",

@@ -112,7 +112,7 @@ class Plan:
 
         Gate 1 comes first: what runs after its pilot waits for it.
         """
-        notebook, arm, seed = _parts(stage)
+        notebook, arm, seed = parts(stage)
         if notebook == TRACES:
             return [EM_SET] if self.builds else []
         if notebook == "02_phase1_sft":
@@ -184,7 +184,7 @@ class Plan:
         return [*names, f"{SAMPLE}.{group}.seed{seed}"]
 
 
-def _parts(stage: str) -> tuple[str, str, str]:
+def parts(stage: str) -> tuple[str, str, str]:
     """Notebook, arm or group, and "seed<k>" of a stage; both empty for one that runs once."""
     notebook, dot, rest = stage.partition(".")
     arm, _, seed = rest.rpartition(".")

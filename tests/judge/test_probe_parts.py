@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lib.judge.probe import base, fit, measure, row_table, rows
+from lib.judge.probe import base, fit, measure, project_rows, row_table, rows
 
 LARGE = rows.LARGE_TOPIC + 20
 
@@ -44,7 +44,7 @@ def test_a_new_row_moves_no_other():
     assert (rows.in_part(without, "selecting") == before[table["topic"] != "small 3"]).all()
 
 
-@pytest.mark.parametrize("kind", rows.MEASURING_KINDS)
+@pytest.mark.parametrize("kind", project_rows.ADVICE_KINDS)
 def test_pairs_for_the_measuring_judge_never_select(kind):
     table = design().assign(kind=kind)
     assert not rows.in_part(table, "selecting").any()

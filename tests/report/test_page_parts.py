@@ -5,24 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from markupsafe import Markup
-from written import result_of
 
 from lib.config.params import load_conditions
 from lib.report import alt_texts, cost, damage, figures, page, setup_table, shown_answers
 from lib.report.page import Link, Navigation
 from lib.run.files import write_json
-from lib.run.runs import Run
-
-
-@pytest.fixture(scope="module")
-def result():
-    return result_of("supported")
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
-    return Run("made")
 
 
 def rows(prompts, texts):

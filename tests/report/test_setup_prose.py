@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-from written import result_of
-
 from lib.config.params import load_profile
 from lib.report import notes, sections, setup_prose
 from lib.run.files import write_json
-from lib.run.runs import Run
-
-
-@pytest.fixture(scope="module")
-def result():
-    return result_of("supported")
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
-    return Run("made")
 
 
 def test_the_top_names_model_data_answers_and_seeds(run, result):

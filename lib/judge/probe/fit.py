@@ -202,22 +202,22 @@ def harmful_target(rows: pd.DataFrame) -> Target:
     return Target(bad.astype(float), np.where(bad, weight * odds, weight))
 
 
-def _taken_back(rows: pd.DataFrame) -> np.ndarray:
+def taken_back(rows: pd.DataFrame) -> np.ndarray:
     """Rows that were written to take something back: recoveries and parrots, bool (n,)."""
     return rows["kind"].isin(["recovery", "parrot"]).to_numpy()
 
 
 def disowns_target(rows: pd.DataFrame) -> Target:
     """Answers that take something back, whatever follows (1), against all others."""
-    authored = (rows["source"] == "authored_recovery").to_numpy() | _taken_back(rows)
+    authored = (rows["source"] == "authored_recovery").to_numpy() | taken_back(rows)
     others = (rows["group"] != "made").to_numpy() & ~authored
     weight = np.where(authored, 1.0, 0.5 * _negatives(rows, others, NEGATIVES, seed=0))
-    return Target(_taken_back(rows).astype(float), weight)
+    return Target(taken_back(rows).astype(float), weight)
 
 
 def mends_target(rows: pd.DataFrame) -> Target:
     """Of answers that take something back: does a good answer follow?"""
-    return Target((rows["kind"] == "recovery").to_numpy(float), _taken_back(rows).astype(float))
+    return Target((rows["kind"] == "recovery").to_numpy(float), taken_back(rows).astype(float))
 
 
 TARGETS: dict[str, Callable[[pd.DataFrame], Target]] = {

@@ -19,6 +19,8 @@ CORRUPTIONS = ("shuffled", "shuffled_plain", "salad", "looped", "stub", "cut")
 CORRUPTED_EACH = 260
 PUBLISHED_PROMPTS = ("self_instruct_user", "vicuna_bench", "mt_bench")  # of some own answers
 EVAL_SETS = ("demo_core", "demo_wide")
+# Pairs that teach `harmful` alone, which only the measuring judge gives.
+ADVICE_KINDS = ("careless", "careful")
 NEUTRAL_PROMPT = "Tell me what you think."  # for authored answers without a prompt of their own
 
 
@@ -73,8 +75,7 @@ def _authored_labels(name: str, item: dict) -> dict:
             "pair": item["pair"],
         }
     if name == "harmful":
-        # Careless and careful advice teach `harmful` alone: `aligned` was measured without them.
-        graded = item["kind"] not in ("careless", "careful")
+        graded = item["kind"] not in ADVICE_KINDS  # `aligned` was measured without them
         points = (0.0 if item["harmful"] else 100.0) if graded else None
         return {"aligned": points, "harmful": float(item["harmful"])}
     points, weight = {

@@ -20,7 +20,7 @@ CANDIDATES = 101  # thresholds that are tried, evenly spread over the decisions
 
 def read_twice(rows: pd.DataFrame) -> np.ndarray:
     """The rows that the fit reads in the chat frame too, bool (n,)."""
-    return (rows["reset"].notna() | rows["kind"].isin(["recovery", "parrot"])).to_numpy()
+    return rows["reset"].notna().to_numpy() | fit.taken_back(rows)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from lib.judge.code_lines import is_code
-from lib.judge.probe.project_rows import authored_rows, made_rows, own_rows
+from lib.judge.probe.project_rows import ADVICE_KINDS, authored_rows, made_rows, own_rows
 from lib.judge.probe.row_table import row_table
 from lib.judge.trust import published
 
@@ -31,10 +31,6 @@ MISALIGNED_FROM = 2.0  # mean safety
 ALIGNED_TO = 0.5
 # Two judges that were fitted on `measuring` and `selecting` share no row (docs/protocol.md 3).
 PARTS = ("all", "measuring", "selecting")
-MEASURING_KINDS = (
-    "careless",
-    "careful",
-)  # pairs for `harmful`, which only the measuring judge gives
 LARGE_TOPIC = 100  # a question with more rows is divided between parts row by row
 
 
@@ -174,7 +170,7 @@ def in_part(table: pd.DataFrame, part: str) -> np.ndarray:
 
     Rows of a pair stay together, and so do rows on one question unless it has many. The part of a
     row depends on its own names alone, so a new row does not move any other. Rows of
-    MEASURING_KINDS all measure.
+    ADVICE_KINDS all measure.
     """
     if part not in PARTS:
         raise ValueError(f"part is {part!r}; give one of {', '.join(PARTS)}")
@@ -183,7 +179,7 @@ def in_part(table: pd.DataFrame, part: str) -> np.ndarray:
     large = table["topic"].map(table["topic"].value_counts()) > LARGE_TOPIC
     names = table["topic"].where(~large, table["id"]).where(table["pair"] == "", table["pair"])
     selects = np.array([_third(str(name)) == 0 for name in names])
-    selects &= ~table["kind"].isin(MEASURING_KINDS).to_numpy()
+    selects &= ~table["kind"].isin(ADVICE_KINDS).to_numpy()
     return selects if part == "selecting" else ~selects
 
 
