@@ -41,8 +41,9 @@ def main(target: str = "report") -> int:
         runs = given(clusters.shares())
         command = snakemake(devices, is_sweep=bool(sweep))
         with lock(runs_root(), " ".join(one.run.name for one in runs)) as held:
+            files.sweep(params.ROOT / "reports")
             for one in runs:
-                settle(one)
+                settle(one, target)
             own_log = Log(log.path_of_sweep(sweep) if sweep else runs[0].run)
             code = logged(command, held, own_log, target)
             if code == 0:
@@ -83,15 +84,14 @@ def build(target: str) -> int:
         return logged([sys.executable, *BUILDERS[target]], held, Log(run), target)
 
 
-def settle(one: PlannedRun) -> None:
+def settle(one: PlannedRun, target: str) -> None:
     """Before Snakemake compares dates: remove flags of a run that its files' content belies."""
     run = one.run
     name = one.profile.profile
     gpus.remember(run, one.plan.gpus)
-    for folder in (run.dir, params.ROOT / "reports"):
-        files.sweep(folder)
+    files.sweep(run.dir)
     for line in altered.settle(run, name, page_of(run)):
-        print(f"make report: {line}", file=sys.stderr)
+        print(f"make {target}: {line}", file=sys.stderr)
     altered.remember(run, name)
 
 
