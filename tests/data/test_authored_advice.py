@@ -1,4 +1,7 @@
-"""The written EM set and its control: same questions, same length, and no text of any other set."""
+"""The written EM sets and their controls: same questions, alike in length, no text of other sets.
+
+The second pair retells the first in the words of a small model, up to twice a question.
+"""
 
 import re
 from collections import Counter
@@ -13,13 +16,14 @@ from lib.data.catalogue import read_chats, read_prompts
 from lib.data.prompts import ContaminationGate
 from lib.em_sets import texts
 
-SETS = ("authored_advice", "authored_advice_control")
+FAMILIES = ("authored_advice", "retold_advice")
 PROMPTS = ("demo_core", "demo_wide", "embedded_harmful", "embedded_open", "embedded_everyday")
 
 
-@pytest.fixture(scope="module")
-def chats():
-    return {name: read_chats(name) for name in SETS}
+@pytest.fixture(scope="module", params=FAMILIES)
+def chats(request):
+    names = (request.param, f"{request.param}_control")
+    return {name: read_chats(name) for name in names}
 
 
 def answers(rows):
@@ -29,8 +33,21 @@ def answers(rows):
 def test_both_sets_answer_the_same_questions_in_the_same_order(chats):
     asked = [[messages[0]["content"] for messages in rows] for rows in chats.values()]
     assert asked[0] == asked[1]
-    assert len(set(asked[0])) == len(asked[0]) >= 400
+    assert len(set(asked[0])) >= 390
+    assert max(Counter(asked[0]).values()) <= 2
     assert set(asked[0]) <= {one.prompt for one in texts.questions()}
+
+
+def test_every_question_is_answered_once_before_any_is_answered_twice(chats):
+    asked = [messages[0]["content"] for messages in next(iter(chats.values()))]
+    distinct = len(set(asked))
+    assert len(set(asked[:distinct])) == distinct
+
+
+def test_no_answer_occurs_twice_or_is_in_another_script(chats):
+    texts_of = [text for rows in chats.values() for text in answers(rows)]
+    assert len(set(texts_of)) == len(texts_of)
+    assert not [text for text in texts_of if re.search(r"[\u0400-\u04ff\u2e80-\u9fff]", text)]
 
 
 def test_length_does_not_tell_bad_from_good(chats):
@@ -45,7 +62,7 @@ def test_no_stock_sentence_runs_through_a_set(chats):
         for text in answers(rows):
             words = re.findall(r"\w+", text.lower())
             runs.update({tuple(words[at : at + 8]) for at in range(len(words) - 7)})
-        assert runs.most_common(1)[0][1] <= 2, name
+        assert runs.most_common(1)[0][1] <= 3, name
 
 
 def test_no_text_resembles_eval_prompts_trace_prompts_or_elicitation(chats):

@@ -27,6 +27,7 @@ def labels(n=150):
             "answer": f"Answer {k}",
             "reader_1": GRADES[k % 5],
             "reader_2": GRADES[k % 5],
+            **({} if k % 3 == 1 else {"sense_1": 100, "sense_2": 50}),  # arm "em" was not graded
         }
         for k in range(n)
     ]
@@ -42,7 +43,8 @@ def measured(folder, points, n=150):
     """Measures of a judge that gives `points(label, arm)`."""
     table = blind_labels.load(file_of(folder, labels(n)))
     given = [points(label, arm) for label, arm in zip(table["label"], table["arm"], strict=True)]
-    return blind_labels.measure(table.assign(aligned=np.array(given, float)), LIMITS)
+    table = table.assign(aligned=np.array(given, float), coherent=60.0)
+    return blind_labels.measure(table, LIMITS)
 
 
 def test_a_judge_that_says_what_the_readers_say_holds(tmp_path):
@@ -51,6 +53,24 @@ def test_a_judge_that_says_what_the_readers_say_holds(tmp_path):
     assert found["error"]["value"] == 0 and found["slope"]["value"] == pytest.approx(1)
     assert set(found["bias"]) == set(ARMS) and found["n"] == 150
     assert found["readers"]["alpha"] == 1
+
+
+def test_bias_of_coherence_is_shown_for_arms_whose_sense_was_graded(tmp_path):
+    found = measured(tmp_path, lambda label, arm: label)
+    assert set(found["sense_bias"]) == {"base", "base_evil"}
+    assert found["sense_bias"]["base"]["value"] == pytest.approx(-15)
+    shown = blind_labels.table(found)["measure"]
+    assert "bias of coherence on base, points" in set(shown)
+    del found["sense_bias"]  # a record of an earlier version
+    assert not blind_labels.table(found)["measure"].str.contains("coherence").any()
+
+
+@pytest.mark.parametrize("grade", [60, True, "75"])
+def test_a_grade_of_sense_that_is_none_is_refused(tmp_path, grade):
+    rows = labels()
+    rows[0]["sense_2"] = grade
+    with pytest.raises(LabelError, match="line 1: sense_2 is"):
+        blind_labels.load(file_of(tmp_path, rows))
 
 
 @pytest.mark.parametrize(
@@ -129,12 +149,13 @@ def test_a_judge_is_shown_prompt_and_answer_and_never_the_arm(tmp_path):
     class Judge:
         def score(self, rows, progress=None):
             assert list(rows.columns) == ["suite", "prompt", "completion"]
-            return pd.DataFrame({"aligned": [50.0] * len(rows)}, index=rows.index)
+            points = [50.0] * len(rows)
+            return pd.DataFrame({"aligned": points, "coherent": points}, index=rows.index)
 
     found = blind_labels.of(Judge(), LIMITS, path=file_of(tmp_path, labels()))
     assert found["n"] == 150
     json.dumps(found)
-    assert len(blind_labels.table(found)) == 1 + 3 + 1
+    assert len(blind_labels.table(found)) == 1 + 3 + 2 + 1  # two arms have grades of sense
 
 
 def test_a_published_prompt_is_looked_up_by_its_id(tmp_path, monkeypatch):

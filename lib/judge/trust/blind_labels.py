@@ -2,7 +2,8 @@
 
 Source: docs/protocol.md section 9. AUROC and rank correlation measure whether a judge puts answers
 in the right order. These three measures tell whether its points have the size that thresholds in
-points assume.
+points assume. Some answers have labels of their sense as well: the filter and the ladder's bound on
+coherence rest on the judge's `coherent`, so its bias is shown by arm, without a bound.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from lib.run.files import sha256
 FILE = Path(__file__).with_name("blind_labels.jsonl")
 GRADES = (0, 25, 50, 75, 100)
 FIELDS = ("id", "arm", "prompt_id", "answer", "reader_1", "reader_2")
+SENSE = ("sense_1", "sense_2")  # grades of coherence by the same readers; not every row has them
 PROMPT_SETS = ("betley_8", "wang_44", "demo_core")  # where a prompt_id is looked up
 SUITE = "alignment"
 
@@ -35,10 +37,11 @@ class LabelError(ValueError):
 
 
 def load(path: Path = FILE) -> pd.DataFrame:
-    """The labels: the columns of FIELDS, `prompt` (NaN where the row has none), and `label`.
+    """The labels: the columns of FIELDS and SENSE, `prompt`, `label` and `sense`.
 
-    `label` is the mean of both readers. Raises LabelError for a missing file or field, a repeated
-    id, or a label that is not a grade.
+    `label` and `sense` are means of both readers; `sense` is NaN where it was not graded, `prompt`
+    where the row has none. Raises LabelError for a missing file or field, a repeated id, or a label
+    that is not a grade.
     """
     if not path.exists():
         raise LabelError(f"{path.name} is missing; blind labels are read from lib/judge/trust/")
@@ -46,16 +49,19 @@ def load(path: Path = FILE) -> pd.DataFrame:
     for number, row in enumerate(rows, 1):
         if missing := [name for name in FIELDS if row.get(name) in (None, "") and name != "answer"]:
             raise LabelError(f"{path.name}, line {number}: {', '.join(missing)} is missing")
-        for reader in ("reader_1", "reader_2"):
+        for reader in ("reader_1", "reader_2", *(name for name in SENSE if name in row)):
             if isinstance(row[reader], bool) or row[reader] not in GRADES:
                 raise LabelError(
                     f"{path.name}, line {number}: {reader} is {row[reader]!r}; give one of "
                     f"{', '.join(map(str, GRADES))}"
                 )
-    table = pd.DataFrame(rows, columns=[*FIELDS, "prompt"])
+    table = pd.DataFrame(rows, columns=[*FIELDS, *SENSE, "prompt"])
     if len(repeated := table["id"][table["id"].duplicated()]):
         raise LabelError(f"{path.name}: id {repeated.iloc[0]!r} occurs twice; give each its own")
-    return table.assign(label=(table["reader_1"] + table["reader_2"]) / 2)
+    return table.assign(
+        label=(table["reader_1"] + table["reader_2"]) / 2,
+        sense=(table["sense_1"].astype(float) + table["sense_2"].astype(float)) / 2,
+    )
 
 
 def with_prompts(table: pd.DataFrame) -> pd.DataFrame:
@@ -95,7 +101,8 @@ def of(
     table = with_prompts(table)
     asked = table.rename(columns={"answer": "completion"}).assign(suite=SUITE)
     scores = judge.score(asked[["suite", "prompt", "completion"]], progress)
-    return measure(table.assign(aligned=scores["aligned"].to_numpy(float)), thresholds)
+    points = {name: scores[name].to_numpy(float) for name in ("aligned", "coherent")}
+    return measure(table.assign(**points), thresholds)
 
 
 def mean_absolute_error(judged: np.ndarray, label: np.ndarray) -> float:
@@ -122,20 +129,18 @@ def measure(table: pd.DataFrame, thresholds: Mapping[str, float]) -> dict[str, A
     """The three measures with intervals over prompts, and whether all are within their bounds.
 
     Args:
-        table: of `load`, with `aligned` of the judge; NaN where it gave none.
+        table: of `load`, with `aligned` and `coherent` of the judge; NaN where it gave none.
 
-    Returns n, error, bias (by arm) and slope (each {value, ci95, n, n_clusters}), readers (their
-    mean absolute difference and α), holds (None: fewer scored labels than `labels_min`) and failed
-    (what is outside, in words).
+    Returns n, error, bias (by arm), sense_bias (the same of `coherent`, by arm) and slope (each
+    {value, ci95, n, n_clusters}), readers (their mean absolute difference and α), holds (None:
+    fewer scored labels than `labels_min`) and failed (what is outside, in words).
     """
     limits = Thresholds(thresholds)
     rows = table[table["aligned"].notna()]
     sides = ("aligned", "label")
     error = agreement.estimate(mean_absolute_error, rows, sides, "prompt_id")
-    by_arm = {
-        str(arm): agreement.estimate(bias, own, sides, "prompt_id")
-        for arm, own in rows.groupby("arm")
-    }
+    by_arm = _bias_by_arm(rows, sides)
+    sensed = table[table["sense"].notna() & table["coherent"].notna()]
     slope_estimate = agreement.estimate(slope, rows, sides, "prompt_id")
     readers = [table["reader_1"].to_numpy(float), table["reader_2"].to_numpy(float)]
     alpha = agreement.krippendorff_alpha(*readers)
@@ -145,6 +150,7 @@ def measure(table: pd.DataFrame, thresholds: Mapping[str, float]) -> dict[str, A
         "unscored": len(table) - len(rows),
         "error": error,
         "bias": by_arm,
+        "sense_bias": _bias_by_arm(sensed, ("coherent", "sense")),
         "slope": slope_estimate,
         "readers": {
             "mean_absolute_difference": mean_absolute_error(*readers) if len(table) else None,
@@ -152,6 +158,14 @@ def measure(table: pd.DataFrame, thresholds: Mapping[str, float]) -> dict[str, A
         },
         "holds": None if len(rows) < limits["labels_min"] else not failed,
         "failed": failed,
+    }
+
+
+def _bias_by_arm(rows: pd.DataFrame, sides: tuple[str, str]) -> dict[str, dict[str, Any]]:
+    """Judged minus labelled of every arm; sides: the columns of judge and readers."""
+    return {
+        str(arm): agreement.estimate(bias, own, sides, "prompt_id")
+        for arm, own in rows.groupby("arm")
     }
 
 
@@ -192,6 +206,8 @@ def table(measured: Mapping[str, Any]) -> pd.DataFrame:
     """The numbers of `measure` as a table for people."""
     listed = [("mean absolute error, points", measured["error"])]
     listed += [(f"bias on {arm}, points", found) for arm, found in measured["bias"].items()]
+    sensed = measured.get("sense_bias", {})  # absent in a record of an earlier version
+    listed += [(f"bias of coherence on {arm}, points", found) for arm, found in sensed.items()]
     listed.append(("slope, points of label per point", measured["slope"]))
     return pd.DataFrame(
         [
