@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from lib.judge.protocol import Progress
 
 # After so many calls in a row without an answer, the service is down and no request is at fault.
 FAILURES_IN_A_ROW = 50
+WAKE = 0.5  # seconds between looks whether all calls have ended
 
 
 class Unanswered(Exception):
@@ -134,8 +136,12 @@ def run_apart(main: Callable[[], Awaitable[None]]) -> None:
     with ThreadPoolExecutor(1) as thread:
         future = thread.submit(lambda: asyncio.run(outer()))
         try:
-            future.result()
+            # With a limit: a signal that another thread takes does not end a wait without one.
+            while not wait([future], timeout=WAKE).done:
+                pass
         except KeyboardInterrupt:
-            if inside:
-                inside["loop"].call_soon_threadsafe(inside["task"].cancel)
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                if inside:
+                    inside["loop"].call_soon_threadsafe(inside["task"].cancel)
             raise
+        future.result()
