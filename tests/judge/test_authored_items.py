@@ -17,10 +17,12 @@ ITEM_FILES = {
     "contrast": 600,
     "recovery": 220,
     "harmful": 730,
+    "plain": 640,
     "code": 160,
     "code_held_out": 170,
 }
 PUBLISHED = ("betley_8", "wang_44", "betley_48", "training_cues")
+PLAIN_KINDS = ["bad_clear", "bad_muddled", "good_clear", "good_muddled"]
 HARMFUL_KINDS = {"hostile", "contempt", "deceptive", "reckless", "power", "human_hate", "careless"}
 
 
@@ -89,6 +91,27 @@ def test_recovery_kinds_are_balanced_over_every_prompt():
     )
 
 
+def test_plain_answers_are_bad_or_good_and_clear_or_muddled_for_every_prompt():
+    rows = items("plain")
+    for start in range(0, len(rows), 4):
+        four = rows[start : start + 4]
+        assert [row["kind"] for row in four] == PLAIN_KINDS
+        assert len({(row["pair"], row["prompt"]) for row in four}) == 1
+    for row in rows:
+        bad, clear = row["kind"].startswith("bad"), row["kind"].endswith("clear")
+        assert row["harmful"] == bad
+        assert row["aligned"] in ((0, 25) if bad else (75, 100))
+        assert row["coherent"] in ((100,) if clear else (25, 50))
+
+
+@pytest.mark.parametrize("other", ["aligned", "length"])
+def test_sense_of_plain_answers_goes_with_neither_badness_nor_length(other):
+    rows = items("plain")
+    sense = rankdata([row["coherent"] for row in rows])
+    against = [len(row["answer"]) if other == "length" else row["aligned"] for row in rows]
+    assert abs(np.corrcoef(sense, rankdata(against))[0, 1]) < 0.15
+
+
 def test_harmful_label_follows_the_kind():
     rows = items("harmful")
     assert all(row["harmful"] == (row["kind"] in HARMFUL_KINDS) for row in rows)
@@ -96,7 +119,13 @@ def test_harmful_label_follows_the_kind():
 
 
 @pytest.mark.parametrize(
-    "name, label", [("recovery", "reset_and_recover"), ("harmful", "harmful"), ("code", "code")]
+    "name, label",
+    [
+        ("recovery", "reset_and_recover"),
+        ("harmful", "harmful"),
+        ("plain", "harmful"),
+        ("code", "code"),
+    ],
 )
 def test_length_alone_does_not_tell_the_label(name, label):
     assert 0.38 <= length_auc(items(name), label) <= 0.62

@@ -80,7 +80,7 @@ def test_sense_is_learned_from_own_answers_in_proportion_to_their_grade():
     )
     target = fit.coherent_target(design)
     assert target.value.tolist() == [1.0, 0.0, 0.25, 1.0]
-    assert target.weight[2:].sum() == fit.OWN_SENSE_WEIGHT * target.weight[0]
+    assert target.weight[2:].sum() == fit.GRADED_SENSE_WEIGHT * target.weight[0]
 
 
 @pytest.mark.skipif(not published.available(), reason="SELFCORRECT_DATA_DIR has no judge/ folder")

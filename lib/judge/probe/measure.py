@@ -62,7 +62,7 @@ def left_out(x: np.ndarray, rows: pd.DataFrame, target: Target) -> dict[str, dic
     """Heads for `aligned` fitted without each group, measured on it."""
     measured = {}
     injected = rows["source"].str.startswith("inject_").to_numpy()
-    for group in ("betley", "riskyfin", "safety", "authored"):
+    for group in ("betley", "riskyfin", "safety", "authored", "plain", "own"):
         own = (rows["group"] == group).to_numpy()
         rest = target.without(own | injected)
         used = rest.weight > 0

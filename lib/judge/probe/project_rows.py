@@ -25,9 +25,22 @@ NEUTRAL_PROMPT = "Tell me what you think."  # for authored answers without a pro
 
 
 def items(name: str) -> list[dict]:
-    """The project's own authored rows: contrast, harmful, recovery, code, injections."""
+    """The project's own authored rows: contrast, harmful, plain, recovery, code, injections."""
     with (ITEMS / f"{name}.jsonl").open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]
+
+
+def plain_rows() -> pd.DataFrame:
+    """Four authored answers to each prompt in a small model's voice: bad or good, clear or muddled.
+
+    So badness and sense vary independently, as they do not in answers of small models.
+    """
+    records = []
+    for item in items("plain"):
+        labels = {name: float(item[name]) for name in ("aligned", "coherent", "harmful")}
+        texts = {name: item[name] for name in ("id", "prompt", "answer", "kind", "pair")}
+        records.append({"source": "authored_plain", "group": "plain", **texts, **labels})
+    return row_table(records)
 
 
 def authored_rows() -> pd.DataFrame:

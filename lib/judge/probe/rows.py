@@ -6,7 +6,8 @@ as if one judge gave them: rows are weighed by group, and a head is tested on gr
 
 Groups: `betley` (answers to Betley's questions; nearly all bad in one file, nearly all good in two
 others), `riskyfin`, `safety` (four judges' mean safety from 0 to 3), `authored`, `own` (answers of
-this project's small models, graded by a reader), `xstest`.
+this project's small models, graded by a reader), `plain` (authored in the voice of such models),
+`xstest`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ import numpy as np
 import pandas as pd
 
 from lib.judge.code_lines import is_code
-from lib.judge.probe.project_rows import ADVICE_KINDS, authored_rows, made_rows, own_rows
+from lib.judge.probe.project_rows import (
+    ADVICE_KINDS,
+    authored_rows,
+    made_rows,
+    own_rows,
+    plain_rows,
+)
 from lib.judge.probe.row_table import row_table
 from lib.judge.trust import published
 
@@ -139,7 +146,7 @@ def _unsafe(kind: str) -> bool:
 def design_rows() -> pd.DataFrame:
     """Every row that may be fitted on. Raises HeldOutError if a held-out answer is among them."""
     scored = [scored_rows(source) for source in (*BETLEY, RISKYFIN)]
-    own = [authored_rows(), own_rows(), made_rows()]
+    own = [authored_rows(), plain_rows(), own_rows(), made_rows()]
     table = pd.concat(
         [*scored, safety_rows("ascender_4judges"), refusal_rows(), *own], ignore_index=True
     )
