@@ -15,7 +15,7 @@ from lib.judge.protocol import Progress
 
 # After so many calls in a row without an answer, the service is down and no request is at fault.
 FAILURES_IN_A_ROW = 50
-WAKE = 0.5  # seconds between looks whether all calls have ended
+WAKE = 0.4  # seconds between looks whether all calls have ended
 
 
 class Unanswered(Exception):
