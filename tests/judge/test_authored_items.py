@@ -17,7 +17,7 @@ ITEM_FILES = {
     "contrast": 600,
     "recovery": 220,
     "harmful": 730,
-    "plain": 640,
+    "plain": 850,
     "code": 160,
     "code_held_out": 170,
 }
