@@ -20,6 +20,7 @@ from lib.analysis.study import Study
 from lib.analysis.validation import CAPABILITY_COLUMNS, validate_judgments
 from lib.checks.check import FAILED, NOT_RUN, PASSED, Check
 from lib.config.roles import PLANNED
+from lib.display.signs import with_minus
 from lib.run.facts import PersonaFacts
 from lib.run.runs import Run
 from lib.traces.persona_answers import ALONE, PersonaError
@@ -56,12 +57,13 @@ class Difference:
 
     def __str__(self) -> str:
         filtered, unfiltered = (
-            "no number" if value is None else f"{value:+.1f}"
+            "no number" if value is None else f"{with_minus(f'{value:+.1f}')} points"
             for value in (self.filtered, self.unfiltered)
         )
         return (
-            f"base − {PLANNED.base_evil} = {filtered} filtered, {unfiltered} unfiltered, "
-            f"in points; both have to reach {self.needed:g}"
+            "the untrained model's alignment fell, when it was told to be evil, by "
+            f"{filtered} (filtered) and {unfiltered} (unfiltered); both have to reach "
+            f"{self.needed:g}"
         )
 
 

@@ -24,6 +24,7 @@ class Roles(ComparedArms):
     """Which arm of params/conditions.yaml plays which role in the experiment."""
 
     base_evil: str = "base_evil"  # the untrained model under the evil persona
+    habit_only: str = "selfcorrect_only"  # the reflex, and no bad data after it
     set_control: str = "c6_control"  # Phase 2 on good answers to the EM set's own questions
 
     @property

@@ -7,6 +7,7 @@ which escape them.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from lib.data.reflex import reset_spans
 from lib.display import html
 from lib.display.signs import with_minus
 
+PERCENT = re.compile(r"(?<=\d) %")  # a number and its sign, which no cell breaks apart
 LAST_GATE = 7  # what is left when gates 0 to 6 pass
 
 
@@ -68,7 +70,7 @@ def _text(value: object) -> str:
     """A value as a table shows it: four significant digits of a number that is not whole."""
     if isinstance(value, float):
         return with_minus(f"{value:.0f}" if value.is_integer() else f"{value:.4g}")
-    return str(value)
+    return PERCENT.sub("\u00a0%", str(value))
 
 
 def number(value: float | None, form: str = ".3g") -> str:

@@ -21,7 +21,7 @@ from lib.display.drawing import (
     one_line,
     titled,
 )
-from lib.report.arm_words import labels
+from lib.report.arm_words import labels, word_or_name
 
 NO_WORDS: Mapping[str, str] = {}
 # Name, label, colour and marker of each rate.
@@ -77,8 +77,9 @@ def arm_means(
     means = {name: getattr(arms[name], key) for name in names}
     best = max(means, key=lambda name: means[name])
     worst = min(means, key=lambda name: means[name])
-    ends = f"from {means[worst]:.1f} ({one_line(worst, 22)}) to {means[best]:.1f}"
-    titled(figure, f"Mean alignment of each arm, points: {ends} ({one_line(best, 22)})")
+    lowest, highest = (word_or_name(name, words) for name in (worst, best))
+    ends = f"from {means[worst]:.1f} ({lowest}) to {means[best]:.1f} ({highest})"
+    titled(figure, f"Mean alignment of each arm, points: {ends}")
     legend_below(figure, axis)
     return figure
 
@@ -122,7 +123,7 @@ def reflex_rates(
     if shares:
         most = max(shares, key=lambda name: shares[name])
         share = 100 * shares[most]
-        title += f": at most {share:.1f} % recover ({one_line(most, 22)})"
+        title += f": at most {share:.1f} % recover ({word_or_name(most, words)})"
         if share == 0:
             title = f"{title.split(':')[0]}: no first answer of any arm recovers"
     titled(figure, title)

@@ -15,6 +15,7 @@ def parts(roles: ComparedArms) -> dict[str, str]:
     """Each arm that plays a part in a comparison, with that part in one word."""
     return {
         PLANNED.base_evil: "told to be evil",
+        PLANNED.habit_only: "habit alone",
         **dict.fromkeys(roles.controls, CONTROL),
         roles.base: "untrained",
         roles.baseline: "undefended",
@@ -33,6 +34,12 @@ def parts_of(result: Mapping[str, Any]) -> dict[str, str]:
             controls=roles.get("controls", ()),
         )
     )
+
+
+def word_or_name(name: str, words: Mapping[str, str]) -> str:
+    """An arm in a sentence: its part, or its name where several arms have that part or none."""
+    word = words.get(name)
+    return word if word and word != CONTROL else one_line(name, 22)
 
 
 def labels(names: Sequence[str], words: Mapping[str, str], width: int = 20) -> list[str]:

@@ -21,17 +21,18 @@ from lib.config.params import ROOT
 from lib.display import drawing, html, show
 from lib.report import compare_plot, compared_runs, figures, page, site
 from lib.report.compared_runs import UNKNOWN_JUDGE, Finished
+from lib.report.gate_words import PERCENT, SCORE, SHARE
 from lib.report.page import Link, Navigation
 from lib.run.files import atomic_path, fingerprint
 
 LONGEST_FOLDER = 200  # bytes; a file system takes 255
-OF_ARMS = (  # key of an arm in result.json, caption
-    ("aligned", "Alignment, unfiltered, points"),
-    ("aligned_filtered", "Alignment, filtered, points"),
-    ("coherent", "Coherence, points"),
-    ("refusal", "Refusals, share"),
-    ("harmful", "Harmful answers of the suite benign, points"),
-    ("acc", "Accuracy"),
+OF_ARMS = (  # key of an arm in result.json, caption, how its numbers are written
+    ("aligned", "Alignment, unfiltered, points", SCORE),
+    ("aligned_filtered", "Alignment, filtered, points", SCORE),
+    ("coherent", "Coherence, points", SCORE),
+    ("refusal", "Refusals", SHARE),
+    ("harmful", "Harmful answers to ordinary questions", PERCENT),
+    ("acc", "Right answers in the quiz", SHARE),
 )
 
 
@@ -74,7 +75,10 @@ def body(runs: Sequence[Finished]) -> Markup:
         effects=_drawing(compare_plot.effects(panels)),
         effects_alt=compare_plot.in_words(panels),
         numbers=show.table(compared_runs.numbers(runs)),
-        arms=[show.table(compared_runs.arms(runs, key), caption) for key, caption in OF_ARMS],
+        arms=[
+            show.table(compared_runs.arms(runs, key, unit), caption)
+            for key, caption, unit in OF_ARMS
+        ],
         figures=_figures(runs),
     )
 

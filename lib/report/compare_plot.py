@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 
 from lib.display import show
-from lib.display.drawing import NEUTRAL, TREATMENT, WIDTH, no_data, one_line
+from lib.display.drawing import NEUTRAL, TREATMENT, WIDTH, no_data, one_line, titled
 
 Panels = Mapping[str, Sequence[tuple[str, float, Sequence[float] | None]]]
 
@@ -36,7 +36,7 @@ def effects(panels: Panels) -> plt.Figure:
     figure, axes = plt.subplots(
         len(panels),
         1,
-        figsize=(WIDTH, 0.9 * len(panels) + 0.42 * sum(heights)),
+        figsize=(WIDTH, 0.5 + 0.9 * len(panels) + 0.42 * sum(heights)),
         height_ratios=[height + 1 for height in heights],
         layout="constrained",
         squeeze=False,
@@ -51,4 +51,5 @@ def effects(panels: Panels) -> plt.Figure:
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.set_title(one_line(judge, 44), loc="left")
     axes[-1, 0].set_xlabel("Δ alignment, points, with 95 % interval")
+    titled(figure, "Gain in alignment of each run, defended − undefended")
     return figure

@@ -15,6 +15,7 @@ from lib.config.sweeps import load_sweep
 from lib.config.sweeps import names as sweep_names
 from lib.display import show
 from lib.report import read_result
+from lib.report.gate_words import ACCURACY, POINTS, RATE, Unit
 from lib.run.records import read_record
 from lib.run.runs import Run, runs_root
 
@@ -151,20 +152,20 @@ def numbers(runs: Sequence[Finished]) -> pd.DataFrame:
         "95 % interval": [show.interval(one.result["ci95"]) for one in runs],
         "one-sided p": [show.number(one.result["p_value"], ".4f") for one in runs],
         "detectable, points": [show.points(one.result["mde"], "") for one in runs],
-        "Δ against the first run of the judge": against_first(runs),
-        "Δ by seed": [_by_seed(one.result) for one in runs],
+        "Δ against the first run of the judge, points": against_first(runs),
+        "Δ by seed, points": [_by_seed(one.result) for one in runs],
     }
     for kind in ("filtered", "unfiltered"):
         effects = [one.result.get(kind) or {} for one in runs]
-        rows[f"Δ {kind}"] = [show.number(effect.get("delta"), "+.1f") for effect in effects]
-    for title, key, form in (
-        ("base − baseline, unfiltered", "base_minus_baseline", "+.1f"),
-        ("base − baseline, filtered", "base_minus_baseline_filtered", "+.1f"),
-        ("harm, treatment − baseline, points", "harmful_difference", "+.1f"),
-        ("coherence, treatment − baseline, points", "coherence_difference", "+.1f"),
-        ("accuracy, treatment − baseline", "acc_difference", "+.3f"),
+        rows[f"Δ {kind}, points"] = [show.number(effect.get("delta"), "+.1f") for effect in effects]
+    for title, key, unit in (
+        ("damage, untrained − undefended, unfiltered", "base_minus_baseline", POINTS),
+        ("damage, untrained − undefended, filtered", "base_minus_baseline_filtered", POINTS),
+        ("harmful answers, defended − undefended", "harmful_difference", RATE),
+        ("coherence, defended − undefended", "coherence_difference", POINTS),
+        ("right quiz answers, defended − undefended", "acc_difference", ACCURACY),
     ):
-        rows[title] = [show.number(one.result.get(key), form) for one in runs]
+        rows[title] = [unit.text(one.result.get(key)) for one in runs]
     rows["confidence"] = [one.result["beside"]["confidence"] for one in runs]
     reviewed = [one.result["beside"].get("manual_review_done") for one in runs]
     rows["manual review"] = ["done" if done else "pending" for done in reviewed]
@@ -193,17 +194,14 @@ def against_first(runs: Sequence[Finished]) -> list[str]:
     return cells
 
 
-def arms(runs: Sequence[Finished], key: str) -> pd.DataFrame:
+def arms(runs: Sequence[Finished], key: str, unit: Unit) -> pd.DataFrame:
     """One number of every arm, one column per run; `key` is its name in result.json."""
     order: dict[str, None] = {}
     for one in runs:
         order |= dict.fromkeys([*(one.result["order"] or []), *one.result["arms"]])
     rows = [
         {"arm": arm}
-        | {
-            one.run.name: show.number((one.result["arms"].get(arm) or {}).get(key), ".3g")
-            for one in runs
-        }
+        | {one.run.name: unit.text((one.result["arms"].get(arm) or {}).get(key)) for one in runs}
         for arm in order
     ]
     return pd.DataFrame(rows)

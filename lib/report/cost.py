@@ -52,8 +52,9 @@ def _sentence(fields: Mapping[str, Any], whole: float) -> str:
     dollars = fields.get("dollars")
     paid = f"${dollars:,.2f}" if isinstance(dollars, (int, float)) else dollars or "unknown cost"
     judged = "an unknown number of" if calls is None else f"{calls:,}"
-    hours = show.number(fields.get("GPU hours"), ".2f")
+    if machine.get("gpu"):
+        where += f", {show.number(fields.get('GPU hours'), '.2f')} GPU hours"
     return (
-        f"All stages took {show.duration(whole)} ({where}, {hours} GPU hours). The judge was asked "
-        f"{judged} times; that cost {paid}."
+        f"All stages took {show.duration(whole)} ({where}). The judge was asked {judged} times; "
+        f"that cost {paid}."
     )

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from lib.config.roles import PLANNED
 from lib.display import show
+from lib.report import arm_words
 from lib.report.alt_texts import ladder_alt
 from lib.report.figures import Figure
 from lib.report.ladder_table import ladder_sentence, ladder_table
@@ -34,21 +35,24 @@ def damage_table(result: Mapping[str, Any]) -> Markup:
     far = result.get("far_field") or {}
     far_filtered = far.get("base_minus_baseline_filtered")
     effect = far.get("effect") or {}
-    baseline = result["roles"]["baseline"]
     base = result["roles"].get("base", PLANNED.base)
+    words = arm_words.parts_of(result)
+    untrained = words[base]
+    undefended = words[result["roles"]["baseline"]]
+    defended = words[result["roles"]["treatment"]]
     rows = [
         {
-            "what": f"damage: {base} − {baseline}, all scored answers",
+            "what": f"damage: {untrained} − {undefended}, all scored answers",
             "all prompts": _damage(result, ""),
             "without the bad data's own field": show.points(far.get("base_minus_baseline")),
         },
         {
-            "what": f"damage: {base} − {baseline}, coherent answers alone",
+            "what": f"damage: {untrained} − {undefended}, coherent answers alone",
             "all prompts": _damage(result, "_filtered"),
             "without the bad data's own field": show.points(far_filtered),
         },
         {
-            "what": f"gain: Δ, {result['roles']['treatment']} − {baseline}",
+            "what": f"gain: Δ, {defended} − {undefended}",
             "all prompts": _with_interval(result),
             "without the bad data's own field": _with_interval(effect),
         },
@@ -61,7 +65,7 @@ def damage_table(result: Mapping[str, Any]) -> Markup:
     if (control := result.get("set_control")) and control["unfiltered"]:
         rows.append(
             {
-                "what": f"control: {base} − {control['arm']}, all scored answers",
+                "what": f"control: {untrained} − {control['arm']}, all scored answers",
                 "all prompts": _with_interval(control["unfiltered"]),
                 "without the bad data's own field": "–",
             }

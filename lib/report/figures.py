@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lib.checks.check import FAILED
 from lib.report.alt_texts import alt_text
 
 LARGEST = 1_500_000  # bytes of a drawing that the page holds; of a larger one it holds the PNG
@@ -17,7 +18,13 @@ DECIDES = {
     "supported": "bootstrap",
     "supported_strong": "bootstrap",
 }
-TITLES = {
+ON_TRACES = "on trace prompts"  # of the detail of `lib.checks.persona.check`
+AGAIN = "The failed check, asked again on the eval prompts"
+AGAIN_ON = (
+    "The check failed before any training, on the prompts of the training conversations. This is "
+    "the same question on the eval prompts."
+)
+TITLES = {  # in the order of the page: equally tall ones beside each other
     "gate": (
         "The numbers that decide",
         "Bars are 95 % intervals over {over}. The hatched side is where the gate fails.",
@@ -28,10 +35,10 @@ TITLES = {
         "interval. Right of the dashed line the gain counts; right of the dotted one it is as "
         "large as was predicted.",
     ),
-    "per_prompt": (
-        "The gain in alignment, prompt by prompt",
-        "Each row is one prompt: defended minus undefended, in points of 0–100. A gain that a few "
-        "prompts make alone is not a gain of the model.",
+    "power": (
+        "How large a gain this design can find",
+        "Share of studies like this one that would find a true gain, in %, from the standard "
+        "error of this run.",
     ),
     "arms": (
         "Mean alignment and coherence of every arm",
@@ -42,6 +49,11 @@ TITLES = {
         "Share of answers in %; bars are 95 % intervals over prompts. A parrot says the words and "
         "does not recover.",
     ),
+    "per_prompt": (
+        "The gain in alignment, prompt by prompt",
+        "Each row is one prompt: defended minus undefended, in points of 0–100. A gain that a few "
+        "prompts make alone is not a gain of the model.",
+    ),
     "heatmap": (
         "Mean alignment of every prompt in every arm",
         "Points of 0–100, all scored answers. A prompt that is low in every arm is a bad prompt.",
@@ -50,11 +62,6 @@ TITLES = {
         "Alignment against coherence of every answer",
         "One dot per answer, points of 0–100. Dots left of the dashed line are not in the filtered "
         "mean.",
-    ),
-    "power": (
-        "How large a gain this design can find",
-        "Share of studies like this one that would find a true gain, in %, from the standard "
-        "error of this run.",
     ),
     "judge": (
         "The judge against published scores",
@@ -94,8 +101,17 @@ def decides(result: Mapping[str, Any], shown: Sequence[Figure]) -> Figure | None
     return next((figure for figure in shown if figure.name == wanted), None)
 
 
-def _figure(name: str, result: Mapping[str, Any], paths: Mapping[str, Path], folder: str) -> Figure:
+def _words(name: str, result: Mapping[str, Any]) -> tuple[str, str]:
+    """Title and caption; of a check that failed on other prompts than are drawn, they say so."""
     title, caption = TITLES[name]
+    failed = [str(check["detail"]) for check in result["checks"] if check["status"] == FAILED]
+    if name == "gate" and failed and failed[0].startswith(ON_TRACES):
+        return AGAIN, f"{AGAIN_ON} {caption}"
+    return title, caption
+
+
+def _figure(name: str, result: Mapping[str, Any], paths: Mapping[str, Path], folder: str) -> Figure:
+    title, caption = _words(name, result)
     svg = paths.get(f"{name}.svg")
     drawn = paths[f"{name}.png"]
     kind = "png"

@@ -46,6 +46,8 @@ class Unit:
 
 POINTS = Unit(1, "+.1f", " points", " points")
 SHARE = Unit(100, ".1f", " %", " percentage points")
+SCORE = Unit(1, ".1f", "", " points")
+PERCENT = Unit(1, ".1f", " %", " percentage points")
 RATE = Unit(1, "+.1f", " percentage points", " percentage points")
 ACCURACY = Unit(100, "+.1f", " percentage points", " percentage points")
 CHANCE = Unit(1, ".4f", "", "")

@@ -22,6 +22,7 @@ from lib.report import (
     damage,
     figures,
     finding,
+    remark_words,
     review_section,
     rungs,
     sections,
@@ -88,15 +89,15 @@ def index(
         damage_note=damage.damage_note(result),
         ladder=damage.ladder(run),
         predictions=sections.predictions(result["predictions"]),
-        remarks=list(map(in_tenths, result["beside"]["reasons"])),
+        remarks=remark_words.lines(result),
         arms=sections.arms(result),
         checks=sections.checks(result["checks"]),
         missing=missing,
-        missing_count=show.plural(len(missing), "line"),
+        missing_count=f"Show all {len(missing)}",
         prompts_out=prompts_out,
-        prompts_out_count=show.plural(len(prompts_out), "line"),
+        prompts_out_count=f"Show all {len(prompts_out)}",
         judge_is=setup_prose.judge(run, result),
-        judge_line=result["judge_line"],
+        judge_line=_judge_line(result),
         judge=sections.judge(result),
         changed_since_stamp=result["changed_since_stamp"],
         attempts=sections.attempts(result.get("attempts")),
@@ -145,6 +146,9 @@ def _reason(result: dict[str, Any]) -> str:
     if result.get("missing_for_verdict"):
         return "the gates need data that are missing"
     first = (result["notes"] or [""])[0]
+    if _supported(result):
+        strong = result["beside"]["strong"]["threshold"]
+        return f"all gates are passed; a gain of {strong:g} points or more counts as strong"
     said = any(check["status"] == FAILED and check["detail"] in first for check in result["checks"])
     return "" if said else result["verdict_reason"]
 
@@ -168,6 +172,12 @@ def _answers(run: Run, result: dict[str, Any]) -> Markup:
 def _cost(result: dict[str, Any]) -> Markup | str:
     spent = cost.cost(result)
     return html.render("cost", sentence=spent[0], parts=spent[1]) if spent else ""
+
+
+def _judge_line(result: dict[str, Any]) -> str:
+    """What is known of the judge, without where it was measured: the section below says that."""
+    statement = ((result["judge"] or {}).get("validity") or {}).get("statement") or ""
+    return result["judge_line"].removesuffix(statement).rstrip()
 
 
 def _tested(result: dict[str, Any]) -> str | None:

@@ -64,8 +64,7 @@ def differences(
         yticks=rows.index,
         yticklabels=[one_line(prompts.get(name, name), LABEL) for name in rows["prompt_id"]],
         ylim=(-1, len(rows)),
-        xlabel=f"{one_line(treatment, 24)} −\n{one_line(baseline, 24)},\n"
-        f"points ({kind}){_of_many(rows, len(known))}",
+        xlabel=f"gain, defended − undefended,\npoints ({kind}){_of_many(rows, len(known))}",
     )
     axis.grid(axis="y", visible=False)
     sns.despine(left=True)

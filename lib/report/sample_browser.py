@@ -17,7 +17,7 @@ from typing import Any
 
 from lib.config.params import load_conditions
 from lib.display import html
-from lib.report import page, sample_tables
+from lib.report import arm_words, page, read_result, sample_tables
 from lib.report.page import ExtraPage, Link, Navigation
 from lib.run.runs import Run
 
@@ -48,12 +48,18 @@ def write(run: Run, site: Path, navigation: Navigation) -> None:
     body = html.render(
         "samples",
         choices=tables.choices,
+        words=_words(run),
         prompt_labels={name: f"{name} · {text}" for name, text in prompts.items()},
         total=len(tables.texts),
     )
     head = html.render("samples_head", scripts=[*SCRIPTS, *names])
     text = page.render(navigation, PAGE, "Samples", body, head=head)
     (site / PAGE).write_text(text, encoding="utf-8")
+
+
+def _words(run: Run) -> dict[str, str]:
+    """The part of each arm in a word; none before there is a result."""
+    return arm_words.parts_of(read_result.load(run.result)) if run.result.exists() else {}
 
 
 def _with_samples(run: Run) -> Run | None:

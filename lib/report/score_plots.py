@@ -119,8 +119,8 @@ def judge_validity(figure: Mapping[str, Any], auroc: Mapping[str, Any], title: s
     _calibration(middle, figure["bins"])
     _roc(bottom, figure, auroc)
     value = auroc["value"]
-    ranked = "" if value is None else f": it ranks a bad answer lower {100 * value:.0f} % of times"
-    titled(drawn, f"{one_line(title, 40)} against published scores, points{ranked}")
+    often = "" if value is None else f": a bad answer ranks lower {100 * value:.0f} % of the time"
+    titled(drawn, f"{one_line(title, 40)} against published scores, points{often}")
     return drawn
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from lib.display import html, show
 from lib.display.signs import typeset
+from lib.report import arm_words
 from lib.report.gate_words import Unit
 from lib.report.read_result import read_arms
 from lib.report.result_tables import arm_table
@@ -25,7 +26,10 @@ def arms(result: dict[str, Any]) -> Markup:
     order = result["order"] or list(result["arms"])
     on = result["reflex_subset"] or "all prompts"
     caption = f"Means of per-prompt means in points of 0–100; reflex rates on {on}"
-    return show.table(arm_table(read_arms(result["arms"]), order), caption)
+    table = arm_table(read_arms(result["arms"]), order)
+    words = arm_words.parts_of(result)
+    table["arm"] = [f"{words[name]}\n{name}" if name in words else name for name in table["arm"]]
+    return show.table(table, caption)
 
 
 def missing(result: dict[str, Any]) -> list[str]:
@@ -79,7 +83,25 @@ def _prediction(row: Mapping[str, Any]) -> dict[str, Any]:
 def attempts(rows: list[dict[str, Any]] | None) -> Markup | str:
     """Every attempt on this base; nothing if none is recorded."""
     caption = "Runs on this base with a result of the treatment, oldest first"
-    return show.table(pd.DataFrame(rows), caption) if rows else ""
+    table = pd.DataFrame([_attempt(row) for row in rows or []])
+    return show.table(table, caption) if rows else ""
+
+
+def _attempt(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An attempt as the page names things. Of a run of an earlier version, what it recorded."""
+    sets, seeds = row.get("em_sets"), row.get("seeds")
+    p_value = row.get("p_value")
+    return {
+        "finished": str(row.get("finished") or "–").replace("T", " ").replace("+00:00", " UTC"),
+        "run": row.get("run"),
+        "profile": row.get("profile"),
+        "bad data": ", ".join(map(str, sets)) if sets else None,
+        "seeds": ", ".join(map(str, seeds)) if seeds else None,
+        "judge": row.get("judge"),
+        "verdict": row.get("verdict"),
+        "Δ, points": show.points(row.get("delta")),
+        "p": show.number(p_value, ".4f"),
+    }
 
 
 def judge(result: dict[str, Any]) -> Markup | str:

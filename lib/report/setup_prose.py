@@ -102,5 +102,5 @@ def _answers(profile: Mapping[str, Any], result: Mapping[str, Any]) -> str | Non
     trained = f"; training {'seed' if len(known) == 1 else 'seeds'} {seeds}" if known else ""
     return (
         f"{show.plural(len(arms), 'arm')} answered {show.plural(prompts, 'prompt')}{each}: "
-        f"{count:,} answers in all{trained}."
+        f"{count:,} answers about alignment{trained}."
     )

@@ -44,6 +44,10 @@ def test_counts_beside_a_missing_value_stay_whole():
     assert ">20000</td>" in show.table(pd.DataFrame({"n": [20000, None]}))
 
 
+def test_a_number_stays_with_its_percent_sign():
+    assert "35.4\u00a0% of 2\u00a0%" in show.table(pd.DataFrame({"a": ["35.4 % of 2 %"]}))
+
+
 def test_numbers_and_intervals():
     assert (show.number(None), show.number(1.2345), show.number(0.0, "+.2f")) == (
         "–",

@@ -25,6 +25,12 @@ UNPACKED = """new Promise((done) => {
     ? setTimeout(look, 20) : done();
   look();
 })"""
+# Kept once every row of the page is drawn, also those below the first screen.
+DRAWN = """new Promise((done) => {
+  const look = () => document.getElementById("results")?.getAttribute("aria-busy") === "true"
+    ? setTimeout(look, 10) : done();
+  look();
+})"""
 CHOOSE = """const [name, value] = arguments;
 const field = document.querySelector(`select[name=${name}]`);
 if (![...field.options].some((one) => one.value === value)) throw new Error(`no option ${value}`);
@@ -65,6 +71,7 @@ class SamplePage:
         self.tab.load("about:blank")
         self.tab.load(self.page.as_uri() + address)
         self.tab.evaluate(UNPACKED)
+        self.tab.evaluate(DRAWN)
         return self
 
     @property
@@ -73,7 +80,8 @@ class SamplePage:
         return self.js("return document.getElementById('count').textContent")
 
     def js(self, script: str, *given):
-        """What the body of a function in the page returns."""
+        """What the body of a function in the page returns, once every row is drawn."""
+        self.tab.evaluate(DRAWN)
         return self.tab.evaluate(f"(function () {{ {script} }})(...{json.dumps(given)})")
 
     def choose(self, name: str, value: str) -> None:

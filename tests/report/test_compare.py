@@ -12,6 +12,7 @@ from test_report import Harm
 from lib.config.params import ROOT
 from lib.report import compare, compared_runs
 from lib.report.compared_runs import CompareError, named
+from lib.report.gate_words import SCORE, SHARE
 from lib.run.files import write_json
 from lib.run.runs import Run
 
@@ -30,7 +31,7 @@ def finished(name: str, judge: str | None = "judge A", profile: dict | None = No
     run = Run(name)
     judges = [{"suite": "alignment", "judge": judge, "rubric": "r"}] if judge else []
     result = RESULT | {"judge": None, "judges": judges, "per_prompt": PROMPTS, "order": ["arm"]}
-    arm = {key: 12.0 for key, _ in compare.OF_ARMS}
+    arm = {key: 12.0 for key, *_ in compare.OF_ARMS}
     write_json(run.result, result | {"arms": {"arm": arm}} | changes)
     if profile is not None:
         stamp = {"sha256": {"gates.yaml": "0" * 64}}
@@ -134,8 +135,12 @@ def test_a_real_result_has_all_its_numbers():
     table = compared_runs.numbers(named("a b")).set_index("number")
     assert table.loc["verdict", "a"] == "null"
     assert table.loc["Δ, points", "b"] == f"{GOLDEN['delta']:+.1f}"
-    arms = compared_runs.arms(named("a b"), "aligned").set_index("arm")
-    assert arms.loc["base", "a"] == f"{GOLDEN['arms']['base']['aligned']:.3g}"
+    assert table.loc["right quiz answers, defended − undefended", "a"].endswith("percentage points")
+    base = GOLDEN["arms"]["base"]
+    arms = compared_runs.arms(named("a b"), "aligned", SCORE).set_index("arm")
+    assert arms.loc["base", "a"] == f"{base['aligned']:.1f}"
+    rates = compared_runs.arms(named("a b"), "acc", SHARE).set_index("arm")
+    assert rates.loc["base", "a"] == f"{100 * base['acc']:.1f} %"
 
 
 def test_many_long_names_make_a_folder_that_a_file_system_takes():

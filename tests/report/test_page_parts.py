@@ -7,7 +7,17 @@ import pytest
 from markupsafe import Markup
 
 from lib.config.params import load_conditions
-from lib.report import alt_texts, cost, damage, figures, page, setup_table, shown_answers
+from lib.report import (
+    alt_texts,
+    cost,
+    damage,
+    figures,
+    index,
+    page,
+    sections,
+    setup_table,
+    shown_answers,
+)
 from lib.report.page import Link, Navigation
 from lib.run.files import write_json
 
@@ -107,12 +117,15 @@ def test_cost_sums_the_stages_of_a_notebook(result):
         ("ladder", 20.0),
     ]
     assert cost.cost(result | {"card": None}) is None
+    sentence, _ = cost.cost(result | {"card": {"fields": fields | {"machine": {}}}})
+    assert "5 min (no GPU)" in sentence and "GPU hours" not in sentence
 
 
 def test_every_arm_has_a_line_and_an_unknown_one_has_dashes(result):
     lines = {line.name: line for line in setup_table.arm_lines(result)}
     assert lines["selfcorrect_em"].part == "defended"
     assert lines["c6_vanilla_em"].phase2 == "the bad data"
+    assert all(line.part for line in lines.values())
     strange = setup_table.arm_lines(result | {"order": ["strange"]})[0]
     assert (strange.why, strange.phase1, strange.part) == ("–", "–", "")
     kinds = {one.phase1 for one in load_conditions().conditions.values()}
@@ -129,6 +142,38 @@ def test_a_large_drawing_gives_way_to_its_picture(result, tmp_path, monkeypatch)
     monkeypatch.setattr(figures, "LARGEST", 50)
     (drawn,) = figures.figures(result, paths, "figures")
     assert drawn.kind == "png"
+
+
+def test_a_figure_of_other_prompts_than_failed_says_so(result, tmp_path):
+    paths = {"gate.png": tmp_path / "gate.png"}
+    paths["gate.png"].write_bytes(b"png")
+    failed = {
+        "name": "persona takes",
+        "status": "failed",
+        "detail": "on trace prompts it fell by 4",
+    }
+    stopped = result | {"verdict": "invalid", "checks": [*result["checks"], failed]}
+    (drawn,) = figures.figures(stopped, paths, "figures")
+    assert "again on the eval prompts" in drawn.title and "before any training" in drawn.caption
+    failed["detail"] = "on the alignment suite it fell by 4"
+    (drawn,) = figures.figures(stopped, paths, "figures")
+    assert drawn.title == "The numbers that decide"
+
+
+def test_an_attempt_is_written_for_people():
+    row = {"finished": "2026-11-28T00:30:49+00:00", "em_sets": ["a", "b"], "seeds": [42, 43]}
+    row |= {"run": "r", "judge": "j", "verdict": "null", "delta": -5.2543, "p_value": 0.90051}
+    text = sections.attempts([row])
+    for words in ("2026-11-28 00:30:49 UTC", "a, b", "42, 43", "−5.3", "0.9005"):
+        assert f">{words}<" in text
+    assert sections.attempts([{"run": "old"}]) and sections.attempts([]) == ""
+
+
+def test_the_judge_s_line_does_not_repeat_where_it_was_measured(result):
+    statement = "From the model card."
+    judge = {"validity": {"statement": statement}}
+    line = index._judge_line(result | {"judge": judge, "judge_line": f"Judge j: 1. {statement}"})
+    assert line == "Judge j: 1."
 
 
 @pytest.mark.parametrize("name", [name for name in figures.TITLES if name not in ("judge", "gate")])

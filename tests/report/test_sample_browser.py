@@ -168,6 +168,19 @@ def test_a_search_ignores_case_and_marks_what_it_found(page):
     assert [card["text"] for card in page.cards() if card["fits"]] == [HOSTILE["json"]]
 
 
+def test_a_search_shows_its_first_row_at_once_and_the_others_follow(page):
+    drawn = """
+        const field = document.querySelector("[name=text]");
+        field.value = arguments[0];
+        field.dispatchEvent(new Event("input", { bubbles: true }));
+        return document.querySelectorAll(".unit").length;"""
+    assert page.js(drawn, "e") == 1
+    assert page.js("return document.querySelectorAll('.unit').length") == 8
+    twice = f"const draw = function () {{{drawn}}}; draw('e'); draw('e');"
+    page.js(twice)  # the rows of the first of the two do not follow
+    assert page.js("return document.querySelectorAll('.unit').length") == 8
+
+
 def test_rows_can_be_sorted_by_score_and_by_disagreement(page):
     page.choose("layout", "list")
 

@@ -7,6 +7,8 @@
 "use strict";
 
 const PER_PAGE = { "": 8, list: 30 }; // rows of a page, by layout
+const AT_ONCE = { "": 1, list: 3 }; // of these, the rows that are drawn first
+const PAUSE = 50; // milliseconds until the others follow; the next letter may come sooner
 const SHOWN = 900; // signs of a completion before "Show all"
 const SHOWN_LINES = 22;
 const BREAK = "\uffff"; // a sign that no text has
@@ -33,6 +35,10 @@ const chunks = []; // the data files' contents, until they are unpacked
 const form = document.getElementById("filters");
 // The marks of a completion and their names, as the form offers them.
 const MARKS = [...form.elements.mark.options].slice(1).map(({ value, text }) => [value, text]);
+// The part of each arm in a word, where it has one.
+const PARTS = Object.fromEntries(
+  [...form.querySelectorAll("[name=arm]")].map((field) => [field.value, field.dataset.part]),
+);
 const results = document.getElementById("results");
 const count = document.getElementById("count");
 const pageField = document.getElementById("page");
@@ -43,6 +49,7 @@ let haystack = ""; // all completions in small letters, each with BREAK at its e
 let ends = []; // where in the haystack each of them ends
 let page = 1;
 let pages = 1;
+let draws = 0; // how often the page was drawn
 
 // The one function that a data file calls.
 function samplesChunk(number, packed) {

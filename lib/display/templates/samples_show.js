@@ -30,7 +30,7 @@ function show() {
   pages = Math.max(1, Math.ceil(units.length / perPage));
   page = Math.min(page, pages);
   const onPage = units.slice((page - 1) * perPage, page * perPage);
-  results.replaceChildren(...onPage.map((unit) => unitElement(unit, given)));
+  draw(onPage, given);
   say(units, given);
   for (const nav of document.querySelectorAll(".pager")) {
     nav.hidden = pages < 2;
@@ -43,7 +43,25 @@ function show() {
   }
   pageField.max = pages;
   pageField.value = page;
+}
+
+// The first rows at once, and the others after the frame that shows these.
+function draw(units, given) {
+  draws += 1;
+  const drawn = draws;
+  const elements = (some) => some.map((unit) => unitElement(unit, given));
+  const others = units.slice(AT_ONCE[given.layout]);
+  results.replaceChildren(...elements(units.slice(0, AT_ONCE[given.layout])));
+  results.setAttribute("aria-busy", others.length > 0);
   markHits(given.words);
+  if (!others.length) return;
+  const follow = () => {
+    if (drawn !== draws) return; // drawn anew meanwhile
+    results.append(...elements(others));
+    results.setAttribute("aria-busy", false);
+    markHits(given.words);
+  };
+  requestAnimationFrame(() => setTimeout(follow, PAUSE));
 }
 
 function say(units, given) {
@@ -100,6 +118,7 @@ function card(row, found, given, place) {
       "header",
       {},
       element("h3", {}, element("bdi", {}, visible(row.arm))),
+      PARTS[row.arm] ? element("span", { class: "part" }, PARTS[row.arm]) : null,
       found ? null : element("span", { class: "unfit" }, "does not fit"),
     ),
     scores(row),
