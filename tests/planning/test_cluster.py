@@ -83,6 +83,18 @@ def test_a_cluster_does_not_count_the_gpus_of_the_host_that_submits(monkeypatch)
     assert clusters.gpus_here() == ["0", "1"]
 
 
+def test_a_job_of_a_cluster_has_as_many_cores_on_the_node_as_it_reserved():
+    of_the_profile = {"cpus": 8, "gpus": 2}
+    assert clusters.cores(of_the_profile, here=None) == 8
+    assert clusters.cores(of_the_profile, here=64, shares=2) == 8
+
+
+def test_jobs_of_one_host_share_its_cores():
+    assert clusters.cores({}, here=8) == 8
+    assert clusters.cores({}, here=8, shares=3) == 2
+    assert clusters.cores({}, here=1, shares=3) == 1
+
+
 def test_a_clusters_profile_says_among_how_many_gpus_a_seed_is_divided(monkeypatch, tmp_path):
     monkeypatch.setenv("CLUSTER", str(tmp_path))
     file = tmp_path / "config.yaml"
