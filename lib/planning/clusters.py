@@ -35,9 +35,14 @@ def folder() -> Path:
     return CLUSTERS / name
 
 
+def is_local() -> bool:
+    """Whether jobs run on this host by params/cluster/local."""
+    return folder().name == LOCAL
+
+
 def gpus_here() -> list[str]:
     """The GPUs of this host that share the work; none if a cluster does it."""
-    return gpus.visible() if folder().name == LOCAL else []
+    return gpus.visible() if is_local() else []
 
 
 def cores(config: Mapping[str, object], here: int | None, shares: int = 1) -> int:
