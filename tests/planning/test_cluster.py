@@ -1,4 +1,4 @@
-"""The cluster profiles and the SkyPilot task: every key is one that its program knows."""
+"""Cluster profiles, SkyPilot task and Kubernetes job: every key is one that its program knows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def options(name: str) -> dict:
     return yaml.safe_load((CLUSTERS / name / "config.yaml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", ["local", "slurm", "kubernetes"])
+@pytest.mark.parametrize("name", ["local", "slurm"])
 def test_every_key_of_a_profile_is_an_option_of_snakemake_or_of_its_plugin(name):
     told = subprocess.run(
         [sys.executable, "-m", "snakemake", "--help"], capture_output=True, text=True, check=True
@@ -42,8 +42,7 @@ def test_every_key_of_a_profile_is_an_option_of_snakemake_or_of_its_plugin(name)
 
 
 def test_a_cluster_says_how_much_a_job_gets():
-    for name in ("slurm", "kubernetes"):
-        assert [entry.split("=")[0] for entry in options(name)["config"]] == ["cpus", "gpus"]
+    assert [entry.split("=")[0] for entry in options("slurm")["config"]] == ["cpus", "gpus"]
 
 
 def test_a_job_of_a_dead_node_is_queued_again():
@@ -112,6 +111,12 @@ def test_the_skypilot_task_asks_for_one_h100_and_holds_no_key():
     assert task["secrets"] == {"ANTHROPIC_API_KEY": None}
     assert 'make report PROFILE="$PROFILE" RUN="$RUN"' in task["run"]
     subprocess.run(["bash", "-n", CLUSTERS / "skypilot.sh"], check=True)
+
+
+def test_the_kubernetes_job_is_valid():
+    checker = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is missing")
+    job = yaml.safe_load((CLUSTERS / "kubernetes.yaml").read_text(encoding="utf-8"))
+    checker.validate(job, "1.32", strict=True)
 
 
 def test_skypilot_reads_the_task(monkeypatch):
