@@ -9,9 +9,8 @@ import sys
 from pathlib import Path
 
 from lib.config.arguments import ParamsError
-from lib.planning import needs
+from lib.planning import clusters, needs
 from lib.planning.planned_run import comparison, named_runs
-from lib.run import gpus
 from lib.run.paths import shown
 from lib.run.runs import runs_root
 
@@ -37,16 +36,15 @@ try:
     TYPED = {key: given(key) for key in ("SWEEP", "PROFILE", "RUN", "OVERRIDES")}
     PLANNED = named_runs({key: value for key, value in TYPED.items() if value is not None}, GPUS)
     ROOT = shown(runs_root())
+    HERE = len(clusters.gpus_here())
 except (ParamsError, ValueError) as error:
     raise SystemExit(f"Snakefile: {error}")
 RUNS = {one.run.name: one for one in PLANNED}
-HERE = len(gpus.visible())
 DONE = f"{ROOT}/{{run}}/.done"
 PILOT = f"{ROOT}/{{run}}/pilot/result.json"
-# Snakemake would otherwise hold a job, and so PyTorch in it, to one thread. Jobs on different GPUs
-# share the cores. A cluster's profile says how many a job gets.
-CORES = workflow.resource_settings.cores or int(config.get("cpus", 4))
-SHARE = max(1, CORES // GPUS) if workflow.resource_settings.cores else CORES
+# Snakemake would otherwise hold a job, and so PyTorch in it, to one thread.
+CORES = clusters.cores(config, workflow.resource_settings.cores)
+SHARE = clusters.cores(config, workflow.resource_settings.cores, GPUS)
 
 
 wildcard_constraints:

@@ -144,7 +144,8 @@ def logged(command: list[str], held: int, log: Log, target: str = "report") -> i
     log.write(f"{begins(target)}: profile {os.environ.get('PROFILE', 'demo')}")
     code = 1
     try:
-        code = watched(command, held, log)
+        cancels = target not in BUILDERS and not clusters.is_local()
+        code = watched(command, held, log, cancels=cancels)
     except Stopped as stopped:
         code = 128 + stopped.args[0]
     except overdue.OverdueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -14,6 +15,7 @@ from lib.run import gpus
 
 CLUSTERS = PARAMS_DIR / "cluster"
 LOCAL = "local"
+CORES = 4  # of a job, where neither a profile nor the host says how many
 
 
 def folder() -> Path:
@@ -33,9 +35,30 @@ def folder() -> Path:
     return CLUSTERS / name
 
 
+def is_local() -> bool:
+    """Whether jobs run on this host by params/cluster/local."""
+    return folder().name == LOCAL
+
+
 def gpus_here() -> list[str]:
     """The GPUs of this host that share the work; none if a cluster does it."""
-    return gpus.visible() if folder().name == LOCAL else []
+    return gpus.visible() if is_local() else []
+
+
+def cores(config: Mapping[str, object], here: int | None, shares: int = 1) -> int:
+    """How many cores a job takes.
+
+    A cluster's profile says it. The host that submits and the node have to count the same, since
+    Slurm starts nothing in a job that asks for more cores than the job has reserved.
+
+    Args:
+        config: what Snakemake was given; cpus of a cluster's profile.
+        here: cores that Snakemake may use on this host, if it runs the jobs itself.
+        shares: among how many jobs at once the cores of this host are divided.
+    """
+    if "cpus" in config:
+        return int(str(config["cpus"]))
+    return max(1, (here or CORES) // shares)
 
 
 def shares() -> int:

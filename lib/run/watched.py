@@ -2,7 +2,7 @@
 
 When Snakemake gets a signal to stop, it first finishes its running jobs, and a notebook's kernel is
 in another session. So a signal to this process ends every process below it. The lock is released
-after that.
+after that. Jobs of a cluster are not below it: Snakemake is asked to cancel them first.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 CHECK_SECONDS = 10  # between two looks at how long a stage takes
 PARENT_DIES = 1  # PR_SET_PDEATHSIG of prctl(2)
 GRACE = 10  # seconds for a process to end by itself
+CANCELLING = 30  # seconds for Snakemake to cancel the jobs of a cluster
 NOISE = ("IPKernelApp", "Using profile params/cluster")  # in lines of Snakemake that are of no use
 
 
@@ -36,7 +37,7 @@ class Stopped(Exception):
     """A signal that asks to stop."""
 
 
-def watched(command: list[str], held: int, log: Log) -> int:
+def watched(command: list[str], held: int, log: Log, *, cancels: bool = False) -> int:
     """Run a command to its end and return its exit code.
 
     A signal meanwhile ends the command with all its descendants.
@@ -45,6 +46,7 @@ def watched(command: list[str], held: int, log: Log) -> int:
         log: gets every line that the command prints.
         held: a file descriptor that the command keeps open too, so that the lock outlives this
             process if it is killed.
+        cancels: whether the command has jobs on other hosts, which it cancels on SIGINT.
     """
     watch = Watch(overdue.hours())
     # A signal that is ignored already, as SIGHUP under nohup, stays ignored.
@@ -61,7 +63,7 @@ def watched(command: list[str], held: int, log: Log) -> int:
         text=True,
         errors="replace",
         process_group=0,
-        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        preexec_fn=end_with_parent if sys.platform == "linux" else None,
         pass_fds=[held],
     )
     readers = [
@@ -78,22 +80,32 @@ def watched(command: list[str], held: int, log: Log) -> int:
     finally:
         for number in heeded:
             signal.signal(number, signal.SIG_IGN)  # a second signal must not interrupt `_end`
+        if cancels:
+            _cancel(process)
         _end(process.pid)
         for reader in readers:
             reader.join(GRACE)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """In the new process: ask the kernel to stop it if this one is killed.
 
     Snakemake then ends its running jobs and begins no other; the lock is held until then.
     """
     ctypes.CDLL(None).prctl(PARENT_DIES, signal.SIGTERM)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell ignores it for background commands
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
     """Raise Stopped in place of a signal."""
     raise Stopped(number)
+
+
+def _cancel(process: subprocess.Popen) -> None:
+    """Interrupt a command that still runs, and give it time to cancel its jobs elsewhere."""
+    process.send_signal(signal.SIGINT)  # nothing if it has ended
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(CANCELLING)
 
 
 def _end(pid: int) -> None:

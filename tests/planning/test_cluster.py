@@ -1,4 +1,4 @@
-"""The cluster profiles and the SkyPilot task: every key is one that its program knows."""
+"""Cluster profiles, SkyPilot task and Kubernetes job: every key is one that its program knows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def options(name: str) -> dict:
     return yaml.safe_load((CLUSTERS / name / "config.yaml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", ["local", "slurm", "kubernetes"])
+@pytest.mark.parametrize("name", ["local", "slurm"])
 def test_every_key_of_a_profile_is_an_option_of_snakemake_or_of_its_plugin(name):
     told = subprocess.run(
         [sys.executable, "-m", "snakemake", "--help"], capture_output=True, text=True, check=True
@@ -42,8 +42,7 @@ def test_every_key_of_a_profile_is_an_option_of_snakemake_or_of_its_plugin(name)
 
 
 def test_a_cluster_says_how_much_a_job_gets():
-    for name in ("slurm", "kubernetes"):
-        assert [entry.split("=")[0] for entry in options(name)["config"]] == ["cpus", "gpus"]
+    assert [entry.split("=")[0] for entry in options("slurm")["config"]] == ["cpus", "gpus"]
 
 
 def test_a_job_of_a_dead_node_is_queued_again():
@@ -83,6 +82,18 @@ def test_a_cluster_does_not_count_the_gpus_of_the_host_that_submits(monkeypatch)
     assert clusters.gpus_here() == ["0", "1"]
 
 
+def test_a_job_of_a_cluster_has_as_many_cores_on_the_node_as_it_reserved():
+    of_the_profile = {"cpus": 8, "gpus": 2}
+    assert clusters.cores(of_the_profile, here=None) == 8
+    assert clusters.cores(of_the_profile, here=64, shares=2) == 8
+
+
+def test_jobs_of_one_host_share_its_cores():
+    assert clusters.cores({}, here=8) == 8
+    assert clusters.cores({}, here=8, shares=3) == 2
+    assert clusters.cores({}, here=1, shares=3) == 1
+
+
 def test_a_clusters_profile_says_among_how_many_gpus_a_seed_is_divided(monkeypatch, tmp_path):
     monkeypatch.setenv("CLUSTER", str(tmp_path))
     file = tmp_path / "config.yaml"
@@ -100,6 +111,12 @@ def test_the_skypilot_task_asks_for_one_h100_and_holds_no_key():
     assert task["secrets"] == {"ANTHROPIC_API_KEY": None}
     assert 'make report PROFILE="$PROFILE" RUN="$RUN"' in task["run"]
     subprocess.run(["bash", "-n", CLUSTERS / "skypilot.sh"], check=True)
+
+
+def test_the_kubernetes_job_is_valid():
+    checker = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is missing")
+    job = yaml.safe_load((CLUSTERS / "kubernetes.yaml").read_text(encoding="utf-8"))
+    checker.validate(job, "1.32", strict=True)
 
 
 def test_skypilot_reads_the_task(monkeypatch):

@@ -58,6 +58,25 @@ def test_a_notebook_that_hangs_is_ended_with_everything_below_it(tmp_path, monke
     assert not [child for child in psutil.Process().children() if "600" in str(child.cmdline())]
 
 
+@pytest.mark.parametrize(("cluster", "cancelled"), [("slurm", True), ("local", False)])
+def test_a_signal_cancels_the_jobs_of_a_cluster(tmp_path, monkeypatch, cluster, cancelled):
+    monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
+    monkeypatch.setenv("CLUSTER", cluster)
+    made = tmp_path / "cancelled"
+    submits = f"""
+import os, pathlib, signal, time
+try:
+    os.kill(os.getppid(), signal.SIGTERM)
+    time.sleep(600)
+except KeyboardInterrupt:
+    pathlib.Path({str(made)!r}).touch()
+"""
+    with (tmp_path / "held").open("w") as held:
+        code = pipeline.logged([sys.executable, "-c", submits], held.fileno(), Log(Run("r")))
+    assert code == 128 + signal.SIGTERM
+    assert made.exists() is cancelled
+
+
 def test_a_command_that_ends_in_time_is_not_stopped(tmp_path, monkeypatch):
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
     log = Log(Run("r"))
