@@ -90,51 +90,6 @@ def test_an_override_that_is_wrong_is_refused(key, value, words):
     refused(lambda: params.load_profile("smoke", {key: value}), *words)
 
 
-RUNG = {"name": "a", "em": "insecure", "learning_rate": 1e-5, "epochs": 1, "rows": 458}
-FIRST = {**RUNG, "em": "authored_advice"}
-
-
-@pytest.mark.parametrize(
-    ("rungs", "words"),
-    [
-        (
-            [{**FIRST, "row": 16}],
-            ["'ladder.rungs.0.row'", "nearest valid key: 'ladder.rungs.0.rows'"],
-        ),
-        ([FIRST, {**RUNG, "epoch": 1}], ["nearest valid key: 'ladder.rungs.1.epochs'"]),
-        ([{"name": "a"}], ["'ladder.rungs.0.em' is missing", "params/qwen15b.yaml shows"]),
-        ([RUNG], ["come first: em authored_advice, learning_rate 1e-05, epochs 1, rows 458"]),
-        ([{**FIRST, "rows": 16}], ["come first: em authored_advice", "rows 458"]),
-    ],
-)
-def test_a_rung_that_is_wrong_is_refused_with_what_is_right(rungs, words):
-    refused(lambda: params.load_profile("qwen15b", {"ladder.rungs": rungs}), *words)
-
-
-@pytest.mark.parametrize("suite", ["betley_48", "training_cues"])
-def test_a_suite_that_the_profile_leaves_out_can_be_added(suite):
-    profile = params.load_profile("smoke", {f"sampling.suites.{suite}": SUITE})
-    assert profile.sampling.suites[suite].samples == SUITE["samples"]
-    assert "alignment" in profile.sampling.suites
-
-
-@pytest.mark.parametrize(
-    ("key", "nearest"),
-    [
-        ("betley48", "betley_48"),
-        ("alignmen", "alignment"),
-        ("training_cue", "training_cues"),
-        ("betley_48.samples", "betley_48"),
-    ],
-)
-def test_an_unknown_suite_or_a_part_of_one_that_is_left_out_is_refused(key, nearest):
-    refused(
-        lambda: params.load_profile("smoke", {f"sampling.suites.{key}": SUITE}),
-        f"unknown key 'sampling.suites.{key}'",
-        f"nearest valid key: 'sampling.suites.{nearest}'",
-    )
-
-
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
