@@ -12,6 +12,12 @@ quoted = '$(subst ','\'',$(1))'
 # A profile that samples with vLLM has its own environment, .venv-gpu.
 GIVEN = $(call quoted,$(value PROFILE)) $(call quoted,$(value OVERRIDES))
 VENV := $(or $(shell $(PYTHON) -m lib.setup.install venv $(GIVEN) 2>/dev/null),.venv)
+# These targets need no GPU. They take .venv-gpu only if it is there already.
+LIGHT := plan score review compare status publish pack unpack clean-run
+LIGHT_ONLY := $(if $(MAKECMDGOALS),$(if $(filter-out $(LIGHT),$(MAKECMDGOALS)),,yes))
+ifeq ($(LIGHT_ONLY)$(wildcard .venv-gpu/.ready),yes)
+VENV := .venv
+endif
 LOCK := $(if $(filter .venv-gpu,$(VENV)),requirements-gpu.lock,requirements.lock)
 READY := $(VENV)/.ready
 # A home or cache folder that cannot be written is replaced here: Snakemake uses both before it
@@ -150,7 +156,10 @@ $(READY): $(LOCK) pyproject.toml
 	  echo "make: $(PYTHON) is missing; name another one: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -m lib.setup.install install $(VENV)
 
-ifeq ($(VENV),.venv-gpu)
+# The host is not checked for a target that needs no GPU, or if a cluster runs the stages and the
+# environment is there.
+ON_CLUSTER := $(if $(filter-out local,$(value CLUSTER)),$(wildcard .venv-gpu/.ready))
+ifeq ($(VENV)$(LIGHT_ONLY)$(ON_CLUSTER),.venv-gpu)
 $(READY): | gpu-host
 endif
 

@@ -171,7 +171,12 @@ HEAD = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("judges", nargs="+")
+    parser.add_argument(
+        "judges",
+        nargs="+",
+        metavar="JUDGE",
+        help="embedded, probe:MODEL, local:MODEL, or anthropic:MODEL",
+    )
     parser.add_argument("--rows", type=int, default=None, help="rows of a source; all if left out")
     parser.add_argument("--source", action="append", help="in place of the held-out ones")
     asked = parser.parse_args()

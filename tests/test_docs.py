@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from lib.config.params import ROOT
 from lib.config.schema import Profile
 
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SECTIONS = {
     name: field.annotation
     for name, field in Profile.model_fields.items()

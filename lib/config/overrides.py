@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import Any
+from typing import Any, get_args
 
 from lib.config import once
 from lib.config.arguments import ParamsError
 from lib.config.nearest import closest_name
+from lib.config.strict import SuiteName
 
 EXAMPLE = '{"phase2.learning_rate": 1e-4}'
+SUITES = ["sampling", "suites"]
 QUOTED = 200  # characters of a text that an error quotes
 UNSAVED = re.compile("[\0\ud800-\udfff]")
 
@@ -84,10 +86,12 @@ def override(profile: dict, key: str, value: Any) -> None:
     parts = key.split(".")
     section = profile
     for depth, part in enumerate(parts):
-        if not isinstance(section, dict) or part not in section:
+        new_suite = depth == len(parts) - 1 and _is_suite(parts)
+        if not isinstance(section, dict) or not (part in section or new_suite):
             nearest = parts[:depth]
             if isinstance(section, dict) and section:
-                nearest = [*nearest, closest_name(part, section)]
+                more = get_args(SuiteName) if parts[:depth] == SUITES else ()
+                nearest = [*nearest, closest_name(part, [*section, *more])]
             raise ParamsError(
                 f"overrides: unknown key {key!r} (value {value!r}); "
                 f"nearest valid key: {'.'.join(nearest)!r}"
@@ -95,3 +99,8 @@ def override(profile: dict, key: str, value: Any) -> None:
         if depth < len(parts) - 1:
             section = section[part]
     section[parts[-1]] = value
+
+
+def _is_suite(parts: list[str]) -> bool:
+    """Whether a key names a whole suite, which a profile may leave out."""
+    return parts[:-1] == SUITES and parts[-1] in get_args(SuiteName)

@@ -34,7 +34,8 @@ def _explain(schema: type[BaseModel], item: Any, where: str) -> str:
             f"nearest valid key: {nearest_key!r}"
         )
     if item["type"] == "missing":
-        hint = "params/demo.yaml shows every key"
+        shown = "qwen15b" if parents and parents[0] == "ladder" else "demo"
+        hint = f"params/{shown}.yaml shows every key"
         if schema is Gates:
             hint = "docs/protocol.md gives its value"
         return f"{where}: key {key!r} is missing; add it ({hint})"
@@ -44,15 +45,23 @@ def _explain(schema: type[BaseModel], item: Any, where: str) -> str:
 
 
 def _fields_at(schema: type[BaseModel], parents: list) -> list[str]:
-    """The keys that a schema has at a place inside it."""
+    """The keys that a schema has at a place inside it. A whole number is a place in a list."""
+    inner: type[BaseModel] | None = schema
     for part in parents:
-        field = schema.model_fields.get(str(part))
-        annotation = field.annotation if field else None
-        if not _is_schema(annotation):
-            inner = [kind for kind in getattr(annotation, "__args__", ()) if _is_schema(kind)]
-            return list(inner[0].model_fields) if inner else []
-        schema = annotation
-    return list(schema.model_fields)
+        if inner is None:
+            return []
+        field = inner.model_fields.get(str(part))
+        if field is not None:
+            inner = _schema_in(field.annotation)
+    return list(inner.model_fields) if inner else []
+
+
+def _schema_in(kind: Any) -> type[BaseModel] | None:
+    """The schema in a type such as `Ladder | None`, `list[Rung]` or `dict[str, Suite]`, if any."""
+    if _is_schema(kind):
+        return kind
+    found = (_schema_in(part) for part in getattr(kind, "__args__", ()))
+    return next((part for part in found if part is not None), None)
 
 
 def _is_schema(kind: Any) -> TypeGuard[type[BaseModel]]:

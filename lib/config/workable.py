@@ -70,9 +70,11 @@ def _ladder(profile: Profile) -> str | None:
     first = ladder.rungs[0]
     plan = profile.phase2.model_dump()
     if first.em != profile.data.em or {**plan, **first.changes()} != plan:
+        own = {"em": profile.data.em} | {key: plan[key] for key in first.changes()}
         return (
             f"ladder.rungs begins with {first.name!r}, which is not data.em and phase2; the "
-            "plan's own set and dose come first"
+            "plan's own set and dose come first: "
+            + ", ".join(f"{key} {value}" for key, value in own.items())
         )
     if short := next((rung for rung in ladder.rungs if rung.rows < batch), None):
         return (

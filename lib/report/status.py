@@ -114,7 +114,7 @@ class Status:
 def read(run: Run) -> Status:
     """How far a run is. Raises ParamsError if the run is unknown or its profile is not valid."""
     if not run.dir.exists():
-        known = sorted(path.name for path in runs_root().glob("*") if path.is_dir())
+        known = sorted(path.name for path in runs_root().glob("[!.]*") if path.is_dir())
         raise ParamsError(
             f"there is no run {run.name!r} in {shown(runs_root())}; "
             f"nearest: {closest_name(run.name, known)!r}"

@@ -207,6 +207,13 @@ def test_no_run_names_the_nearest(run):
         status.read(Run("hlaf"))
 
 
+@pytest.mark.parametrize("folder", [".cache", ".gpus", ".sweeps"])
+def test_a_hidden_folder_is_not_offered_as_a_run(run, folder):
+    (run.dir.parent / folder).mkdir()
+    with pytest.raises(ParamsError, match="nearest: 'half'"):
+        status.read(Run(folder[1:]))
+
+
 def test_what_a_stage_printed_moves_no_cursor_and_runs_nothing(run):
     printed = f"\x1b[2J\x1b]0;title\x07{EVIL}\u202e"
     at_third(run, took=5.0, printed=printed, error=f"\x1b[31m{EVIL}")

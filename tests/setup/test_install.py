@@ -14,6 +14,7 @@ import pytest
 from bare import BARE, stub
 
 from lib.config import params
+from lib.setup.install import LOCKS
 
 ROOT = params.ROOT
 
@@ -61,6 +62,44 @@ def test_make_lint_looks_at_style_and_types():
 def test_a_profile_that_samples_with_vllm_has_an_environment_of_its_own(arguments, gpu):
     said = dry_run("report", *arguments)
     assert (".venv-gpu/bin/" in said) == gpu and (".venv/bin/" in said) != gpu
+
+
+def light_project(folder: Path, ready: tuple[str, ...]) -> Path:
+    """A project folder with these environments, as make sees it."""
+    for name in ("Makefile", "lib", "params", "pyproject.toml", *LOCKS.values()):
+        (folder / name).symlink_to(ROOT / name)
+    for name in ready:
+        (folder / name).mkdir()
+        (folder / name / ".ready").write_text("")
+    return folder
+
+
+@pytest.mark.parametrize("target", ["plan", "status", "compare", "score", "unpack"])
+@pytest.mark.parametrize(
+    ("ready", "used"), [((), ".venv"), ((".venv-gpu",), ".venv-gpu"), ((".venv",), ".venv")]
+)
+def test_a_target_that_needs_no_gpu_runs_without_one_in_what_is_there(
+    tmp_path, target, ready, used
+):
+    said = dry_run(target, "PROFILE=qwen7b", folder=light_project(tmp_path, ready))
+    assert f"{used}/bin/python" in said and "lib.setup.install host" not in said
+
+
+@pytest.mark.parametrize(
+    ("cluster", "ready", "checked"),
+    [
+        ([], (".venv-gpu",), True),
+        (["CLUSTER=local"], (".venv-gpu",), True),
+        (["CLUSTER=slurm"], (), True),
+        (["CLUSTER=slurm"], (".venv-gpu",), False),
+        (["CLUSTER=/a/folder"], (".venv-gpu",), False),
+    ],
+)
+def test_a_host_that_only_submits_needs_no_gpu_once_the_environment_is_there(
+    tmp_path, cluster, ready, checked
+):
+    said = dry_run("report", "PROFILE=qwen7b", *cluster, folder=light_project(tmp_path, ready))
+    assert ("lib.setup.install host" in said) == checked and ".venv-gpu/bin/python" in said
 
 
 def wheel(index: Path, name: str, version: str, code: str = "", needs: str = "") -> None:

@@ -153,7 +153,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns 1 after a fault, which it says in one line."""
     parser = argparse.ArgumentParser(prog="python -m lib.judge.trust.bridge")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("check", help="what the frozen set lacks, and who has scored it")
+    commands.add_parser(
+        "check", help="whether the frozen set is complete, and which judges have scored it"
+    )
     adding = commands.add_parser("add", help="score the set with a profile's judge")
     adding.add_argument("profile", help="its name in params/")
     adding.add_argument("overrides", nargs="?", default="{}", help="as JSON, of the profile")
