@@ -45,16 +45,29 @@ def cost(result: Mapping[str, Any]) -> tuple[str, list[Part]] | None:
     return _sentence(fields, whole), parts
 
 
+def line(result: Mapping[str, Any]) -> str | None:
+    """Time and dollars in one sentence for the top of the page; None where there is no card."""
+    card = result.get("card")
+    if not card:
+        return None
+    fields = card["fields"]
+    whole = sum((fields.get("seconds by stage") or {}).values())
+    return f"The run took {show.duration(whole)}, and its judge cost {_paid(fields)}."
+
+
+def _paid(fields: Mapping[str, Any]) -> str:
+    dollars = fields.get("dollars")
+    return f"${dollars:,.2f}" if isinstance(dollars, (int, float)) else dollars or "unknown cost"
+
+
 def _sentence(fields: Mapping[str, Any], whole: float) -> str:
     machine = fields.get("machine") or {}
     where = machine.get("gpu") or "no GPU"
     calls = fields.get("judge calls")
-    dollars = fields.get("dollars")
-    paid = f"${dollars:,.2f}" if isinstance(dollars, (int, float)) else dollars or "unknown cost"
     judged = "an unknown number of" if calls is None else f"{calls:,}"
     if machine.get("gpu"):
         where += f", {show.number(fields.get('GPU hours'), '.2f')} GPU hours"
     return (
         f"All stages took {show.duration(whole)} ({where}). The judge was asked {judged} times; "
-        f"that cost {paid}."
+        f"that cost {_paid(fields)}."
     )

@@ -28,7 +28,8 @@ def arms(result: dict[str, Any]) -> Markup:
     caption = f"Means of per-prompt means in points of 0–100; reflex rates on {on}"
     table = arm_table(read_arms(result["arms"]), order)
     words = arm_words.parts_of(result)
-    table["arm"] = [f"{words[name]}\n{name}" if name in words else name for name in table["arm"]]
+    if len(table):
+        table["arm"] = [f"{words[arm]}\n{arm}" if arm in words else arm for arm in table["arm"]]
     return show.table(table, caption)
 
 

@@ -9,11 +9,13 @@ import pytest
 from browser import IN_A_BROWSER
 from browser_tab import tab
 from hostile_result import RESULT
+from markupsafe import Markup
 from nbformat import v4
 from test_report import run  # noqa: F401
 
-from lib.display import show
-from lib.report import site
+from lib.display import html, show
+from lib.report import page, site
+from lib.report.page import Link, Navigation
 from lib.run.files import write_json, write_text
 
 RUNS = "window.hacked = (window.hacked || 0) + 1"
@@ -56,13 +58,13 @@ def pages(run):
 def test_no_page_speaks_asks_runs_or_overflows(pages, tmp_path):
     assert len(pages) == 3
     with tab(tmp_path / "profile") as opened:
-        for page in pages:
+        for path in pages:
             for width, dark in SIZES:
-                found = opened.visit(page, width=width, dark=dark, ask="window.hacked || 0")
-                assert (found.console, found.requests) == ([], []), page.name
-                assert found.value == 0, f"{page.name} runs what a model wrote"
+                found = opened.visit(path, width=width, dark=dark, ask="window.hacked || 0")
+                assert (found.console, found.requests) == ([], []), path.name
+                assert found.value == 0, f"{path.name} runs what a model wrote"
                 wide = opened.evaluate(WIDE) if found.overflow else ""
-                assert found.overflow == 0, f"{page.name}, {width} pixels: {wide}"
+                assert found.overflow == 0, f"{path.name}, {width} pixels: {wide}"
 
 
 def test_a_page_with_each_fault_is_found(tmp_path):
@@ -96,3 +98,39 @@ def test_the_answers_are_cut_and_what_cannot_be_seen_is_named(pages, tmp_path):
     for part in ("<script>", "⟨U+001B⟩[31mred", "⟨U+202E⟩gnp", "⟨U+0000⟩", "more characters"):
         assert part in text
     assert len(text) < 1000
+
+
+def test_an_error_and_the_last_lines_are_read_without_moving_them_on_a_telephone(tmp_path):
+    facts = {"Elapsed": "1 s"}
+    body = html.render(
+        "status",
+        run_name="r",
+        title="failed",
+        state="failed",
+        error="word " * 60 + "x" * 200,
+        failed=True,
+        at_work=False,
+        command="make report",
+        facts=facts,
+        stages="",
+        lines=["y" * 300],
+        notebooks=[],
+        has_report=False,
+    )
+    page.write(tmp_path, Navigation("r", [Link("Status", "index.html")]), "index.html", "S", body)
+    ask = "Math.max(...[...document.querySelectorAll('pre')].map(e => e.scrollWidth-e.clientWidth))"
+    with tab(tmp_path / "profile") as opened:
+        found = opened.visit(tmp_path / "index.html", width=390, ask=ask)
+    assert found.value == 0
+
+
+@pytest.mark.parametrize(("width", "columns"), [(1440, 2), (390, 1)])
+def test_figures_stand_two_abreast_where_there_is_room(tmp_path, width, columns):
+    figures = "<section><h3>a</h3><figure></figure></section>" * 4
+    body = Markup(f'<h2 id="a">a</h2><div class="figures">{figures}</div>')
+    page.write(tmp_path, Navigation("r", [Link("R", "index.html")]), "index.html", "R", body)
+    ask = (
+        "getComputedStyle(document.querySelector('.figures')).gridTemplateColumns.split(' ').length"
+    )
+    with tab(tmp_path / "profile") as opened:
+        assert opened.visit(tmp_path / "index.html", width=width, ask=ask).value == columns

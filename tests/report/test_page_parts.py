@@ -73,7 +73,7 @@ def test_damage_has_the_far_field_the_share_recovered_and_the_control(result):
         "+20.0",
         "+25.0",
         "+10.0 (+8.0 to +12.0)",
-        "40.0 %",
+        "40.0\u00a0%",
         "c6_control",
         "+1.5 (+0.5 to",
     ):
@@ -116,7 +116,9 @@ def test_cost_sums_the_stages_of_a_notebook(result):
         ("judging", 40.0),
         ("ladder", 20.0),
     ]
-    assert cost.cost(result | {"card": None}) is None
+    spent = cost.line(result | {"card": {"fields": fields}})
+    assert spent == "The run took 5 min, and its judge cost $1.50."
+    assert cost.cost(result | {"card": None}) is cost.line(result | {"card": None}) is None
     sentence, _ = cost.cost(result | {"card": {"fields": fields | {"machine": {}}}})
     assert "5 min (no GPU)" in sentence and "GPU hours" not in sentence
 

@@ -71,7 +71,7 @@ def test_the_interval_of_alike_prompts_is_clopper_and_pearsons():
 def test_the_table_has_units_and_reads_an_earlier_result():
     row = {"prediction": "a", "found": 0.05, "predicted": "> 0.1", "held": "no"}
     new = str(sections.predictions([row | {"unit": "share", "ci95": [0.04, 0.06]}]))
-    for text in ("5.0 %", "4.0 to 6.0 %", "&gt; 10.0 %"):
+    for text in ("5.0\u00a0%", "4.0 to 6.0\u00a0%", "&gt; 10.0\u00a0%"):
         assert text in new
     old = str(sections.predictions([row]))
     assert "0.05" in old and "&gt; 0.1" in old
