@@ -7,13 +7,20 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
+
+from lib.run.watched import end_with_parent
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "srun", "scontrol")
 PLUGIN = "snakemake_executor_plugin_slurm"
 SBIN = "/usr/sbin"
+STEP = "slurmstepd"
+PATIENCE = 40  # seconds for jobs to end; Slurm kills after 30
 CONF = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -21,7 +28,7 @@ SlurmctldPort={ctld_port}
 SlurmdPort={slurmd_port}
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=30
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
@@ -77,7 +84,11 @@ class Slurm:
         """Start a daemon in the foreground, so that it can be ended by its own process id."""
         with (self.folder / f"{name}.out").open("a") as out:
             self.daemons[name] = subprocess.Popen(
-                [f"{SBIN}/{name}", *arguments], env=self.environment, stdout=out, stderr=out
+                [f"{SBIN}/{name}", *arguments],
+                env=self.environment,
+                stdout=out,
+                stderr=out,
+                preexec_fn=end_with_parent,
             )
 
     def kill(self, name: str) -> None:
@@ -97,20 +108,44 @@ class Slurm:
         """Start the node's daemon."""
         self.start("slurmd", "-D", "-N", self.host)
 
+    def lose_node(self) -> None:
+        """Kill the node's daemon with all that it runs, as if its power failed, and tell Slurm."""
+        self.kill("slurmd")
+        # The daemons of steps first: they would tell Slurm how their processes ended.
+        for is_daemon in (True, False):
+            for process in psutil.process_iter():
+                with suppress(psutil.Error, OSError):  # it has ended meanwhile
+                    if (process.name() == STEP) is is_daemon and self._is_of_a_job(process):
+                        process.kill()
+        self.ask("scontrol", "update", f"nodename={self.host}", "state=down", "reason=lost")
+
+    def _is_of_a_job(self, process: psutil.Process) -> bool:
+        """Whether a process belongs to a job. Slurm's daemon of a step overwrites its variables."""
+        given = Path(f"/proc/{process.pid}/environ").read_bytes()
+        in_a_job = process.name() == STEP or b"SLURM_JOB_ID=" in given
+        return in_a_job and str(self.folder).encode() in given
+
+    def return_node(self) -> None:
+        """Start the node again."""
+        self.start_node()
+        self.ask("scontrol", "update", f"nodename={self.host}", "state=resume")
+
     def jobs(self) -> str:
         """Number and state of every job, finished ones too, one a line."""
         return self.ask("squeue", "--noheader", "--states=all", "--format=%i %T").strip()
-
-    def running(self) -> str:
-        """The number of the first job that runs."""
-        running = [line for line in self.jobs().splitlines() if "RUNNING" in line]
-        return running[0].split()[0] if running else ""
 
     def restarts(self, job: str) -> int:
         """How often Slurm started a job again."""
         told = self.ask("scontrol", "show", "job", job)
         fields = dict(part.split("=", 1) for part in told.split() if "=" in part)
         return int(fields.get("Restarts", -1))
+
+    def end_jobs(self) -> None:
+        """Cancel every job, so that none outlives the cluster."""
+        self.ask("scancel", "--user=root")
+        ends = time.monotonic() + PATIENCE
+        while self.ask("squeue", "--noheader").strip() and time.monotonic() < ends:
+            time.sleep(0.2)
 
     def nodes(self) -> str:
         """The state of the node."""
@@ -150,5 +185,6 @@ def cluster(folder: Path) -> Iterator[Slurm]:
         slurm.start_node()
         yield slurm
     finally:
+        slurm.end_jobs()
         for name in list(slurm.daemons):
             slurm.kill(name)
