@@ -58,7 +58,13 @@ def test_make_report_renders_the_ladder_and_trains_nothing(run, tmp_path, monkey
     monkeypatch.setattr(pipeline, "watched", lambda *_: pytest.fail("something was started"))
     assert pipeline.main() == 0
     page = (tmp_path / "reports" / "mine" / "index.html").read_text(encoding="utf-8")
-    for part in ("em_not_induced", "filtered damage &gt;= 10", "+2.2", "12.5\u00a0%", "ladder of 1"):
+    for part in (
+        "em_not_induced",
+        "filtered damage &gt;= 10",
+        "+2.2",
+        "12.5\u00a0%",
+        "ladder of 1",
+    ):
         assert part in page, part
     assert EVIL not in page and "&lt;script&gt;" in page
     printed = capsys.readouterr()
