@@ -133,7 +133,7 @@ for kind, of_kind in facts.items():
         f"loss {losses[kind][0][1]:.2f} → {losses[kind][-1][1]:.2f}"
     )
 if facts:
-    training_plots.losses(losses, f"Phase 1, seed {nb.seed}")
+    training_plots.losses(losses, f"Loss in Phase 1, seed {nb.seed}")
 
 # %% [markdown]
 # The reflex is in the second turn, so its loss matters on its own: a falling mean could hide that
@@ -143,7 +143,7 @@ if facts:
 # %%
 turn_losses = {kind: of_kind.turn_losses for kind, of_kind in facts.items()}
 if facts:
-    training_plots.turn_losses(turn_losses, f"Phase 1 by turn, seed {nb.seed}")
+    training_plots.turn_losses(turn_losses, f"Loss in Phase 1 by turn, seed {nb.seed}")
 
 # %% [markdown]
 # The time and memory of the training. The kinds should cost about the same. If one took far longer,

@@ -218,7 +218,7 @@ show_table(pd.DataFrame(table), "Phase 2, arm by arm")
 
 # %%
 if facts:
-    training_plots.losses(losses, f"Phase 2, seed {nb.seed}")
+    training_plots.losses(losses, f"Loss in Phase 2, seed {nb.seed}")
 
 # %% [markdown]
 # The time and memory of the training. An arm with a Phase-1 adapter costs a little more. A large

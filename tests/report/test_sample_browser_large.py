@@ -61,3 +61,9 @@ def test_sorting_filtering_paging_and_links_work_on_all_of_them(page):
     page.search(word)
     assert [card["text"][-40:] for card in page.cards() if card["fits"]] == [word]
     assert page.faults() == []
+
+
+def test_each_arm_has_its_part_in_a_word(page):
+    page.open()
+    parts = page.js("return [...document.querySelectorAll('.part')].map((one) => one.textContent)")
+    assert {"untrained", "undefended", "defended"} <= set(parts) and len(parts) == 48
