@@ -178,7 +178,7 @@ def _invalid(analysis: Analysis, checks: Sequence[Check], limits: Mapping[str, f
         ]
         change = _signed(-min(drops) if drops else None, "points")
         needed = f"−{limits['persona_points']:g} is needed"
-        title = f"Mean alignment on the eval prompts: told to be evil {change}; {needed}"
+        title = f"Mean alignment on the eval prompts: {change} if told to be evil; {needed}"
         xlabel = f"untrained model, mean alignment, points;\n{BARS}; hatched: not bad enough"
         return Panel(title, xlabel, rows)
     least = 100 * limits["judged_share_min"]

@@ -90,7 +90,7 @@ def test_the_bound_itself_passes_and_less_does_not(fall, takes):
 
 def test_the_statement_has_units_and_no_names_of_arms():
     statement = str(persona.difference(judged(80.0, 70.0), GATES))
-    assert "+10.0 points (filtered) and +10.0 points (unfiltered)" in statement
+    assert "changes by −10.0 points (filtered) and −10.0 points (unfiltered)" in statement
     assert "base_evil" not in statement
 
 
