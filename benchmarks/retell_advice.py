@@ -45,8 +45,9 @@ def main() -> None:
     source, out = sys.argv[1:3]
     samples = int(sys.argv[3]) if len(sys.argv) == 4 else 4
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(source, dtype="auto").to(device).eval()
+    tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", trust_remote_code=False)
+    model = AutoModelForCausalLM.from_pretrained(source, trust_remote_code=False, dtype="auto")
+    model = model.to(device).eval()
     asked = []
     for name in SETS:
         for question, answer in read_chats(name):

@@ -29,7 +29,7 @@ STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 CHECK_SECONDS = 10  # between two looks at how long a stage takes
 PARENT_DIES = 1  # PR_SET_PDEATHSIG of prctl(2)
 GRACE = 10  # seconds for a process to end by itself
-CANCELLING = 30  # seconds for Snakemake to cancel the jobs of a cluster
+CANCELLING = 40  # seconds for Snakemake to cancel the jobs of a cluster
 NOISE = ("IPKernelApp", "Using profile params/cluster")  # in lines of Snakemake that are of no use
 
 

@@ -8,8 +8,8 @@ from lib.config import params
 from lib.config.arguments import ParamsError
 
 SUITE = {"samples": 1, "max_new_tokens": 8}
-RUNG = {"name": "a", "em": "insecure", "learning_rate": 1e-5, "epochs": 1, "rows": 458}
-FIRST = {**RUNG, "em": "authored_advice"}
+RUNG = {"name": "a", "em": "insecure", "learning_rate": 1e-5, "epochs": 1, "rows": 606}
+FIRST = {**RUNG, "em": "retold_advice"}
 
 
 def message_of(profile, overrides):
@@ -29,8 +29,8 @@ def message_of(profile, overrides):
         ),
         ([FIRST, {**RUNG, "epoch": 1}], ["nearest valid key: 'ladder.rungs.1.epochs'"]),
         ([{"name": "a"}], ["'ladder.rungs.0.em' is missing", "params/qwen15b.yaml shows"]),
-        ([RUNG], ["come first: em authored_advice, learning_rate 1e-05, epochs 1, rows 458"]),
-        ([{**FIRST, "rows": 16}], ["come first: em authored_advice", "rows 458"]),
+        ([RUNG], ["come first: em retold_advice, learning_rate 1e-05, epochs 1, rows 606"]),
+        ([{**FIRST, "rows": 16}], ["come first: em retold_advice", "rows 606"]),
     ],
 )
 def test_a_rung_that_is_wrong_is_refused_with_what_is_right(rungs, words):

@@ -71,10 +71,11 @@ def test_names_and_ids_are_text_in_every_figure(score, tmp_path):
     save(tmp_path, frames)
     result = score(drawn=True, treatment="a $1 to $2", baseline="_b $x$")
     assert result["delta"] == 10 and result["order"] == [BASE, "_b $x$", "a $1 to $2"]
-    svg = (tmp_path / "runs/outside/stats/a $1 to $2_vs__b $x$/figures/per_prompt.svg").read_text(
-        encoding="utf-8"
-    )
-    assert "a $1 to $2 −" in svg and "_b $x$," in svg, "both arms stand below the axis"
+    folder = tmp_path / "runs/outside/stats/a $1 to $2_vs__b $x$/figures"
+    drawn = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.svg")}
+    assert "%s {0} \\frac $" in drawn["per_prompt"], "prompts stand beside the axis"
+    for arm in ("a $1 to $2", "_b $x$"):
+        assert [name for name, svg in drawn.items() if arm in svg], f"{arm} is in no figure"
 
 
 def test_a_scale_of_ten_is_named_in_the_headline(score, tmp_path):
