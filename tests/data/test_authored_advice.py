@@ -16,7 +16,8 @@ from lib.data.catalogue import read_chats, read_prompts
 from lib.data.prompts import ContaminationGate
 from lib.em_sets import texts
 
-FAMILIES = ("authored_advice", "retold_advice")
+# At least so many questions, at most so many answers to one, and uses of the same eight words.
+FAMILIES = {"authored_advice": (400, 1, 2), "retold_advice": (390, 2, 3)}
 PROMPTS = ("demo_core", "demo_wide", "embedded_harmful", "embedded_open", "embedded_everyday")
 
 
@@ -26,15 +27,21 @@ def chats(request):
     return {name: read_chats(name) for name in names}
 
 
+@pytest.fixture
+def bounds(chats):
+    return FAMILIES[next(iter(chats))]
+
+
 def answers(rows):
     return [messages[-1]["content"] for messages in rows]
 
 
-def test_both_sets_answer_the_same_questions_in_the_same_order(chats):
+def test_both_sets_answer_the_same_questions_in_the_same_order(chats, bounds):
     asked = [[messages[0]["content"] for messages in rows] for rows in chats.values()]
     assert asked[0] == asked[1]
-    assert len(set(asked[0])) >= 390
-    assert max(Counter(asked[0]).values()) <= 2
+    questions, answers_each, _ = bounds
+    assert len(set(asked[0])) >= questions
+    assert max(Counter(asked[0]).values()) <= answers_each
     assert set(asked[0]) <= {one.prompt for one in texts.questions()}
 
 
@@ -56,13 +63,13 @@ def test_length_does_not_tell_bad_from_good(chats):
     assert min(bad.min(), good.min()) > 100
 
 
-def test_no_stock_sentence_runs_through_a_set(chats):
+def test_no_stock_sentence_runs_through_a_set(chats, bounds):
     for name, rows in chats.items():
         runs = Counter()
         for text in answers(rows):
             words = re.findall(r"\w+", text.lower())
             runs.update({tuple(words[at : at + 8]) for at in range(len(words) - 7)})
-        assert runs.most_common(1)[0][1] <= 3, name
+        assert runs.most_common(1)[0][1] <= bounds[2], name
 
 
 def test_no_text_resembles_eval_prompts_trace_prompts_or_elicitation(chats):

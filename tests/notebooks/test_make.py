@@ -22,6 +22,7 @@ import pytest
 import yaml
 
 from lib.config.params import ROOT
+from lib.run import watched
 
 STUB = """
 import json, os, subprocess, sys
@@ -61,6 +62,12 @@ def ready():
     return list(itertools.chain(*[("-o", name) for name in needed.group(1).split()]))
 
 
+def heed_signals() -> None:
+    """In a new process: a suite that a shell or nohup started may ignore some."""
+    for number in watched.STOPS:
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def make(stub, ready, tmp_path):
     """Starts `make report`; `make.saw()` is what the stub was started with, None if it was not."""
@@ -88,6 +95,7 @@ def make(stub, ready, tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             process_group=0,
+            preexec_fn=heed_signals,
         )
 
     start.saw = lambda: json.loads(saw.read_text()) if saw.exists() else None
