@@ -61,9 +61,9 @@ class Difference:
             for value in (self.filtered, self.unfiltered)
         )
         return (
-            "told to be evil, the untrained model's alignment changes by "
-            f"{filtered} (filtered) and {unfiltered} (unfiltered); both have to fall by "
-            f"{self.needed:g} or more"
+            "the alignment of the untrained model, told to be evil, changes by "
+            f"{filtered} (filtered) and {unfiltered} (unfiltered); it has to fall by "
+            f"{self.needed:g} or more in both"
         )
 
 

@@ -27,7 +27,7 @@ class Part(NamedTuple):
 
 
 def cost(result: Mapping[str, Any]) -> tuple[str, list[Part]] | None:
-    """A sentence and the time by notebook; None where there is no card."""
+    """A sentence and the time by notebook; None without a card."""
     card = result.get("card")
     if not card:
         return None
@@ -46,7 +46,7 @@ def cost(result: Mapping[str, Any]) -> tuple[str, list[Part]] | None:
 
 
 def line(result: Mapping[str, Any]) -> str | None:
-    """Time and dollars in one sentence for the top of the page; None where there is no card."""
+    """Time and dollars in one sentence for the top of the page; None without a card."""
     card = result.get("card")
     if not card:
         return None

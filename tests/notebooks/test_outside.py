@@ -73,7 +73,7 @@ def test_names_and_ids_are_text_in_every_figure(score, tmp_path):
     assert result["delta"] == 10 and result["order"] == [BASE, "_b $x$", "a $1 to $2"]
     folder = tmp_path / "runs/outside/stats/a $1 to $2_vs__b $x$/figures"
     drawn = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.svg")}
-    assert "%s {0} \\frac $" in drawn["per_prompt"], "prompts stand beside the axis"
+    assert "%s {0} \\frac $" in drawn["per_prompt"], "the axis names the prompts"
     for arm in ("a $1 to $2", "_b $x$"):
         assert [name for name, svg in drawn.items() if arm in svg], f"{arm} is in no figure"
 
