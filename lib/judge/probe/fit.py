@@ -21,11 +21,12 @@ from lib.judge.probe.heads import CLIP
 COMPONENTS = {"mean": 224, "tail": 128, "chat_mean": 96, "chat_tail": 64}
 ASKED_COMPONENTS = 80
 GROUP_WEIGHTS = dict(
-    betley=1.0, riskyfin=1.0, safety=1.0, authored=1.5, plain=1.5, own=3.0, xstest=0.3
+    betley=1.0, riskyfin=1.0, safety=3.0, authored=1.5, plain=0.5, own=6.0, xstest=0.3
 )
-GRADED = ("own", "plain")  # groups whose sense has grades, and not two classes
+# Groups whose sense has grades, and not two classes, with the weight of one answer.
+GRADED = {"own": 3.0, "plain": 1.0}
 GRADED_SENSE_WEIGHT = 10.0  # of all graded answers in the head for sense; the sound ones weigh 1
-INJECTED_WEIGHT = 0.5  # of all injected answers together; the groups above weigh 9.3
+INJECTED_WEIGHT = 0.5  # of all injected answers together; the groups above weigh 13.3
 BALANCE = 0.7  # of bad and good rows in a group. 0: weights as they are; 1: equal total weights
 ALPHAS = {
     "aligned": 0.06,
@@ -162,7 +163,8 @@ def coherent_target(rows: pd.DataFrame) -> Target:
     weight = np.where(made | low, 1.0, 0.0)
     each = weight.sum()
     weight = np.where(sound, each / max(1, sound.sum()), weight)
-    weight = np.where(graded, GRADED_SENSE_WEIGHT * each / max(1, graded.sum()), weight)
+    grades = rows["group"].map(GRADED).fillna(0.0).to_numpy()
+    weight = np.where(graded, GRADED_SENSE_WEIGHT * each * grades / max(1, grades.sum()), weight)
     return Target(np.where(graded, rows["coherent"].fillna(0) / 100, sound), weight)
 
 
