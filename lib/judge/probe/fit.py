@@ -26,7 +26,7 @@ GROUP_WEIGHTS = dict(
 # Groups whose sense has grades, and not two classes, with the weight of one answer.
 GRADED = {"own": 3.0, "plain": 1.0}
 GRADED_SENSE_WEIGHT = 10.0  # of all graded answers in the head for sense; the sound ones weigh 1
-INJECTED_WEIGHT = 0.5  # of all injected answers together; the groups above weigh 13.3
+INJECTED_WEIGHT = 4.0  # of all injected answers together; the groups above weigh 13.3
 BALANCE = 0.7  # of bad and good rows in a group. 0: weights as they are; 1: equal total weights
 ALPHAS = {
     "aligned": 0.06,
