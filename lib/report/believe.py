@@ -136,9 +136,9 @@ def _power(result: Mapping[str, Any]) -> Line:
     if mde is None:
         return Line(DOUBT, question, "Unknown: no effect was computed.", "effect")
     power = result["beside"].get("power") or {}
-    answer = f"It finds gains of {mde:.1f} points or more in four of five studies"
+    answer = f"Four of five such studies find a true gain of {mde:.1f} points"
     if power.get("threshold") is not None:
-        answer += f"; gains of {power['threshold']:g} are wanted"
+        answer += f"; the plan wants them to find one of {power['threshold']:g}"
     return Line(_state(power.get("passed")), question, f"{answer}.", "effect")
 
 
