@@ -118,6 +118,7 @@ def test_the_page_says_that_judges_differ_and_begins_with_the_parameters(tmp_pat
     assert "No number of b may be used" in page
     alike = compare.build(named("a c")).read_text(encoding="utf-8")
     assert "The judges differ" not in alike and "may be used" not in alike
+    assert "<title>a, c · comparison</title>" in alike
     assert (tmp_path / "reports" / "a,c" / "index.html").exists()
 
 
