@@ -93,13 +93,18 @@ def _reasons(remarks: Remarks, analysis: Analysis, limits: Thresholds) -> list[s
         reasons.append(
             "the judgments have no `code` column: no answer counts as code and none is filtered out"
         )
-    for name, title in _TITLES.items():
+    for name in _TITLES:
         compared = getattr(remarks, name)
         if not compared.passed:
-            reasons.append(f"{title}: {compared.reason}")
+            reasons.append(bound_line(name, compared.reason))
     if not remarks.manual_review_done:
         reasons.append("the manual sample review is not done")
     return reasons
+
+
+def bound_line(name: str, reason: str) -> str:
+    """The line on a bound that is not met. name: of a field of Remarks."""
+    return f"{_TITLES[name]}: {reason}"
 
 
 def _confidence(analysis: Analysis, limits: Thresholds) -> str:
