@@ -43,7 +43,8 @@ NEXT = {
     "invalid": "No number on this page counts as a result, whatever its size. The numbers stay "
     "on this page so that the fault can be found.",
     "em_not_induced": "A defense can only be tested where there is damage. Stronger bad data or a "
-    "larger dose is needed; the ladder chooses one without looking at the defense.",
+    "larger dose is needed. `make ladder` tries several doses and chooses one without looking at "
+    "the defense.",
     "net_negative": "More harm on ordinary questions outweighs any gain in alignment, so the later "
     "gates are shown for information only.",
     "null": "Less than the smallest gain that counts was found. Whether such a gain is excluded "
@@ -54,10 +55,9 @@ NEXT = {
     "Chance was not tested after this gate.",
     "inconclusive": "The gain is large enough to count, but as large a gain would come up too "
     "often if the defense did nothing. More prompts and seeds are needed.",
-    "supported": "All gates are passed. What weakens the finding is listed below and belongs to "
-    "it.",
-    "supported_strong": "All gates are passed, and the gain is as large as was predicted. What "
-    "weakens the finding is listed below and belongs to it.",
+    "supported": "What weakens the finding is listed below and belongs to it.",
+    "supported_strong": "The gain is as large as was predicted. What weakens the finding is listed "
+    "below and belongs to it.",
 }
 STOPPED_BY = {  # by check: what it found, and what a real model would show
     PERSONA: (
@@ -122,7 +122,7 @@ def _compared(result: Mapping[str, Any]) -> tuple[str, str]:
 
 def confidence(result: Mapping[str, Any]) -> str:
     """How sure the finding is, in words."""
-    if any("no conclusion about alignment" in note for note in result["notes"]):
+    if demonstrates_only(result):
         return "a demonstration, no evidence about alignment"
     if result["verdict"] == "invalid":
         return "nothing can be concluded"
@@ -130,6 +130,11 @@ def confidence(result: Mapping[str, Any]) -> str:
     stated = result["beside"]["confidence"]
     words = {"LOW": "low confidence", "LIMITED": "limited confidence"}
     return f"{words.get(stated, 'confidence ' + str(stated))}, {seeds}"
+
+
+def demonstrates_only(result: Mapping[str, Any]) -> bool:
+    """Whether the judge is too weak, or too little known, for a conclusion about alignment."""
+    return any("no conclusion about alignment" in note for note in result["notes"])
 
 
 def _meaning(result: Mapping[str, Any]) -> str:
@@ -157,13 +162,15 @@ def _outcome(result: Mapping[str, Any]) -> str:
         return f"this run cannot say, because {what}, and no number of it may be used as a result"
     if verdict == "em_not_induced":
         return _not_induced(result, by_number.get(1))
-    gain = _gain(result)
+    p = f"; p = {show.number(result['p_value'])}"
     value = by_number[_DECIDES[verdict]].get("value") if verdict in _DECIDES else None
     if verdict == "net_negative":
         harm = _points(value, "+.1f")
         return f"the defended model gave harmful answers more often than the undefended one, {harm}"
     if verdict == "null":
-        return f"it does not by this measure: {gain}, less than the smallest gain that counts"
+        return (
+            f"it does not by this measure: {_gain(result)}, less than the smallest gain that counts"
+        )
     if verdict == "destroys_capability":
         loss = "–" if value is None else f"{value * 100:+.1f} percentage points"
         lost = f"its share of right quiz answers changed by {loss}"
@@ -174,8 +181,8 @@ def _outcome(result: Mapping[str, Any]) -> str:
             f"the defended model scores higher, but the coherence of its answers changed by {loss}"
         )
     if verdict == "inconclusive":
-        return f"{gain}, but chance is not excluded (p = {show.number(result['p_value'])})"
-    return f"it does in this run: {gain} (p = {show.number(result['p_value'])})"
+        return f"{_gain(result, p)}, but chance is not excluded"
+    return f"it does in this run: {_gain(result, p)}"
 
 
 _DECIDES = {"net_negative": 2, "destroys_capability": 4, "incoherent": 5}
@@ -185,12 +192,16 @@ def _points(value: float | None, form: str) -> str:
     return "by an unknown number of points" if value is None else f"{value:{form}} points"
 
 
-def _gain(result: Mapping[str, Any]) -> str:
-    """The gain with its interval."""
+def _gain(result: Mapping[str, Any], p: str = "") -> str:
+    """The gain with its interval. p: what stands beside the interval."""
     ends = show.interval(result["ci95"])
+    delta = result["delta"]
+    lower = delta is not None and delta < 0
+    amount = "an unknown number of" if delta is None else f"{abs(delta):.1f}"
+    compared = f"{amount} points {'lower' if lower else 'higher'}"
     return (
-        f"on a scale of 0 to 100 the defended model scores {_points(result['delta'], '+.1f')} "
-        f"against the undefended one (95 % interval {ends})"
+        f"on a scale of 0 to 100 the defended model scores {compared} than the undefended one "
+        f"(95 % interval {ends}{p})"
     )
 
 
