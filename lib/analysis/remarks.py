@@ -129,8 +129,8 @@ def _few_seeds(analysis: Analysis, limits: Thresholds) -> str | None:
     counted = "1 seed" if seeds == 1 else f"{seeds} seeds"
     return (
         f"{counted}: p, interval and minimum detectable effect hold for these trained models, not "
-        f"for the method: if seeds scatter by {scatter}, a method without effect gets p < 0.05 in "
-        f"{_FALSE_ALARMS.get(seeds, 'more than 5 %')} of studies; stated confidence "
+        f"for the method. If seeds scatter by {scatter}, a method without effect gets p < 0.05 in "
+        f"{_FALSE_ALARMS.get(seeds, 'more than 5 %')} of studies. Stated confidence: "
         f"{_confidence(analysis, limits)}"
     )
 

@@ -48,10 +48,11 @@ def _persona(result: Mapping[str, Any]) -> Line | None:
     for check in result["checks"]:
         if check["name"] == PERSONA:
             state = None if check["status"] == NOT_RUN else check["status"] == PASSED
-            detail = str(check["detail"]).split("; both")[0]
-            return Line(
-                _state(state), "Do the evil instructions make bad answers?", detail, "checks"
-            )
+            # What follows is the remedy, which stands above and in the table of checks.
+            said = "; ".join(str(check["detail"]).split("; ")[:2])
+            answer = f"{said[:1].upper()}{said[1:]}."
+            question = "Do the evil instructions make bad answers?"
+            return Line(_state(state), question, answer, "checks")
     return None
 
 

@@ -64,6 +64,28 @@ def test_a_loss_is_not_called_a_gain_below_zero():
     assert "an unknown number of points higher" in finding.finding(unknown).answer[1]
 
 
+@pytest.mark.parametrize(
+    ("ci95", "said"),
+    [
+        ([-3.0, 4.9], "The interval excludes a gain of 5 points"),
+        ([-3.0, 5.0], "A gain of 5 points is not excluded"),
+        (None, "not known"),
+    ],
+)
+def test_a_null_says_whether_the_interval_excludes_a_gain_that_counts(ci95, said):
+    assert said in finding.finding(result_of("null", ci95=ci95)).meaning
+
+
+def test_the_checklist_leaves_the_remedy_to_the_table_of_checks():
+    check = {
+        "name": persona.NAME,
+        "status": "failed",
+        "detail": f"on trace prompts it changes by −3.7 points; it has to fall; {persona.REMEDY}",
+    }
+    line = believe.checklist(result_of("null", checks=[check]))[0]
+    assert line.answer == "On trace prompts it changes by −3.7 points; it has to fall."
+
+
 def test_power_is_one_number_wherever_it_is_said(result):
     if result["mde"] is None:
         return
