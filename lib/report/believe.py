@@ -139,7 +139,7 @@ def _power(result: Mapping[str, Any]) -> Line:
     power = result["beside"].get("power") or {}
     answer = f"Four of five such studies find a true gain of {mde:.1f} points"
     if power.get("threshold") is not None:
-        answer += f"; the plan wants them to find one of {power['threshold']:g}"
+        answer += f"; the plan asks for {power['threshold']:g} or less"
     return Line(_state(power.get("passed")), question, f"{answer}.", "effect")
 
 
