@@ -37,11 +37,12 @@ import pandas as pd
 from lib import notebook
 from lib.config import judges
 from lib.display import show
-from lib.report import score_plots
+from lib.report import arm_words, score_plots
 from lib.run import progress
 
 # %%
 from lib.analysis.inputs import originals
+from lib.config.roles import PLANNED
 from lib.judge import load_judge, rubric_text, session, store
 from lib.judge.trust import agreement, blind_labels, bridge, bridge_set, published, second, validity
 from lib.notebook import show_html, show_table
@@ -387,8 +388,9 @@ show_table(
 # the judge does not tell answers apart.
 
 # %%
+words = arm_words.parts(PLANNED)
 if len(scored):
-    score_plots.score_distribution(scored, nb.experiment.arms)
+    score_plots.score_distribution(scored, nb.experiment.arms, words)
 else:
     print(
         "No answer of the suite `alignment` has a score, so there is nothing to draw or to read "
@@ -402,7 +404,8 @@ else:
 
 # %%
 if len(scored):
-    score_plots.scatter_alignment_coherence(scored, nb.gates["coherent_floor"], nb.experiment.arms)
+    floor = nb.gates["coherent_floor"]
+    score_plots.scatter_alignment_coherence(scored, floor, nb.experiment.arms, words)
 
 # %% [markdown]
 # The answers with the lowest and the highest scores, to see what the numbers mean. If you would

@@ -158,9 +158,17 @@ def paired_bootstrap(
     return PairedTest(**by_name(summary), p_value=p_value, mde=mde(summary.standard_error))
 
 
-def mde(standard_error: float | None) -> float | None:
-    """Minimum detectable effect, in the units of the standard error of delta."""
-    return None if standard_error is None else (Z_TEST + Z_POWER) * standard_error
+def mde(standard_error: float | None, at_least: float | None = None) -> float | None:
+    """Minimum detectable effect, in the units of the standard error of delta.
+
+    at_least: what delta has to reach besides p < 0.05, in the same units.
+    """
+    if standard_error is None:
+        return None
+    needed = Z_TEST * standard_error
+    if at_least is not None and at_least > needed:
+        return at_least + Z_POWER * standard_error
+    return (Z_TEST + Z_POWER) * standard_error
 
 
 def power(

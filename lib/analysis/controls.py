@@ -16,6 +16,11 @@ BETTER = "better"
 LESS_WELL = "less well"
 AS_WELL = "as well"
 UNTOLD = "cannot be told apart"
+DOES = {  # of a control that weakens the verdict, in a sentence
+    BETTER: "does better than the treatment",
+    AS_WELL: "does as well as the treatment",
+    UNTOLD: "cannot be told apart from the treatment",
+}
 
 
 def effect_delta(effect: Effect | None) -> float | None:
@@ -70,13 +75,13 @@ def control_reason(control: ControlRemark, analysis: Analysis, limits: Threshold
                 f"{limits['judged_share_min']:.0%}: its comparison is not shown"
             )
         return f"{name} was not compared: its data are missing"
-    low, high = control.ci95
-    words = {
-        BETTER: "does better than the treatment",
-        AS_WELL: "does as well as the treatment",
-        UNTOLD: "cannot be told apart from the treatment",
-    }[control.does]
+    return compared_line(name, control.does, control.ci95)
+
+
+def compared_line(name: str, does: str, ci95: Sequence[float]) -> str:
+    """A control that does not do less well, with the interval of treatment - control, points."""
+    low, high = ci95
     return (
-        f"{name} {words} (treatment − control {low:.3g} to {high:.3g}): an effect could not be "
-        "credited to the reflex"
+        f"{name} {DOES[does]} (treatment − control {low:.3g} to {high:.3g}): an effect could not "
+        "be credited to the reflex"
     )

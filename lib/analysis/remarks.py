@@ -93,13 +93,18 @@ def _reasons(remarks: Remarks, analysis: Analysis, limits: Thresholds) -> list[s
         reasons.append(
             "the judgments have no `code` column: no answer counts as code and none is filtered out"
         )
-    for name, title in _TITLES.items():
+    for name in _TITLES:
         compared = getattr(remarks, name)
         if not compared.passed:
-            reasons.append(f"{title}: {compared.reason}")
+            reasons.append(bound_line(name, compared.reason))
     if not remarks.manual_review_done:
         reasons.append("the manual sample review is not done")
     return reasons
+
+
+def bound_line(name: str, reason: str) -> str:
+    """The line on a bound that is not met. name: of a field of Remarks."""
+    return f"{_TITLES[name]}: {reason}"
 
 
 def _confidence(analysis: Analysis, limits: Thresholds) -> str:
@@ -124,8 +129,8 @@ def _few_seeds(analysis: Analysis, limits: Thresholds) -> str | None:
     counted = "1 seed" if seeds == 1 else f"{seeds} seeds"
     return (
         f"{counted}: p, interval and minimum detectable effect hold for these trained models, not "
-        f"for the method: if seeds scatter by {scatter}, a method without effect gets p < 0.05 in "
-        f"{_FALSE_ALARMS.get(seeds, 'more than 5 %')} of studies; stated confidence "
+        f"for the method. If seeds scatter by {scatter}, a method without effect gets p < 0.05 in "
+        f"{_FALSE_ALARMS.get(seeds, 'more than 5 %')} of studies. Stated confidence: "
         f"{_confidence(analysis, limits)}"
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 PASSED = "passed"
 FAILED = "failed"
 NOT_RUN = "not run"
+ON_TRACES = "on trace prompts"  # begins the detail of a check that was asked before training
 
 
 @dataclass(frozen=True)

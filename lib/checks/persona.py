@@ -18,7 +18,7 @@ from lib.analysis.limits import Thresholds, bound
 from lib.analysis.pairs import base_difference, enters_filter
 from lib.analysis.study import Study
 from lib.analysis.validation import CAPABILITY_COLUMNS, validate_judgments
-from lib.checks.check import FAILED, NOT_RUN, PASSED, Check
+from lib.checks.check import FAILED, NOT_RUN, ON_TRACES, PASSED, Check
 from lib.config.roles import PLANNED
 from lib.display.signs import with_minus
 from lib.run.facts import PersonaFacts
@@ -57,7 +57,9 @@ class Difference:
 
     def __str__(self) -> str:
         filtered, unfiltered = (
-            "no number" if value is None else f"{with_minus(f'{-value:+.1f}')} points"
+            "an unknown number of points"
+            if value is None
+            else f"{with_minus(f'{-value:+.1f}')} points"
             for value in (self.filtered, self.unfiltered)
         )
         return (
@@ -164,10 +166,10 @@ def check(run: Run, judgments: pd.DataFrame, thresholds: Mapping[str, float]) ->
     if recorded is None:
         return Check(NAME, NOT_RUN, "no record of notebook 01's persona check; run it again")
     if not recorded.takes:
-        return Check(NAME, FAILED, f"on trace prompts {recorded.statement}; {REMEDY}")
+        return Check(NAME, FAILED, f"{ON_TRACES} {recorded.statement}; {REMEDY}")
     arms = set(judgments["condition"].astype(str))
     if not {PLANNED.base, PLANNED.base_evil} <= arms:
-        return Check(NAME, PASSED, f"on trace prompts {recorded.statement}; not asked the suite")
+        return Check(NAME, PASSED, f"{ON_TRACES} {recorded.statement}; not asked the suite")
     on_suite = difference(judgments, thresholds)
     status = PASSED if on_suite.takes else FAILED
     remedy = "" if on_suite.takes else f"; {REMEDY}"

@@ -85,7 +85,7 @@ def points(value: float | None, sign: str = "+") -> str:
 
 def percent(share: float | None) -> str:
     """A share of 0-1 in percent as the report writes it, or a dash."""
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "–" if share is None else with_minus(f"{100 * share:.1f} %")
 
 
 def duration(seconds: float | None) -> str:

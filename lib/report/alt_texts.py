@@ -146,7 +146,7 @@ def _power(result: Mapping[str, Any]) -> str:
     if result.get("mde") is None:
         return ""
     return (
-        f"Standard error {show.points(result.get('standard_error'), '')} points; four of five "
+        f"Standard error {show.points(result.get('standard_error'), '')} points; four of five such "
         f"studies find a true gain of {show.points(result['mde'], '')} points; the gain found here "
         f"is {show.points(result.get('delta'))}."
     )

@@ -21,9 +21,8 @@ from lib.display.drawing import (
     one_line,
     titled,
 )
-from lib.report.arm_words import labels, word_or_name
+from lib.report.arm_words import NO_WORDS, labels, word_or_name
 
-NO_WORDS: Mapping[str, str] = {}
 # Name, label, colour and marker of each rate.
 REFLEXES = (
     ("literal", "says the reset words", TREATMENT, "o"),

@@ -9,6 +9,7 @@ from lib.config.roles import PLANNED, ComparedArms
 from lib.display.drawing import one_line
 
 CONTROL = "control"
+NO_WORDS: Mapping[str, str] = {}
 
 
 def parts(roles: ComparedArms) -> dict[str, str]:

@@ -48,10 +48,11 @@ def _persona(result: Mapping[str, Any]) -> Line | None:
     for check in result["checks"]:
         if check["name"] == PERSONA:
             state = None if check["status"] == NOT_RUN else check["status"] == PASSED
-            detail = str(check["detail"]).split("; both")[0]
-            return Line(
-                _state(state), "Do the evil instructions make bad answers?", detail, "checks"
-            )
+            # What follows is the remedy, which stands above and in the table of checks.
+            said = "; ".join(str(check["detail"]).split("; ")[:2])
+            answer = f"{said[:1].upper()}{said[1:]}."
+            question = "Do the evil instructions make bad answers?"
+            return Line(_state(state), question, answer, "checks")
     return None
 
 
@@ -136,9 +137,9 @@ def _power(result: Mapping[str, Any]) -> Line:
     if mde is None:
         return Line(DOUBT, question, "Unknown: no effect was computed.", "effect")
     power = result["beside"].get("power") or {}
-    answer = f"It finds gains of {mde:.1f} points or more in four of five studies"
+    answer = f"Four of five such studies find a true gain of {mde:.1f} points"
     if power.get("threshold") is not None:
-        answer += f"; gains of {power['threshold']:g} are wanted"
+        answer += f"; the plan asks for {power['threshold']:g} or less"
     return Line(_state(power.get("passed")), question, f"{answer}.", "effect")
 
 

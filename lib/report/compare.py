@@ -49,7 +49,8 @@ def build(runs: Sequence[Finished]) -> Path:
     text = body(runs)
     with atomic_path(target) as beside:
         beside.mkdir()
-        page.write(beside, navigation, here.file, here.title, text)
+        title = ", ".join(one.run.name for one in runs)
+        page.write(beside, navigation, here.file, title, text)
     return target / here.file
 
 

@@ -14,7 +14,7 @@ from lib.config.nearest import closest_name
 from lib.config.sweeps import load_sweep
 from lib.config.sweeps import names as sweep_names
 from lib.display import show
-from lib.report import read_result
+from lib.report import arm_words, read_result
 from lib.report.gate_words import ACCURACY, POINTS, RATE, Unit
 from lib.run.records import read_record
 from lib.run.runs import Run, runs_root
@@ -148,10 +148,10 @@ def numbers(runs: Sequence[Finished]) -> pd.DataFrame:
         "seeds": [show.number(one.result.get("n_seeds"), "d") for one in runs],
         "prompts": [show.number(one.result["n_prompts"], "d") for one in runs],
         "Δ, points": [show.number(one.result["delta"], "+.1f") for one in runs],
-        "scores of Δ": [one.result["headline"] for one in runs],
+        "scores that Δ compares": [one.result["headline"] for one in runs],
         "95 % interval": [show.interval(one.result["ci95"]) for one in runs],
         "one-sided p": [show.number(one.result["p_value"], ".4f") for one in runs],
-        "detectable, points": [show.points(one.result["mde"], "") for one in runs],
+        "minimum detectable effect, points": [show.points(one.result["mde"], "") for one in runs],
         "Δ against the first run of the judge, points": against_first(runs),
         "Δ by seed, points": [_by_seed(one.result) for one in runs],
     }
@@ -199,8 +199,10 @@ def arms(runs: Sequence[Finished], key: str, unit: Unit) -> pd.DataFrame:
     order: dict[str, None] = {}
     for one in runs:
         order |= dict.fromkeys([*(one.result["order"] or []), *one.result["arms"]])
+    parts = [arm_words.parts_of(one.result) for one in runs]
+    words = {arm: word for arm, word in parts[0].items() if all(p.get(arm) == word for p in parts)}
     rows = [
-        {"arm": arm}
+        {"arm": arm_words.labels([arm], words, 60)[0]}
         | {one.run.name: unit.text((one.result["arms"].get(arm) or {}).get(key)) for one in runs}
         for arm in order
     ]

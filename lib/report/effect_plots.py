@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
-from lib.analysis.bootstrap import power
+from lib.analysis.bootstrap import mde, power
 from lib.analysis.findings import Histogram
 from lib.display import show
 from lib.display.drawing import (
@@ -29,7 +29,7 @@ GAIN_LINES = (
     ("null_points", "a gain counts from", "--"),
     ("strong_points", "as predicted from", ":"),
 )
-WANTED = 0.8  # the power that a design is usually asked for
+WANTED = 0.8  # the power that a design is usually asked for, and that `mde` has
 
 
 def bootstrap(
@@ -90,8 +90,14 @@ def power_curve(standard_error: float, delta: float, thresholds: Mapping[str, fl
     axis.axvline(delta, label=with_minus(f"Δ found here {delta:+.1f}"), **found)
     axis.set(xlabel="true Δ, points of 0–100", ylabel="studies that find it, %", ylim=(0, 102))
     sns.despine(left=True)
-    enough = effects[supported >= WANTED]
-    reach = f"80 % from a true gain of {enough[0]:.1f} points on" if len(enough) else "below 80 %"
-    titled(figure, f"Chance that such a study ends as supported, by true gain: {reach}")
+    titled(figure, _reach(standard_error, null))
     legend_below(figure, axis)
     return figure
+
+
+def _reach(standard_error: float, null: float) -> str:
+    """From which true gain on four of five studies find it, and from which they support it."""
+    found = f"{mde(standard_error):.1f}"
+    supported = f"{mde(standard_error, null):.1f}"
+    text = f"80 % of such studies find a true gain of {found} points"
+    return text if supported == found else f"{text}; 80 % end as supported from {supported} on"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lib.checks.check import FAILED
+from lib.checks.check import FAILED, ON_TRACES
 from lib.report.alt_texts import alt_text
 
 LARGEST = 1_500_000  # bytes of a drawing that the page holds; of a larger one it holds the PNG
@@ -18,7 +18,6 @@ DECIDES = {
     "supported": "bootstrap",
     "supported_strong": "bootstrap",
 }
-ON_TRACES = "on trace prompts"  # of the detail of `lib.checks.persona.check`
 AGAIN = "The failed check, asked again on the eval prompts"
 AGAIN_ON = (
     "The check failed before any training, on the prompts of the training conversations. This is "
@@ -30,15 +29,16 @@ TITLES = {  # in the order of the page: equally tall ones beside each other
         "Bars are 95 % intervals over {over}. The hatched side is where the gate fails.",
     ),
     "bootstrap": (
-        "The gain in alignment, and what chance does to it",
+        "The gain in alignment, and how sure it is",
         "The tested difference in points of 0–100, resampled over {over}; the band is its 95 % "
         "interval. Right of the dashed line the gain counts; right of the dotted one it is as "
         "large as was predicted.",
     ),
     "power": (
         "How large a gain this design can find",
-        "Share of studies like this one that would find a true gain, in %, from the standard "
-        "error of this run.",
+        "Share of studies like this one that would find a true gain (p < 0.05), in %, by this "
+        "run's standard error. To end as supported, a study also has to measure a gain that "
+        "counts.",
     ),
     "arms": (
         "Mean alignment and coherence of every arm",
@@ -56,7 +56,8 @@ TITLES = {  # in the order of the page: equally tall ones beside each other
     ),
     "heatmap": (
         "Mean alignment of every prompt in every arm",
-        "Points of 0–100, all scored answers. A prompt that is low in every arm is a bad prompt.",
+        "Points of 0–100, all scored answers. A prompt that is low in every arm tells nothing "
+        "about the defense.",
     ),
     "coherence": (
         "Alignment against coherence of every answer",

@@ -115,6 +115,12 @@ ASKED = {
         "Yes, such a gain would be rare by chance.",
         "No, such a gain is not rare by chance.",
     ),
-    LAST: Asked("Is anything left against it?", "Δ alignment", POINTS, "No: supported.", ""),
+    LAST: Asked(
+        "Is every gate passed?",
+        "Δ alignment",
+        POINTS,
+        "Yes. What still weakens the finding is listed under “What weakens the verdict”.",
+        "",
+    ),
 }
 CODE_MEASURE = "code among the baseline's scored answers, share"  # a part of gate 1

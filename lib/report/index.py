@@ -22,6 +22,7 @@ from lib.report import (
     damage,
     figures,
     finding,
+    gate_words,
     remark_words,
     review_section,
     rungs,
@@ -124,7 +125,7 @@ def _headline(run: Run, result: dict[str, Any]) -> Markup:
     return html.render(
         "headline",
         finding=finding.finding(result),
-        tone="doubt" if missing else TONES.get(verdict, "good" if _supported(result) else "bad"),
+        tone=_tone(result),
         kicker=f"Does a self-correction reflex survive emergent misalignment? Run {run.name}",
         prose=[*setup_prose.sentences(run, result), *filter(None, [cost.line(result)])],
         names=setup_prose.names(result),
@@ -141,14 +142,28 @@ def _headline(run: Run, result: dict[str, Any]) -> Markup:
     )
 
 
+def _tone(result: dict[str, Any]) -> str:
+    """The colour beside the headline. Green is for a finding that may be believed."""
+    if result.get("missing_for_verdict"):
+        return "doubt"
+    if _supported(result):
+        return "doubt" if finding.demonstrates_only(result) else "good"
+    return TONES.get(result["verdict"], "bad")
+
+
 def _reason(result: dict[str, Any]) -> str:
-    """Why this verdict; nothing where the first note says the same."""
+    """Why this verdict, in words; nothing where the first note says the same."""
     if result.get("missing_for_verdict"):
         return "the gates need data that are missing"
     first = (result["notes"] or [""])[0]
     if _supported(result):
         strong = result["beside"]["strong"]["threshold"]
         return f"all gates are passed; a gain of {strong:g} points or more counts as strong"
+    for gate in result["gates"]:
+        if gate["name"] == result["verdict"] != "invalid":
+            return (
+                f"stopped at gate {gate['number']}, “{gate_words.ASKED[gate['number']].question}”"
+            )
     said = any(check["status"] == FAILED and check["detail"] in first for check in result["checks"])
     return "" if said else result["verdict_reason"]
 

@@ -21,6 +21,7 @@ from lib.display.drawing import (
     titled,
 )
 from lib.display.signs import with_minus
+from lib.report.arm_words import NO_WORDS, labels
 
 MOST_ROWS = 120  # prompts in one figure; more would pass the largest image that can be drawn
 LABEL = 24  # signs of a prompt beside its row
@@ -74,18 +75,21 @@ def differences(
     return figure
 
 
-def heatmap(means: pd.DataFrame, prompts: Mapping[str, str]) -> plt.Figure:
+def heatmap(
+    means: pd.DataFrame, prompts: Mapping[str, str], words: Mapping[str, str] = NO_WORDS
+) -> plt.Figure:
     """Mean alignment by prompt (rows) and condition (columns), points 0-100.
 
     Args:
         means: index prompt_id, one column per condition.
         prompts: the text of each prompt by its id.
+        words: the part of each arm in a word.
     """
     scored = means.astype(float).dropna(how="all")
     drawn = _both_ends(scored)
     if drawn.empty:
         return no_data("no prompt has a scored alignment answer")
-    size = (max(WIDTH, 2.0 + 0.3 * drawn.shape[1]), 3.8 + 0.21 * len(drawn))
+    size = (max(WIDTH, 2.0 + 0.4 * drawn.shape[1]), 3.8 + 0.21 * len(drawn))
     figure, axis = plt.subplots(figsize=size, layout="constrained")
     sns.heatmap(
         drawn.to_numpy(),
@@ -93,7 +97,7 @@ def heatmap(means: pd.DataFrame, prompts: Mapping[str, str]) -> plt.Figure:
         vmax=100,
         cmap="cividis",
         yticklabels=[one_line(prompts.get(prompt, prompt), LABEL) for prompt in drawn.index],
-        xticklabels=[one_line(arm, 22) for arm in drawn.columns],
+        xticklabels=labels([str(arm) for arm in drawn.columns], words, 22),
         ax=axis,
         annot=True,
         fmt=".0f",

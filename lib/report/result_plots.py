@@ -50,6 +50,11 @@ class ResultPlots:
         """The scores that are shown: those of the headline, unfiltered without one."""
         return self.analysis.headline or "unfiltered"
 
+    @property
+    def words(self) -> Mapping[str, str]:
+        """The part of each arm in a word."""
+        return arm_words.parts(self.analysis.roles)
+
     def gate(self, decision: Decision, checks: Sequence[Check]) -> None:
         """The numbers of the gate that decides; nothing where another figure shows them."""
         if decision.verdict not in DECIDES:
@@ -78,15 +83,13 @@ class ResultPlots:
         """Mean alignment and coherence of every arm."""
         arms = self.analysis.arms
         over = result_tables.intervals_over(arms, self.thresholds["seeds_for_interval"])
-        words = arm_words.parts(self.analysis.roles)
-        figure = arm_plots.arm_means(arms, self.kind, self.order, over, words)
+        figure = arm_plots.arm_means(arms, self.kind, self.order, over, self.words)
         drawing.save(figure, self.folder, "arms")
 
     def reflex(self) -> None:
         """How often each arm resets."""
         subset = self.analysis.reflex_subset
-        words = arm_words.parts(self.analysis.roles)
-        figure = arm_plots.reflex_rates(self.analysis.arms, self.order, subset, words)
+        figure = arm_plots.reflex_rates(self.analysis.arms, self.order, subset, self.words)
         drawing.save(figure, self.folder, "reflex")
 
     def power(self) -> None:
@@ -103,13 +106,14 @@ class ResultPlots:
         rows = originals(judgments, "alignment")
         scored = rows[rows["outcome"] == "scored"].astype({"aligned": float, "coherent": float})
         floor = self.thresholds["coherent_floor"]
-        figure = score_plots.scatter_alignment_coherence(scored, floor, self.order)
+        figure = score_plots.scatter_alignment_coherence(scored, floor, self.order, self.words)
         drawing.save(figure, self.folder, "coherence")
 
     def heatmap(self, judgments: pd.DataFrame) -> None:
         """Mean alignment by prompt and arm."""
         means = result_tables.prompt_by_condition(judgments, self.order)
-        drawing.save(prompt_plots.heatmap(means, self.prompts), self.folder, "heatmap")
+        figure = prompt_plots.heatmap(means, self.prompts, self.words)
+        drawing.save(figure, self.folder, "heatmap")
 
     def judge(self, judge: Mapping[str, Any] | None) -> None:
         """The judge against published scores; nothing if that was not measured.

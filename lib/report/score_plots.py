@@ -21,12 +21,16 @@ from lib.display.drawing import (
     one_line,
     titled,
 )
+from lib.report.arm_words import NO_WORDS, labels, word_or_name
 
 DIAGONAL = {"color": NEUTRAL, "linestyle": ":", "linewidth": 1}
 
 
 def scatter_alignment_coherence(
-    scored: pd.DataFrame, floor: float, order: Sequence[str]
+    scored: pd.DataFrame,
+    floor: float,
+    order: Sequence[str],
+    words: Mapping[str, str] = NO_WORDS,
 ) -> plt.Figure:
     """Alignment against coherence of every completion, one panel per arm.
 
@@ -34,6 +38,7 @@ def scatter_alignment_coherence(
         scored: condition, aligned, coherent.
         floor: the coherence that the filter asks for, points.
         order: arms in the order of the panels.
+        words: the part of each arm in a word.
     """
     scored = scored.dropna(subset=["aligned", "coherent"])
     arms = [arm for arm in order if (scored["condition"] == arm).any()]
@@ -55,24 +60,31 @@ def scatter_alignment_coherence(
         linewidth=0,
         rasterized=True,  # thousands of dots: as a picture inside the drawing
     )
-    for axis, arm in zip(grid.axes.flat, arms, strict=True):
+    for axis, label in zip(grid.axes.flat, labels(arms, words), strict=True):
         axis.axvline(floor, color=BASELINE, linestyle="--", linewidth=1)
-        axis.set_title(one_line(arm, 20), fontsize=SIZE)
+        axis.set_title(label, fontsize=SIZE)
     grid.set(xlim=(0, 100), ylim=(0, 100), xticks=(0, 50, 100), yticks=(0, 50, 100))
     grid.set_axis_labels("", "")
     grid.figure.supxlabel(
         f"coherence, points; dashed: the filter at {floor:g}", fontsize=SIZE, color=INK
     )
     grid.figure.supylabel("alignment, points", fontsize=SIZE, color=INK)
-    grid.figure.set_layout_engine("constrained")
+    grid.figure.set_layout_engine("constrained", wspace=0.08)  # 100 and the next panel's 0
     dropped = (scored["coherent"] < floor).mean()
     below = f"{100 * dropped:.1f} % of all answers below the coherence filter"
     titled(grid.figure, f"Alignment and coherence of each answer, points: {below}")
     return grid.figure
 
 
-def score_distribution(scored: pd.DataFrame, order: Sequence[str]) -> plt.Figure:
-    """Judge scores of the alignment suite by condition; scored: condition, aligned."""
+def score_distribution(
+    scored: pd.DataFrame, order: Sequence[str], words: Mapping[str, str] = NO_WORDS
+) -> plt.Figure:
+    """Judge scores of the alignment suite by condition.
+
+    Args:
+        scored: condition, aligned.
+        words: the part of each arm in a word.
+    """
     if scored["aligned"].isna().all():
         return no_data("no answer has a score")
     size = (WIDTH, 0.4 * len(order) + 1.5)
@@ -95,11 +107,10 @@ def score_distribution(scored: pd.DataFrame, order: Sequence[str]) -> plt.Figure
         markersize=16,
         errorbar=None,
     )
-    labels = [one_line(name, 22) for name in order]
-    axis.set(xlim=(0, 100), yticks=range(len(labels)), yticklabels=labels)
+    axis.set(xlim=(0, 100), yticks=range(len(order)), yticklabels=labels(order, words))
     axis.set(xlabel="alignment of an answer, points; bar: mean", ylabel="")
     means = scored.groupby("condition")["aligned"].mean().astype(float)
-    low, high = one_line(str(means.idxmin()), 22), one_line(str(means.idxmax()), 22)
+    low, high = (word_or_name(str(arm), words) for arm in (means.idxmin(), means.idxmax()))
     ends = f"means from {means.min():.1f} ({low}) to {means.max():.1f} ({high})"
     titled(figure, f"Alignment of each answer, points: {ends}")
     return figure
@@ -146,7 +157,7 @@ def _agreement(axis: plt.Axes, counts: np.ndarray) -> None:
         ylabel="published score, points",
         title="agreement: number of answers in each cell",
     )
-    axis.tick_params(axis="x", rotation=0)
+    axis.tick_params(rotation=0)
     axis.invert_yaxis()
 
 

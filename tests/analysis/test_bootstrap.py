@@ -36,6 +36,9 @@ def test_p_value_and_mde_follow_their_definitions():
     assert ours.p_value == (1 + (draws <= 0).sum()) / 1000
     assert ours.delta == pytest.approx(difference.mean())
     assert ours.mde == pytest.approx((1.645 + 0.842) * difference.std(ddof=1) / math.sqrt(44))
+    # A bound on delta counts only where it lies above what p asks.
+    assert mde(1.0, 5.0) == pytest.approx(5.842) and mde(4.0, 5.0) == mde(4.0)
+    assert mde(None, 5.0) is None
     assert mde(15 / math.sqrt(44)) == pytest.approx(5.62, abs=0.01)  # section 10: "about 6 points"
 
 

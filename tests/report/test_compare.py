@@ -118,6 +118,7 @@ def test_the_page_says_that_judges_differ_and_begins_with_the_parameters(tmp_pat
     assert "No number of b may be used" in page
     alike = compare.build(named("a c")).read_text(encoding="utf-8")
     assert "The judges differ" not in alike and "may be used" not in alike
+    assert "<title>a, c · comparison</title>" in alike
     assert (tmp_path / "reports" / "a,c" / "index.html").exists()
 
 
@@ -138,9 +139,9 @@ def test_a_real_result_has_all_its_numbers():
     assert table.loc["right quiz answers, defended − undefended", "a"].endswith("percentage points")
     base = GOLDEN["arms"]["base"]
     arms = compared_runs.arms(named("a b"), "aligned", SCORE).set_index("arm")
-    assert arms.loc["base", "a"] == f"{base['aligned']:.1f}"
+    assert arms.loc["untrained\nbase", "a"] == f"{base['aligned']:.1f}"
     rates = compared_runs.arms(named("a b"), "acc", SHARE).set_index("arm")
-    assert rates.loc["base", "a"] == f"{100 * base['acc']:.1f} %"
+    assert rates.loc["untrained\nbase", "a"] == f"{100 * base['acc']:.1f} %"
 
 
 def test_many_long_names_make_a_folder_that_a_file_system_takes():

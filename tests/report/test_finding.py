@@ -13,7 +13,16 @@ from lib.analysis import stats
 from lib.analysis.gate_table import GATES
 from lib.checks import persona
 from lib.display import glossary
-from lib.report import alt_texts, believe, figures, finding, gate_plot, gate_words, rungs
+from lib.report import (
+    alt_texts,
+    believe,
+    effect_plots,
+    figures,
+    finding,
+    gate_plot,
+    gate_words,
+    rungs,
+)
 
 VERDICTS = ["invalid", *(gate.verdict for gate in GATES), "supported", "supported_strong"]
 # A number or word of the second sentence that is the study's own.
@@ -21,10 +30,10 @@ SAYS = {
     "invalid": "“persona takes” failed",
     "em_not_induced": "only 3.8 points",
     "net_negative": "harmful answers more often",
-    "null": "+1.1 points",
+    "null": "1.1 points higher than the undefended one",
     "destroys_capability": "−10.0 percentage points",
     "incoherent": "−20.0 points",
-    "inconclusive": "chance is not excluded (p = 0.",
+    "inconclusive": "; p = 0.",
     "supported": "It does in this run",
     "supported_strong": "It does in this run",
 }
@@ -46,6 +55,48 @@ def test_the_study_ends_in_its_verdict_and_the_finding_says_it_in_two_sentences(
     assert verdict not in found.title + asked + outcome, "words before codes"
     assert (found.stopped is not None) == (found.real is not None) == (verdict == "invalid")
     assert glossary.term(verdict).meaning
+
+
+def test_a_loss_is_not_called_a_gain_below_zero():
+    worse = result_of("null", delta=-4.04, ci95=[-6.0, -2.0])
+    assert "scores 4.0 points lower than the undefended one" in finding.finding(worse).answer[1]
+    unknown = result_of("null", delta=None, ci95=None)
+    assert "an unknown number of points higher" in finding.finding(unknown).answer[1]
+
+
+@pytest.mark.parametrize(
+    ("ci95", "said"),
+    [
+        ([-3.0, 4.9], "The interval excludes a gain of 5 points"),
+        ([-3.0, 5.0], "A gain of 5 points is not excluded"),
+        (None, "not known"),
+    ],
+)
+def test_a_null_says_whether_the_interval_excludes_a_gain_that_counts(ci95, said):
+    assert said in finding.finding(result_of("null", ci95=ci95)).meaning
+
+
+def test_the_checklist_leaves_the_remedy_to_the_table_of_checks():
+    check = {
+        "name": persona.NAME,
+        "status": "failed",
+        "detail": f"on trace prompts it changes by −3.7 points; it has to fall; {persona.REMEDY}",
+    }
+    line = believe.checklist(result_of("null", checks=[check]))[0]
+    assert line.answer == "On trace prompts it changes by −3.7 points; it has to fall."
+
+
+def test_power_is_one_number_wherever_it_is_said(result):
+    if result["mde"] is None:
+        return
+    points = f"{result['mde']:.1f}"
+    figure = effect_plots.power_curve(result["standard_error"], result["delta"], THRESHOLDS)
+    title = " ".join(figure.get_suptitle().split())
+    plt.close(figure)
+    (line,) = [line for line in believe.checklist(result) if "smallest gain" in line.question]
+    assert f"find a true gain of {points} points" in title
+    assert f"find a true gain of {points} points" in line.answer
+    assert f"find a true gain of {points} points" in alt_texts.alt_text("power", "T", result)
 
 
 def test_the_ladder_stops_once_and_reaches_nothing_after_it(result):

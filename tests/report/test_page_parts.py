@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from markupsafe import Markup
+from written import result_of
 
 from lib.config.params import load_conditions
 from lib.report import (
@@ -194,3 +195,14 @@ def test_a_page_in_a_folder_finds_the_way_back():
 def test_contents_are_the_headings_with_an_id():
     body = '<h2 id="a">One <b>two</b>¶</h2><h2>no</h2><h3 id="b">three</h3><h2 id="c">&lt;x></h2>'
     assert page.contents_of(body) == [("a", "One two"), ("c", "<x>")]
+
+
+def test_green_is_for_a_finding_that_may_be_believed(result):
+    weak = ["The judge's AUROC 0.7 is below 0.9: no conclusion about alignment follows."]
+    assert index._tone(result | {"notes": []}) == "good"
+    assert index._tone(result | {"notes": weak}) == "doubt"
+
+
+def test_a_gate_that_stops_the_run_is_named_by_its_question():
+    reason = index._reason(result_of("em_not_induced"))
+    assert reason == "stopped at gate 1, “Did the bad data make the undefended model worse?”"

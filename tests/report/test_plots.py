@@ -144,6 +144,21 @@ def test_a_figure_of_one_point_of_equal_ones_or_of_thousands_is_drawn(draw, tmp_
     assert (tmp_path / "drawn.png").stat().st_size > 0
 
 
+def test_every_figure_of_arms_calls_them_by_their_words():
+    words = {"c6": "undefended"}
+    scored = pd.DataFrame({"condition": ["c6"], "aligned": [1.0], "coherent": [3.0]})
+    drawn = [
+        prompt_plots.heatmap(pd.DataFrame({"c6": [7.0]}, index=["p"]), {}, words),
+        score_plots.scatter_alignment_coherence(scored, 50, ["c6"], words),
+        score_plots.score_distribution(scored, ["c6"], words),
+        arm_plots.arm_means({"c6": ARM}, "unfiltered", ["c6"], words=words),
+    ]
+    for figure in drawn:
+        texts = [text.get_text() for text in figure.findobj(plt.Text)]
+        plt.close(figure)
+        assert "undefended\nc6" in texts, texts
+
+
 def test_the_same_figure_is_the_same_file(tmp_path):
     for name in ("one", "two"):
         drawing.save(arm_plots.arm_means({"a": ARM}, "unfiltered", ["a"]), tmp_path, name)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from written import result_of
 
+from lib.analysis.controls import UNTOLD, compared_line
+from lib.display.signs import in_tenths
 from lib.report import remark_words
 
 
@@ -23,16 +26,27 @@ def lines(reason: str, **beside) -> list[str]:
             5.0,
             ("10.4 points", "at most 5.0 points"),
         ),
+        (
+            "re-score with the opening stripped: 2.66 is not >= 5",
+            "stripped",
+            2.66,
+            5.0,
+            ("without the reset words", "2.7 points", "at least 5.0 points"),
+        ),
     ],
 )
 def test_a_bound_that_is_missed_has_its_unit(reason, name, value, limit, said):
-    (line,) = lines(reason, **{name: {"value": value, "threshold": limit}})
+    compared = {"value": value, "threshold": limit, "passed": False}
+    compared["reason"] = reason.partition(": ")[2]
+    (line,) = lines(reason, **{name: compared})
     assert all(words in line for words in said) and "is not" not in line
+    # A line that only begins alike is somebody else's.
+    assert lines(f"{reason} in part", **{name: compared}) == [in_tenths(f"{reason} in part")]
 
 
 def test_a_control_has_its_interval_in_points():
-    reason = "c cannot be told apart from the treatment (treatment − control -10.1 to 2.37): an e"
-    (line,) = lines(reason, controls=[{"name": "c", "ci95": [-10.06, 2.37]}])
+    control = {"name": "c", "does": UNTOLD, "ci95": [-10.06, 2.37]}
+    (line,) = lines(compared_line(*control.values()), controls=[control])
     assert "95 % interval −10.1 to +2.4 points" in line
 
 
@@ -41,3 +55,10 @@ def test_a_control_has_its_interval_in_points():
 )
 def test_a_line_without_a_known_number_stays(reason):
     assert lines(reason, literal_reflex={"value": None}, controls=[]) == [reason]
+
+
+def test_every_line_of_a_result_that_has_numbers_is_known():
+    result = result_of("supported")
+    known = remark_words.lines(result)
+    assert len(known) == len(result["beside"]["reasons"])
+    assert not [line for line in known if " is not " in line and "≥" in line], known

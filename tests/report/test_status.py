@@ -133,6 +133,7 @@ def test_a_failed_run_says_the_error_and_what_to_do(run):
     assert "error: MaskError: mask of row 3 is empty; fix it" in text
     assert text.endswith("to continue: make report PROFILE=smoke RUN=half")
     page = status_page.build(run).read_text(encoding="utf-8")
+    assert "03_<wbr>phase2_<wbr>em.<wbr>all.<wbr>seed42</h1>" in page
     for words in ("MaskError: mask of row 3", "make report PROFILE=smoke RUN=half", "line two"):
         assert words in page
     folder = run.dir.parents[1] / "reports" / "half" / "status"
