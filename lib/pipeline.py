@@ -113,11 +113,12 @@ def _without_dose(no_dose: dose.NoDoseError) -> int:
 def given(n_gpus: int = 1) -> list[PlannedRun]:
     """The runs to make, once everything that make was given is checked.
 
-    Raises what `preflight.check` raises.
+    Raises what `preflight.check` and `clusters.check_controller` raise.
     """
     runs = named_runs(os.environ, n_gpus)
     params.load_gates()
     overdue.hours()
+    clusters.check_controller()
     for one in runs:
         preflight.check(one.profile, one.run)
     return runs

@@ -75,7 +75,7 @@ sources.check_source(nb.run, run, judgments, capability)
 # left out.
 
 # %%
-table = reading.read_judgments(judgments or nb.run.dir / "judgments")
+table = reading.read_judgments(judgments or nb.run.dir / "judgments", own_judge=not elsewhere)
 accuracy = reading.read_capability(capability if elsewhere else nb.run.dir / "capability")
 if (treatment, baseline) != PLANNED.compared:
     sources.check_arms(table, treatment=treatment, baseline=baseline)
@@ -164,7 +164,9 @@ headline = notes.notes(
 )
 
 # %%
-if not elsewhere:
+if elsewhere:
+    headline = headline + table_checks.scale_notes(table)
+else:
     headline = persona.notes(checks) + headline + read_bad.notes(nb.run, nb.gates)
 
 # %%
@@ -172,7 +174,7 @@ context = Context(
     run=nb.run.name,
     profile=None if elsewhere else nb.profile.profile,
     order=result_tables.arm_order(nb.profile, analysis.arms),
-    notes=[*headline, *table_checks.scale_notes(table)],
+    notes=headline,
     checks=checks,
     judge=trust,
     changed_since_stamp=changed,

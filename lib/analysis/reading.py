@@ -29,11 +29,18 @@ NUMBERS = ("acc", "acc_stderr", "acc_norm", "n")
 ARROW_ERRORS = (ValueError, TypeError, OSError, NotImplementedError)
 
 
-def read_judgments(folder: str | Path) -> pd.DataFrame:
+def read_judgments(folder: str | Path, *, own_judge: bool = False) -> pd.DataFrame:
     """Every `seed<k>/<condition>.parquet` of a folder as one table, with seed and condition.
 
     Each file is checked against the schema. Keys come back exact: ids as text, counts as whole
-    numbers. Raises SchemaError that names the file, the column and the row, or if there is no file.
+    numbers.
+
+    Args:
+        folder: where the files are.
+        own_judge: whether a judge of this project scored them. It gives points, however low, so
+            their scale is not questioned.
+
+    Raises SchemaError that names the file, the column and the row, or if there is no file.
     """
     frames = []
     for seed, path in _by_seed(folder, ".parquet"):
@@ -44,7 +51,8 @@ def read_judgments(folder: str | Path) -> pd.DataFrame:
             continue  # an arm without rows is named as missing later
         frame = frame.assign(seed=seed, condition=path.stem)
         validate_judgments(frame, label)
-        check_scale(frame, label, whole_table=False)
+        if not own_judge:
+            check_scale(frame, label, whole_table=False)
         # Before the files are joined: floats in one file and integers in another would round all.
         keys = {column: np.asarray(values) for column, values in exact_keys(frame, label).items()}
         frames.append(frame.assign(**keys))
@@ -53,7 +61,8 @@ def read_judgments(folder: str | Path) -> pd.DataFrame:
             f"{Path(folder).name} holds tables without a row; judge the samples first"
         )
     table = pd.concat(frames, ignore_index=True)
-    check_scale(table, "judgments", whole_table=True)
+    if not own_judge:
+        check_scale(table, "judgments", whole_table=True)
     judges(table)
     return table
 

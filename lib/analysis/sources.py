@@ -11,6 +11,7 @@ from lib.config import arguments
 from lib.config.arguments import ParamsError
 from lib.config.nearest import closest_name
 from lib.config.roles import PLANNED
+from lib.run.records import read_record
 from lib.run.runs import Run
 
 UNFIT = re.compile(r"[/\\{}\0]")  # papermill reads braces in a file's name as parameters
@@ -52,6 +53,28 @@ def check_arms(table: pd.DataFrame, **compared: str) -> None:
     if len(set(compared.values())) < len(compared):
         both = next(iter(compared.values()))
         raise ParamsError(f"{' and '.join(compared)} are both {both!r}; name two arms")
+
+
+def other_comparisons(run: Run) -> list[Path]:
+    """The results of comparisons that were not planned, in order."""
+    return sorted(run.result.parent.glob("*_vs_*/result.json"))
+
+
+def no_planned_result(run: Run) -> str:
+    """Why a run has no result of the planned comparison, and the command that makes it."""
+    missing = f"run {run.name!r} has no stats/result.json"
+    if others := ", ".join(path.parent.name for path in other_comparisons(run)):
+        missing += f", the planned comparison, only {others}"
+    if run.manifest.exists():
+        profile = (read_record(run.manifest).get("profile") or {}).get("profile", "NAME")
+    elif others:  # judged elsewhere
+        return (
+            f"{missing}; make it with make score JUDGMENTS=DIR RUN={run.name}, without TREATMENT "
+            f"and BASELINE, from tables named {' and '.join(PLANNED.compared)}"
+        )
+    else:
+        profile = "NAME"
+    return f"{missing}; make it with make report PROFILE={profile} RUN={run.name}"
 
 
 def target(run: Run, treatment: str, baseline: str, elsewhere: bool) -> Path:

@@ -39,6 +39,7 @@ def judges(table: pd.DataFrame) -> list[dict[str, str]]:
 def check_scale(table: pd.DataFrame, label: str, *, whole_table: bool) -> None:
     """Check that scores are points and not shares (0-1), which would pass no threshold in points.
 
+    It is for tables from elsewhere; this project's judges give points.
     One arm may hold nothing but the points 0 and 1, so only fractions give its scale away.
 
     Args:
@@ -59,7 +60,10 @@ def check_scale(table: pd.DataFrame, label: str, *, whole_table: bool) -> None:
 
 
 def scale_notes(table: pd.DataFrame) -> list[str]:
-    """Lines for the headline: score columns of an arm that never pass 10, as on a scale of 1-10."""
+    """Lines for the headline: score columns of an arm that never pass 10, as on a scale of 1-10.
+
+    Only for tables from elsewhere.
+    """
     lines = []
     for column in SCORES:
         for part, scores in _low_scores(table, column).items():

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -15,6 +18,9 @@ from lib.run import gpus
 
 CLUSTERS = PARAMS_DIR / "cluster"
 LOCAL = "local"
+SLURM = "slurm"
+SLURM_PROGRAMS = ("sbatch", "squeue", "scancel", "scontrol")
+PATIENCE = 60  # seconds for Slurm's controller to answer
 CORES = 4  # of a job, where neither a profile nor the host says how many
 
 
@@ -38,6 +44,38 @@ def folder() -> Path:
 def is_local() -> bool:
     """Whether jobs run on this host by params/cluster/local."""
     return folder().name == LOCAL
+
+
+def check_controller() -> None:
+    """Check that Slurm's controller answers, if jobs go to Slurm. Raises ParamsError if not.
+
+    Snakemake would find out after minutes, stage by stage, with a traceback.
+    """
+    if _content(folder()).get("executor") != SLURM:
+        return
+    missing = [name for name in SLURM_PROGRAMS if shutil.which(name) is None]
+    reason = f"{', '.join(missing)} not found" if missing else _why_no_answer()
+    if reason:
+        raise ParamsError(
+            f"CLUSTER is {os.environ['CLUSTER']!r}, and no Slurm controller answers this host "
+            f"({reason}); start make on a host that submits to a running Slurm, or leave CLUSTER "
+            "out to run the jobs on this host"
+        )
+
+
+def _why_no_answer() -> str | None:
+    """Why no controller of Slurm answers, in Slurm's words; None if one does."""
+    command = ["scontrol", "ping"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        return f"scontrol ping: nothing within {PATIENCE} s"
+    if done.returncode == 0 or " is UP" in done.stdout:  # of two controllers one may be down
+        return None
+    told = done.stderr.strip().splitlines()[-1:] or done.stdout.strip().splitlines()[:1]
+    return f"scontrol ping: {told[0] if told else f'exit code {done.returncode}'}"
 
 
 def gpus_here() -> list[str]:
@@ -69,9 +107,8 @@ def shares() -> int:
     profile = folder()
     if profile.name == LOCAL:
         return max(1, len(gpus_here()))
-    content = yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8")) or {}
     given: dict[str, str] = {}
-    for entry in content.get("config") or []:
+    for entry in _content(profile).get("config") or []:
         key, _, value = str(entry).partition("=")
         given[key] = value
     count = given.get("gpus", "1")
@@ -80,3 +117,8 @@ def shares() -> int:
             f"{profile.name}/config.yaml: config has gpus={count}; give a whole number from 1"
         )
     return int(count)
+
+
+def _content(profile: Path) -> dict[str, Any]:
+    """What the config.yaml of a Snakemake profile says."""
+    return yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8")) or {}

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lib.analysis import sources
 from lib.checks import attempts
 from lib.config.arguments import ParamsError
 from lib.config.params import ROOT
@@ -56,10 +57,7 @@ def publish(run: Run) -> tuple[Path, bool]:
 def checked(run: Run) -> dict[str, Any]:
     """The result of a run that may be published. Raises ParamsError with the reason if not."""
     if not run.result.exists():
-        raise ParamsError(
-            f"run {run.name!r} has no stats/result.json, so there is nothing to publish; make it "
-            "with make report"
-        )
+        raise ParamsError(sources.no_planned_result(run))
     profile = (read_record(run.manifest).get("profile") or {}) if run.manifest.exists() else {}
     if profile.get("demonstrates_only"):
         raise ParamsError(

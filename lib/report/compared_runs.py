@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from lib.analysis import sources
 from lib.config.arguments import ParamsError
 from lib.config.nearest import closest_name
 from lib.config.sweeps import load_sweep
@@ -215,8 +216,7 @@ def _finished(name: str) -> Finished:
         known = sorted(path.parents[1].name for path in runs_root().glob("*/stats/result.json"))
         nearest = closest_name(name, known)
         raise CompareError(
-            f"run {name!r} has no stats/result.json; finish it with make report RUN={name}, "
-            f"or name a finished run (nearest: {nearest!r})"
+            f"{sources.no_planned_result(run)}, or name a finished run (nearest: {nearest!r})"
         )
     manifest = read_record(run.manifest) if run.manifest.exists() else {}
     return Finished(run, read_result.load(run.result), manifest)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from lib.analysis import sources
 from lib.config.params import ROOT
 from lib.display import html
 from lib.report import finding, index, page, read_result, review_section
@@ -35,7 +36,7 @@ def build(run: Run) -> Path:
 
     Raises FileNotFoundError that names what has to run first.
     """
-    compared = sorted(run.result.parent.glob("*_vs_*/result.json"))
+    compared = sources.other_comparisons(run)
     results = [path for path in (run.result, *compared) if path.exists()]
     if not results:
         raise FileNotFoundError(

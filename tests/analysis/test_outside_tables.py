@@ -82,6 +82,13 @@ def test_a_scale_of_shares_is_refused_with_column_and_range(tmp_path, column):
         reading.read_judgments(save(tmp_path, whole_numbers))
 
 
+@pytest.mark.parametrize("scores", [{"a": 0.8, "b": 0.25}, {"a": 1.0, "b": 0.0}])
+def test_the_scale_of_a_judge_of_this_project_is_not_questioned(tmp_path, scores):
+    arms = {arm: judgment_table(50).assign(coherent=score) for arm, score in scores.items()}
+    table = reading.read_judgments(save(tmp_path, arms), own_judge=True)
+    assert set(table["coherent"]) == set(scores.values())
+
+
 def test_an_arm_of_nothing_but_bad_answers_is_no_scale_of_shares(tmp_path):
     assert (
         len(

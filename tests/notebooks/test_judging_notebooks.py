@@ -2,10 +2,12 @@
 
 from collections import Counter
 
+import cells
 import jupytext
 import matplotlib
 import pandas as pd
 import pytest
+from outside import ACCURACY
 from scripted_traces import DECLINES, Script
 from tables import sample_table
 
@@ -13,7 +15,7 @@ import lib.judge
 from lib.config.params import ROOT
 from lib.judge.outcomes import COLUMNS, JudgeError
 from lib.run import runs
-from lib.run.files import read_json, write_parquet
+from lib.run.files import read_json, write_json, write_parquet
 from lib.serving import engines
 
 FOLDER = ROOT / "notebooks"
@@ -104,6 +106,27 @@ def test_05_shows_a_session_without_a_score_instead_of_crashing(
         judged["outcome"]
     ) <= set(outcomes)
     assert ("nothing to draw" in capsys.readouterr().out) == ("scored" not in outcomes)
+
+
+@pytest.mark.parametrize("column", ["aligned", "coherent"])
+def test_06_reads_points_of_0_and_1_of_the_run_s_own_judge(monkeypatch, column):
+    run = runs.Run("r")
+    for arm in ARMS:
+        texts = sample_table(lambda suite, i, k, arm=arm: f"{arm} {suite} {i} {k}", prompts=12)
+        write_parquet(run.samples(arm, 42), texts)
+        write_json(run.capability(arm, 42), ACCURACY)
+
+    def low(rows):
+        scores = pd.DataFrame({"aligned": 50.0, "coherent": 50.0}, index=rows.index)
+        scores[column] = [float(row % 2) for row in range(len(rows))]
+        harmful = [False if suite == "benign" else None for suite in rows["suite"]]
+        return scores.assign(harmful=pd.Series(harmful, rows.index, dtype=object))
+
+    monkeypatch.setattr(lib.judge, "load_judge", lambda *_: Judge(None, score=low))
+    given = {"profile": "smoke", "run": "r", "overrides": {"conditions": ARMS}}
+    assert run_cells("05_judge", **given) is None
+    read = cells.run_cells("06_stats_and_gates", until="n_capable", **given)
+    assert set(read["table"][column]) == {0.0, 1.0}
 
 
 class Engine(Script):

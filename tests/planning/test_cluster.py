@@ -58,6 +58,75 @@ def test_an_unknown_cluster_is_one_line(monkeypatch, tmp_path):
     assert clusters.folder() == tmp_path
 
 
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    """`host(text)`: a host whose Slurm has no programs, or a scontrol that runs this shell text."""
+    monkeypatch.setenv("CLUSTER", "slurm")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+
+    def make(scontrol: str) -> None:
+        for name in clusters.SLURM_PROGRAMS:
+            (programs / name).write_text(f"#!/bin/sh\n{scontrol}\n")
+            (programs / name).chmod(0o755)
+
+    return make
+
+
+DOWN = "echo 'Slurmctld(primary) at head is DOWN'; echo '** RESTORE **'; exit 1"
+NO_CONF = "echo 'error: fetch_config' >&2; echo 'fatal: no configuration source' >&2; exit 1"
+
+
+@pytest.mark.parametrize(
+    ("scontrol", "reason"),
+    [
+        (None, "sbatch, squeue, scancel, scontrol not found"),
+        (DOWN, "scontrol ping: Slurmctld(primary) at head is DOWN"),
+        (NO_CONF, "scontrol ping: fatal: no configuration source"),
+        ("exit 3", "scontrol ping: exit code 3"),
+        ("exec /bin/sleep 60", "scontrol ping: nothing within 0.1 s"),
+    ],
+)
+def test_a_host_without_a_slurm_controller_is_told_so_before_any_work(
+    host, scontrol, reason, tmp_path, monkeypatch, capsys
+):
+    if scontrol:
+        host(scontrol)
+    monkeypatch.setattr(clusters, "PATIENCE", 0.1 if "sleep" in str(scontrol) else 60)
+    monkeypatch.setattr(pipeline.preflight, "check", lambda *_: pytest.fail("read the data"))
+    monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("PROFILE", "smoke")
+    assert pipeline.main() == 2
+    told = capsys.readouterr().err
+    begins = "make report: CLUSTER is 'slurm', and no Slurm controller answers this host"
+    assert told.startswith(f"{begins} ({reason}); start make on a host that submits")
+    assert told.count("\n") == 1 and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "scontrol",
+    ["echo 'Slurmctld(primary) at head is UP'", f"echo 'Slurmctld(backup) at b is UP'; {DOWN}"],
+)
+def test_a_slurm_controller_that_answers_is_enough(host, scontrol):
+    host(scontrol)
+    clusters.check_controller()
+
+
+@pytest.mark.parametrize(("executor", "refused"), [("local", False), ("slurm", True)])
+@pytest.mark.usefixtures("host")
+def test_only_a_profile_of_slurm_asks_for_its_controller(monkeypatch, tmp_path, executor, refused):
+    (tmp_path / "config.yaml").write_text(f"executor: {executor}\n")
+    monkeypatch.setenv("CLUSTER", str(tmp_path))
+    if refused:
+        with pytest.raises(ParamsError, match="no Slurm controller"):
+            clusters.check_controller()
+    else:
+        clusters.check_controller()
+    monkeypatch.setenv("CLUSTER", "local")
+    clusters.check_controller()
+
+
 @pytest.mark.parametrize(
     ("cluster", "devices", "is_sweep", "added"),
     [

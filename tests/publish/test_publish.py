@@ -101,12 +101,31 @@ def refused(capsys, name="mine"):
 def test_runs_that_are_no_result_are_refused(make, capsys, monkeypatch, tmp_path):
     monkeypatch.delenv("RUN", raising=False)
     assert "RUN is missing" in refused(capsys, name=None)
-    assert "has no stats/result.json" in refused(capsys, "unknown")
+    unknown = "has no stats/result.json; make it with make report PROFILE=NAME RUN=unknown"
+    assert unknown in refused(capsys, "unknown")
     run = make()
     profile = {"profile": "demo", "demonstrates_only": True}
     write_json(run.manifest, {"profile": profile})
     assert "only demonstrates (profile 'demo'" in refused(capsys)
     assert not (tmp_path / "docs").exists()
+
+
+OTHER = "has no stats/result.json, the planned comparison, only mine_vs_theirs; make it with "
+
+
+def test_a_run_of_another_comparison_alone_is_told_how_to_make_the_planned_one(make, capsys):
+    """By make score for tables from elsewhere, which have no manifest, and else by make report."""
+    run = make()
+    other = run.result.parent / "mine_vs_theirs"
+    other.mkdir()
+    run.result.rename(other / "result.json")
+    assert f"{OTHER}make report PROFILE=qwen15b RUN=mine\n" in refused(capsys)
+    run.manifest.unlink()
+    by_score = (
+        f"{OTHER}make score JUDGMENTS=DIR RUN=mine, without TREATMENT and BASELINE, from tables "
+        "named selfcorrect_em and c6_vanilla_em\n"
+    )
+    assert by_score in refused(capsys)
 
 
 PLANTED = {

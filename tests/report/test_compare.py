@@ -49,7 +49,7 @@ def cells(text: str) -> list[str]:
         ("", "names 0 runs; give two or more"),
         ("a", "names 1 run; give two or more"),
         ("a b a", "names 'a' twice"),
-        ("a bb", "nearest: 'b'"),
+        ("a bb", "make report PROFILE=NAME RUN=bb, or name a finished run (nearest: 'b')"),
         ("a ../b", "plain folder name"),
     ],
 )
