@@ -20,7 +20,7 @@ CLUSTERS = PARAMS_DIR / "cluster"
 LOCAL = "local"
 SLURM = "slurm"
 SLURM_PROGRAMS = ("sbatch", "squeue", "scancel", "scontrol")
-PATIENCE = 60  # seconds for Slurm's controller to answer
+PATIENCE = 90  # seconds for Slurm's controller to answer
 CORES = 4  # of a job, where neither a profile nor the host says how many
 
 
