@@ -23,6 +23,7 @@ from lib.serving.sampling import (
     stop_tokens,
 )
 from lib.serving.shared_beginning import beginning_first, cache_of
+from lib.serving.unrepeated_heads import unrepeated_heads
 from lib.training.adapters import active, base_of, weight_of
 from lib.training.logits import own_logprobs
 
@@ -170,7 +171,7 @@ class TransformersSampler:
             pad_token_id=self.tokenizer.pad_token_id,
         )
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), unrepeated_heads(model):
                 # transformers types it for a private protocol of its own.
                 out = model.generate(  # pyright: ignore[reportAttributeAccessIssue]
                     input_ids=ids,

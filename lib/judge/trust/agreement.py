@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from lib.analysis.inputs import is_original, judged_again
+from lib.analysis.ranks import mean_ranks
 from lib.display import show
 
 RESAMPLES = 2000
@@ -32,7 +32,7 @@ def auroc(bad: np.ndarray, badness: np.ndarray) -> float:
     n_good = (~bad).sum()
     if not n_bad or not n_good:
         return float("nan")
-    u = rankdata(badness)[bad].sum() - n_bad * (n_bad + 1) / 2
+    u = mean_ranks(badness)[bad].sum() - n_bad * (n_bad + 1) / 2
     return float(u / (n_bad * n_good))
 
 
@@ -55,7 +55,7 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
     """Rank correlation with ties at their mean rank; NaN if a side does not vary."""
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
-    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
+    return float(np.corrcoef(mean_ranks(a), mean_ranks(b))[0, 1])
 
 
 def f1(truth: np.ndarray, called: np.ndarray) -> float:
