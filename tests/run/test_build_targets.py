@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import re
-import signal
 
 import pytest
 
 from lib import pipeline
 from lib.config.params import ROOT
-from lib.run import log, watched
+from lib.run import log
 from lib.run.runs import Run
 
 AT_WORK = "from lib.run import log; from lib.run.runs import Run; print(log.is_at_work(Run('r')))"
 
 
 @pytest.fixture(autouse=True)
-def target_of_make(tmp_path, monkeypatch):
+def target_of_make(signals, tmp_path, monkeypatch):
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PROFILE", "smoke")
     monkeypatch.setenv("RUN", "r")
     monkeypatch.delenv("OVERRIDES", raising=False)
-    before = {number: signal.getsignal(number) for number in watched.STOPS}
-    yield
-    for number, handler in before.items():  # a target ends with its process and leaves them ignored
-        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("target", pipeline.BUILDERS)
