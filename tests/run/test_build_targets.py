@@ -49,6 +49,14 @@ def test_a_wrong_profile_is_one_line_before_any_log(monkeypatch, capsys):
     assert log.read(Run("r")) == []
 
 
+@pytest.mark.parametrize("name", ["RUN", "PROFILE"])
+def test_an_empty_name_is_no_default(monkeypatch, capsys, name):
+    monkeypatch.setenv(name, "")
+    assert pipeline.main("ladder") == 2
+    assert re.fullmatch(r"make ladder: .*\n", capsys.readouterr().err)
+    assert log.read(Run("r")) == [] and log.read(Run("smoke")) == []
+
+
 def test_the_recipes_call_what_is_logged():
     recipes = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target, command in pipeline.BUILDERS.items():
