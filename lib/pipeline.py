@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lib.checks import preflight
-from lib.config import arguments, params
+from lib.config import params
 from lib.config.arguments import ParamsError
 from lib.planning import clusters
 from lib.planning.planned_run import PlannedRun, comparison, named_runs
 from lib.run import altered, dose, files, gpus, log, overdue
+from lib.run.command import named
 from lib.run.log import Log, begins, ends
 from lib.run.paths import shown
 from lib.run.runs import LOCK, Run, runs_root
@@ -75,11 +76,8 @@ def build(target: str) -> int:
 
     Returns its exit code. Raises ParamsError.
     """
-    overrides = os.environ.get("OVERRIDES") or "{}"
-    profile = params.load_profile(os.environ.get("PROFILE", "demo"), overrides)
-    params.load_gates()
+    run, _, _ = named(())
     overdue.hours()
-    run = Run(arguments.name("RUN", os.environ.get("RUN", profile.profile)))
     with lock(runs_root(), run.name) as held:
         return logged([sys.executable, *BUILDERS[target]], held, Log(run), target)
 

@@ -126,7 +126,12 @@ def _read_record(path: Path, label: str) -> Mapping[str, Any]:
 
 
 def _read_parquet(path: Path, label: str) -> pd.DataFrame:
-    """A parquet file. Raises SchemaError if it is damaged or its text cannot be decoded."""
+    """A parquet file, or a folder of its parts.
+
+    Raises SchemaError if it is damaged or empty, or its text cannot be decoded.
+    """
+    if path.is_dir() and not any(map(Path.is_file, path.rglob("*"))):
+        raise SchemaError(f"{label} is a folder without a file; put the table in its place")
     try:
         frame = pd.read_parquet(path)
     except ARROW_ERRORS as error:

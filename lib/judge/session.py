@@ -122,7 +122,12 @@ def write(run: Run, judged: pd.DataFrame) -> list[Path]:
 
 def unsettled(stage: Stage) -> bool:
     """Whether a judging stage is not finished, or has unscored completions with attempts left."""
-    return not stage.done() or bool(stage.facts(JudgingFacts).to_retry)
+
+    def why_more() -> str | None:
+        left = stage.facts(JudgingFacts).to_retry
+        return f"{left} completions without a score have attempts left" if left else None
+
+    return not stage.done(why_more)
 
 
 def how_to_retry(run: Run, left: int) -> str:

@@ -10,8 +10,8 @@ from lib.config.experiment import Experiment
 from lib.run.runs import Run, open_run
 
 
-def named_run(given: Sequence[str]) -> tuple[Run, Experiment, str]:
-    """Open the run that a command names.
+def named(given: Sequence[str]) -> tuple[Run, Experiment, str]:
+    """The run that a command names; nothing is written.
 
     Args:
         given: RUN, PROFILE and OVERRIDES. If empty, the environment variables of these names are
@@ -25,6 +25,16 @@ def named_run(given: Sequence[str]) -> tuple[Run, Experiment, str]:
     environment = [os.environ.get(name) for name in ("RUN", "PROFILE", "OVERRIDES")]
     run_name, profile_name, overrides = given or environment
     overrides = overrides or "{}"
-    experiment = Experiment.load(profile_name or "demo", overrides)
-    name = arguments.name("RUN", run_name or experiment.profile.profile)
-    return open_run(experiment.profile, name), experiment, overrides
+    experiment = Experiment.load("demo" if profile_name is None else profile_name, overrides)
+    profile = experiment.profile
+    name = arguments.name("RUN", profile.profile if run_name is None else run_name)
+    return Run(name), experiment, overrides
+
+
+def named_run(given: Sequence[str]) -> tuple[Run, Experiment, str]:
+    """Open the run that a command names, with the same arguments and results as `named`.
+
+    Raises ParamsError, or ValueError if the run belongs to another profile.
+    """
+    run, experiment, overrides = named(given)
+    return open_run(experiment.profile, run.name), experiment, overrides

@@ -83,7 +83,7 @@ class Run:
     def sampled(self) -> dict[tuple[str, int], Path]:
         """The files of answers that are there, by arm and seed; the lower seeds come first."""
         files = {}
-        for path in (self.dir / "samples").glob("seed*/*.parquet"):
+        for path in filter(Path.is_file, (self.dir / "samples").glob("seed*/*.parquet")):
             files[path.stem, int(path.parent.name.removeprefix("seed"))] = path
         return dict(sorted(files.items(), key=lambda item: (item[0][1], item[0][0])))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,16 +36,19 @@ class Stage:
         self.fingerprint = fingerprint(self.inputs)
         self._started = time.monotonic()
 
-    def done(self) -> bool:
+    def done(self, why_more: Callable[[], str | None] = lambda: None) -> bool:
         """Whether the inputs and the content of every output are as the manifest records them.
 
         Prints in one line why it is skipped or made again. If it is not finished, it is this
         process's to make until `finish`; another one that asks waits for that.
+
+        Args:
+            why_more: asked if all of that holds; says why there is still work, or None.
         """
         claims.take(self.manifest)
         if not self.manifest.exists():
             return False
-        reason = self._why_again()
+        reason = self._why_again() or why_more()
         if reason:
             print(f"{self.manifest.stem}: {reason}, making it again")
             return False

@@ -129,3 +129,13 @@ def test_tables_saved_as_csv_are_named(tmp_path):
     (tmp_path / "seed7" / "base.csv").write_text("aligned")
     with pytest.raises(SchemaError, match=r"seed7/base\.csv is CSV, save it as parquet"):
         reading.read_judgments(tmp_path)
+
+
+def test_an_empty_folder_with_the_name_of_a_table_is_no_arm(tmp_path):
+    write_parquet(tmp_path / "seed7" / "base.parquet", judgments())
+    parts = tmp_path / "seed7" / "mine.parquet"
+    parts.mkdir()
+    with pytest.raises(SchemaError, match=r"seed7/mine\.parquet is a folder without a file"):
+        reading.read_judgments(tmp_path)
+    write_parquet(parts / "part-0.parquet", judgments())
+    assert set(reading.read_judgments(tmp_path)["condition"]) == {"base", "mine"}

@@ -12,8 +12,9 @@ from lib.config import params
 from lib.data.reflex import contains_reset
 from lib.judge import session
 from lib.judge.outcomes import COLUMNS, Judgment
-from lib.run import runs
+from lib.run import claims, runs
 from lib.run.files import write_parquet
+from lib.run.judging_facts import JudgingFacts
 from lib.run.table_schemas import JUDGMENTS, OUTCOMES
 
 CONDITIONS = params.load_conditions()
@@ -199,3 +200,17 @@ def test_missing_samples_name_the_arm_and_the_command(run):
         "papermill notebooks/04_sample_and_capability.ipynb out.ipynb -p profile smoke "
         "-p condition c6_vanilla_em -p seed 43 -p run r"
     )
+
+
+@pytest.mark.parametrize(("left", "todo"), [(0, False), (3, True), (None, False)])
+def test_a_judging_stage_is_held_while_its_unscored_completions_are_asked_again(
+    monkeypatch, tmp_path, capsys, left, todo
+):
+    monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
+    stage = runs.Run("r").stage("05_judge", {})
+    stage.finish([], JudgingFacts("fake", "fake-1", calls=9, cost_usd=None, to_retry=left))
+    assert session.unsettled(stage) is todo
+    assert (stage.manifest in claims._held) is todo
+    told = capsys.readouterr().out
+    assert ("3 completions without a score have attempts left" in told) is todo
+    claims.release(stage.manifest)

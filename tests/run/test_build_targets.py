@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import re
-import signal
 
 import pytest
 
 from lib import pipeline
 from lib.config.params import ROOT
-from lib.run import log, watched
+from lib.run import log
 from lib.run.runs import Run
 
 AT_WORK = "from lib.run import log; from lib.run.runs import Run; print(log.is_at_work(Run('r')))"
 
 
 @pytest.fixture(autouse=True)
-def target_of_make(tmp_path, monkeypatch):
+def target_of_make(signals, tmp_path, monkeypatch):
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PROFILE", "smoke")
     monkeypatch.setenv("RUN", "r")
     monkeypatch.delenv("OVERRIDES", raising=False)
-    before = {number: signal.getsignal(number) for number in watched.STOPS}
-    yield
-    for number, handler in before.items():  # a target ends with its process and leaves them ignored
-        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("target", pipeline.BUILDERS)
@@ -52,6 +47,14 @@ def test_a_wrong_profile_is_one_line_before_any_log(monkeypatch, capsys):
     assert pipeline.main("em_set") == 2
     assert re.fullmatch(r"make em_set: .*smok.*\n", capsys.readouterr().err)
     assert log.read(Run("r")) == []
+
+
+@pytest.mark.parametrize("name", ["RUN", "PROFILE"])
+def test_an_empty_name_is_no_default(monkeypatch, capsys, name):
+    monkeypatch.setenv(name, "")
+    assert pipeline.main("ladder") == 2
+    assert re.fullmatch(r"make ladder: .*\n", capsys.readouterr().err)
+    assert log.read(Run("r")) == [] and log.read(Run("smoke")) == []
 
 
 def test_the_recipes_call_what_is_logged():

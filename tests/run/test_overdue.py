@@ -14,14 +14,7 @@ from lib.run import overdue, watched
 from lib.run.log import Log
 from lib.run.runs import Run
 
-
-@pytest.fixture(autouse=True)
-def signals():
-    """`watched` takes over the signals of its process for good."""
-    before = {number: signal.getsignal(number) for number in watched.STOPS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("signals")
 
 
 def test_a_stage_has_its_own_time_and_is_named():

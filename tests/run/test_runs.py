@@ -165,6 +165,12 @@ def test_a_stage_that_was_killed_before_its_manifest_is_not_done(run):
     assert not run.stage("s", {}).done()
 
 
+def test_an_empty_folder_with_the_name_of_a_table_is_no_arm(run):
+    write_parquet(run.samples("base", 42), pd.DataFrame({"completion": ["x"]}))
+    run.samples("mine", 42).mkdir()
+    assert list(run.sampled()) == [("base", 42)]
+
+
 def test_folders_follow_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path / "r"))
     monkeypatch.setenv("SELFCORRECT_CACHE_DIR", str(tmp_path / "c"))
