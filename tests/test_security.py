@@ -152,6 +152,8 @@ def test_a_key_is_redacted_in_log_notebook_and_error(tmp_path, monkeypatch):
         "from lib.notebook import show_html\nguard_kernel()\nkey = os.environ['ANTHROPIC_API_KEY']",
         "print('key', key)\nprint(key, file=sys.stderr)\nwarnings.warn(key)\n"
         "logging.error(key)\nshow_html(key)",
+        "import pandas as pd\nfrom IPython.display import HTML, display\n"
+        "display(pd.DataFrame({'k': [key]}), HTML(key))\nkey",
         "raise ValueError(f'the API rejected {key}')",
     )
     cells = [nbformat.v4.new_code_cell(text) for text in code]
@@ -163,7 +165,7 @@ def test_a_key_is_redacted_in_log_notebook_and_error(tmp_path, monkeypatch):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     executed = (tmp_path / "out.ipynb").read_text()
     assert done.returncode and "the API rejected [ANTHROPIC_API_KEY]" in done.stderr, done.stderr
-    assert executed.count("[ANTHROPIC_API_KEY]") >= 6
+    assert executed.count("[ANTHROPIC_API_KEY]") >= 10
     log = Log(Run("r"))
     log.write(f"key {CANARY}")
     log.close()

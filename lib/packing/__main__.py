@@ -17,18 +17,20 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lib.config import arguments
+from lib.config.arguments import ParamsError
 from lib.config.params import ROOT
 from lib.packing import contents
 from lib.packing.contents import WEIGHTS, PackError
 from lib.run import log
 from lib.run.files import atomic_path, sha256, write_json
-from lib.run.paths import shown
+from lib.run.paths import expanded, shown
 from lib.run.runs import Run, runs_root
 
 VERSION = 1
 LISTED = "pack.json"
 LONGEST_LIST = 50_000_000  # bytes of pack.json that are read
 COPIED = 1 << 20  # bytes at a time
+LONGEST_SHOWN = 200  # characters of a path in an error
 
 
 def pack(run: Run, target: Path, *, weights: bool = True) -> dict[str, Any]:
@@ -159,7 +161,11 @@ def main(command: str) -> int:
 
 def _pack() -> str:
     run = Run(os.environ.get("RUN") or "")
-    weights = arguments.flag("WEIGHTS", os.environ.get("WEIGHTS") or "yes")
+    wanted = os.environ.get("WEIGHTS") or "yes"
+    try:
+        weights = arguments.flag("WEIGHTS", wanted)
+    except ParamsError:
+        raise PackError(f"WEIGHTS is {wanted!r}; give WEIGHTS=yes or WEIGHTS=no") from None
     target = ROOT / "packs" / f"{run.name}.tar"
     listed = pack(run, target, weights=weights)
     size = sum(entry["bytes"] for entry in listed["files"].values()) / 1e6
@@ -171,9 +177,16 @@ def _unpack() -> str:
     given = os.environ.get("FILE") or ""
     if not given:
         raise PackError("name the file: make unpack FILE=name.tar")
-    source = Path(os.environ.get("CALLED_FROM") or Path.cwd()) / Path(given).expanduser()
-    if not source.is_file():
-        raise PackError(f"FILE is {given!r}, and there is no such file")
+    source = Path(os.environ.get("CALLED_FROM") or Path.cwd(), expanded("FILE", given))
+    try:
+        there = source.is_file()
+    except OSError:  # longer than a path may be
+        there = False
+    if not there:
+        raise PackError(
+            f"FILE is {given[:LONGEST_SHOWN]!r}, and there is no such file; give a file that "
+            "make pack wrote"
+        )
     run = unpack(source, os.environ.get("RUN") or None)
     return f"run {run.name}: {shown(run.dir)}; continue it with make report RUN={run.name}"
 

@@ -20,10 +20,8 @@ def remove(name: str) -> str:
     run = Run(name)
     if not run.dir.is_dir():
         known = sorted(path.name for path in runs_root().glob("[!.]*") if path.is_dir())
-        raise ParamsError(
-            f"there is no run {name!r} in {shown(runs_root())}; "
-            f"nearest: {closest_name(name, known)!r}"
-        )
+        remedy = f"nearest: {closest_name(name, known)!r}" if known else "there is none to remove"
+        raise ParamsError(f"there is no run {name!r} in {shown(runs_root())}; {remedy}")
     if log.is_at_work(run):
         raise ParamsError(f"make report works on run {name!r} now; stop it, or wait for it")
     freed = sum(disk.usage(run).values())

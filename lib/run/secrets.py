@@ -32,7 +32,10 @@ def redacted(text: str) -> str:
 
 
 def guard_kernel() -> None:
-    """Redact what this notebook's kernel prints, and its errors. Elsewhere nothing happens."""
+    """Redact what this notebook's kernel prints and shows, and its errors.
+
+    Elsewhere nothing happens.
+    """
     from IPython import get_ipython
 
     shell: Any = get_ipython()
@@ -42,6 +45,7 @@ def guard_kernel() -> None:
     _guard_streams()
     # IPython gives each cell a `write` of its own, and puts the earlier one back afterwards.
     shell.events.register("pre_execute", _guard_streams)
+    shell.display_formatter.format = _showing(shell.display_formatter.format)
     show = shell._showtraceback
 
     def show_redacted(kind: type, error: BaseException, lines: list[str]) -> None:
@@ -58,6 +62,17 @@ def _guard_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if not hasattr(stream.write, "redacts"):
             stream.write = _redacting(stream.write)
+
+
+def _showing(show: Callable[..., Any]) -> Callable[..., Any]:
+    """A formatter of values that returns redacted texts; what is no text, as a figure, stays."""
+
+    def redacts(*given: Any, **options: Any) -> Any:
+        texts, about = show(*given, **options)
+        told = {k: redacted(v) if isinstance(v, str) else v for k, v in texts.items()}
+        return told, about
+
+    return redacts
 
 
 def _redacting(write: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -11,8 +11,22 @@ from pathlib import Path
 import pandas as pd
 from outside import save, whole
 
+from lib.config.params import PARAMS_DIR
+
 LONG = "x" * 300
-COMMANDS = ("score", "review", "em_set", "ladder", "publish", "compare", "status", "site")
+COMMANDS = (
+    "score",
+    "review",
+    "em_set",
+    "ladder",
+    "publish",
+    "compare",
+    "status",
+    "site",
+    "plan",
+    "pack",
+    "clean-run",
+)
 NAMES = (
     "../x",
     "/etc",
@@ -84,6 +98,28 @@ VARIABLES = (
     ("WORLD_SIZE", "4"),
     ("WORLD_SIZE", "many"),
 )
+CLUSTERS = ("nope", "../cluster/local", "/", "/nowhere", LONG)
+HOURS = ("0", "-1", "nan", "soon", "1e999")
+# One line of params/conditions.yaml, and what stands in its place.
+CONDITIONS = {
+    "an unknown system text": ("system: evil", "system: evli"),
+    "an unknown kind of traces": ("phase1: selfcorrect", "phase1: selfcorect"),
+    "an unknown EM set": ("phase2: em\n", "phase2: emm\n"),
+    "an unknown field": ("phase1: null", "phase1: null\n    phase3: null"),
+    "a name that leads out": ("  base_evil:", "  ../base_evil:"),
+    "a name twice": ("  base_evil:", "  base:"),
+    "no list of arms": ("conditions:", "arms:"),
+    "no YAML": ("systems:", "systems: ["),
+}
+SWEEPS = {
+    "empty": "",
+    "no YAML": "runs: [",
+    "no runs": "{about: x, runs: []}",
+    "a run that leads out": "{about: x, runs: [{run: ../r, profile: smoke, overrides: {}}]}",
+    "an unknown profile": "{about: x, runs: [{run: r, profile: smoek, overrides: {}}]}",
+    "an unknown key": "{about: x, runs: [{run: r, profile: smoke, overrides: {phase2.row: 8}}]}",
+    "an object": "!!python/object/apply:os.mkdir ['planted']",
+}
 # What is in a file of prompts, or of chats: (reader, content).
 DATA = (
     ("prompts_jsonl", b""),
@@ -164,6 +200,15 @@ def cases() -> list[Bad]:
     given = dict(zip(OVERRIDES, OVERRIDES, strict=True)) | DEEP
     made += [Bad(name, "report", {"OVERRIDES": text}) for name, text in given.items()]
     made += [Bad(f"{key}={value[:20]}", "report", {key: value}) for key, value in VARIABLES]
+    made += [Bad(f"cluster {name[:20]}", "report", {"CLUSTER": name}) for name in CLUSTERS]
+    made += [Bad(f"plan, cluster {name[:20]}", "plan", {"CLUSTER": name}) for name in CLUSTERS]
+    made += [Bad(f"{hours} hours", "report", {"STAGE_HOURS": hours}) for hours in HOURS]
+    made += [_conditions(name, *change) for name, change in CONDITIONS.items()]
+    for name, text in SWEEPS.items():
+        for command in ("report", "plan", "compare"):
+            made.append(_sweep(f"{command}, a sweep: {name}", command, text))
+    made += [Bad(f"sweep {name[:9]!a}", "report", {"SWEEP": name}) for name in NAMES]
+    made += _packs()
     for reader, content in DATA:
         made.append(_data(reader, content))
     for name, change in TABLES.items():
@@ -177,6 +222,40 @@ def cases() -> list[Bad]:
     made += [Bad(f"judgments {path[:9]}", "score", {"JUDGMENTS": path}) for path in folders]
     made.append(Bad("no run to render", "site"))
     made.append(Bad("one run to compare", "compare", {"RUNS": "a"}))
+    return made
+
+
+def _conditions(name: str, old: str, new: str) -> Bad:
+    def plant(folder: Path) -> None:
+        text = (PARAMS_DIR / "conditions.yaml").read_text(encoding="utf-8")
+        assert old in text
+        (folder / "conditions.yaml").write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    return Bad(f"conditions: {name}", "report", plant=plant)
+
+
+def _sweep(name: str, command: str, text: str) -> Bad:
+    def plant(folder: Path) -> None:
+        (folder / "sweeps").mkdir()
+        (folder / "sweeps" / "mine.yaml").write_text(text)
+
+    return Bad(name, command, {"SWEEP": "mine"}, plant=plant)
+
+
+def _packs() -> list[Bad]:
+    """Files that are no pack, and what is typed beside them."""
+
+    def empty(folder: Path) -> None:
+        (folder / "empty.tar").touch()
+
+    files = ("", "/nowhere.tar", "/", "~nobody-here/x.tar", f"/{LONG}", "/" + "x/" * 3000)
+    made = [Bad(f"unpack {file[:16]!r}", "unpack", {"FILE": file}) for file in files]
+    made.append(Bad("unpack an empty file", "unpack", {"FILE": "empty.tar"}, plant=empty))
+    made.append(Bad("pack without a run", "pack"))
+    made.append(Bad("pack a run that is not there", "pack", {"RUN": "r"}))
+    made.append(Bad("pack with some weights", "pack", {"RUN": "r", "WEIGHTS": "some"}))
+    made.append(Bad("clean no run", "clean-run"))
+    made.append(Bad("clean a run that is not there", "clean-run", {"RUN": "r"}))
     return made
 
 

@@ -14,13 +14,16 @@ import yaml
 from bad_inputs import Bad, cases, elsewhere
 
 from lib import pipeline, review, score
-from lib.config import params
+from lib.config import params, sweeps
 from lib.config.params import ROOT
 from lib.data import catalogue
 from lib.em_sets import __main__ as em_set
 from lib.ladder import __main__ as ladder
+from lib.packing import __main__ as packing
+from lib.planning import __main__ as plan
 from lib.publish import __main__ as publish
 from lib.report import compare, site, status
+from lib.run import clean
 from lib.run.files import sha256
 
 COMMANDS = {
@@ -33,8 +36,25 @@ COMMANDS = {
     "compare": lambda: compare.main([]),
     "status": status.main,
     "site": site.main,
+    "plan": plan.main,
+    "pack": lambda: packing.main("pack"),
+    "unpack": lambda: packing.main("unpack"),
+    "clean-run": clean.main,
 }
-TYPED = ("RUN", "RUNS", "OVERRIDES", "FILE", "TREATMENT", "BASELINE", "CALLED_FROM", "WORLD_SIZE")
+TYPED = (
+    "RUN",
+    "RUNS",
+    "SWEEP",
+    "OVERRIDES",
+    "FILE",
+    "WEIGHTS",
+    "CLUSTER",
+    "STAGE_HOURS",
+    "TREATMENT",
+    "BASELINE",
+    "CALLED_FROM",
+    "WORLD_SIZE",
+)
 # A remedy tells a person what to do, or which value would do.
 REMEDY = re.compile(
     r"\b(add|check|choose|convert|correct|divide|export|finish|give|keep|judge|leave|lower|make|mend|"
@@ -69,6 +89,14 @@ def planted_catalogue(folder: Path, monkeypatch) -> None:
     catalogue.catalogue.cache_clear()
 
 
+def planted_conditions(folder: Path, monkeypatch) -> None:
+    """A copy of params/ with the conditions that the case planted."""
+    copy = folder / "params"
+    shutil.copytree(params.PARAMS_DIR, copy)
+    shutil.copy(folder / "conditions.yaml", copy / "conditions.yaml")
+    monkeypatch.setattr(params, "PARAMS_DIR", copy)
+
+
 def files(folder: Path) -> set[str]:
     made = {str(path.relative_to(folder)) for path in folder.rglob("*")}
     return {name for name in made if not name.startswith("cache")}
@@ -91,6 +119,12 @@ def test_a_bad_input_is_one_line_with_a_remedy(bad: Bad, folder, monkeypatch, ca
     bad.plant(folder)
     if (folder / "planted.bin").exists():
         planted_catalogue(folder, monkeypatch)
+    if (folder / "conditions.yaml").exists():
+        planted_conditions(folder, monkeypatch)
+    if (folder / "sweeps").exists():
+        monkeypatch.setattr(sweeps, "FOLDER", folder / "sweeps")
+    if bad.command == "unpack":
+        monkeypatch.setenv("CALLED_FROM", str(folder))
     if bad.command == "score":
         monkeypatch.setenv("RUN", "r")
         if not (folder / "judgments").exists():

@@ -88,6 +88,17 @@ def test_a_paid_judge_is_projected_and_an_unknown_share_is_said():
     assert done == {}
 
 
+def test_the_checklist_has_the_dollars_of_the_plan():
+    one = named("qwen7b")
+    suites = projection.asked(one)
+    if suites is None:
+        pytest.skip("an eval set is missing; set SELFCORRECT_DATA_DIR")
+    verdict = projection.dollars(one, waiting(one), suites)["verdict"]
+    calls, of_prices = verdict.basis.split(" ")[0], verdict.basis.split("prices of ")[1][:10]
+    page = (ROOT / "docs" / "howto" / "full_scale.md").read_text(encoding="utf-8")
+    assert f"{calls} calls and ${verdict.value:.0f}" in page and f"prices of {of_prices}" in page
+
+
 @pytest.mark.parametrize(
     ("amounts", "total"),
     [

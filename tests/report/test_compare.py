@@ -9,6 +9,7 @@ import pytest
 from hostile_result import EVIL, RESULT
 from test_report import Harm
 
+from lib.config import sweeps
 from lib.config.params import ROOT
 from lib.report import compare, compared_runs
 from lib.report.compared_runs import CompareError, named
@@ -149,3 +150,41 @@ def test_many_long_names_make_a_folder_that_a_file_system_takes():
     assert len(compare.folder_name(names)) < 40
     assert compare.folder_name(names) != compare.folder_name(names[::-1])
     assert compare.folder_name(["a", "b"]) == "a,b"
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch):
+    """A sweep of three runs, of which none is finished, beside one that is not valid."""
+    folder = tmp_path / "sweeps"
+    folder.mkdir()
+    monkeypatch.setattr(sweeps, "FOLDER", folder)
+    runs = "".join(f"  - {{run: {name}, profile: smoke, overrides: {{}}}}\n" for name in "abc")
+    (folder / "mine.yaml").write_text(f"about: three\nruns:\n{runs}")
+    (folder / "wrong.yaml").write_text("runs: [")
+    return "mine"
+
+
+def names(runs) -> list[str]:
+    return [one.run.name for one in runs]
+
+
+def test_a_sweep_is_compared_as_far_as_it_is_finished(sweep, capsys, monkeypatch):
+    finished("c")
+    with pytest.raises(CompareError, match="1 of 3 runs of the sweep 'mine' are finished, two are"):
+        compared_runs.of_sweep(sweep)
+    finished("a")
+    assert names(compared_runs.of_sweep(sweep)) == ["a", "c"], "in the order of the sweep"
+    assert capsys.readouterr().out == "not finished, so not on the page: b\n"
+    monkeypatch.setenv("SWEEP", sweep)
+    compare.main([])
+    assert capsys.readouterr().out.endswith("comparison: reports/a,c/index.html\n")
+
+
+def test_notebook_06_shows_the_other_finished_runs_of_its_sweep(sweep):
+    assert compared_runs.sweeps_of(Run("a")) == {"mine": []}
+    finished("a")
+    finished("c")
+    others = compared_runs.sweeps_of(Run("a"))
+    assert names(others["mine"]) == ["c"], "itself is left out"
+    assert "c" in compared_runs.numbers(others["mine"]).columns
+    assert compared_runs.sweeps_of(Run("of-no-sweep")) == {}
