@@ -121,8 +121,18 @@ def write(run: Run, judged: pd.DataFrame) -> list[Path]:
 
 
 def unsettled(stage: Stage) -> bool:
-    """Whether a judging stage is not finished, or has unscored completions with attempts left."""
-    return not stage.done() or bool(stage.facts(JudgingFacts).to_retry)
+    """Whether a judging stage is not finished, or has unscored completions with attempts left.
+
+    If so, it is this process's to make until `finish`.
+    """
+    if not stage.done():
+        return True
+    if not stage.facts(JudgingFacts).to_retry:
+        return False
+    stage.take_again()
+    if stage.facts(JudgingFacts).to_retry:
+        return True
+    return not stage.done()  # another process asked meanwhile; this lets the stage go
 
 
 def how_to_retry(run: Run, left: int) -> str:

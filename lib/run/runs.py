@@ -84,6 +84,8 @@ class Run:
         """The files of answers that are there, by arm and seed; the lower seeds come first."""
         files = {}
         for path in (self.dir / "samples").glob("seed*/*.parquet"):
+            if not path.is_file():
+                continue
             files[path.stem, int(path.parent.name.removeprefix("seed"))] = path
         return dict(sorted(files.items(), key=lambda item: (item[0][1], item[0][0])))
 

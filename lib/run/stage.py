@@ -53,6 +53,10 @@ class Stage:
         print(f"{self.manifest.stem}: finished before, skipped")
         return True
 
+    def take_again(self) -> None:
+        """Make a finished stage this process's again until `finish`, to add to what it made."""
+        claims.take(self.manifest)
+
     def _why_again(self) -> str | None:
         """Why what is on disk is not this stage's finished work; None if it is."""
         try:

@@ -4,6 +4,7 @@ The right rows are judged again and stripped.
 """
 
 import itertools
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -12,8 +13,9 @@ from lib.config import params
 from lib.data.reflex import contains_reset
 from lib.judge import session
 from lib.judge.outcomes import COLUMNS, Judgment
-from lib.run import runs
+from lib.run import claims, runs
 from lib.run.files import write_parquet
+from lib.run.judging_facts import JudgingFacts
 from lib.run.table_schemas import JUDGMENTS, OUTCOMES
 
 CONDITIONS = params.load_conditions()
@@ -199,3 +201,29 @@ def test_missing_samples_name_the_arm_and_the_command(run):
         "papermill notebooks/04_sample_and_capability.ipynb out.ipynb -p profile smoke "
         "-p condition c6_vanilla_em -p seed 43 -p run r"
     )
+
+
+@pytest.mark.parametrize("left", [0, 3])
+def test_unscored_answers_are_asked_again_by_one_process_only(tmp_path, monkeypatch, left):
+    monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
+    stage = runs.Run("r").stage("05_judge", {})
+    assert session.unsettled(stage) and stage.manifest in claims._held
+    stage.finish([], JudgingFacts("fake", "fake-1", calls=9, cost_usd=None, to_retry=left))
+    assert session.unsettled(stage) == bool(left)
+    assert (stage.manifest in claims._held) == bool(left), "another process waits for the retry"
+    claims.release(stage.manifest)
+
+
+def test_what_another_process_settled_meanwhile_is_not_asked_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
+    stage = runs.Run("r").stage("05_judge", {})
+    facts = JudgingFacts("fake", "fake-1", calls=9, cost_usd=None, to_retry=3)
+    stage.finish([], facts)
+    settled = replace(facts, to_retry=0)
+
+    def wait_for_the_other(self):
+        self.finish([], settled)
+        claims.take(self.manifest)
+
+    monkeypatch.setattr(type(stage), "take_again", wait_for_the_other)
+    assert not session.unsettled(stage) and stage.manifest not in claims._held

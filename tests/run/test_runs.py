@@ -174,3 +174,9 @@ def test_folders_follow_the_environment(tmp_path, monkeypatch):
         cache_dir("models", "x") == tmp_path / "c" / "models" / "x"
         and (tmp_path / "c/models/x").is_dir()
     )
+
+
+def test_an_empty_folder_that_is_called_like_a_table_is_no_arm(run):
+    write_parquet(run.samples("base", 42), pd.DataFrame({"x": [1]}))
+    run.samples("ghost", 42).mkdir()
+    assert list(run.sampled()) == [("base", 42)]
