@@ -59,11 +59,12 @@ def _persona(result: Mapping[str, Any]) -> Line | None:
 def _damage(result: Mapping[str, Any]) -> Line | None:
     for gate in result["gates"]:
         if gate["number"] == 1:
-            passed = gate.get("passed")
+            # An invalid run stopped before this gate, so its number is no answer.
+            passed = None if result["verdict"] == "invalid" else gate.get("passed")
             answer = {
                 True: "The undefended model became worse by enough to test a defense on.",
                 False: "The undefended model did not become misaligned enough.",
-                None: "This was not measured.",
+                None: "Not known: it was not measured, or the run stopped before.",
             }[passed]
             question = "Was there damage to defend against?"
             return Line(_state(passed), question, answer, "gates")
@@ -76,7 +77,7 @@ def _checks(result: Mapping[str, Any]) -> Line | None:
         return None
     held = [check for check in others if check["status"] == PASSED]
     not_run = [check for check in others if check["status"] == NOT_RUN]
-    answer = f"{len(held)} of {len(others)} other checks of data, training and serving passed"
+    answer = f"{len(held)} of {len(others)} passed"
     if len(not_run) == len(others):
         answer = "No check was run, because the judgments come from elsewhere"
     state = True if len(held) == len(others) else None if len(held + not_run) == len(others) else 0
@@ -84,7 +85,7 @@ def _checks(result: Mapping[str, Any]) -> Line | None:
     failed = f"; failed: {', '.join(named)}" if named else ""
     return Line(
         _state(None if state is None else bool(state)),
-        "Was everything trained and sampled as planned?",
+        "Did the other checks of data, training and sampling pass?",
         f"{answer}{failed}.",
         "checks",
     )

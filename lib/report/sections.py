@@ -60,7 +60,7 @@ def checks(rows: list[dict[str, str]]) -> Markup:
 
 def predictions(rows: list[dict[str, Any]]) -> Markup | str:
     """The predictions of the protocol; nothing if the result has none."""
-    caption = "Differences are defended − undefended; intervals are 95 %"
+    caption = "Differences are to the undefended arm unless a row names another; intervals: 95 %"
     return show.table(pd.DataFrame([_prediction(row) for row in rows]), caption) if rows else ""
 
 
