@@ -80,7 +80,7 @@ test: $(READY)
 test-all: $(READY)
 	$(PYTEST) -m "not long"
 
-# Fifteen kills of one run, and a real Slurm of one node: twenty minutes.
+# Fifteen kills and two stops of a run, and a real Slurm of one node: hours on a busy machine.
 test-long: $(READY)
 	$(PYTEST) -m long
 

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,9 @@ LOOK = 0.02  # seconds between two looks at the run's folder
 WORDS = {"papermill": "papermill", "kernel": "ipykernel_launcher"}
 CONTENT = ("traces/*.jsonl", "samples/*/*.parquet", "judgments/*/*.parquet", "capability/*/*.json")
 WEIGHTS = "adapters/**/*.safetensors"
+# What a point of a run is told: a kill -9 of one process, or a stop of the whole.
+STOPS = {"SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}
+VICTIMS = ("runner", "papermill", "kernel")
 # What names the run, the machine or the time, and what is a picture of the rest.
 OWN = {"run", "attempts", "card", "figures", "judge"}
 
@@ -36,7 +40,14 @@ def start(run: Path, **environment: str) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=_heed_signals,
     )
+
+
+def _heed_signals() -> None:
+    """In a new process: a suite that a shell started in the background may ignore some."""
+    for number in STOPS.values():
+        signal.signal(number, signal.SIG_DFL)
 
 
 def finish(run: Path, **environment: str) -> str:
@@ -50,6 +61,8 @@ def finish(run: Path, **environment: str) -> str:
 def kill(run: Path, victim: str, after: int, **environment: str) -> bool:
     """Start, and kill -9 the runner, papermill or a kernel after that many changes of the folder.
 
+    A victim of STOPS is the runner, which gets that signal instead.
+
     Returns whether it was killed; a run may end before. What is left of the process is waited for.
     """
     process = start(run, **environment)
@@ -57,7 +70,7 @@ def kill(run: Path, victim: str, after: int, **environment: str) -> bool:
     for changes, _ in enumerate(seen(run, process), start=1):
         target = _find(root, victim) if changes >= after else None
         if target is not None:
-            target.kill()
+            target.send_signal(STOPS.get(victim, signal.SIGKILL))
             process.communicate()
             _wait_for_the_lock(run)
             return True
@@ -87,7 +100,7 @@ def _sizes(run: Path) -> dict[str, int]:
 
 
 def _find(root: psutil.Process, victim: str) -> psutil.Process | None:
-    if victim == "runner":
+    if victim not in WORDS:
         return root
     try:
         family = root.children(recursive=True)
@@ -105,9 +118,20 @@ def _wait_for_the_lock(run: Path) -> None:
 def points(seed: int, count: int, most: int) -> list[tuple[str, int]]:
     """Whom to kill and after how many changes, by a seed."""
     rng = random.Random(seed)
-    return [
-        (rng.choice(["runner", "papermill", "kernel"]), rng.randint(1, most)) for _ in range(count)
-    ]
+    return [(rng.choice(VICTIMS), rng.randint(1, most)) for _ in range(count)]
+
+
+def kill_often(folder: Path, name: str, planned: list[tuple[str, int]], **given: str) -> list[Path]:
+    """Kill at every planned point. Returns the runs: a run that ends before a kill has a successor.
+
+    Every point is one of a run at work, so none is lost to a run that was finished already.
+    """
+    runs = [folder / name]
+    for victim, after in planned:
+        while not kill(runs[-1], victim, after, **given):
+            assert len(runs) <= len(planned), f"no run lasts {after} changes"
+            runs.append(folder / f"{name}-{len(runs)}")
+    return runs
 
 
 def content(run: Path) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from killed import content, finish, kill, points
+from killed import STOPS, VICTIMS, content, finish, kill_often, points
 
 from lib.config.params import ROOT
 
@@ -15,26 +15,28 @@ KILLS = 15
 
 @pytest.fixture
 def reports():
-    names = ("killed-15", "left-alone")
     yield
-    for name in names:
-        shutil.rmtree(ROOT / "reports" / name, ignore_errors=True)
+    for folder in [ROOT / "reports" / "left-alone", *(ROOT / "reports").glob("killed-15*")]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.long
 def test_fifteen_kills_change_nothing_and_no_key_is_written(tmp_path, reports):
-    """One run is killed at 15 seeded points, one after the other; a second one is left alone."""
-    killed = tmp_path / "runs" / "killed-15"
+    """Kill -9 at 15 seeded points, one SIGTERM and one Ctrl-C; another run is left alone."""
     alone = tmp_path / "alone" / "left-alone"
     given = {"ANTHROPIC_API_KEY": CANARY}
-    done = [kill(killed, victim, after, **given) for victim, after in points(7, KILLS, 40)]
-    assert sum(done) >= KILLS - 3, "the run ended before most of the kills"
-    printed = finish(killed, **given)
-    printed += finish(alone, **given)
-    assert content(killed) == content(alone)
-    assert list(killed.rglob("*.tmp")) == [], "nothing half-written is left"
+    planned = points(7, KILLS, 40)
+    assert {victim for victim, _ in planned} == set(VICTIMS)
+    for place, stop in enumerate(STOPS, start=1):
+        planned.insert(5 * place, (stop, 20))
+    killed = kill_often(tmp_path / "runs", "killed-15", planned, **given)
+    printed = "".join(finish(run, **given) for run in (*killed, alone))
+    undisturbed = content(alone)
+    for run in killed:
+        assert content(run) == undisturbed, run.name
+        assert list(run.rglob("*.tmp")) == [], "nothing half-written is left"
     assert CANARY not in printed
-    pages = [ROOT / "reports" / "killed-15", ROOT / "reports" / "left-alone"]
-    for folder in (killed, alone, *pages):
+    pages = [ROOT / "reports" / run.name for run in (*killed, alone)]
+    for folder in (*killed, alone, *pages):
         for path in folder.rglob("*"):
             assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
