@@ -65,7 +65,7 @@ def _guard_streams() -> None:
 
 
 def _showing(show: Callable[..., Any]) -> Callable[..., Any]:
-    """A formatter of values that returns redacted texts; what is no text, as a figure, stays."""
+    """A formatter of values that returns redacted texts; anything else, such as a figure, stays."""
 
     def redacts(*given: Any, **options: Any) -> Any:
         texts, about = show(*given, **options)

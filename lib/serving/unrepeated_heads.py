@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from lib.training.attention import attention_named
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
@@ -59,8 +61,7 @@ def attend(
 @contextmanager
 def unrepeated_heads(model: PreTrainedModel) -> Iterator[None]:
     """Within the block a model on a CPU uses `attend` if its attention is `sdpa`."""
-    own = model.config._attn_implementation
-    if model.device.type != "cpu" or own != "sdpa":
+    if model.device.type != "cpu" or model.config._attn_implementation != "sdpa":
         yield
         return
     from transformers import AttentionInterface, AttentionMaskInterface
@@ -68,8 +69,5 @@ def unrepeated_heads(model: PreTrainedModel) -> Iterator[None]:
 
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, sdpa_mask)
-    model.config._attn_implementation = NAME
-    try:
+    with attention_named(model, NAME):
         yield
-    finally:
-        model.config._attn_implementation = own

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from torch import Tensor
     from torch.nn import Module
+    from transformers import PreTrainedModel
 
 
 def by_rows(
@@ -97,8 +98,15 @@ def attention_by_rows(model: PeftModel) -> Iterator[None]:
     from transformers import AttentionInterface
 
     AttentionInterface.register("by_rows", by_rows)
+    with attention_named(model, "by_rows"):
+        yield
+
+
+@contextmanager
+def attention_named(model: PreTrainedModel | PeftModel, name: str) -> Iterator[None]:
+    """Within the block the model uses the attention function that is registered by this name."""
     own = model.config._attn_implementation
-    model.config._attn_implementation = "by_rows"
+    model.config._attn_implementation = name
     try:
         yield
     finally:

@@ -155,7 +155,8 @@ def coherent_target(rows: pd.DataFrame) -> Target:
     Most of the weight is on answers whose sense has grades: the others teach a head what broken
     text is, not what a fluent answer without meaning is.
     """
-    graded = rows["group"].isin(GRADED).to_numpy()
+    grades = rows["group"].map(GRADED).fillna(0.0).to_numpy()
+    graded = grades > 0
     made = rows["source"].str.startswith("corrupt_").to_numpy()
     scored = rows["coherent"].notna().to_numpy() & ~graded
     low = scored & (rows["coherent"] < 50)
@@ -163,7 +164,6 @@ def coherent_target(rows: pd.DataFrame) -> Target:
     weight = np.where(made | low, 1.0, 0.0)
     each = weight.sum()
     weight = np.where(sound, each / max(1, sound.sum()), weight)
-    grades = rows["group"].map(GRADED).fillna(0.0).to_numpy()
     weight = np.where(graded, GRADED_SENSE_WEIGHT * each * grades / max(1, grades.sum()), weight)
     return Target(np.where(graded, rows["coherent"].fillna(0) / 100, sound), weight)
 
