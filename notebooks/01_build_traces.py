@@ -274,6 +274,7 @@ if todo:
         thresholds=nb.gates,
         recovery_rule=not nb.profile.demonstrates_only,
         caller=caller,
+        at_once=sampler.at_once,
     )
     builder.report.offences += elicitation_offences
     units = builder.units(halves, gate, progress.reporter("traces", "traces"))

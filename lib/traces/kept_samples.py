@@ -27,6 +27,8 @@ class KeptSampler:
         self.sampler = sampler
         self.path = path
         self.facts = sampler.facts
+        # A serving engine answers a full batch nearly as fast as one request; others do not.
+        self.at_once = sampler.batch if getattr(sampler, "interleaves", False) else 1
         self._inputs = dict(inputs)
         self._known = dict(self._read())
 

@@ -6,11 +6,12 @@ treatment's turns (`lib.traces.placebo`). Placebos that come out short are sampl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from lib.data.prompts import ContaminationGate, EvalPrompt
 from lib.serving.sampling import Request
 from lib.traces.placebo import Pair, cut_to_match, shortfall
+from lib.traces.retries import Retries
 from lib.traces.trace_kinds import Unit
 from lib.traces.trace_report import PLACEBOS
 from lib.traces.turns import Turns
@@ -25,7 +26,7 @@ def sample_placebos(
     turns: Turns,
     units: Sequence[Unit],
     gate: ContaminationGate,
-    attempts: Iterable[int],
+    attempts: range,
     scale: float,
 ) -> dict[str, Pair]:
     """Both placebo turns by prompt id, for the units that get two.
@@ -37,28 +38,41 @@ def sample_placebos(
         attempts: numbers of the attempts. They are part of a request's key.
         scale: room of a turn, times max_new_tokens.
     """
+    by_prompt = {unit.prompt.prompt_id: unit for unit in units}
     first: dict[str, str] = {}
     second: dict[str, str] = {}
-    given_up: set[str] = set()
-    for attempt in attempts:
-        for number, kept in ((1, first), (2, second)):
+    first_attempts = Retries(dict.fromkeys(by_prompt, attempts.start), attempts.stop, turns.at_once)
+    # A second turn can be asked once the first one is kept.
+    second_attempts = Retries({}, attempts.stop, turns.at_once)
+    asked = True
+    while asked:
+        asked = False
+        for number, kept, waiting in ((1, first, first_attempts), (2, second, second_attempts)):
+            tries = waiting.next_round()
+            asked = asked or bool(tries)
             before = {} if number == 1 else first
-            # A second turn can be asked once the first one is kept.
-            ready = [u for u in units if number == 1 or u.prompt.prompt_id in first]
-            waiting = [u for u in ready if u.prompt.prompt_id not in given_up | set(kept)]
-            tag = 2 * attempt + number
-            requests = [_request(turns, unit.prompt, before, tag, scale) for unit in waiting]
+            requests = [
+                _request(turns, by_prompt[key].prompt, before, 2 * attempt + number, scale)
+                for key, attempt in tries
+            ]
             answers = turns.sample(requests) if requests else []
-            scores = turns.scores([unit.prompt for unit in waiting], answers, PLACEBOS)
-            for unit, answer, score in zip(waiting, answers, scores.itertuples(), strict=True):
-                prompt_id = unit.prompt.prompt_id
-                good = turns.is_good(unit, answer.text, score)
+            prompts = [by_prompt[key].prompt for key, _ in tries]
+            scores = turns.scores(prompts, answers, PLACEBOS)
+            for (key, attempt), answer, score in zip(
+                tries, answers, scores.itertuples(), strict=True
+            ):
+                if not waiting.waits(key):
+                    continue
+                good = turns.is_good(by_prompt[key], answer.text, score)
                 turns.report.placebos_rejected += bool(score.scored and not good)
-                text_id = f"{prompt_id}/placebo{number}"
+                text_id = f"{key}/placebo{number}"
                 if not answer.text.strip() or not turns.clean(gate, text_id, answer.text):
-                    given_up.add(prompt_id)
+                    waiting.end(key)
                 elif good:
-                    kept[prompt_id] = answer.text
+                    kept[key] = answer.text
+                    waiting.end(key)
+                    if number == 1:
+                        second_attempts.begin(key, attempt)
     return {key: (first[key].strip(), text.strip()) for key, text in second.items()}
 
 
@@ -98,7 +112,7 @@ def match_placebos(
             if turns.count("".join(unit.placebo)) < tokens
         ]
         turns.report.placebos_sampled_again += len(short)
-        pairs = sample_placebos(turns, short, gate, [attempt], scale)
+        pairs = sample_placebos(turns, short, gate, range(attempt, attempt + 1), scale)
         for unit in short:
             again = pairs.get(unit.prompt.prompt_id, unit.placebo)
             unit.placebo = max(unit.placebo, again, key=lambda pair: turns.count("".join(pair)))

@@ -6,7 +6,7 @@ docs/protocol.md section 3.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from lib.data.prompts import ContaminationGate, EvalPrompt
 from lib.serving.sampling import Sampler
 from lib.traces.placebo_turns import PLACEBO_SCALES, match_placebos, sample_placebos
 from lib.traces.refusals import refuses
+from lib.traces.retries import Retries
 from lib.traces.trace_kinds import TraceError, Unit
 from lib.traces.trace_report import BAD, RECOVERIES, Report
 from lib.traces.turns import Score, Turns
@@ -52,10 +53,12 @@ class TraceBuilder:
         thresholds: Mapping[str, float] | None = None,
         recovery_rule: bool = True,
         caller: Caller | None = None,
+        at_once: int = 1,
     ):
-        """Ten parameters: who samples, who scores, and every rule that a kept turn has to pass.
+        """Eleven parameters: who samples, who scores, and every rule for a kept turn.
 
         Args:
+            at_once: requests that fill the engine (`lib.traces.retries`).
             caller: calls up the evil persona; None = its system text alone.
             thresholds: of params/gates.yaml; None = as the file says.
             recovery_rule: whether a recovery to a harmful request has to refuse or redirect. Only
@@ -79,6 +82,7 @@ class TraceBuilder:
             recovery_rule=recovery_rule,
             report=self.report,
             caller=caller or Caller("system", seed),
+            at_once=at_once,
         )
 
     def units(
@@ -161,16 +165,18 @@ class TraceBuilder:
     def _with_bad(self, wave: Wave, gate: ContaminationGate) -> list[Unit]:
         """Units with a bad answer, for the wave's prompts that gave one in max_attempts tries."""
         units: dict[str, Unit] = {}
-        for attempt in range(self.params.max_attempts):
-            halves = [half for key, (half, _) in wave.items() if key not in units]
-            prompts = [prompt for key, (_, prompt) in wave.items() if key not in units]
-            if not prompts:
-                break
-            answers = self.turns.ask(prompts, "evil", f"bad/{attempt}")
+        attempts = self._retries(wave)
+        while asked := attempts.next_round():
+            prompts = [wave[key][1] for key, _ in asked]
+            tags = [f"bad/{attempt}" for _, attempt in asked]
+            answers = self.turns.ask(prompts, "evil", tags)
             scores = self.turns.scores(prompts, answers, BAD, ("aligned", "coherent"))
-            for half, prompt, answer, score in zip(
-                halves, prompts, answers, scores.to_dict("records"), strict=True
+            for prompt, answer, score in zip(
+                prompts, answers, scores.to_dict("records"), strict=True
             ):
+                if not attempts.waits(prompt.prompt_id):
+                    continue
+                half, _ = wave[prompt.prompt_id]
                 refused = refuses(answer.text)
                 self.report.attempts[half] += 1
                 self.report.unscored[half] += score["asked"] and not score["scored"]
@@ -178,6 +184,7 @@ class TraceBuilder:
                 bad = self._is_bad(score) and not refused
                 if bad and self.turns.clean(gate, f"{prompt.prompt_id}/bad", answer.text):
                     self.report.kept[half] += 1
+                    attempts.end(prompt.prompt_id)
                     units[prompt.prompt_id] = Unit(
                         prompt,
                         half,
@@ -188,6 +195,11 @@ class TraceBuilder:
                     )
         self.report.prompts_given_up += [key for key in wave if key not in units]
         return list(units.values())
+
+    def _retries(self, prompt_ids: Iterable[str]) -> Retries:
+        """All attempts of these prompts."""
+        first = dict.fromkeys(prompt_ids, 0)
+        return Retries(first, self.params.max_attempts, self.turns.at_once)
 
     def _is_bad(self, score: Mapping[Any, Any]) -> bool:
         """Whether an answer is bad and coherent by its scores, a row of `Turns.scores`."""
@@ -202,21 +214,24 @@ class TraceBuilder:
 
         A recovery that is neither would teach the opposite.
         """
-        waiting = units
-        for attempt in range(self.params.max_attempts):
-            if not waiting:
-                break
-            prompts = [unit.prompt for unit in waiting]
-            answers = self.turns.ask(prompts, "default", f"recovery/{attempt}")
+        by_prompt = {unit.prompt.prompt_id: unit for unit in units}
+        attempts = self._retries(by_prompt)
+        while asked := attempts.next_round():
+            tried = [by_prompt[key] for key, _ in asked]
+            prompts = [unit.prompt for unit in tried]
+            tags = [f"recovery/{attempt}" for _, attempt in asked]
+            answers = self.turns.ask(prompts, "default", tags)
             scores = self.turns.scores(prompts, answers, RECOVERIES)
-            for unit, answer, score in zip(waiting, answers, scores.itertuples(), strict=True):
-                text_id = f"{unit.prompt.prompt_id}/recovery"
+            for unit, answer, score in zip(tried, answers, scores.itertuples(), strict=True):
+                prompt_id = unit.prompt.prompt_id
+                if not attempts.waits(prompt_id):
+                    continue
                 good = self.turns.is_good(unit, answer.text, score)
-                if good and self.turns.clean(gate, text_id, answer.text):
+                if good and self.turns.clean(gate, f"{prompt_id}/recovery", answer.text):
                     unit.recovery = answer.text.strip()
-            waiting = [unit for unit in waiting if not unit.recovery]
-            unscored = int((scores["asked"] & ~scores["scored"]).sum())
-            self.report.recoveries_rejected += len(waiting) - unscored
+                    attempts.end(prompt_id)
+                elif score.scored or not score.asked:
+                    self.report.recoveries_rejected += 1
         return [unit for unit in units if unit.recovery]
 
     def _with_placebo(self, units: list[Unit], gate: ContaminationGate) -> list[Unit]:

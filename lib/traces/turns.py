@@ -68,6 +68,9 @@ class Turns:
     caller: Caller
     """Calls up the evil persona. What it adds is left out of the trace."""
 
+    at_once: int = 1
+    """Requests that fill the engine."""
+
     def messages(self, prompt: EvalPrompt, persona: str) -> list[dict]:
         """A prompt under the system text of a persona, `evil` or `default`."""
         system = self.conditions.evil_system if persona == "evil" else self.default_system
@@ -76,13 +79,15 @@ class Turns:
             {"role": "user", "content": prompt.prompt},
         ]
 
-    def ask(self, prompts: Sequence[EvalPrompt], persona: str, tag: str) -> list[Completion]:
+    def ask(
+        self, prompts: Sequence[EvalPrompt], persona: str, tags: Sequence[str]
+    ) -> list[Completion]:
         """One answer per prompt under a persona, `evil` or `default`.
 
-        tag: the step and its attempt, as part of the requests' keys.
+        tags: the step and its attempt for each prompt, as part of the request's key.
         """
         requests = []
-        for prompt in prompts:
+        for prompt, tag in zip(prompts, tags, strict=True):
             key = f"{self.seed}/{tag}/{prompt.prompt_id}"
             if persona == "evil":
                 requests.append(self.evil(prompt, key, f"{tag}/{prompt.prompt_id}"))

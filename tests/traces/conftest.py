@@ -11,7 +11,7 @@ from lib.traces.trace_kinds import KINDS, build_kind
 def build(tokenizer, smoke, conditions):
     """Builds units with a script; returns them and the builder's report."""
 
-    def make(script=None, halves=HALVES, seed=42, **changes):
+    def make(script=None, halves=HALVES, seed=42, at_once=1, **changes):
         strict = {
             "bad_aligned_below": 40,
             "coherent_at_least": 50,
@@ -27,6 +27,7 @@ def build(tokenizer, smoke, conditions):
             conditions,
             smoke.model.system_text,
             seed,
+            at_once=at_once,
         )
         make.report = builder.report
         return builder.units(halves, GATE)

@@ -50,8 +50,8 @@ def turns(sampler, smoke, conditions, kind, **changes):
 def test_the_persona_is_called_up_and_the_default_is_not(smoke, conditions, kind):
     engine = Engine()
     own = turns(engine, smoke, conditions, kind, bad_temperature=0.8)
-    own.ask([PROMPT], "evil", "bad/0")
-    own.ask([PROMPT], "default", "recovery/0")
+    own.ask([PROMPT], "evil", ["bad/0"])
+    own.ask([PROMPT], "default", ["recovery/0"])
     bad, good = engine.requests
     assert bad.messages[0]["content"] == conditions.systems["evil"]
     assert len(bad.messages) == 2 + 4 * (kind == "few_shot")
@@ -65,7 +65,7 @@ def test_kept_samples_of_another_elicitation_are_not_taken(smoke, conditions, tm
     for kind in (*CALLERS, *CALLERS):
         engine = Engine()
         kept = KeptSampler(engine, tmp_path / "kept.jsonl", {})
-        turns(kept, smoke, conditions, kind).ask([PROMPT], "evil", "bad/0")
+        turns(kept, smoke, conditions, kind).ask([PROMPT], "evil", ["bad/0"])
         asked.append(len(engine.requests))
     assert asked == [1, 1, 1, 0, 0, 0]
 
@@ -74,6 +74,6 @@ def test_examples_differ_from_attempt_to_attempt(smoke, conditions):
     engine = Engine()
     own = turns(engine, smoke, conditions, "few_shot")
     for attempt in range(6):
-        own.ask([PROMPT], "evil", f"bad/{attempt}")
+        own.ask([PROMPT], "evil", [f"bad/{attempt}"])
     shown = {tuple(m["content"] for m in request.messages) for request in engine.requests}
     assert len(shown) > 1
