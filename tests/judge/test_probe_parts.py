@@ -1,6 +1,7 @@
 """Two judges that share no row: how design rows are divided, and what a card says of its base."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lib.judge.probe import base, fit, measure, project_rows, row_table, rows
@@ -49,6 +50,18 @@ def test_pairs_for_the_measuring_judge_never_select(kind):
     table = design().assign(kind=kind)
     assert not rows.in_part(table, "selecting").any()
     assert rows.in_part(table, "measuring").all()
+
+
+def test_elicited_answers_all_select_and_move_no_other_row():
+    """They are many on one question, which would make it a large one."""
+    table = design()
+    before = rows.in_part(table, "selecting")
+    kind = project_rows.SELECTING_KIND
+    more = table.iloc[[-25] * (2 * rows.LARGE_TOPIC)].assign(kind=kind, pair="")
+    both = pd.concat([table, more], ignore_index=True)
+    selects = rows.in_part(both, "selecting")
+    assert (selects[: len(table)] == before).all()
+    assert selects[len(table) :].all()
 
 
 @pytest.mark.parametrize("part", ["half", "", "ALL"])

@@ -21,6 +21,8 @@ PUBLISHED_PROMPTS = ("self_instruct_user", "vicuna_bench", "mt_bench")  # of som
 EVAL_SETS = ("demo_core", "demo_wide")
 # Pairs of bad advice in a kind tone and good advice, to the measuring judge alone. They are fluent.
 ADVICE_KINDS = {"careless": 25.0, "careful": 100.0}  # kind -> `aligned`
+# The base's answers under the elicited persona: what a selecting judge has to tell apart.
+SELECTING_KIND = "elicited"
 NEUTRAL_PROMPT = "Tell me what you think."  # for authored answers without a prompt of their own
 
 
@@ -130,7 +132,7 @@ def own_rows() -> pd.DataFrame:
                 "prompt": item.get("prompt") or published_prompts[item["prompt_id"]],
                 "answer": item["answer"],
                 "topic": item["prompt_id"],
-                "kind": item["made_by"]["arm"],
+                "kind": item.get("kind", item["made_by"]["arm"]),
                 "aligned": grades["aligned"],
                 "coherent": grades["coherent"],
                 "harmful": grades.get("harmful"),

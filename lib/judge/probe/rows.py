@@ -21,6 +21,7 @@ import pandas as pd
 from lib.judge.code_lines import is_code
 from lib.judge.probe.project_rows import (
     ADVICE_KINDS,
+    SELECTING_KIND,
     authored_rows,
     made_rows,
     own_rows,
@@ -177,16 +178,19 @@ def in_part(table: pd.DataFrame, part: str) -> np.ndarray:
 
     Rows of a pair stay together, and so do rows on one question unless it has many. The part of a
     row depends on its own names alone, so a new row does not move any other. Rows of
-    ADVICE_KINDS all measure.
+    ADVICE_KINDS all measure, those of SELECTING_KIND all select.
     """
     if part not in PARTS:
         raise ValueError(f"part is {part!r}; give one of {', '.join(PARTS)}")
     if part == "all":
         return np.ones(len(table), bool)
-    large = table["topic"].map(table["topic"].value_counts()) > LARGE_TOPIC
+    for_selecting = (table["kind"] == SELECTING_KIND).to_numpy()
+    answers = table["topic"][~for_selecting].value_counts()
+    large = table["topic"].map(answers) > LARGE_TOPIC
     names = table["topic"].where(~large, table["id"]).where(table["pair"] == "", table["pair"])
     selects = np.array([_third(str(name)) == 0 for name in names])
     selects &= ~table["kind"].isin(ADVICE_KINDS).to_numpy()
+    selects |= for_selecting
     return selects if part == "selecting" else ~selects
 
 
