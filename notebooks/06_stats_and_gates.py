@@ -238,7 +238,7 @@ ci95 = f"95 % interval {show.interval(analysis.ci95)}"
 ci90 = f"90 % interval {show.interval(analysis.ci90)}"
 print(f"Δ = {show.points(analysis.delta)} points, {tested}, {ci95}, {ci90}, {prompts}")
 detectable = f"minimum detectable effect {show.points(analysis.mde, '')} points"
-print(f"{detectable}; headline: {analysis.headline} ({analysis.headline_reason})")
+print(f"{detectable}; headline: {analysis.headline}, because {analysis.headline_reason}")
 by_seed = ", ".join(f"{row.seed}: {show.points(row.delta)}" for row in analysis.per_seed or [])
 print(f"Δ by seed: {by_seed} · {analysis.interval_note}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +34,19 @@ def arms(result: dict[str, Any]) -> Markup:
     return show.table(table, caption)
 
 
+def counts(result: dict[str, Any]) -> str:
+    """Which scores are the headline and why, and the difference by both kinds of scores."""
+    sentences = [f"Headline: {result['headline'] or 'none'}, because {result['headline_reason']}."]
+    for kind in ("filtered", "unfiltered"):
+        if entry := result[kind]:
+            prompts = show.plural(entry["n_prompts"], "prompt")
+            sentences.append(
+                f"{kind.capitalize()}: Δ {show.points(entry['delta'])} points over {prompts}, "
+                f"95 % interval {show.interval(entry['ci95'])}."
+            )
+    return " ".join(sentences)
+
+
 def missing(result: dict[str, Any]) -> list[str]:
     """One line for each thing that was to be measured and is not there."""
     not_asked = [
@@ -50,6 +64,18 @@ def left_out(result: dict[str, Any]) -> list[str]:
         for row in result["prompts_left_out"]
     ]
     return [*(line for line in result["missing"] if LEFT_OUT in line), *prompts]
+
+
+def left_out_counts(result: dict[str, Any]) -> str:
+    """How many entries `left_out` has, comparison by comparison."""
+    counts = Counter(
+        f"{row['comparison']}, {row['scores']} scores" for row in result["prompts_left_out"]
+    )
+    if others := sum(LEFT_OUT in line for line in result["missing"]):
+        counts["other numbers"] = others
+    entries = show.plural(counts.total(), "entry", "entries")
+    parts = "; ".join(f"{count} of {what}" for what, count in counts.items())
+    return typeset(f"Show {entries}: {parts}")
 
 
 def checks(rows: list[dict[str, str]]) -> Markup:

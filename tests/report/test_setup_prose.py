@@ -58,3 +58,23 @@ def test_what_is_left_out_is_not_called_missing(result):
         lines[1],
         "p1 is left out of a - b (filtered scores): why",
     ]
+
+
+def test_what_is_left_out_is_counted_comparison_by_comparison(result):
+    gone = {"prompt_id": "p1", "scores": "filtered", "reasons": ["why"]}
+    left = [gone | {"comparison": name} for name in ("a - b", "a - b", "c - b")]
+    given = result | {"missing": ["benign: p2 is left out of both"], "prompts_left_out": left}
+    assert sections.left_out_counts(given) == (
+        "Show 4 entries: 2 of a - b, filtered scores; 1 of c - b, filtered scores; "
+        "1 of other numbers"
+    )
+
+
+def test_the_headline_says_how_many_prompts_each_kind_of_score_has(result):
+    effect = {"delta": -3.25, "ci95": [-16.7, 10.0], "n_prompts": 20}
+    reason = "28 of 48 prompts leave the filtered comparison, where 20 stay"
+    given = result | {"headline": "unfiltered", "headline_reason": reason, "filtered": effect}
+    given |= {"unfiltered": effect | {"n_prompts": 48}}
+    said = sections.counts(given)
+    assert said.startswith(f"Headline: unfiltered, because {reason}. Filtered: Δ")
+    assert "points over 20 prompts" in said and "points over 48 prompts" in said
