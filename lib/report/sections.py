@@ -39,9 +39,10 @@ def counts(result: dict[str, Any]) -> str:
     sentences = [f"Headline: {result['headline'] or 'none'}, because {result['headline_reason']}."]
     for kind in ("filtered", "unfiltered"):
         if entry := result[kind]:
-            prompts = show.plural(entry["n_prompts"], "prompt")
+            count = entry.get("n_prompts")
+            over = "" if count is None else f" over {show.plural(count, 'prompt')}"
             sentences.append(
-                f"{kind.capitalize()}: Δ {show.points(entry['delta'])} points over {prompts}, "
+                f"{kind.capitalize()}: Δ {show.points(entry['delta'])} points{over}, "
                 f"95 % interval {show.interval(entry['ci95'])}."
             )
     return " ".join(sentences)
@@ -74,8 +75,10 @@ def left_out_counts(result: dict[str, Any]) -> str:
     if others := sum(LEFT_OUT in line for line in result["missing"]):
         counts["other numbers"] = others
     entries = show.plural(counts.total(), "entry", "entries")
+    if len(counts) == 1:
+        return f"Show {entries} of {next(iter(counts))}"
     parts = "; ".join(f"{count} of {what}" for what, count in counts.items())
-    return typeset(f"Show {entries}: {parts}")
+    return f"Show {entries}: {parts}"
 
 
 def checks(rows: list[dict[str, str]]) -> Markup:
