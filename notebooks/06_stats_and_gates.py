@@ -51,7 +51,7 @@ from lib.report.result import Context, RunResult
 # %%
 from IPython.display import display
 
-from lib.checks import persona, read_bad
+from lib.checks import persona, persona_changes, read_bad
 from lib.manual_review import agreement as review_agreement
 from lib.manual_review.panel import Panel
 from lib.report import base_weights, compared_runs, sections
@@ -267,7 +267,8 @@ for line in decision.beside.reasons:
 texts = {prompt.prompt_id: prompt.prompt for prompt in eval_prompts}
 figures = result_files.new_figures(target)
 plots = result_plots.ResultPlots(figures, analysis, context.order, nb.gates, texts)
-plots.gate(decision, checks)
+changes = [] if elsewhere else persona_changes.changes(nb.run, table, nb.gates)
+plots.gate(decision, checks, changes)
 
 # %% [markdown]
 # The paired difference on each prompt, sorted. The points should be to the right of the zero line

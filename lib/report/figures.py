@@ -18,10 +18,11 @@ DECIDES = {
     "supported": "bootstrap",
     "supported_strong": "bootstrap",
 }
-AGAIN = "The failed check, asked again on the eval prompts"
-AGAIN_ON = (
-    "The check failed before any training, on the prompts of the training conversations. This is "
-    "the same question on the eval prompts."
+BEFORE = (
+    "The untrained model told to be evil, less the same model as it is. The check failed on the "
+    "trace prompts, those of the training conversations, before any training. The eval prompts "
+    "stand beside them for comparison. Bars are 95 % intervals over prompts. The hatched side is "
+    "where the check fails."
 )
 TITLES = {  # in the order of the page: equally tall ones beside each other
     "gate": (
@@ -103,11 +104,11 @@ def decides(result: Mapping[str, Any], shown: Sequence[Figure]) -> Figure | None
 
 
 def _words(name: str, result: Mapping[str, Any]) -> tuple[str, str]:
-    """Title and caption; of a check that failed on other prompts than are drawn, they say so."""
+    """Title and caption; of a check that failed before any training, the caption says so."""
     title, caption = TITLES[name]
     failed = [str(check["detail"]) for check in result["checks"] if check["status"] == FAILED]
     if name == "gate" and failed and failed[0].startswith(ON_TRACES):
-        return AGAIN, f"{AGAIN_ON} {caption}"
+        return title, BEFORE
     return title, caption
 
 

@@ -147,7 +147,7 @@ def test_a_large_drawing_gives_way_to_its_picture(result, tmp_path, monkeypatch)
     assert drawn.kind == "png"
 
 
-def test_a_figure_of_other_prompts_than_failed_says_so(result, tmp_path):
+def test_the_figure_of_a_check_that_failed_before_training_says_so(result, tmp_path):
     paths = {"gate.png": tmp_path / "gate.png"}
     paths["gate.png"].write_bytes(b"png")
     failed = {
@@ -157,10 +157,12 @@ def test_a_figure_of_other_prompts_than_failed_says_so(result, tmp_path):
     }
     stopped = result | {"verdict": "invalid", "checks": [*result["checks"], failed]}
     (drawn,) = figures.figures(stopped, paths, "figures")
-    assert "again on the eval prompts" in drawn.title and "before any training" in drawn.caption
+    assert "before any training" in drawn.caption and "the gate fails" not in drawn.caption
+    assert "fell by 4" in drawn.alt or stopped["verdict_reason"] in drawn.alt
     failed["detail"] = "on the alignment suite it fell by 4"
     (drawn,) = figures.figures(stopped, paths, "figures")
     assert drawn.title == "The numbers that decide"
+    assert "before any training" not in drawn.caption
 
 
 def test_an_attempt_is_written_for_people():
