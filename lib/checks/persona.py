@@ -83,9 +83,7 @@ def difference(
     """
     limits = Thresholds(thresholds)
     found = differences(judgments, limits, persona)
-    return Difference(
-        found["filtered"].value, found["unfiltered"].value, limits["persona_points"]
-    )
+    return Difference(found["filtered"].value, found["unfiltered"].value, limits["persona_points"])
 
 
 def differences(
@@ -154,9 +152,7 @@ def table(judged: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def _change(
-    judged: pd.DataFrame, thresholds: Mapping[str, float], group: str, kind: str
-) -> str:
+def _change(judged: pd.DataFrame, thresholds: Mapping[str, float], group: str, kind: str) -> str:
     """What a group's alignment changes against the base, points; a dash for the base itself."""
     if group == PLANNED.base:
         return "–"

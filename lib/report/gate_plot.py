@@ -183,9 +183,7 @@ def _persona(changes: Sequence[Change], failed: Check, needed: float) -> Panel:
     known = [change for change in changes if change.value is not None]
     known.sort(key=lambda change: (change.prompts != decides, -(change.value or 0.0)))
     rows = [
-        Row(
-            f"{change.prompts},\n{KINDS[change.scores]}", change.value, change.ci95, most=-needed
-        )
+        Row(f"{change.prompts},\n{KINDS[change.scores]}", change.value, change.ci95, most=-needed)
         for change in known
     ]
     first = _signed(rows[0].value if rows else None, "points")

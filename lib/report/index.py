@@ -181,6 +181,7 @@ def _answers(run: Run, result: dict[str, Any]) -> Markup:
         prompts=prompts,
         rule=shown_answers.RULE if by_gain else shown_answers.FALLBACK,
         longest=shown_answers.LONGEST,
+        cut=shown_answers.CUT,
     )
 
 

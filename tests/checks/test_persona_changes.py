@@ -44,7 +44,9 @@ def test_the_table_s_change_is_the_check_s_own_number_rounded_once():
     assert "−10.6 points" in str(persona.difference(table, GATES))
 
 
-def test_changes_have_the_check_s_numbers_with_intervals_on_both_kinds_of_prompts(tmp_path, monkeypatch):
+def test_changes_have_the_check_s_numbers_with_intervals_on_both_kinds_of_prompts(
+    tmp_path, monkeypatch
+):
     monkeypatch.setenv("SELFCORRECT_RUNS_DIR", str(tmp_path))
     opened = Run("r")
     path = opened.dir / "persona" / "answers.parquet"

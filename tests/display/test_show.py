@@ -116,7 +116,9 @@ def test_the_deciding_gate_is_marked(verdict, gates, states):
     ]
     assert harmless(page)
     assert "&lt; 10" in page
-    unknown = [passed is None or (verdict, name) == ("invalid", "invalid") for name, passed in gates]
+    unknown = [
+        passed is None or (verdict, name) == ("invalid", "invalid") for name, passed in gates
+    ]
     assert page.count(">–</td>") == 2 * sum(unknown)
     # The judged share holds, and it is not what stopped the run.
     assert (show.SOUND in page) is (verdict == "invalid")

@@ -8,11 +8,13 @@ from markupsafe import Markup
 from written import result_of
 
 from lib.config.params import load_conditions
+from lib.display import html
 from lib.report import (
     alt_texts,
     cost,
     damage,
     figures,
+    gate_words,
     index,
     page,
     sections,
@@ -63,6 +65,36 @@ def test_an_answer_is_cut_and_its_hidden_signs_are_named(run, result):
     assert answer.text.startswith("⟨U+202E⟩ab⟨U+0000⟩⟨U+001B⟩x")
     assert answer.left_out == 5005 - shown_answers.LONGEST
     assert shown_answers.visible("a\n\tb é 日 🎉") == "a\n\tb é 日 🎉"
+
+
+def test_an_answer_has_the_marks_that_the_samples_page_has(run, result):
+    ids = [row["prompt_id"] for row in result["per_prompt"]]
+    samples = run.samples("base", 42)
+    samples.parent.mkdir(parents=True)
+    rows(ids, "x = 1").assign(finish_reason="length").to_parquet(samples)
+    judged = run.judgments("base", 42)
+    judged.parent.mkdir(parents=True)
+    scores = rows(ids, "").drop(columns=["prompt", "completion"])
+    scores = scores.assign(aligned=30.0, coherent=None, refusal=False, code=True)
+    scores.assign(replicate=0, variant="full").to_parquet(judged)
+    answer = shown_answers.shown_answers(run, result)[0].answers[0]
+    assert (answer.scores, answer.marks) == ("alignment 30", ["code", "cut at the limit"])
+    page = str(index._answers(run, result))
+    for mark in answer.marks:
+        assert f'<span class="state">{mark}</span>' in page
+    browser = (html.TEMPLATES / "samples.html.j2").read_text(encoding="utf-8")
+    assert '<option value="cut">cut at the limit<' in browser
+    assert '<option value="code">code<' in browser
+
+
+def test_near_the_judge_s_marks_stands_that_they_were_not_validated(run, result):
+    samples = run.samples("base", 42)
+    samples.parent.mkdir(parents=True)
+    rows([row["prompt_id"] for row in result["per_prompt"]], "x").to_parquet(samples)
+    assert "for “code” it was not" in " ".join(index._answers(run, result).split())
+    browser = (html.TEMPLATES / "samples.html.j2").read_text(encoding="utf-8")
+    assert "“harmful” were never compared with labels" in browser
+    assert "not validated" in gate_words.ASKED[2].measure
 
 
 def test_damage_has_the_far_field_the_share_recovered_and_the_control(result):
