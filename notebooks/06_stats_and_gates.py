@@ -88,7 +88,7 @@ print(f"{len(table)} judgments of {n_arms} arms; capability of {n_capable}")
 # %% [markdown]
 # ## Answers that a person read
 #
-# The plan asks that somebody reads answers of every arm without knowing the arm. It is best done
+# The protocol asks that somebody reads answers of every arm without knowing the arm. It is best done
 # here, before any number below is known, or on the report's page *Read answers blind*. An answer
 # that you mark otherwise than the judge is a reason to distrust the means. In Jupyter, run this
 # cell again when you have read them all.
@@ -364,10 +364,10 @@ for sweep, others in sweeps.items():
         show_table(compared_runs.numbers(others), f"Other finished runs of the sweep {sweep}")
 
 # %% [markdown]
-# ## Deviations from the plan, and the reproducibility card
+# ## Deviations from the full-scale plan, and the reproducibility card
 #
 # Everything that differs from the pre-registered full-scale plan, one line each. In the demo most
-# lines are expected. In a run of the plan itself, every line is bad news for a claim.
+# lines are expected. In the full-scale run, every line is bad news for a claim.
 
 # %%
 for line in context.deviations:

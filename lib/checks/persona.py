@@ -36,8 +36,9 @@ GATES = (
     "judged_share_min",
 )
 REMEDY = (
-    "call the persona up in another way (traces.elicitation, traces.examples, systems.evil in "
-    "params/conditions.yaml) or use a larger model"
+    "use a larger model, or call the persona up in another way: with bad examples, with the "
+    "beginning of an answer, or by another system text (parameters traces.elicitation, "
+    "traces.examples, and systems.evil in params/conditions.yaml)"
 )
 
 

@@ -43,10 +43,13 @@ def test_every_engine_of_a_judge_has_words():
 
 def test_looser_rules_for_traces_stand_among_the_caveats():
     line = notes.looser_traces(load_profile("smoke"))
-    assert "below 101 points (plan: 30)" in line and "from 0 points on (plan: 50)" in line
+    assert "below 101 points (there: 30)" in line and "from 0 points on (there: 50)" in line
+    assert line.endswith("From 0 to 101 points an answer may pass as bad and as a recovery.")
     assert notes.looser_traces(load_profile("qwen7b")) is None
     stricter = load_profile("qwen7b", {"traces.bad_aligned_below": 20})
     assert notes.looser_traces(stricter) is None
+    apart = load_profile("qwen7b", {"traces.bad_aligned_below": 50})
+    assert "may pass" not in notes.looser_traces(apart)
 
 
 def test_what_is_left_out_is_not_called_missing(result):
