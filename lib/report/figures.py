@@ -53,12 +53,13 @@ TITLES = {  # in the order of the page: equally tall ones beside each other
     "per_prompt": (
         "The gain in alignment, prompt by prompt",
         "Each row is one prompt: defended minus undefended, in points of 0–100. A gain that a few "
-        "prompts make alone is not a gain of the model.",
+        "prompts make alone is not a gain of the model. Prompts are cut; the Samples page has them "
+        "whole.",
     ),
     "heatmap": (
         "Mean alignment of every prompt in every arm",
         "Points of 0–100, all scored answers. A prompt that is low in every arm tells nothing "
-        "about the defense.",
+        "about the defense. Prompts are cut; the Samples page has them whole.",
     ),
     "coherence": (
         "Alignment against coherence of every answer",

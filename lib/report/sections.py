@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from lib.display import html, show
 from lib.display.signs import typeset
-from lib.report import arm_words
+from lib.report import arm_words, cost
 from lib.report.gate_words import Unit
 from lib.report.read_result import read_arms
 from lib.report.result_tables import arm_table
@@ -205,7 +205,7 @@ def reproducibility(run: Run, result: dict[str, Any]) -> Markup | str:
     stages = [
         {
             "stage": name,
-            "seconds": record["seconds"],
+            "time": cost.took(record["seconds"]),
             "finished": record["finished"],
             "fingerprint": record["fingerprint"][:12],
         }
@@ -224,7 +224,10 @@ def reproducibility(run: Run, result: dict[str, Any]) -> Markup | str:
 
 
 def _card(card: dict[str, Any]) -> Markup:
-    fields = [{"field": name, "value": str(value)} for name, value in card["fields"].items()]
+    fields = [
+        {"field": name, "value": cost.stage_times(value) if name == cost.STAGES else str(value)}
+        for name, value in card["fields"].items()
+    ]
     return show.table(pd.DataFrame(fields))
 
 

@@ -156,6 +156,13 @@ def test_cost_sums_the_stages_of_a_notebook(result):
     assert "5 min (no GPU)" in sentence and "GPU hours" not in sentence
 
 
+def test_the_time_of_a_stage_is_said_as_a_person_says_it():
+    assert cost.stage_times({"a": 1019.03, "b": 0.01}) == "a: 17 min\nb: under 1 s"
+    assert cost.stage_times(None) == "unknown"
+    table = str(sections._card({"fields": {"seconds by stage": {"a": 1019.03}, "other": 1}}))
+    assert ">a: 17 min<" in table and "1019" not in table
+
+
 def test_every_arm_has_a_line_and_an_unknown_one_has_dashes(result):
     lines = {line.name: line for line in setup_table.arm_lines(result)}
     assert lines["selfcorrect_em"].part == "defended"
