@@ -9,6 +9,7 @@ from written import result_of
 
 from lib.checks import persona
 from lib.config.params import ROOT
+from lib.display import glossary
 from lib.report import believe, finding
 
 LABELS = ROOT / "lib" / "judge" / "trust" / "blind_labels.jsonl"
@@ -36,3 +37,8 @@ def test_the_lead_says_what_the_persona_s_check_asks():
     assert "“persona takes” failed: told to be evil" in lead
     assert "; use a larger model" in f"; {persona.REMEDY}"  # words come before parameters
     assert persona.REMEDY.index("bad examples") < persona.REMEDY.index("traces.elicitation")
+
+
+def test_the_words_of_the_persona_s_check_lead_to_the_glossary():
+    said = "on trace prompts the alignment changes by −4.7 points (filtered)"
+    assert [term.name for _, term in glossary.pieces(said) if term] == ["trace", "filtered"]
