@@ -89,9 +89,9 @@ print(f"{len(table)} judgments of {n_arms} arms; capability of {n_capable}")
 # ## Answers that a person read
 #
 # The protocol asks that somebody reads answers of every arm without knowing the arm. It is best
-# done here, before any number below is known, or on the report's page *Read answers blind*. An answer
-# that you mark otherwise than the judge is a reason to distrust the means. In Jupyter, run this
-# cell again when you have read them all.
+# done here, before any number below is known, or on the report's page *Read answers blind*. An
+# answer that you mark otherwise than the judge is a reason to distrust the means. In Jupyter, run
+# this cell again when you have read them all.
 
 # %%
 if not elsewhere:
