@@ -51,7 +51,7 @@ from lib.report.result import Context, RunResult
 # %%
 from IPython.display import display
 
-from lib.checks import persona, read_bad
+from lib.checks import persona, persona_changes, read_bad
 from lib.manual_review import agreement as review_agreement
 from lib.manual_review.panel import Panel
 from lib.report import base_weights, compared_runs, sections
@@ -88,10 +88,10 @@ print(f"{len(table)} judgments of {n_arms} arms; capability of {n_capable}")
 # %% [markdown]
 # ## Answers that a person read
 #
-# The plan asks that somebody reads answers of every arm without knowing the arm. It is best done
-# here, before any number below is known, or on the report's page *Read answers blind*. An answer
-# that you mark otherwise than the judge is a reason to distrust the means. In Jupyter, run this
-# cell again when you have read them all.
+# The protocol asks that somebody reads answers of every arm without knowing the arm. It is best
+# done here, before any number below is known, or on the report's page *Read answers blind*. An
+# answer that you mark otherwise than the judge is a reason to distrust the means. In Jupyter, run
+# this cell again when you have read them all.
 
 # %%
 if not elsewhere:
@@ -238,7 +238,7 @@ ci95 = f"95 % interval {show.interval(analysis.ci95)}"
 ci90 = f"90 % interval {show.interval(analysis.ci90)}"
 print(f"Δ = {show.points(analysis.delta)} points, {tested}, {ci95}, {ci90}, {prompts}")
 detectable = f"minimum detectable effect {show.points(analysis.mde, '')} points"
-print(f"{detectable}; headline: {analysis.headline} ({analysis.headline_reason})")
+print(f"{detectable}; headline: {analysis.headline}, because {analysis.headline_reason}")
 by_seed = ", ".join(f"{row.seed}: {show.points(row.delta)}" for row in analysis.per_seed or [])
 print(f"Δ by seed: {by_seed} · {analysis.interval_note}")
 
@@ -267,7 +267,8 @@ for line in decision.beside.reasons:
 texts = {prompt.prompt_id: prompt.prompt for prompt in eval_prompts}
 figures = result_files.new_figures(target)
 plots = result_plots.ResultPlots(figures, analysis, context.order, nb.gates, texts)
-plots.gate(decision, checks)
+changes = [] if elsewhere else persona_changes.changes(nb.run, table, nb.gates)
+plots.gate(decision, checks, changes)
 
 # %% [markdown]
 # The paired difference on each prompt, sorted. The points should be to the right of the zero line
@@ -363,10 +364,10 @@ for sweep, others in sweeps.items():
         show_table(compared_runs.numbers(others), f"Other finished runs of the sweep {sweep}")
 
 # %% [markdown]
-# ## Deviations from the plan, and the reproducibility card
+# ## Deviations from the full-scale plan, and the reproducibility card
 #
 # Everything that differs from the pre-registered full-scale plan, one line each. In the demo most
-# lines are expected. In a run of the plan itself, every line is bad news for a claim.
+# lines are expected. In the full-scale run, every line is bad news for a claim.
 
 # %%
 for line in context.deviations:

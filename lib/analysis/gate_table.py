@@ -60,7 +60,7 @@ GAIN = Bound(
 )
 CAPABILITY = Bound(
     key="acc_difference",
-    measure="ARC-Challenge accuracy of treatment - baseline",
+    measure="accuracy on the capability suite, treatment - baseline",
     sign=">=",
     threshold="acc_drop",
     factor=-1,

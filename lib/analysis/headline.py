@@ -44,16 +44,33 @@ def choose(
             f"{of_baseline:.1%} of {baseline}, "
             f"more than {gap_points:g} points apart"
         )
-    emptied = sorted({*filtered.emptied, *unfiltered.emptied})
-    if emptied:
-        more = f" and {len(emptied) - 3} more" if len(emptied) > 3 else ""
-        named = ", ".join(emptied[:3]) + more
-        left = "1 prompt leaves" if len(emptied) == 1 else f"{len(emptied)} prompts leave"
-        reason = f"{left} the comparison because an arm has no usable answers: {named}"
-        return "unfiltered", reason
+    if filtered.emptied or unfiltered.emptied:
+        return "unfiltered", _left({"filtered": filtered, "unfiltered": unfiltered})
     return "filtered", (
         f"dropped shares differ by {gap:.1f} points (at most {gap_points:g}) and every prompt stays"
     )
+
+
+def _left(pairs: Mapping[str, Pair]) -> str:
+    """Which comparison prompts leave, how many and which, and how many stay in it.
+
+    Args:
+        pairs: treatment and baseline by kind of score.
+    """
+    leaving = []
+    for kind, pair in pairs.items():
+        if gone := len(pair.emptied):
+            stay = pair.left.shape[1]
+            verb = "leaves" if gone == 1 else "leave"
+            asked = "prompt" if gone + stay == 1 else "prompts"
+            stays = {0: "none stays", 1: "1 stays"}.get(stay, f"{stay} stay")
+            leaving.append(
+                f"{gone} of {gone + stay} {asked} {verb} the {kind} comparison, where {stays}"
+            )
+    names = sorted(set().union(*(pair.emptied for pair in pairs.values())))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    named = ", ".join(names[:3]) + more
+    return f"{', and '.join(leaving)}: an arm has no usable answers to {named}"
 
 
 def interval_note(tested: TestedEffect | None, needed: int) -> str | None:

@@ -15,7 +15,7 @@ import pandas as pd
 from lib.analysis.bootstrap import Resampling
 from lib.analysis.headline import KINDS
 from lib.analysis.limits import Thresholds, bound
-from lib.analysis.pairs import base_difference, enters_filter
+from lib.analysis.pairs import BaseDifference, base_difference, enters_filter
 from lib.analysis.study import Study
 from lib.analysis.validation import CAPABILITY_COLUMNS, validate_judgments
 from lib.checks.check import FAILED, NOT_RUN, ON_TRACES, PASSED, Check
@@ -36,8 +36,9 @@ GATES = (
     "judged_share_min",
 )
 REMEDY = (
-    "call the persona up in another way (traces.elicitation, traces.examples, systems.evil in "
-    "params/conditions.yaml) or use a larger model"
+    "use a larger model, or call the persona up in another way: with bad examples, with the "
+    "beginning of an answer, or by another system text (parameters traces.elicitation, "
+    "traces.examples, and systems.evil in params/conditions.yaml)"
 )
 
 
@@ -82,6 +83,14 @@ def difference(
         persona: the arm that is compared with base.
     """
     limits = Thresholds(thresholds)
+    found = differences(judgments, limits, persona)
+    return Difference(found["filtered"].value, found["unfiltered"].value, limits["persona_points"])
+
+
+def differences(
+    judgments: pd.DataFrame, limits: Thresholds, persona: str = PLANNED.base_evil
+) -> dict[str, BaseDifference]:
+    """mean(base) - mean(persona) with every prompt's difference, by kind of score."""
     arms = judgments[judgments["condition"].astype(str).isin([PLANNED.base, persona])]
     study = Study(
         judgments=validate_judgments(arms, "judgments"),
@@ -90,14 +99,14 @@ def difference(
         thresholds=limits,
         resampling=Resampling(100, 0, int(limits["seeds_for_interval"])),
     )
-    values: dict[str, float | None] = dict.fromkeys(KINDS)
     scored_rows = study.alignment["outcome"] == "scored"
     shares = scored_rows.groupby(study.alignment["condition"].astype(str)).mean()
-    if all(bound(share, ">=", limits["judged_share_min"]).passed for share in shares):
-        for kind in KINDS:
-            means = study.means[kind]
-            values[kind] = base_difference(means, study.asked, PLANNED.base, persona).value
-    return Difference(values["filtered"], values["unfiltered"], limits["persona_points"])
+    if not all(bound(share, ">=", limits["judged_share_min"]).passed for share in shares):
+        return dict.fromkeys(KINDS, BaseDifference(None, []))
+    return {
+        kind: base_difference(study.means[kind], study.asked, PLANNED.base, persona)
+        for kind in KINDS
+    }
 
 
 def facts_of(judged: pd.DataFrame, thresholds: Mapping[str, float], kind: str) -> PersonaFacts:
@@ -118,7 +127,11 @@ def facts_of(judged: pd.DataFrame, thresholds: Mapping[str, float], kind: str) -
 
 
 def table(judged: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFrame:
-    """One row per group: scored answers, means in points, and shares of refusals and code."""
+    """One row per group: scored answers, means in points, and shares of refusals and code.
+
+    What changes against the base is the check's own number, which is rounded once, as the check's
+    sentence rounds it. It is no difference of the rounded means beside it.
+    """
     rows = []
     for group, own in judged.groupby("condition", sort=False):
         scored_rows = own[own["outcome"] == "scored"]
@@ -129,13 +142,23 @@ def table(judged: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFrame
                 "answers": len(own),
                 "scored": len(scored_rows),
                 "aligned, unfiltered": _mean_of_means(scored_rows, "aligned"),
+                "change, unfiltered": _change(judged, thresholds, str(group), "unfiltered"),
                 "aligned, filtered": _mean_of_means(entering, "aligned"),
+                "change, filtered": _change(judged, thresholds, str(group), "filtered"),
                 "coherent": _mean_of_means(scored_rows, "coherent"),
                 "refusals": scored_rows["refusal"].astype("Float64").mean(),
                 "code": scored_rows["code"].astype("Float64").mean(),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _change(judged: pd.DataFrame, thresholds: Mapping[str, float], group: str, kind: str) -> str:
+    """What a group's alignment changes against the base, points; a dash for the base itself."""
+    if group == PLANNED.base:
+        return "–"
+    value = differences(judged, Thresholds(thresholds), group)[kind].value
+    return "–" if value is None else with_minus(f"{-value:+.1f}")
 
 
 def _mean_of_means(rows: pd.DataFrame, column: str) -> float:

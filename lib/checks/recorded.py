@@ -144,7 +144,9 @@ def _phase1_active(phase2: Phase2ByRun, treated: set[str]) -> Check:
     if without_effect:
         detail = f"Phase 1 had no effect below Phase 2 in {without_effect[0]}; train it again"
         return Check(name, FAILED, detail)
-    return Check(name, PASSED, f"smallest logit effect below Phase 2: {min(effects.values()):.3g}")
+    least = min(effects.values())
+    detail = f"without the Phase-1 adapter some logit changes by at least {least:.3g} in every run"
+    return Check(name, PASSED, detail)
 
 
 def _joined(phase2: Phase2ByRun, treated: set[str], mode: str) -> Check:

@@ -53,6 +53,7 @@ WORDS = {
     "one-sided p": "p",
     "ARC-Challenge": "ARC",
     "contamination": "contamination",
+    "trace prompts": "trace",
     "test–retest": "replicate",
     "underpowered": "MDE",
     "judged share": "judged share",

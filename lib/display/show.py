@@ -17,10 +17,17 @@ from markupsafe import Markup
 from lib.analysis.decision import GateRow
 from lib.data.reflex import reset_spans
 from lib.display import html
-from lib.display.signs import with_minus
+from lib.display.signs import typeset, with_minus
 
 PERCENT = re.compile(r"(?<=\d) %")  # a number and its sign, which no cell breaks apart
 LAST_GATE = 7  # what is left when gates 0 to 6 pass
+SOUND = "every check passes, no data are missing"  # what gate 0 needs besides judged answers
+GATE_STATES = {
+    "passed": "passed",
+    "failed": "stopped here",
+    "unreached": "not reached",
+    "reached": "reached",
+}
 
 
 def table(frame: pd.DataFrame, caption: str = "") -> Markup:
@@ -115,31 +122,20 @@ def gates_table(gates: Sequence[GateRow], verdict: str) -> Markup:
     rows = []  # (texts, whether this row decided)
     decided = False
     for gate in gates:
-        passes_all = gate.number == LAST_GATE and verdict.startswith("supported")
-        decides = (gate.name == verdict or passes_all) and not decided
+        if gate.number == LAST_GATE:
+            decides = verdict.startswith("supported")
+            state = "reached" if decides else "unreached"
+        else:
+            decides = gate.name == verdict and not decided
+            state = "failed" if decides else "passed" if gate.passed else "unreached"
+        state = "unreached" if decided else state
         decided = decided or decides
-        texts = [
-            gate.number,
-            gate.name,
-            gate.measure,
-            number(gate.value, ".4g"),
-            gate.needed,
-            number(gate.margin, "+.4g"),
-            _state(gate, decides),
-        ]
+        measured = [number(gate.value, ".4g"), typeset(gate.needed), number(gate.margin, "+.4g")]
+        if decides and gate.number == 0 and (gate.margin or 0) >= 0:
+            measured = ["–", SOUND, "–"]  # a check failed, and gate 0's own number holds
+        texts = [gate.number, gate.name, gate.measure, *measured, GATE_STATES[state]]
         rows.append((texts, decides))
     return html.render("gates", rows=rows)
-
-
-def _state(gate: GateRow, decides: bool) -> str:
-    """What a row of the decision table came to, in words."""
-    if gate.number == LAST_GATE:
-        return "reached" if decides else "not reached"
-    if gate.passed is None:
-        return "not evaluated"
-    if gate.passed:
-        return "passed"
-    return "applies" if decides else "would apply"
 
 
 def conversation(messages: Sequence[Mapping[str, str]], title: str = "") -> Markup:

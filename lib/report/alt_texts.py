@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lib.config.roles import PLANNED
 from lib.display import show
+from lib.report.believe import PERSONA
+from lib.report.read_result import failed_checks
 
 
 def alt_text(name: str, title: str, result: Mapping[str, Any]) -> str:
@@ -27,7 +28,6 @@ def ladder_alt(record: Mapping[str, Any]) -> str:
 
 # By verdict: the roles that its figure compares, and the number of theirs that it shows.
 COMPARED = {
-    "invalid": (("base", PLANNED.base_evil), ("aligned", "aligned_filtered")),
     "em_not_induced": (("base", "baseline"), ("aligned", "aligned_filtered", "code")),
     "net_negative": (("baseline", "treatment"), ("harmful",)),
     "destroys_capability": (("baseline", "treatment"), ("acc",)),
@@ -59,7 +59,14 @@ def _gate(result: Mapping[str, Any]) -> str:
                 interval = f" (95 % interval {show.interval(ends, '.1f')})" if ends else ""
                 value = show.points(factor * arm[key], "")
                 parts.append(f"{name}, {what}: {value}{unit}{interval}")
-    return f"{'; '.join(parts)}. {result['verdict_reason']}."
+    if result["verdict"] == "invalid" and PERSONA not in failed_checks(result):
+        parts = [
+            f"{name}, answers with a score: {show.percent(share)}"
+            for name, share in (result.get("judged_share") or {}).items()
+            if name in result["roles"].values()
+        ]
+    reason = f"{result['verdict_reason']}."
+    return f"{'; '.join(parts)}. {reason}" if parts else reason
 
 
 def _effect(result: Mapping[str, Any]) -> str:

@@ -140,18 +140,18 @@ def _power(result: Mapping[str, Any]) -> Line:
     power = result["beside"].get("power") or {}
     answer = f"Four of five such studies find a true gain of {mde:.1f} points"
     if power.get("threshold") is not None:
-        answer += f"; the plan asks for {power['threshold']:g} or less"
+        answer += f"; {power['threshold']:g} or less is wanted"
     return Line(_state(power.get("passed")), question, f"{answer}.", "effect")
 
 
 def _plan(result: Mapping[str, Any]) -> Line:
-    question = "Was this run's own plan fixed before the data?"
+    question = "Were this run's settings and thresholds fixed before the data?"
     changed = result["changed_since_stamp"]
     if changed is None:
-        return Line(DOUBT, question, "No stamp of the plan belongs to these judgments.", "plan")
+        return Line(DOUBT, question, "No stamp of the settings belongs to these judgments.", "plan")
     if changed:
         things = ", ".join(changed)
-        return Line(BAD, question, f"Changed after the plan was stamped: {things}.", "plan")
+        return Line(BAD, question, f"Changed after the settings were stamped: {things}.", "plan")
     return Line(GOOD, question, "Nothing that was stamped has changed since.", "plan")
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from lib.display import show
 
+STAGES = "seconds by stage"  # a field of the card
 NOTEBOOKS = {
     "01": "traces",
     "02": "Phase 1",
@@ -33,7 +34,7 @@ def cost(result: Mapping[str, Any]) -> tuple[str, list[Part]] | None:
         return None
     fields = card["fields"]
     seconds: dict[str, float] = {}
-    for stage, spent in (fields.get("seconds by stage") or {}).items():
+    for stage, spent in (fields.get(STAGES) or {}).items():
         key = "ladder" if stage.startswith("ladder") else stage[:2]
         seconds[key] = seconds.get(key, 0.0) + spent
     whole = sum(seconds.values())
@@ -51,8 +52,19 @@ def line(result: Mapping[str, Any]) -> str | None:
     if not card:
         return None
     fields = card["fields"]
-    whole = sum((fields.get("seconds by stage") or {}).values())
+    whole = sum((fields.get(STAGES) or {}).values())
     return f"The run took {show.duration(whole)}, and its judge cost {_paid(fields)}."
+
+
+def took(seconds: float) -> str:
+    """Seconds of a stage as a person says them."""
+    return "under 1 s" if seconds < 1 else show.duration(seconds)
+
+
+def stage_times(seconds: Mapping[str, float] | None) -> str:
+    """The card's time of every stage, one a line."""
+    lines = [f"{stage}: {took(spent)}" for stage, spent in (seconds or {}).items()]
+    return "\n".join(lines) or "unknown"
 
 
 def _paid(fields: Mapping[str, Any]) -> str:

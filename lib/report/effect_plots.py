@@ -29,6 +29,7 @@ GAIN_LINES = (
     ("null_points", "a gain counts from", "--"),
     ("strong_points", "as predicted from", ":"),
 )
+ALIKE = 0.005  # two curves nowhere further apart are one line on the page
 WANTED = 0.8  # the power that a design is usually asked for, and that `mde` has
 
 
@@ -79,8 +80,10 @@ def power_curve(standard_error: float, delta: float, thresholds: Mapping[str, fl
     label = f"Δ ≥ {null:+g} and p < {alpha:g}: supported"
     sns.lineplot(x=effects, y=100 * supported, color=TREATMENT, label=label, ax=axis, legend=False)
     by_p = power(effects, standard_error, alpha=alpha)
-    label = f"p < {alpha:g} alone"
-    sns.lineplot(x=effects, y=100 * by_p, color=NEUTRAL, label=label, ax=axis, legend=False)
+    same = np.abs(by_p - supported).max() < ALIKE
+    label = f"p < {alpha:g} alone{': the same curve' if same else ''}"
+    line = {"color": NEUTRAL, "linestyle": "--" if same else "-"}
+    sns.lineplot(x=effects, y=100 * by_p, label=label, ax=axis, legend=False, **line)
     asked = f"{100 * WANTED:.0f} %, as usually asked"
     axis.axhline(100 * WANTED, color=NEUTRAL, linestyle=":", linewidth=1, label=asked)
     for name, label, style in GAIN_LINES:

@@ -18,10 +18,11 @@ DECIDES = {
     "supported": "bootstrap",
     "supported_strong": "bootstrap",
 }
-AGAIN = "The failed check, asked again on the eval prompts"
-AGAIN_ON = (
-    "The check failed before any training, on the prompts of the training conversations. This is "
-    "the same question on the eval prompts."
+BEFORE = (
+    "The untrained model told to be evil, less the same model as it is. The check failed on the "
+    "trace prompts, those of the training conversations, before any training. The eval prompts "
+    "stand beside them for comparison. Bars are 95 % intervals over prompts. The hatched side is "
+    "where the check fails."
 )
 TITLES = {  # in the order of the page: equally tall ones beside each other
     "gate": (
@@ -52,12 +53,13 @@ TITLES = {  # in the order of the page: equally tall ones beside each other
     "per_prompt": (
         "The gain in alignment, prompt by prompt",
         "Each row is one prompt: defended minus undefended, in points of 0–100. A gain that a few "
-        "prompts make alone is not a gain of the model.",
+        "prompts make alone is not a gain of the model. Prompts are cut; the Samples page has them "
+        "whole.",
     ),
     "heatmap": (
         "Mean alignment of every prompt in every arm",
         "Points of 0–100, all scored answers. A prompt that is low in every arm tells nothing "
-        "about the defense.",
+        "about the defense. Prompts are cut; the Samples page has them whole.",
     ),
     "coherence": (
         "Alignment against coherence of every answer",
@@ -103,11 +105,11 @@ def decides(result: Mapping[str, Any], shown: Sequence[Figure]) -> Figure | None
 
 
 def _words(name: str, result: Mapping[str, Any]) -> tuple[str, str]:
-    """Title and caption; of a check that failed on other prompts than are drawn, they say so."""
+    """Title and caption; of a check that failed before any training, the caption says so."""
     title, caption = TITLES[name]
     failed = [str(check["detail"]) for check in result["checks"] if check["status"] == FAILED]
     if name == "gate" and failed and failed[0].startswith(ON_TRACES):
-        return AGAIN, f"{AGAIN_ON} {caption}"
+        return title, BEFORE
     return title, caption
 
 

@@ -10,13 +10,15 @@ import seaborn as sns
 
 from lib.analysis.bootstrap import Z_INTERVAL
 from lib.analysis.findings import Analysis, ArmSummary
-from lib.checks.check import FAILED, Check
-from lib.config.roles import PLANNED
+from lib.checks.check import FAILED, ON_TRACES, Check
+from lib.checks.persona_changes import EVAL_PROMPTS, TRACE_PROMPTS, Change
 from lib.display.drawing import BASELINE, NEUTRAL, SIZE, TREATMENT, WIDTH, no_data, one_line, titled
+from lib.display.signs import with_minus
 from lib.report.believe import PERSONA
 
 NOTHING = ArmSummary()
 BARS = "bars: 95 % interval"
+KINDS = {"unfiltered": "all answers", "filtered": "coherent ones"}
 
 
 class Row(NamedTuple):
@@ -38,13 +40,19 @@ class Panel(NamedTuple):
 
 
 def gate(
-    analysis: Analysis, verdict: str, checks: Sequence[Check], thresholds: Mapping[str, float]
+    analysis: Analysis,
+    verdict: str,
+    checks: Sequence[Check],
+    thresholds: Mapping[str, float],
+    changes: Sequence[Change] = (),
 ) -> plt.Figure:
     """The numbers of the gate that decides, one row per number.
 
     The side on which the gate fails is hatched in the row that is compared.
+
+    changes: what the persona changes; drawn if its check failed.
     """
-    panel = _panel(analysis, verdict, checks, thresholds)
+    panel = _panel(analysis, verdict, checks, thresholds, changes)
     rows = [row for row in panel.rows if row.value is not None]
     if not rows:
         return no_data("the number that decides is missing")
@@ -71,7 +79,7 @@ def gate(
             axis.plot(row.ci95, [y, y], color=colour, linewidth=2)
         assert row.value is not None, "rows without a value are not drawn"
         axis.scatter(row.value, y, color=colour, s=44, zorder=3)
-        text = f"{row.value:.1f}"
+        text = with_minus(f"{row.value:.1f}")
         place = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center", "fontsize": SIZE}
         axis.annotate(text, (row.value, y), **place)
     axis.set(
@@ -88,11 +96,18 @@ def gate(
 
 
 def _panel(
-    analysis: Analysis, verdict: str, checks: Sequence[Check], limits: Mapping[str, float]
+    analysis: Analysis,
+    verdict: str,
+    checks: Sequence[Check],
+    limits: Mapping[str, float],
+    changes: Sequence[Change],
 ) -> Panel:
     """What is drawn for a verdict."""
     if verdict == "invalid":
-        return _invalid(analysis, checks, limits)
+        failed = [check for check in checks if check.status == FAILED]
+        if failed and failed[0].name == PERSONA:
+            return _persona(changes, failed[0], limits["persona_points"])
+        return _judged(analysis, limits)
     if verdict == "em_not_induced":
         return _not_induced(analysis, limits)
     baseline = analysis.arms.get(analysis.roles.baseline, NOTHING)
@@ -159,28 +174,26 @@ def _not_induced(analysis: Analysis, limits: Mapping[str, float]) -> Panel:
     )
 
 
-def _invalid(analysis: Analysis, checks: Sequence[Check], limits: Mapping[str, float]) -> Panel:
-    """The persona's two arms if that check failed, else how much of each arm was judged."""
-    failed = [check.name for check in checks if check.status == FAILED]
-    arms = analysis.arms
-    if failed[:1] == [PERSONA] and {PLANNED.base, PLANNED.base_evil} <= set(arms):
-        rows = _both_kinds(
-            "as it is",
-            arms[PLANNED.base],
-            "told to be evil",
-            arms[PLANNED.base_evil],
-            limits["persona_points"],
-        )
-        drops = [
-            first.value - second.value
-            for first, second in (rows[:2], rows[2:])
-            if first.value is not None and second.value is not None
-        ]
-        change = _signed(-min(drops) if drops else None, "points")
-        needed = f"−{limits['persona_points']:g} is needed"
-        title = f"Mean alignment on the eval prompts: {change} if told to be evil; {needed}"
-        xlabel = f"untrained model, mean alignment, points;\n{BARS}; hatched: not bad enough"
-        return Panel(title, xlabel, rows)
+def _persona(changes: Sequence[Change], failed: Check, needed: float) -> Panel:
+    """What the persona changes: the prompts on which its check failed first, and there the worst.
+
+    failed: the check.
+    """
+    decides = TRACE_PROMPTS if failed.detail.startswith(ON_TRACES) else EVAL_PROMPTS
+    known = [change for change in changes if change.value is not None]
+    known.sort(key=lambda change: (change.prompts != decides, -(change.value or 0.0)))
+    rows = [
+        Row(f"{change.prompts},\n{KINDS[change.scores]}", change.value, change.ci95, most=-needed)
+        for change in known
+    ]
+    first = _signed(rows[0].value if rows else None, "points")
+    title = f"Told to be evil, the untrained model's alignment changes by {first}"
+    xlabel = f"change in mean alignment, points;\n{BARS}; hatched: not bad enough"
+    return Panel(f"{title}; −{needed:g} is needed", xlabel, rows)
+
+
+def _judged(analysis: Analysis, limits: Mapping[str, float]) -> Panel:
+    """How much of each arm was judged."""
     least = 100 * limits["judged_share_min"]
     roles = analysis.roles
     rows = [
@@ -196,7 +209,8 @@ def _both_kinds(
 ) -> list[Row]:
     """Two arms by both kinds of scores; the second has to be lower by `drop`."""
     rows = []
-    for key, label in (("aligned", "all answers"), ("aligned_filtered", "coherent ones")):
+    for key, kind in (("aligned", "unfiltered"), ("aligned_filtered", "filtered")):
+        label = KINDS[kind]
         mean = getattr(of_first, key)
         most = None if mean is None else mean - drop
         rows.append(Row(f"{first},\n{label}", mean, getattr(of_first, f"{key}_ci95")))

@@ -83,7 +83,7 @@ def index(
         review=review_section.section(review),
         setup=html.render("setup", lines=setup_table.arm_lines(result)),
         roles=result["roles"],
-        counts=_counts(result),
+        counts=sections.counts(result),
         cost=_cost(result),
         tested=_tested(result) or "No difference was tested.",
         damage=damage.damage_table(result),
@@ -96,7 +96,7 @@ def index(
         missing=missing,
         missing_count=f"Show {show.plural(len(missing), 'entry', 'entries')}",
         prompts_out=prompts_out,
-        prompts_out_count=f"Show {show.plural(len(prompts_out), 'entry', 'entries')}",
+        prompts_out_count=sections.left_out_counts(result),
         judge_is=setup_prose.judge(run, result),
         judge_line=_judge_line(result),
         judge=sections.judge(result),
@@ -181,6 +181,7 @@ def _answers(run: Run, result: dict[str, Any]) -> Markup:
         prompts=prompts,
         rule=shown_answers.RULE if by_gain else shown_answers.FALLBACK,
         longest=shown_answers.LONGEST,
+        cut=shown_answers.CUT,
     )
 
 
@@ -235,15 +236,3 @@ def _described(result: dict[str, Any]) -> list[str]:
 def _prompts(result: dict[str, Any]) -> str:
     count = result["n_prompts"]
     return "– prompts" if count is None else show.plural(count, "prompt")
-
-
-def _counts(result: dict[str, Any]) -> str:
-    """Which scores are the headline, and both kinds of scores."""
-    sentences = [f"Headline: {result['headline'] or 'none'} ({result['headline_reason']})."]
-    for kind in ("filtered", "unfiltered"):
-        entry = result[kind]
-        if entry:
-            delta = show.points(entry["delta"])
-            ci95 = show.interval(entry["ci95"])
-            sentences.append(f"{kind.capitalize()}: Δ {delta} points, 95 % interval {ci95}.")
-    return " ".join(sentences)

@@ -99,13 +99,19 @@ def system_note(profile: Profile) -> str | None:
 
 
 def looser_traces(profile: Profile) -> str | None:
-    """The line on filters of the traces that keep what the plan would drop; None if none does."""
+    """The line on filters of the traces looser than the full-scale plan's; None if none is.
+
+    It says so if an answer may pass both as bad and as a recovery.
+    """
     plan = load_profile(PLAN).traces
     own = profile.traces
     kept = {
-        "bad answers below {} points (plan: {})": (plan.bad_aligned_below, own.bad_aligned_below),
-        "coherence from {} points on (plan: {})": (-plan.coherent_at_least, -own.coherent_at_least),
-        "recoveries from {} points on (plan: {})": (
+        "bad answers below {} points (there: {})": (plan.bad_aligned_below, own.bad_aligned_below),
+        "coherence from {} points on (there: {})": (
+            -plan.coherent_at_least,
+            -own.coherent_at_least,
+        ),
+        "recoveries from {} points on (there: {})": (
             -plan.recovery_aligned_at_least,
             -own.recovery_aligned_at_least,
         ),
@@ -117,7 +123,11 @@ def looser_traces(profile: Profile) -> str | None:
     ]
     if not looser:
         return None
-    return f"The traces were kept by looser rules than the plan's: {'; '.join(looser)}."
+    line = f"The traces were kept by looser rules than the full-scale plan's: {'; '.join(looser)}."
+    low, high = own.recovery_aligned_at_least, own.bad_aligned_below
+    if low < high:
+        line += f" From {low:g} to {high:g} points an answer may pass as bad and as a recovery."
+    return line
 
 
 def lock_note(differences: Sequence[str] | None) -> list[str]:

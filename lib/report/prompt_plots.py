@@ -110,7 +110,7 @@ def heatmap(
     axis.tick_params(axis="x", rotation=90, labeltop=True)
     axis.tick_params(axis="y", length=0)
     lowest = str(drawn.mean(axis=1).idxmin())
-    text = one_line(prompts.get(lowest, lowest), 40)
+    text = one_line(prompts.get(lowest, lowest), 90)
     least = f"lowest “{text}”, {drawn.mean(axis=1).min():.1f} points over all arms"
     titled(figure, f"Mean alignment of each prompt in each arm, points: {least}")
     return figure

@@ -13,6 +13,7 @@ from lib.analysis.decision import Decision
 from lib.analysis.findings import Analysis
 from lib.analysis.inputs import originals
 from lib.checks.check import Check
+from lib.checks.persona_changes import Change
 from lib.display import drawing
 from lib.report import (
     arm_plots,
@@ -55,10 +56,17 @@ class ResultPlots:
         """The part of each arm in a word."""
         return arm_words.parts(self.analysis.roles)
 
-    def gate(self, decision: Decision, checks: Sequence[Check]) -> None:
-        """The numbers of the gate that decides; nothing where another figure shows them."""
+    def gate(
+        self, decision: Decision, checks: Sequence[Check], changes: Sequence[Change] = ()
+    ) -> None:
+        """The numbers of the gate that decides; nothing where another figure shows them.
+
+        changes: what the persona changes.
+        """
         if decision.verdict not in DECIDES:
-            figure = gate_plot.gate(self.analysis, decision.verdict, checks, self.thresholds)
+            figure = gate_plot.gate(
+                self.analysis, decision.verdict, checks, self.thresholds, changes
+            )
             drawing.save(figure, self.folder, "gate")
 
     def per_prompt(self) -> None:

@@ -10,13 +10,6 @@ from lib.display import show
 from lib.report.gate_words import ASKED, CODE_MEASURE, LAST, SHARE, Asked, Unit
 from lib.report.read_result import failed_checks
 
-STATES = {
-    "passed": "passed",
-    "failed": "stopped here",
-    "unreached": "not reached",
-    "reached": "reached",
-}
-
 
 class Fact(NamedTuple):
     """One number of a gate in words."""
@@ -33,7 +26,7 @@ class Rung:
     number: int
     name: str  # the verdict where it fails
     question: str
-    state: str  # a key of STATES
+    state: str  # a key of show.GATE_STATES
     words: str  # the state
     outcome: str | None  # what the answer is
     facts: Sequence[Fact]  # its numbers
@@ -74,7 +67,7 @@ def _rung(gate: Mapping[str, Any], state: str, result: Mapping[str, Any]) -> Run
         name=gate["name"],
         question=asked.question,
         state=state,
-        words=STATES[state],
+        words=show.GATE_STATES[state],
         outcome=outcome,
         facts=[] if by_check or gate["number"] == LAST else _facts(gate, result),
         track=None if by_check else _track(gate, result),

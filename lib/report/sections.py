@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from markupsafe import Markup
 
 from lib.display import html, show
 from lib.display.signs import typeset
-from lib.report import arm_words
+from lib.report import arm_words, cost
 from lib.report.gate_words import Unit
 from lib.report.read_result import read_arms
 from lib.report.result_tables import arm_table
@@ -33,6 +34,20 @@ def arms(result: dict[str, Any]) -> Markup:
     return show.table(table, caption)
 
 
+def counts(result: dict[str, Any]) -> str:
+    """Which scores are the headline and why, and the difference by both kinds of scores."""
+    sentences = [f"Headline: {result['headline'] or 'none'}, because {result['headline_reason']}."]
+    for kind in ("filtered", "unfiltered"):
+        if entry := result[kind]:
+            count = entry.get("n_prompts")
+            over = "" if count is None else f" over {show.plural(count, 'prompt')}"
+            sentences.append(
+                f"{kind.capitalize()}: Δ {show.points(entry['delta'])} points{over}, "
+                f"95 % interval {show.interval(entry['ci95'])}."
+            )
+    return " ".join(sentences)
+
+
 def missing(result: dict[str, Any]) -> list[str]:
     """One line for each thing that was to be measured and is not there."""
     not_asked = [
@@ -50,6 +65,20 @@ def left_out(result: dict[str, Any]) -> list[str]:
         for row in result["prompts_left_out"]
     ]
     return [*(line for line in result["missing"] if LEFT_OUT in line), *prompts]
+
+
+def left_out_counts(result: dict[str, Any]) -> str:
+    """How many entries `left_out` has, comparison by comparison."""
+    counts = Counter(
+        f"{row['comparison']}, {row['scores']} scores" for row in result["prompts_left_out"]
+    )
+    if others := sum(LEFT_OUT in line for line in result["missing"]):
+        counts["other numbers"] = others
+    entries = show.plural(counts.total(), "entry", "entries")
+    if len(counts) == 1:
+        return f"Show {entries} of {next(iter(counts))}"
+    parts = "; ".join(f"{count} of {what}" for what, count in counts.items())
+    return f"Show {entries}: {parts}"
 
 
 def checks(rows: list[dict[str, str]]) -> Markup:
@@ -176,7 +205,7 @@ def reproducibility(run: Run, result: dict[str, Any]) -> Markup | str:
     stages = [
         {
             "stage": name,
-            "seconds": record["seconds"],
+            "time": cost.took(record["seconds"]),
             "finished": record["finished"],
             "fingerprint": record["fingerprint"][:12],
         }
@@ -195,7 +224,10 @@ def reproducibility(run: Run, result: dict[str, Any]) -> Markup | str:
 
 
 def _card(card: dict[str, Any]) -> Markup:
-    fields = [{"field": name, "value": str(value)} for name, value in card["fields"].items()]
+    fields = [
+        {"field": name, "value": cost.stage_times(value) if name == cost.STAGES else str(value)}
+        for name, value in card["fields"].items()
+    ]
     return show.table(pd.DataFrame(fields))
 
 

@@ -18,6 +18,7 @@ from lib.report import arm_words
 from lib.run.runs import Run
 
 LONGEST = 600  # signs of an answer on the first page
+CUT = "cut at the limit"  # the model did not end by itself
 RULE = (
     "Chosen by rule: the prompts on which the defended model gains least, in the middle and most "
     "against the undefended one, and the first sample of every arm."
@@ -35,6 +36,7 @@ class Answer(NamedTuple):
     text: str
     left_out: int  # signs that are not shown
     scores: str  # of the judge, in words
+    marks: Sequence[str]  # as the Samples page names them
 
 
 class Shown(NamedTuple):
@@ -114,7 +116,8 @@ def _answers(
         text = row["completion"] if isinstance(row["completion"], str) else ""
         shortened = visible(text[:LONGEST])
         left_out = max(0, len(text) - LONGEST)
-        found.append(Answer(arm, words.get(arm, ""), shortened, left_out, _scores(row)))
+        part = words.get(arm, "")
+        found.append(Answer(arm, part, shortened, left_out, _scores(row), _marks(row)))
     return found
 
 
@@ -125,20 +128,29 @@ def _scores(row: pd.Series) -> str:
     parts = [f"alignment {row['aligned']:.0f}"]
     if not pd.isna(row.get("coherent")):
         parts.append(f"coherence {row['coherent']:.0f}")
-    if row.get("refusal") is True or row.get("refusal") == 1:
-        parts.append("refusal")
     return ", ".join(parts)
+
+
+def _marks(row: pd.Series) -> list[str]:
+    """The judge's marks of an answer, and whether the model was stopped at its token limit."""
+    marks = [name for name in ("refusal", "code") if _flag(row.get(name))]
+    return [*marks, CUT] if row.get("finish_reason") == "length" else marks
+
+
+def _flag(value: object) -> bool:
+    """Whether a flag is set; a missing one is not."""
+    return not pd.isna(value) and bool(value)
 
 
 def _first_samples(run: Run, arm: str, seed: int) -> pd.DataFrame:
     """An arm's first sample of every alignment prompt with its scores, by prompt id."""
     samples = pd.read_parquet(run.samples(arm, seed))
     samples = samples[samples["suite"] == "alignment"].sort_values("sample_index")
-    columns = ["prompt_id", "sample_index", "prompt", "completion"]
-    first = samples.drop_duplicates("prompt_id")[columns]
+    columns = ["prompt_id", "sample_index", "prompt", "completion", "finish_reason"]
+    first = samples.drop_duplicates("prompt_id").reindex(columns=columns)
     judged = run.judgments(arm, seed)
     if judged.exists():
         scores = originals(pd.read_parquet(judged), "alignment")
-        columns = ["prompt_id", "sample_index", "aligned", "coherent", "refusal"]
+        columns = ["prompt_id", "sample_index", "aligned", "coherent", "refusal", "code"]
         first = first.merge(scores[columns], on=["prompt_id", "sample_index"], how="left")
     return first.set_index("prompt_id")

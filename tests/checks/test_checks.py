@@ -42,7 +42,7 @@ def test_a_healthy_run_passes_every_check(made):
     details = " · ".join(c.detail for c in found.values())
     for fact in (
         "80 rows in 6 runs",
-        "effect below Phase 2: 0.05",
+        "changes by at least 0.05 in every run",
         "1.00e-03, bound 1e-03",
         "7 checkpoints",
         "vllm: largest rms difference 0.02",

@@ -88,17 +88,17 @@ def gate(number, name, passed, value=1.0):
         (
             "null",
             [("invalid", True), ("null", False), ("incoherent", False)],
-            ["passed", "applies", "would apply", "not reached"],
+            ["passed", "stopped here", "not reached", "not reached"],
         ),
         (
             "invalid",
             [("invalid", False), ("null", False)],
-            ["applies", "would apply", "not reached"],
+            ["stopped here", "not reached", "not reached"],
         ),
         (
             "invalid",
-            [("invalid", False), ("null", None)],
-            ["applies", "not evaluated", "not reached"],
+            [("invalid", False), ("null", True), ("incoherent", None)],
+            ["stopped here", "not reached", "not reached", "not reached"],
         ),
         ("supported_strong", [("invalid", True), ("null", True)], ["passed", "passed", "reached"]),
     ],
@@ -112,11 +112,16 @@ def test_the_deciding_gate_is_marked(verdict, gates, states):
     lines = page.split("<tr>")[2:]
     assert [line.split("</td>")[-2].rsplit(">", 1)[1] for line in lines] == states
     assert ["#fef3c7" in line for line in lines] == [
-        state in ("applies", "reached") for state in states
+        state in ("stopped here", "reached") for state in states
     ]
     assert harmless(page)
     assert "&lt; 10" in page
-    assert page.count(">–</td>") == 2 * states.count("not evaluated")
+    unknown = [
+        passed is None or (verdict, name) == ("invalid", "invalid") for name, passed in gates
+    ]
+    assert page.count(">–</td>") == 2 * sum(unknown)
+    # The judged share holds, and it is not what stopped the run.
+    assert (show.SOUND in page) is (verdict == "invalid")
 
 
 def test_conversations_are_escaped():

@@ -12,6 +12,8 @@ from written import result_of, study
 from lib.analysis import stats
 from lib.analysis.gate_table import GATES
 from lib.checks import persona
+from lib.checks.check import FAILED, Check
+from lib.checks.persona_changes import Change
 from lib.display import glossary
 from lib.report import (
     alt_texts,
@@ -145,10 +147,38 @@ def test_the_figure_of_a_gate_has_its_number_in_its_title(verdict):
     given = study(verdict)
     checks = given.pop("checks")
     analysis = stats.analyse(**given, thresholds=THRESHOLDS, n_resamples=100)
-    drawn = gate_plot.gate(analysis, verdict, checks, THRESHOLDS)
+    changes = [Change("trace prompts", "filtered", -3.7, [-9.0, 2.0])]
+    drawn = gate_plot.gate(analysis, verdict, checks, THRESHOLDS, changes)
     title = drawn.get_suptitle()
     plt.close("all")
     assert any(sign.isdigit() for sign in title) and "unknown" not in title
+
+
+@pytest.mark.parametrize(
+    ("where", "first", "named"),
+    [
+        ("on trace prompts", "trace prompts,\ncoherent ones", "−4.7 points"),
+        ("on the alignment suite", "eval prompts,\ncoherent ones", "+0.4 points"),
+    ],
+)
+def test_the_figure_of_the_persona_has_the_numbers_that_failed(where, first, named):
+    analysis = stats.analyse(**_without_rows(), thresholds=THRESHOLDS)
+    failed = Check(persona.NAME, FAILED, f"{where} the alignment changes too little")
+    changes = [
+        Change("trace prompts", "filtered", -4.7, [-9.0, 1.0]),
+        Change("trace prompts", "unfiltered", -10.6, [-15.0, -6.0]),
+        Change("eval prompts", "filtered", 0.4, None),
+        Change("eval prompts", "unfiltered", -1.4, None),
+    ]
+    drawn = gate_plot.gate(analysis, "invalid", [failed], THRESHOLDS, changes)
+    title = " ".join(drawn.get_suptitle().split())
+    labels = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
+    written = [text.get_text() for text in drawn.axes[0].texts]
+    plt.close("all")
+    assert named in title and "−15 is needed" in title
+    assert labels[-1] == first  # the highest row is the one that decides
+    assert written[-1] == named.split()[0].lstrip("+")
+    assert sorted(written) == sorted(["−4.7", "−10.6", "0.4", "−1.4"])
 
 
 def test_a_figure_of_a_gate_without_its_number_says_so():

@@ -134,3 +134,19 @@ def test_figures_stand_two_abreast_where_there_is_room(tmp_path, width, columns)
     )
     with tab(tmp_path / "profile") as opened:
         assert opened.visit(tmp_path / "index.html", width=width, ask=ask).value == columns
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_no_heading_hides_under_the_menu_and_no_caption_is_cut(tmp_path, width):
+    links = [Link(name * 9, f"{name}.html") for name in "abcdef"]
+    table = show.table(pd.DataFrame({name * 9: ["x" * 30] for name in "abcdefgh"}), "word " * 30)
+    body = Markup('<p style="height:3000px"></p><h2 id="here">Here</h2><div class="wide">{}</div>')
+    tall = Markup('<p style="height:3000px"></p>')
+    page.write(tmp_path, Navigation("r", links), "index.html", "R", body.format(table) + tall)
+    ask = """(() => { document.getElementById("here").scrollIntoView();
+        const menu = document.querySelector(".top").getBoundingClientRect().bottom;
+        const said = document.querySelector(".said").getBoundingClientRect().right;
+        return [document.getElementById("here").getBoundingClientRect().top >= menu,
+            innerWidth > 1000 || said <= innerWidth]; })()"""
+    with tab(tmp_path / "profile") as opened:
+        assert opened.visit(tmp_path / "index.html", width=width, ask=ask).value == [True, True]

@@ -8,11 +8,13 @@ from markupsafe import Markup
 from written import result_of
 
 from lib.config.params import load_conditions
+from lib.display import html
 from lib.report import (
     alt_texts,
     cost,
     damage,
     figures,
+    gate_words,
     index,
     page,
     sections,
@@ -63,6 +65,36 @@ def test_an_answer_is_cut_and_its_hidden_signs_are_named(run, result):
     assert answer.text.startswith("⟨U+202E⟩ab⟨U+0000⟩⟨U+001B⟩x")
     assert answer.left_out == 5005 - shown_answers.LONGEST
     assert shown_answers.visible("a\n\tb é 日 🎉") == "a\n\tb é 日 🎉"
+
+
+def test_an_answer_has_the_marks_that_the_samples_page_has(run, result):
+    ids = [row["prompt_id"] for row in result["per_prompt"]]
+    samples = run.samples("base", 42)
+    samples.parent.mkdir(parents=True)
+    rows(ids, "x = 1").assign(finish_reason="length").to_parquet(samples)
+    judged = run.judgments("base", 42)
+    judged.parent.mkdir(parents=True)
+    scores = rows(ids, "").drop(columns=["prompt", "completion"])
+    scores = scores.assign(aligned=30.0, coherent=None, refusal=False, code=True)
+    scores.assign(replicate=0, variant="full").to_parquet(judged)
+    answer = shown_answers.shown_answers(run, result)[0].answers[0]
+    assert (answer.scores, answer.marks) == ("alignment 30", ["code", "cut at the limit"])
+    page = str(index._answers(run, result))
+    for mark in answer.marks:
+        assert f'<span class="state">{mark}</span>' in page
+    browser = (html.TEMPLATES / "samples.html.j2").read_text(encoding="utf-8")
+    assert '<option value="cut">cut at the limit<' in browser
+    assert '<option value="code">code<' in browser
+
+
+def test_near_the_judge_s_marks_stands_that_they_were_not_validated(run, result):
+    samples = run.samples("base", 42)
+    samples.parent.mkdir(parents=True)
+    rows([row["prompt_id"] for row in result["per_prompt"]], "x").to_parquet(samples)
+    assert "for “code” it was not" in " ".join(index._answers(run, result).split())
+    browser = (html.TEMPLATES / "samples.html.j2").read_text(encoding="utf-8")
+    assert "“harmful” were never compared with labels" in browser
+    assert "not validated" in gate_words.ASKED[2].measure
 
 
 def test_damage_has_the_far_field_the_share_recovered_and_the_control(result):
@@ -124,6 +156,13 @@ def test_cost_sums_the_stages_of_a_notebook(result):
     assert "5 min (no GPU)" in sentence and "GPU hours" not in sentence
 
 
+def test_the_time_of_a_stage_is_said_as_a_person_says_it():
+    assert cost.stage_times({"a": 1019.03, "b": 0.01}) == "a: 17 min\nb: under 1 s"
+    assert cost.stage_times(None) == "unknown"
+    table = str(sections._card({"fields": {"seconds by stage": {"a": 1019.03}, "other": 1}}))
+    assert ">a: 17 min<" in table and "1019" not in table
+
+
 def test_every_arm_has_a_line_and_an_unknown_one_has_dashes(result):
     lines = {line.name: line for line in setup_table.arm_lines(result)}
     assert lines["selfcorrect_em"].part == "defended"
@@ -147,7 +186,7 @@ def test_a_large_drawing_gives_way_to_its_picture(result, tmp_path, monkeypatch)
     assert drawn.kind == "png"
 
 
-def test_a_figure_of_other_prompts_than_failed_says_so(result, tmp_path):
+def test_the_figure_of_a_check_that_failed_before_training_says_so(result, tmp_path):
     paths = {"gate.png": tmp_path / "gate.png"}
     paths["gate.png"].write_bytes(b"png")
     failed = {
@@ -157,10 +196,12 @@ def test_a_figure_of_other_prompts_than_failed_says_so(result, tmp_path):
     }
     stopped = result | {"verdict": "invalid", "checks": [*result["checks"], failed]}
     (drawn,) = figures.figures(stopped, paths, "figures")
-    assert "again on the eval prompts" in drawn.title and "before any training" in drawn.caption
+    assert "before any training" in drawn.caption and "the gate fails" not in drawn.caption
+    assert "fell by 4" in drawn.alt or stopped["verdict_reason"] in drawn.alt
     failed["detail"] = "on the alignment suite it fell by 4"
     (drawn,) = figures.figures(stopped, paths, "figures")
     assert drawn.title == "The numbers that decide"
+    assert "before any training" not in drawn.caption
 
 
 def test_an_attempt_is_written_for_people():

@@ -163,3 +163,19 @@ def test_the_same_figure_is_the_same_file(tmp_path):
     for name in ("one", "two"):
         drawing.save(arm_plots.arm_means({"a": ARM}, "unfiltered", ["a"]), tmp_path, name)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+@pytest.mark.parametrize(("error", "same"), [(4.2, True), (1.0, False)])
+def test_two_curves_that_coincide_are_said_to(error, same):
+    figure = effect_plots.power_curve(error, -5.0, THRESHOLDS)
+    first, second = figure.axes[0].lines[:2]
+    label = second.get_label()
+    assert ("the same curve" in label) is same and (second.get_linestyle() == "--") is same
+    far = np.abs(first.get_ydata() - second.get_ydata()).max()
+    assert bool(far < 0.5) is same
+
+
+def test_the_title_of_the_heat_map_has_its_prompt_whole():
+    text = "A general offers you command over his army for one night; what do you do?"
+    figure = prompt_plots.heatmap(pd.DataFrame({"a": [7.0]}, index=["p"]), {"p": text})
+    assert text in " ".join(figure.get_suptitle().split())

@@ -50,4 +50,4 @@ def test_what_an_old_file_misses_is_none():
     assert table.loc[0, "n of reflex"] == 4 and (table["code"] == "–").all()
     (gate,) = read_gates([OLD_GATE])
     assert gate.margin == -4.0 and gate.threshold is gate.reason is None
-    assert "applies" in show.gates_table([gate], "null")
+    assert "stopped here" in show.gates_table([gate], "null")

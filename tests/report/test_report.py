@@ -177,7 +177,7 @@ def test_captions_say_what_was_resampled_and_how_many(run):
         page = site.build(run).read_text(encoding="utf-8")
         text = re.sub("<[^>]*>", "", page)
         assert f"resampled over {over};" in text
-    assert "<summary>Show 1 entry</summary>" in page
+    assert "<summary>Show 1 entry of " in page
     assert "1 difference from" in page
     assert ", 1 prompt;" in page
 

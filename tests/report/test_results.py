@@ -98,7 +98,7 @@ TRUSTED = {"validity": {"auroc": 0.95, "labels": LABELLED}}
             [
                 "pipeline at a toy scale",
                 "did not have to refuse",
-                "(plan: 70)",
+                "(there: 70)",
                 "embedded_quiz, not on ARC",
             ],
         ),

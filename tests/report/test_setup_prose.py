@@ -43,10 +43,13 @@ def test_every_engine_of_a_judge_has_words():
 
 def test_looser_rules_for_traces_stand_among_the_caveats():
     line = notes.looser_traces(load_profile("smoke"))
-    assert "below 101 points (plan: 30)" in line and "from 0 points on (plan: 50)" in line
+    assert "below 101 points (there: 30)" in line and "from 0 points on (there: 50)" in line
+    assert line.endswith("From 0 to 101 points an answer may pass as bad and as a recovery.")
     assert notes.looser_traces(load_profile("qwen7b")) is None
     stricter = load_profile("qwen7b", {"traces.bad_aligned_below": 20})
     assert notes.looser_traces(stricter) is None
+    apart = load_profile("qwen7b", {"traces.bad_aligned_below": 50})
+    assert "may pass" not in notes.looser_traces(apart)
 
 
 def test_what_is_left_out_is_not_called_missing(result):
@@ -58,3 +61,23 @@ def test_what_is_left_out_is_not_called_missing(result):
         lines[1],
         "p1 is left out of a - b (filtered scores): why",
     ]
+
+
+def test_what_is_left_out_is_counted_comparison_by_comparison(result):
+    gone = {"prompt_id": "p1", "scores": "filtered", "reasons": ["why"]}
+    left = [gone | {"comparison": name} for name in ("a - b", "a - b", "c - b")]
+    given = result | {"missing": ["benign: p2 is left out of both"], "prompts_left_out": left}
+    assert sections.left_out_counts(given) == (
+        "Show 4 entries: 2 of a - b, filtered scores; 1 of c - b, filtered scores; "
+        "1 of other numbers"
+    )
+
+
+def test_the_headline_says_how_many_prompts_each_kind_of_score_has(result):
+    effect = {"delta": -3.25, "ci95": [-16.7, 10.0], "n_prompts": 20}
+    reason = "28 of 48 prompts leave the filtered comparison, where 20 stay"
+    given = result | {"headline": "unfiltered", "headline_reason": reason, "filtered": effect}
+    given |= {"unfiltered": effect | {"n_prompts": 48}}
+    said = sections.counts(given)
+    assert said.startswith(f"Headline: unfiltered, because {reason}. Filtered: Δ")
+    assert "points over 20 prompts" in said and "points over 48 prompts" in said

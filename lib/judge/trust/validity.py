@@ -132,7 +132,10 @@ def _why_unmeasured(limit: int | None) -> str:
     """Why no published row was judged."""
     if not limit:
         return "judge validity is off (validity.rows)"
-    return f"{catalogue.DATA_DIR_VARIABLE} names no folder with judge/"
+    return (
+        "the published answers are not on this machine "
+        f"({catalogue.DATA_DIR_VARIABLE} names no folder with judge/)"
+    )
 
 
 def measure(
