@@ -276,6 +276,9 @@ if todo:
         caller=caller,
         at_once=sampler.at_once,
     )
+
+# %%
+if todo:
     builder.report.offences += elicitation_offences
     units = builder.units(halves, gate, progress.reporter("traces", "traces"))
 
