@@ -18,9 +18,13 @@ from lib.run.files import explained, fingerprint
 from lib.run.records import SEAL
 from lib.serving.sampling import Completion, Request, Sampler
 
+# Batches that a serving engine gets at once: it starts a request as soon as another one ends, so
+# only the last batch waits for its longest answer.
+BATCHES = 4
+
 
 class KeptSampler:
-    """A sampler that reads the file first and asks the engine for the rest, a batch at a time."""
+    """A sampler that reads the file first and asks the engine for the rest, a part at a time."""
 
     def __init__(self, sampler: Sampler, path: Path, inputs: Mapping[str, Any]):
         """inputs: base and temperature, which completions depend on besides request and engine."""
@@ -28,18 +32,20 @@ class KeptSampler:
         self.path = path
         self.facts = sampler.facts
         # A serving engine answers a full batch nearly as fast as one request; others do not.
-        self.at_once = sampler.batch if getattr(sampler, "interleaves", False) else 1
+        serving = getattr(sampler, "interleaves", False)
+        self.at_once = BATCHES * sampler.batch if serving else 1
+        self._size = self.at_once if serving else getattr(sampler, "batch", 0)
         self._inputs = dict(inputs)
         self._known = dict(self._read())
 
     def sample(self, requests: Sequence[Request]) -> list[list[Completion]]:
         """For each request its samples, in order.
 
-        Each new batch is on disk before the next begins.
+        Each new part is on disk before the next begins.
         """
         keys = [fingerprint([self.facts, self._inputs, request.identity()]) for request in requests]
         new = [index for index, key in enumerate(keys) if key not in self._known]
-        size = max(1, getattr(self.sampler, "batch", 0) or len(new))
+        size = max(1, self._size or len(new))
         for start in range(0, len(new), size):
             part = new[start : start + size]
             made = self.sampler.sample([requests[index] for index in part])
