@@ -87,14 +87,14 @@ def test_an_answer_has_the_marks_that_the_samples_page_has(run, result):
     assert '<option value="code">code<' in browser
 
 
-def test_near_the_judge_s_marks_stands_that_they_were_not_validated(run, result):
+def test_near_the_judge_s_marks_stands_what_their_labels_are(run, result):
     samples = run.samples("base", 42)
     samples.parent.mkdir(parents=True)
     rows([row["prompt_id"] for row in result["per_prompt"]], "x").to_parquet(samples)
-    assert "for “code” it was not" in " ".join(index._answers(run, result).split())
+    assert "“code” was measured on answers written" in " ".join(index._answers(run, result).split())
     browser = (html.TEMPLATES / "samples.html.j2").read_text(encoding="utf-8")
-    assert "“harmful” were never compared with labels" in browser
-    assert "not validated" in gate_words.ASKED[2].measure
+    assert "“harmful” there are no published labels" in browser
+    assert "without published labels" in gate_words.ASKED[2].measure
 
 
 def test_damage_has_the_far_field_the_share_recovered_and_the_control(result):
