@@ -82,8 +82,8 @@ def power_curve(standard_error: float, delta: float, thresholds: Mapping[str, fl
     by_p = power(effects, standard_error, alpha=alpha)
     same = np.abs(by_p - supported).max() < ALIKE
     label = f"p < {alpha:g} alone{': the same curve' if same else ''}"
-    line = {"color": NEUTRAL, "linestyle": "--" if same else "-"}
-    sns.lineplot(x=effects, y=100 * by_p, label=label, ax=axis, legend=False, **line)
+    style = "--" if same else "-"
+    axis.plot(effects, 100 * by_p, label=label, color=NEUTRAL, linestyle=style)
     asked = f"{100 * WANTED:.0f} %, as usually asked"
     axis.axhline(100 * WANTED, color=NEUTRAL, linestyle=":", linewidth=1, label=asked)
     for name, label, style in GAIN_LINES:

@@ -137,7 +137,7 @@ def _marks(row: pd.Series) -> list[str]:
     return [*marks, CUT] if row.get("finish_reason") == "length" else marks
 
 
-def _flag(value: object) -> bool:
+def _flag(value: Any) -> bool:
     """Whether a flag is set; a missing one is not."""
     return not pd.isna(value) and bool(value)
 
