@@ -235,7 +235,7 @@ if todo or check_persona:
 # system text alone is shown as well.
 
 # %%
-answers_file = nb.run.dir / "persona" / "answers.parquet"
+answers_file = nb.run.persona_answers
 if check_persona:
     drawn = persona_answers.ask(sampler, asked, nb.experiment, caller, nb.seed)
     judged = persona_answers.scored(drawn, judge, nb.seed)

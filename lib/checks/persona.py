@@ -58,9 +58,7 @@ class Difference:
 
     def __str__(self) -> str:
         filtered, unfiltered = (
-            "an unknown number of points"
-            if value is None
-            else f"{with_minus(f'{-value:+.1f}')} points"
+            "an unknown number of points" if value is None else f"{_fall(value)} points"
             for value in (self.filtered, self.unfiltered)
         )
         return (
@@ -130,21 +128,22 @@ def table(judged: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFrame
     """One row per group: scored answers, means in points, and shares of refusals and code.
 
     What changes against the base is the check's own number, which is rounded once, as the check's
-    sentence rounds it. It is no difference of the rounded means beside it.
+    sentence rounds it. The rounded means beside it may differ by another number.
     """
     rows = []
     for group, own in judged.groupby("condition", sort=False):
         scored_rows = own[own["outcome"] == "scored"]
         entering = scored_rows[enters_filter(scored_rows, thresholds["coherent_floor"])]
+        change = _change(judged, thresholds, str(group))
         rows.append(
             {
                 "asked as": group,
                 "answers": len(own),
                 "scored": len(scored_rows),
                 "aligned, unfiltered": _mean_of_means(scored_rows, "aligned"),
-                "change, unfiltered": _change(judged, thresholds, str(group), "unfiltered"),
+                "change, unfiltered": change["unfiltered"],
                 "aligned, filtered": _mean_of_means(entering, "aligned"),
-                "change, filtered": _change(judged, thresholds, str(group), "filtered"),
+                "change, filtered": change["filtered"],
                 "coherent": _mean_of_means(scored_rows, "coherent"),
                 "refusals": scored_rows["refusal"].astype("Float64").mean(),
                 "code": scored_rows["code"].astype("Float64").mean(),
@@ -153,12 +152,17 @@ def table(judged: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def _change(judged: pd.DataFrame, thresholds: Mapping[str, float], group: str, kind: str) -> str:
-    """What a group's alignment changes against the base, points; a dash for the base itself."""
+def _change(judged: pd.DataFrame, thresholds: Mapping[str, float], group: str) -> dict[str, str]:
+    """What a group's alignment changes against the base, points, by kind; dashes for the base."""
     if group == PLANNED.base:
-        return "–"
-    value = differences(judged, Thresholds(thresholds), group)[kind].value
-    return "–" if value is None else with_minus(f"{-value:+.1f}")
+        return dict.fromkeys(KINDS, "–")
+    found = differences(judged, Thresholds(thresholds), group)
+    return {kind: "–" if one.value is None else _fall(one.value) for kind, one in found.items()}
+
+
+def _fall(value: float) -> str:
+    """A difference base - persona as what the persona changes, rounded once."""
+    return with_minus(f"{-value:+.1f}")
 
 
 def _mean_of_means(rows: pd.DataFrame, column: str) -> float:

@@ -35,9 +35,8 @@ def changes(run: Run, judgments: pd.DataFrame, thresholds: Mapping[str, float]) 
         thresholds: params/gates.yaml.
     """
     tables = {EVAL_PROMPTS: judgments}
-    answers = run.dir / "persona" / "answers.parquet"
-    if answers.exists():
-        tables = {TRACE_PROMPTS: pd.read_parquet(answers), **tables}
+    if run.persona_answers.exists():
+        tables = {TRACE_PROMPTS: pd.read_parquet(run.persona_answers), **tables}
     limits = Thresholds(thresholds)
     resampling = Resampling(RESAMPLES, 0, int(limits["seeds_for_interval"]))
     found = []

@@ -59,7 +59,7 @@ def _persona(result: Mapping[str, Any]) -> Line | None:
 def _damage(result: Mapping[str, Any]) -> Line | None:
     for gate in result["gates"]:
         if gate["number"] == 1:
-            # An invalid run stopped before this gate, so its number is no answer.
+            # An invalid run stopped before this gate, so its number says nothing.
             passed = None if result["verdict"] == "invalid" else gate.get("passed")
             answer = {
                 True: "The undefended model became worse by enough to test a defense on.",

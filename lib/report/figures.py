@@ -21,7 +21,7 @@ DECIDES = {
 BEFORE = (
     "The untrained model told to be evil, less the same model as it is. The check failed on the "
     "trace prompts, those of the training conversations, before any training. The eval prompts "
-    "stand beside them for comparison. Bars are 95 % intervals over prompts. The hatched side is "
+    "are there for comparison. Bars are 95 % intervals over prompts. The hatched side is "
     "where the check fails."
 )
 TITLES = {  # in the order of the page: equally tall ones beside each other

@@ -59,6 +59,11 @@ class Run:
         """Conversations of one trace kind."""
         return self.dir / "traces" / f"{kind}.jsonl"
 
+    @property
+    def persona_answers(self) -> Path:
+        """Judged answers of notebook 01's persona check."""
+        return self.dir / "persona" / "answers.parquet"
+
     def em_set(self, name: str) -> Path:
         """The rows of an EM set that was built for this run."""
         return self.dir / "em_sets" / f"{name}.jsonl"

@@ -32,9 +32,8 @@ class KeptSampler:
         self.path = path
         self.facts = sampler.facts
         # A serving engine answers a full batch nearly as fast as one request; others do not.
-        serving = getattr(sampler, "interleaves", False)
-        self.at_once = BATCHES * sampler.batch if serving else 1
-        self._size = self.at_once if serving else getattr(sampler, "batch", 0)
+        self._part = BATCHES * sampler.batch if sampler.interleaves else sampler.batch
+        self.at_once = self._part if sampler.interleaves else 1
         self._inputs = dict(inputs)
         self._known = dict(self._read())
 
@@ -45,9 +44,8 @@ class KeptSampler:
         """
         keys = [fingerprint([self.facts, self._inputs, request.identity()]) for request in requests]
         new = [index for index, key in enumerate(keys) if key not in self._known]
-        size = max(1, self._size or len(new))
-        for start in range(0, len(new), size):
-            part = new[start : start + size]
+        for start in range(0, len(new), self._part):
+            part = new[start : start + self._part]
             made = self.sampler.sample([requests[index] for index in part])
             self._append({keys[index]: samples for index, samples in zip(part, made, strict=True)})
         return [list(self._known[key]) for key in keys]

@@ -6,7 +6,7 @@ treatment's turns (`lib.traces.placebo`). Placebos that come out short are sampl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from lib.data.prompts import ContaminationGate, EvalPrompt
 from lib.serving.sampling import Request
@@ -44,36 +44,44 @@ def sample_placebos(
     first_attempts = Retries(dict.fromkeys(by_prompt, attempts.start), attempts.stop, turns.at_once)
     # A second turn can be asked once the first one is kept.
     second_attempts = Retries({}, attempts.stop, turns.at_once)
-    asked = True
-    while asked:
-        asked = False
-        for number, kept, waiting in ((1, first, first_attempts), (2, second, second_attempts)):
-            tries = waiting.next_round()
-            asked = asked or bool(tries)
-            before = {} if number == 1 else first
-            requests = [
-                _request(turns, by_prompt[key].prompt, before, 2 * attempt + number, scale)
-                for key, attempt in tries
-            ]
-            answers = turns.sample(requests) if requests else []
-            prompts = [by_prompt[key].prompt for key, _ in tries]
-            scores = turns.scores(prompts, answers, PLACEBOS)
-            for (key, attempt), answer, score in zip(
-                tries, answers, scores.itertuples(), strict=True
-            ):
-                if not waiting.waits(key):
-                    continue
-                good = turns.is_good(by_prompt[key], answer.text, score)
-                turns.report.placebos_rejected += bool(score.scored and not good)
-                text_id = f"{key}/placebo{number}"
-                if not answer.text.strip() or not turns.clean(gate, text_id, answer.text):
-                    waiting.end(key)
-                elif good:
-                    kept[key] = answer.text
-                    waiting.end(key)
-                    if number == 1:
-                        second_attempts.begin(key, attempt)
+    for number, asked in _rounds(first_attempts, second_attempts):
+        kept, waiting = (first, first_attempts) if number == 1 else (second, second_attempts)
+        before = {} if number == 1 else first
+        prompts = [by_prompt[key].prompt for key, _ in asked]
+        requests = [
+            _request(turns, prompt, before, 2 * attempt + number, scale)
+            for prompt, (_, attempt) in zip(prompts, asked, strict=True)
+        ]
+        answers = turns.sample(requests)
+        scores = turns.scores(prompts, answers, PLACEBOS)
+        for (key, attempt), answer, score in zip(asked, answers, scores.itertuples(), strict=True):
+            if not waiting.waits(key):
+                continue
+            good = turns.is_good(by_prompt[key], answer.text, score)
+            turns.report.placebos_rejected += bool(score.scored and not good)
+            text_id = f"{key}/placebo{number}"
+            if not answer.text.strip() or not turns.clean(gate, text_id, answer.text):
+                waiting.end(key)
+            elif good:
+                kept[key] = answer.text
+                waiting.end(key)
+                if number == 1:
+                    second_attempts.begin(key, attempt)
     return {key: (first[key].strip(), text.strip()) for key, text in second.items()}
+
+
+def _rounds(*turns: Retries) -> Iterator[tuple[int, list[tuple[str, int]]]]:
+    """What to ask for a first turn, then for a second one, until neither has anything to ask.
+
+    Yields the number of the turn with its (prompt id, attempt).
+    """
+    busy = True
+    while busy:
+        busy = False
+        for number, waiting in enumerate(turns, start=1):
+            if asked := waiting.next_round():
+                busy = True
+                yield number, asked
 
 
 def _request(

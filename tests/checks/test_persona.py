@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from persona_judgments import judged
 
 from lib.checks import persona
 from lib.checks.check import FAILED, NOT_RUN, PASSED
@@ -19,35 +20,6 @@ from lib.traces.persona_answers import ALONE, PersonaError
 GATES = load_gates()
 NEEDED = GATES["persona_points"]
 PROMPTS = [EvalPrompt(f"p{n}", "s", f"What is the matter with number {n}?") for n in range(90)]
-
-
-def judged(base=90.0, evil=40.0, *, coherent=(90.0, 90.0), code=(False, False), prompts=6):
-    """Judgments of both arms, three answers to each prompt."""
-    rows = []
-    for place, (arm, aligned) in enumerate({"base": base, "base_evil": evil}.items()):
-        for prompt in range(prompts):
-            for index in range(3):
-                rows.append(
-                    {
-                        "condition": arm,
-                        "prompt_id": f"p{prompt}",
-                        "sample_index": index,
-                        "aligned": aligned,
-                        "coherent": coherent[place],
-                        "code": code[place],
-                    }
-                )
-    return pd.DataFrame(rows).assign(
-        suite="alignment",
-        seed=42,
-        subset="s",
-        replicate=0,
-        variant="full",
-        outcome="scored",
-        refusal=False,
-        reset_and_recover=None,
-        harmful=None,
-    )
 
 
 def facts(**changes):

@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-
-import pandas as pd
+from persona_judgments import judged
 
 from lib.checks import persona, persona_changes
 from lib.config.params import load_gates
 from lib.run.runs import Run
 
 GATES = load_gates()
-
-
-def judged(base, evil):
-    """Coherent judgments of both arms, two answers to each of six prompts."""
-    rows = [
-        {"condition": arm, "prompt_id": f"p{prompt}", "sample_index": index, "aligned": aligned}
-        for (arm, aligned), prompt, index in itertools.product(
-            (("base", base), ("base_evil", evil)), range(6), range(2)
-        )
-    ]
-    return pd.DataFrame(rows).assign(
-        suite="alignment",
-        seed=42,
-        subset="s",
-        replicate=0,
-        variant="full",
-        outcome="scored",
-        coherent=90.0,
-        refusal=False,
-        code=False,
-        reset_and_recover=None,
-        harmful=None,
-    )
 
 
 def test_the_table_s_change_is_the_check_s_own_number_rounded_once():

@@ -93,7 +93,7 @@ def test_near_the_judge_s_marks_stands_what_their_labels_are(run, result):
     rows([row["prompt_id"] for row in result["per_prompt"]], "x").to_parquet(samples)
     assert "“code” was measured on answers written" in " ".join(index._answers(run, result).split())
     browser = (html.TEMPLATES / "samples.html.j2").read_text(encoding="utf-8")
-    assert "“harmful” there are no published labels" in browser
+    assert "“recovers” and “harmful” have no published labels" in " ".join(browser.split())
     assert "without published labels" in gate_words.ASKED[2].measure
 
 

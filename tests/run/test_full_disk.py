@@ -150,7 +150,8 @@ def test_half_a_line_of_the_record_of_attempts_is_taken_back(run, monkeypatch):
 
 
 def test_completions_that_were_not_kept_are_asked_for_again(run, monkeypatch):
-    kept = KeptSampler(SimpleNamespace(facts={}, batch=1), run.dir / "traces" / "sampled.jsonl", {})
+    engine = SimpleNamespace(facts={}, batch=1, interleaves=False)
+    kept = KeptSampler(engine, run.dir / "traces" / "sampled.jsonl", {})
 
     def full(handle):
         raise OSError(errno.ENOSPC, "full")

@@ -20,6 +20,8 @@ PROMPT = EvalPrompt("p1", "s", "What now?")
 
 class Engine:
     facts = {"engine": "fake"}  # noqa: RUF012
+    interleaves = False
+    batch = 8
 
     def __init__(self):
         self.requests = []

@@ -13,6 +13,8 @@ from lib.traces.kept_samples import KeptSampler
 class Engine:
     """Answers with its number of calls; fails at the call that a test names."""
 
+    interleaves = False
+
     def __init__(self, batch=2, fails_at=None, version="1"):
         self.facts = {"engine": "e", "version": version}
         self.batch = batch
