@@ -126,3 +126,13 @@ def test_whatever_decides_a_completion_decides_whether_it_is_taken(path, engine,
     KeptSampler(Engine(), path, {}).sample(REQUESTS[:1])
     KeptSampler(engine, path, inputs).sample([asked])
     assert len(engine.asked) == 1
+
+
+@pytest.mark.parametrize(("serves", "at_once", "asked"), [(False, 1, [2, 2, 1]), (True, 8, [5])])
+def test_a_serving_engine_gets_several_batches_at_once(path, serves, at_once, asked):
+    engine = Engine(batch=2)
+    engine.interleaves = serves
+    kept = KeptSampler(engine, path, {})
+    kept.sample(REQUESTS)
+    assert kept.at_once == at_once
+    assert [len(part) for part in engine.asked] == asked
