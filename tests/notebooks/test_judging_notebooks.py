@@ -132,10 +132,12 @@ def test_06_reads_points_of_0_and_1_of_the_run_s_own_judge(monkeypatch, column):
 class Engine(Script):
     """A sampler for notebook 01 that counts what each request cost."""
 
+    interleaves = False
+    batch = 16
+
     def __init__(self):
         super().__init__()
         self.facts = {"engine": "scripted"}
-        self.batch = 16
         self.requests = Counter()
 
     def sample(self, requests):
